@@ -1,0 +1,5 @@
+"""``python -m xdcbench``."""
+
+from xdcbench.cli import main
+
+main()

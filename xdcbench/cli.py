@@ -1,0 +1,223 @@
+"""The commands; what they do is elsewhere, and is imported only when one of them runs."""
+
+import logging
+import sys
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from xdcbench.errors import MediaError, UserError
+
+app = typer.Typer(
+    help="Benchmarks for self-supervised learning from sound and video.",
+    no_args_is_help=True,
+    add_completion=True,
+    pretty_exceptions_enable=False,
+)
+
+PolicyName = Literal["missing", "always", "never"]
+FormatName = Literal["md", "tex", "csv", "html", "txt"]
+Listed = Literal["methods", "suites", "datasets", "evaluations", "tables"]
+
+SuiteOption = Annotated[
+    str, typer.Option("--suite", metavar="NAME|FILE", help="Suite to run; see `list suites`.")
+]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Change a setting, e.g. pretrain.rounds=3."),
+]
+MethodsOption = Annotated[str, typer.Option(metavar="A,B", help="Only these methods of the suite.")]
+SeedsOption = Annotated[str, typer.Option(metavar="0,1", help="Pretraining seeds in place of the suite's.")]
+DataRootOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--data-root", metavar="DIR", envvar="XDCBENCH_DATA_ROOT", help="Folder of the real data sets."
+    ),
+]
+OutOption = Annotated[
+    Path, typer.Option("--out", metavar="DIR", envvar="XDCBENCH_OUT", help="Results folder.")
+]
+DeviceOption = Annotated[
+    str, typer.Option(help="auto, cpu, cuda or cuda:N; auto takes CUDA where there is one.")
+]
+WorkersOption = Annotated[
+    int,
+    typer.Option(
+        min=0, help="Processes that read media; 0 reads in the training process. Changes no result."
+    ),
+]
+
+OUT = Path("results")
+
+
+@app.command()
+def run(
+    suite: SuiteOption,
+    set_: SetOption = None,
+    only: Annotated[
+        str, typer.Option(metavar="GLOB", help="Only stages with this name, and what they need.")
+    ] = "",
+    stage: Annotated[
+        str, typer.Option(metavar="KEY", help="Only the stage with this key, its inputs ready.")
+    ] = "",
+    methods: MethodsOption = "",
+    seeds: SeedsOption = "",
+    data_root: DataRootOption = None,
+    out: OutOption = OUT,
+    policy: Annotated[
+        PolicyName, typer.Option(help="Which stages to run; never only prints tables.")
+    ] = "missing",
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print the plan and what of it is there.")
+    ] = False,
+    require_all: Annotated[
+        bool, typer.Option("--require-all", help="Data that is not here is an error.")
+    ] = False,
+    device: DeviceOption = "auto",
+    workers: WorkersOption = 0,
+    checkpoint_seconds: Annotated[
+        float, typer.Option(min=0, help="Least time between two checkpoints.")
+    ] = 60.0,
+) -> None:
+    """Run a suite: pretrain, evaluate, write tables. The same command again goes on, or prints the tables."""
+    from xdcbench.launch import prepare
+    from xdcbench.report import plan_lines, report, run_plan
+
+    request = _request(
+        suite=suite,
+        overrides=tuple(set_ or ()),
+        only=stage or only,
+        methods=_words(methods),
+        seeds=_numbers(seeds),
+        data_root=data_root,
+        out=out,
+        device=device,
+        workers=workers,
+        checkpoint_seconds=checkpoint_seconds,
+    )
+    launch = prepare(request, write=not dry_run)
+    if dry_run:
+        _say(plan_lines(launch))
+        return
+    outcomes = run_plan(launch, policy=policy, alone=stage, require_all=require_all)
+    lines, code = report(launch, outcomes)
+    _say(lines)
+    raise typer.Exit(code)
+
+
+@app.command()
+def check(
+    suite: SuiteOption = "smoke",
+    set_: SetOption = None,
+    methods: MethodsOption = "",
+    seeds: SeedsOption = "",
+    data_root: DataRootOption = None,
+    out: OutOption = OUT,
+    reference: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Reference; by default baselines/regression/<suite>.json."),
+    ] = None,
+    update: Annotated[bool, typer.Option("--update", help="Write a new reference from this run.")] = False,
+    device: DeviceOption = "cpu",
+    workers: WorkersOption = 0,
+) -> None:
+    """Run a suite in fp32 and compare with the reference. Exits 0: as expected, 1: moved, 2: cannot tell."""
+    from xdcbench.report import check_against
+
+    request = _request(
+        suite=suite,
+        overrides=tuple(set_ or ()),
+        methods=_words(methods),
+        seeds=_numbers(seeds),
+        data_root=data_root,
+        out=out,
+        device=device,
+        workers=workers,
+        precision="fp32",
+    )
+    lines, code = check_against(request, reference, update=update)
+    _say(lines)
+    raise typer.Exit(code)
+
+
+@app.command()
+def table(
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="[NAME]...", help="Tables; all without one.")
+    ] = None,
+    source: Annotated[
+        list[Path] | None, typer.Option("--from", metavar="DIR", help="Results folders, read as one.")
+    ] = None,
+    format_: Annotated[FormatName, typer.Option("--format", help="Format to print.")] = "txt",
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="DIR", help="Also write every format here.")
+    ] = None,
+) -> None:
+    """Print tables of what was measured, beside what was published."""
+    from xdcbench.report import table_lines
+
+    _say(table_lines(names or [], source or [OUT], format_, out))
+
+
+@app.command("list")
+def list_(what: Annotated[Listed, typer.Argument(help="What to list.")]) -> None:
+    """List what a suite can be made of."""
+    from xdcbench.library import rows
+
+    _say([f"{name:<22} {title}" for name, title in rows(what)])
+
+
+@app.command()
+def show(
+    run: Annotated[str, typer.Argument(metavar="RUN", help="Key of a run, or the beginning of its hash.")],
+    out: OutOption = OUT,
+) -> None:
+    """Show a run: what it is, its numbers, its log; or why it failed."""
+    from xdcbench.report import run_lines
+
+    _say(run_lines(run, out))
+
+
+@app.command()
+def doctor(data_root: DataRootOption = None) -> None:
+    """Show versions, devices, decoders and which data sets are here."""
+    from xdcbench.doctor import lines
+
+    _say(lines(data_root))
+
+
+def main() -> None:
+    """Entry point: a user's mistake is one line on standard error and exit code 2."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    try:
+        app()
+    except (UserError, MediaError) as error:
+        typer.echo(f"xdcbench: {error}", err=True)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        typer.echo("xdcbench: interrupted; the same command goes on from here", err=True)
+        sys.exit(130)
+
+
+def _request(**values: Any) -> Any:
+    from xdcbench.launch import Request
+
+    return Request(**values)
+
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(word.strip() for word in text.split(",") if word.strip())
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    words = _words(text)
+    for word in words:
+        if not word.isdigit():
+            raise UserError(f"--seeds {text!r}: {word!r} is no whole number; give for example 0,1,2")
+    return tuple(int(word) for word in words)
+
+
+def _say(lines: Any) -> None:
+    for line in lines:
+        typer.echo(line)

@@ -1,0 +1,152 @@
+"""The index of a data set: its items, labels and splits, and what each file holds."""
+
+import hashlib
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from xdcbench.data.media import probe
+from xdcbench.data.scan import fingerprint, scan
+from xdcbench.errors import MediaError, UserError
+from xdcbench.progress import log, track
+from xdcbench.run import Context
+from xdcbench.schema import Dataset, Modality, Subset
+from xdcbench.stages import IndexStage
+from xdcbench.store import read_json, write_json
+
+PROBES = 4
+"""Threads that open files; opening waits on the disk more than it computes."""
+
+
+@dataclass(frozen=True)
+class Index:
+    """A data set as later stages see it.
+
+    ``items`` has one row per item that the lists name: id, path, label, group, bytes (-1 where the file
+    is missing), a column ``split:<name>`` (train, test or empty) per split, ok, reason, duration
+    (seconds), video and audio (whether the file has such a track).
+    """
+
+    name: str
+    media: str
+    classes: tuple[str, ...]
+    splits: tuple[str, ...]
+    fingerprint: str
+    world: bool
+    subset: str
+    max_failed: float
+    items: pd.DataFrame
+
+    @classmethod
+    def load(cls, run: Path) -> "Index":
+        """Read the run directory of an index stage."""
+        facts = read_json(run / "index.json")
+        facts |= {name: tuple(facts[name]) for name in ("classes", "splits")}
+        return cls(**facts, items=pd.read_parquet(run / "items.parquet"))
+
+    def save(self, run: Path) -> None:
+        """Write what ``load`` reads."""
+        facts = {k: v for k, v in vars(self).items() if k != "items"}
+        self.items.to_parquet(run / "items.parquet", index=False)
+        write_json(run / "index.json", facts)
+
+    def rows(self, split: str, part: str, *, tracks: tuple[Modality, ...] = ()) -> np.ndarray:
+        """Positions (int64) of readable items of one part of a split that have all of ``tracks``."""
+        keep = (self.items[f"split:{split}"] == part) & self.items["ok"]
+        for kind in tracks:
+            keep &= self.items[kind]
+        return np.flatnonzero(keep.to_numpy())
+
+    def listed(self, split: str, part: str) -> np.ndarray:
+        """Positions (int64) of all items that the lists name for one part of a split."""
+        return np.flatnonzero((self.items[f"split:{split}"] == part).to_numpy())
+
+    @property
+    def labels(self) -> np.ndarray:
+        """Class of each item, int64; -1 where there is none."""
+        labels: np.ndarray = self.items["label"].to_numpy(dtype=np.int64, copy=True)
+        return labels
+
+
+def run(config: IndexStage, inputs: dict[str, Path], work: Path, context: Context) -> None:
+    """Stage: scan the folder, take the subset, open every file once."""
+    dataset, root = config.dataset, context.roots[config.name]
+    found = scan(root, dataset)
+    mark = fingerprint(found)
+    if config.fingerprint not in (None, mark):
+        raise UserError(f"{root} changed while this run was planned; give the same command again")
+    items = take(found.items, dataset.subset, dataset.splits)
+    items = pd.concat([items.reset_index(drop=True), probe_all(items, root)], axis=1)
+    _check_failed(config.name, dataset, items)
+    index = Index(
+        name=config.name,
+        media=dataset.media,
+        classes=found.classes,
+        splits=dataset.splits,
+        fingerprint=mark,
+        world="world" in inputs,
+        subset=dataset.subset.words,
+        max_failed=dataset.max_failed,
+        items=items,
+    )
+    index.save(work)
+
+
+def take(items: pd.DataFrame, subset: Subset, splits: tuple[str, ...]) -> pd.DataFrame:
+    """The subset of ``items``: in each part of each split, the first of each class in an order by hash.
+
+    An item keeps only the splits that it was drawn for; the draw of an item does not depend on which
+    other items there are.
+    """
+    if subset.per_class is None and subset.items is None:
+        return items
+    items = items.copy()
+    draw = [hashlib.sha256(f"{subset.seed}/{name}".encode()).hexdigest() for name in items["id"]]
+    order = pd.Series(draw, index=items.index)
+    for split in splits:
+        column = f"split:{split}"
+        for part in ("train", "test"):
+            inside = items[items[column] == part].assign(draw=order)
+            inside = inside.sort_values("draw")
+            rank = inside.groupby("label").cumcount()
+            if subset.per_class is not None:
+                rank = rank[rank < subset.per_class]
+            kept = rank.sort_values(kind="stable").index[: subset.items]
+            items.loc[inside.index.difference(kept), column] = ""
+    used = (items[[f"split:{split}" for split in splits]] != "").any(axis=1)
+    return items[used]
+
+
+def probe_all(items: pd.DataFrame, root: Path) -> pd.DataFrame:
+    """Open every file: columns ok, reason, duration, video, audio."""
+
+    def look(path: str) -> dict[str, object]:
+        blank = {"ok": False, "reason": "", "duration": float("nan"), "video": False, "audio": False}
+        try:
+            info = probe(root / path)
+        except MediaError as error:
+            return blank | {"reason": error.reason}
+        known = info.duration if info.duration > 0 else float("nan")
+        return blank | {"ok": True, "duration": known, "video": info.has_video, "audio": info.has_audio}
+
+    rows = []
+    with track("opening files", len(items)) as tick, ThreadPoolExecutor(PROBES) as pool:
+        for path, row in zip(items["path"], pool.map(look, items["path"]), strict=True):
+            if not row["ok"]:
+                log.warning("unreadable: %s (%s)", path, row["reason"])
+            rows.append(row)
+            tick()
+    return pd.DataFrame(rows, columns=["ok", "reason", "duration", "video", "audio"])
+
+
+def _check_failed(name: str, dataset: Dataset, items: pd.DataFrame) -> None:
+    failed = items[~items["ok"]]
+    if len(failed) > dataset.max_failed * len(items):
+        first = failed.iloc[0]
+        raise UserError(
+            f"{name}: {len(failed)} of {len(items)} files are missing or unreadable, first {first['path']} "
+            f"({first['reason']}); mend them or raise datasets.{name}.max_failed above {dataset.max_failed}"
+        )

@@ -1,0 +1,107 @@
+"""Arrays -> the bytes of media files, the same bytes for the same arrays."""
+
+import io
+import wave
+from fractions import Fraction
+from typing import Literal, cast
+
+import av
+import numpy as np
+from av.audio import AudioStream
+from av.video import VideoStream
+from numpy.typing import NDArray
+
+Container = Literal["mp4", "avi"]
+
+_EXACT = {"flags": "+bitexact"}
+# x264's analysis of frames to come is not quite repeatable on pictures this small (about one file in two
+# thousand differed), so the quantiser is constant and nothing looks ahead. Keyframes make seeks quick.
+_X264 = "rc-lookahead=0:no-mbtree=1:scenecut=0:weightp=0:bframes=0:keyint=8"
+_VIDEO = {
+    "mp4": ("libx264", _EXACT | {"preset": "veryfast", "qp": "20", "x264-params": _X264}),
+    "avi": ("mpeg4", _EXACT | {"qmin": "2", "qmax": "4", "g": "8"}),
+}
+_AUDIO = {
+    "mp4": ("aac", _EXACT | {"aac_coder": "fast"}),
+    "avi": ("libmp3lame", _EXACT | {"compression_level": "7"}),
+}
+
+
+def encode_video(
+    frames: NDArray[np.uint8],
+    sound: NDArray[np.float32] | None,
+    *,
+    container: Container,
+    rate: int,
+    sample_rate: int,
+) -> bytes:
+    """Encode picture and sound: H.264 and AAC in mp4, MPEG-4 part 2 and MP3 in avi.
+
+    Args:
+        frames: uint8 RGB (T, H, W, 3), H and W even.
+        sound: float32 mono (samples,), within -1 to 1; None leaves the track out.
+        container: file format.
+        rate: frames per second.
+        sample_rate: samples per second; one that AAC and MP3 know.
+    """
+    buffer = io.BytesIO()
+    with av.open(buffer, "w", format=container, options={"fflags": "+bitexact"}) as out:
+        codec, options = _VIDEO[container]
+        video = cast(VideoStream, out.add_stream(codec, rate=rate, options=options))
+        packets = []
+        if sound is not None:
+            codec, options = _AUDIO[container]
+            stream = out.add_stream(codec, rate=sample_rate, layout="mono", options=options)
+            packets = _audio_packets(cast(AudioStream, stream), sound)
+        # Every stream must be known before the first packet is written.
+        out.mux(_video_packets(video, frames) + packets)
+    return buffer.getvalue()
+
+
+def _video_packets(stream: VideoStream, frames: NDArray[np.uint8]) -> list[av.Packet]:
+    stream.height, stream.width = frames.shape[1:3]
+    stream.pix_fmt = "yuv420p"
+    # More threads would change the bytes.
+    stream.codec_context.thread_count = 1
+    packets = []
+    for index, pixels in enumerate(frames):
+        frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
+        frame.time_base, frame.pts = 1 / Fraction(stream.codec_context.framerate), index
+        packets += stream.encode(frame)
+    return packets + stream.encode(None)
+
+
+def _audio_packets(stream: AudioStream, sound: NDArray[np.float32]) -> list[av.Packet]:
+    frame = av.AudioFrame.from_ndarray(sound[None], format="fltp", layout="mono")
+    frame.sample_rate, frame.time_base, frame.pts = stream.rate, Fraction(1, stream.rate), 0
+    return stream.encode(frame) + stream.encode(None)
+
+
+def encode_wav(sound: NDArray[np.float32], *, rate: int) -> bytes:
+    """Encode 16-bit PCM.
+
+    Args:
+        sound: float32 (samples,) or (samples, channels), within -1 to 1.
+        rate: samples per second.
+    """
+    buffer = io.BytesIO()
+    with wave.open(buffer, "wb") as out:
+        out.setnchannels(1 if sound.ndim == 1 else sound.shape[1])
+        out.setsampwidth(2)
+        out.setframerate(rate)
+        out.writeframes(np.rint(sound * 32767).astype("<i2").tobytes())
+    return buffer.getvalue()
+
+
+def encode_jpeg(picture: NDArray[np.uint8]) -> bytes:
+    """Encode a JPEG.
+
+    Args:
+        picture: uint8 RGB (H, W, 3).
+    """
+    encoder = av.CodecContext.create("mjpeg", "w")
+    encoder.height, encoder.width = picture.shape[:2]
+    encoder.pix_fmt, encoder.time_base = "yuvj420p", Fraction(1, 1)
+    encoder.options = _EXACT | {"qmin": "2", "qmax": "3"}
+    frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
+    return b"".join(bytes(packet) for packet in [*encoder.encode(frame), *encoder.encode(None)])

@@ -1,0 +1,67 @@
+"""Features of a frozen encoder for every item of a data set, extracted once for all that reads them."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from xdcbench.data.clips import Clips, even_draws
+from xdcbench.data.index import Index
+from xdcbench.extract import extract
+from xdcbench.models.encoders import load_card, load_encoders
+from xdcbench.run import Context
+from xdcbench.runtime import pick_device
+from xdcbench.stages import FeaturesStage
+from xdcbench.store import read_json, write_json
+
+
+@dataclass(frozen=True)
+class Features:
+    """Features of the items that could be read.
+
+    Attributes:
+        of: float32 (items, clips, features), NaN for items without.
+        failed: reason per item that could not be decoded, by its position in the index.
+    """
+
+    of: np.ndarray
+    failed: dict[int, str]
+
+    def readable(self, rows: np.ndarray) -> np.ndarray:
+        """Those of ``rows`` that have features."""
+        readable: np.ndarray = rows[~np.isnan(self.of[rows]).any(axis=(1, 2))]
+        return readable
+
+
+def run(config: FeaturesStage, inputs: dict[str, Path], work: Path, context: Context) -> None:
+    """Stage: evenly spaced clips or windows of every readable item, in eval mode, centre crop."""
+    index, card, device = (
+        Index.load(inputs["data"]),
+        load_card(inputs["encoders"]),
+        pick_device(context.device),
+    )
+    encoders = load_encoders(inputs["encoders"], (config.modality,), device=device)
+    spec = {config.modality: encoders[config.modality].input}
+    clips = Clips(index, context.roots[index.name], **spec)  # type: ignore[arg-type]
+    rows = np.flatnonzero((index.items["ok"] & index.items[config.modality]).to_numpy())
+    found, failed = extract(
+        encoders,
+        clips,
+        even_draws(rows, config.clips),
+        precision=config.precision,
+        device=device,
+        workers=context.workers,
+        label=f"{card.method}: {config.modality} features of {index.name}",
+    )
+    features = found[config.modality].reshape(len(rows), config.clips, -1)
+    everything = np.full((len(index.items), *features.shape[1:]), np.nan, dtype=np.float32)
+    everything[rows] = features
+    np.save(work / "features.npy", everything, allow_pickle=False)
+    write_json(work / "failed.json", failed)
+    (work / "encoders.json").write_bytes((inputs["encoders"] / "encoders.json").read_bytes())
+
+
+def load_features(run: Path) -> Features:
+    """Read the run directory of a features stage, memory-mapped."""
+    of = np.load(run / "features.npy", mmap_mode="r", allow_pickle=False)
+    return Features(of, {int(k): v for k, v in read_json(run / "failed.json").items()})

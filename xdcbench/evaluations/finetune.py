@@ -1,0 +1,124 @@
+"""Full finetuning of one encoder with a new head; the last epoch counts."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+
+from xdcbench.data.clips import Batch, Clips, batches, even_draws, training_draws
+from xdcbench.data.index import Index
+from xdcbench.evaluations.outcome import finish, split_rows
+from xdcbench.models.encoders import Encoder, encode, load_card, load_encoders
+from xdcbench.models.heads import Heads
+from xdcbench.progress import track
+from xdcbench.run import Context
+from xdcbench.runtime import autocast, generator, pick_device
+from xdcbench.schema import Finetune
+from xdcbench.stages import EvaluationStage
+from xdcbench.training import Trainer, sgd
+
+TEST_BATCH = 64
+"""Clips per forward pass at test time; it changes no result."""
+
+
+def run(config: EvaluationStage, inputs: dict[str, Path], work: Path, context: Context) -> None:
+    """Stage: train encoder and head on the training items, score test items by the mean softmax of clips."""
+    settings = config.settings
+    assert isinstance(settings, Finetune)
+    index, card, device = (
+        Index.load(inputs["data"]),
+        load_card(inputs["encoders"]),
+        pick_device(context.device),
+    )
+    encoder = load_encoders(inputs["encoders"], (settings.modality,), device=device)[settings.modality]
+    clips = Clips(index, context.roots[index.name], **{settings.modality: encoder.input})  # type: ignore[arg-type]
+    train, test = split_rows(config, index)
+    classifier = Classifier(encoder, head_for(encoder, len(index.classes), config.seed).to(device), device)
+    labels = torch.from_numpy(index.labels)
+
+    def epoch(number: int) -> tuple[int, Iterator[Batch]]:
+        draws = training_draws(train, augment=settings.augment, seed=config.seed, epoch=number)
+        return len(draws), batches(clips, draws, size=settings.batch, workers=context.workers)
+
+    def loss(batch: Batch) -> tuple[Tensor, dict[str, float]]:
+        target, scores = labels[batch.rows].to(device), classifier(batch)
+        value = cross_entropy(scores.float(), target)
+        return value, {"loss": value.item(), "accuracy": (scores.argmax(1) == target).float().mean().item()}
+
+    schedule = settings.schedule
+    _, failed = Trainer(
+        modules=nn.ModuleDict({"encoder": encoder, "head": classifier.head}),
+        optimizer=sgd([(encoder, schedule.lr), (classifier.head, settings.head_lr)], schedule),
+        schedule=schedule,
+        precision=settings.precision,
+        device=device,
+        work=work,
+        checkpoint_seconds=context.checkpoint_seconds,
+        label=f"{card.method}: {config.name} on {index.name} split {config.split}",
+    ).fit(epoch, loss)
+    scores, unread = classifier.predict(clips, test, settings, workers=context.workers)
+    read = ~np.isnan(scores).any(axis=1)
+    finish(
+        config,
+        index,
+        card,
+        scores[read],
+        test[read],
+        failed | unread,
+        work=work,
+        context=context,
+        epochs=schedule.epochs,
+    )
+    (work / "checkpoint.pt").unlink(missing_ok=True)
+
+
+def head_for(encoder: Encoder, classes: int, seed: int) -> Heads:
+    """A new head, drawn from the seed alone."""
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(int(generator(seed, 6).integers(2**31)))
+        return Heads(encoder.features, {"class": classes})
+
+
+class Classifier:
+    """An encoder with a head.
+
+    Args:
+        encoder: in training or eval mode, as its user sets it.
+        head: one source, ``class``.
+        device: of both.
+    """
+
+    def __init__(self, encoder: Encoder, head: Heads, device: torch.device) -> None:
+        self.encoder, self.head, self.device = encoder, head, device
+
+    def __call__(self, batch: Batch) -> Tensor:
+        """Logits (B, classes)."""
+        logits: Tensor = self.head(encode(self.encoder, batch, device=self.device))["class"]
+        return logits
+
+    @torch.inference_mode()
+    def predict(
+        self, clips: Clips, rows: np.ndarray, settings: Finetune, *, workers: int
+    ) -> tuple[np.ndarray, dict[int, str]]:
+        """Mean softmax over the clips of each item (VMZ's test protocol).
+
+        Returns:
+            float32 (len(rows), classes), NaN for items of which a clip could not be read, and the reasons.
+        """
+        self.encoder.eval()
+        self.head.eval()
+        draws = even_draws(rows, settings.clips)
+        scores = np.full((len(draws), self.head.sizes["class"]), np.nan, dtype=np.float32)
+        failed: dict[int, str] = {}
+        with track("test clips", len(draws)) as tick:
+            for number, batch in enumerate(batches(clips, draws, size=TEST_BATCH, workers=workers)):
+                failed |= dict(batch.failed)
+                if len(batch.rows):
+                    with autocast(settings.precision, self.device):
+                        logits = self(batch)
+                    scores[number * TEST_BATCH + batch.kept.numpy()] = logits.float().softmax(1).cpu().numpy()
+                tick(len(batch.rows) + len(batch.failed))
+        return scores.reshape(len(rows), settings.clips, -1).mean(axis=1), failed

@@ -1,0 +1,114 @@
+"""From what a user asks for to a plan that can be executed here."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from xdcbench.config import load_suite
+from xdcbench.errors import UserError
+from xdcbench.plan import Plan, Source, make_plan
+from xdcbench.run import Context
+from xdcbench.schema import Precision, Suite
+from xdcbench.store import Store
+
+
+@dataclass(frozen=True)
+class Request:
+    """What ``xdcbench run`` and ``check`` take from the command line."""
+
+    suite: str
+    overrides: Sequence[str] = ()
+    methods: Sequence[str] = ()
+    seeds: Sequence[int] = ()
+    only: str = ""
+    data_root: Path | None = None
+    out: Path = Path("results")
+    device: str = "auto"
+    workers: int = 0
+    precision: Precision | None = None
+    checkpoint_seconds: float = 60.0
+
+
+@dataclass(frozen=True)
+class Launch:
+    """A plan with the folder and the context to execute it in."""
+
+    plan: Plan
+    store: Store
+    context: Context
+
+
+def prepare(request: Request, *, write: bool = True) -> Launch:
+    """Load the suite, find its data, resolve the device, expand the plan.
+
+    Args:
+        request: what the user asks for.
+        write: whether the results folder may be made.
+
+    Raises:
+        UserError: anything in the request that does not fit.
+    """
+    suite = load_suite(
+        request.suite, overrides=request.overrides, methods=request.methods, seeds=request.seeds
+    )
+    if suite.world and request.data_root:
+        raise UserError(
+            f"suite {suite.name!r} writes a synthetic world and reads no data from {request.data_root}; "
+            f"leave --data-root out or choose another suite"
+        )
+    if request.data_root and not request.data_root.is_dir():
+        raise UserError(
+            f"--data-root {request.data_root} is no folder; give the one that holds the data sets"
+        )
+    store = Store(request.out, write=write)
+    device, resolved = resolve(suite, request)
+    sources = find_sources(suite, request, store, write=write)
+    plan = make_plan(suite, sources, precision=lambda asked: request.precision or resolved.get(asked, asked))
+    if request.only:
+        plan = plan.only(request.only)
+    context = Context(
+        suite=suite.name,
+        device=device,
+        workers=request.workers,
+        roots=roots(plan, request, store),
+        checkpoint_seconds=request.checkpoint_seconds,
+    )
+    return Launch(plan, store, context)
+
+
+def resolve(suite: Suite, request: Request) -> tuple[str, dict[Precision, Precision]]:
+    """The device's name, and what ``auto`` precision means on it.
+
+    torch is imported only where the answer needs it, so that a finished suite prints its tables at once.
+    """
+    asked = {suite.pretrain.precision, *(e.precision for e in suite.evaluations.values())}
+    if request.device == "cpu" and ("auto" not in asked or request.precision):
+        return "cpu", {}
+    from xdcbench.runtime import pick_device, resolve_precision
+
+    device = pick_device(request.device)
+    return str(device), {"auto": resolve_precision("auto", device)}
+
+
+def find_sources(suite: Suite, request: Request, store: Store, *, write: bool) -> Mapping[str, Source]:
+    """Place of each real data set; nothing to find for a suite with a world."""
+    if suite.world:
+        return {}
+    from xdcbench.data.sources import find_source, used_datasets
+
+    cache = store.root / "cache" if write else None
+    return {
+        name: find_source(name, suite.datasets[name], request.data_root, cache=cache)
+        for name in used_datasets(suite)
+    }
+
+
+def roots(plan: Plan, request: Request, store: Store) -> dict[str, Path]:
+    """Folder of each data set of the plan, in the synthetic world or on the user's disk."""
+    world = next((stage for stage in plan.stages if stage.kind == "world"), None)
+    if world:
+        return {name: store.path(world.key) / d.folder for name, d in plan.suite.datasets.items()}
+    from xdcbench.data.sources import root_of
+
+    found = {name: root_of(d, request.data_root) for name, d in plan.suite.datasets.items()}
+    return {name: root for name, root in found.items() if root}

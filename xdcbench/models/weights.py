@@ -1,0 +1,74 @@
+"""Encoders by configuration and seed, and their weights as safetensors files."""
+
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from xdcbench.errors import UserError
+from xdcbench.models.audio import AudioResNet
+from xdcbench.models.video import R2Plus1D
+from xdcbench.schema import AudioModel, VideoModel
+
+
+def build_encoder(model: VideoModel | AudioModel, *, seed: int) -> R2Plus1D | AudioResNet:
+    """Build an encoder on the CPU whose weights depend on ``seed`` alone; global random state is kept."""
+    with torch.random.fork_rng(devices=[]):
+        # torch.manual_seed would seed the accelerators too, which this fork does not restore.
+        torch.default_generator.manual_seed(seed)
+        return R2Plus1D(model) if isinstance(model, VideoModel) else AudioResNet(model)
+
+
+def save_weights(module: nn.Module, path: Path, *, metadata: dict[str, str]) -> None:
+    """Write a module's parameters and persistent buffers to a safetensors file.
+
+    Args:
+        module: on any device, in any memory format.
+        path: the file to write; its folder exists.
+        metadata: kept in the file's header, returned by ``load_weights``.
+    """
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in module.state_dict().items()}
+    save_file(tensors, path, metadata=metadata)
+
+
+def load_weights(module: nn.Module, path: Path) -> dict[str, str]:
+    """Read a file of ``save_weights`` into a module, whole or not at all.
+
+    Returns:
+        The file's metadata.
+
+    Raises:
+        UserError: the file is missing or no safetensors file, or its tensors are not exactly the
+            module's by name and shape; all that differ are listed.
+    """
+    tensors, metadata = _read(path)
+    own = module.state_dict()
+    problems = {
+        "missing": sorted(own.keys() - tensors.keys()),
+        "unexpected": sorted(tensors.keys() - own.keys()),
+        "of another shape": [
+            f"{name} {tuple(tensors[name].shape)} for {tuple(own[name].shape)}"
+            for name in sorted(own.keys() & tensors.keys())
+            if tensors[name].shape != own[name].shape
+        ],
+    }
+    if any(problems.values()):
+        listed = "; ".join(f"{kind}: {', '.join(names)}" for kind, names in problems.items() if names)
+        raise UserError(
+            f"{path}: weights do not fit this {type(module).__name__}: {listed}. "
+            "Give the width, blocks and kind of model that the file was saved from."
+        )
+    module.load_state_dict(tensors)
+    return metadata
+
+
+def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    if not path.is_file():
+        raise UserError(f"{path}: no such weights file; check the path")
+    try:
+        with safe_open(path, framework="pt") as file:
+            return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
+    except SafetensorError as error:
+        raise UserError(f"{path}: not a safetensors file ({error}); save it with xdcbench") from error

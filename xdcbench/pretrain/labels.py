@@ -1,0 +1,169 @@
+"""Where labels come from: the clusterings of a round, or the ground truth."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from xdcbench.clustering.kmeans import kmeans
+from xdcbench.clustering.metrics import nmi, purity, summary
+from xdcbench.clustering.preprocess import concat, preprocess
+from xdcbench.data.clips import Clips, even_draws, random_draw
+from xdcbench.data.index import Index
+from xdcbench.extract import extract
+from xdcbench.models.encoders import Encoder
+from xdcbench.progress import log
+from xdcbench.runtime import generator
+from xdcbench.schema import Augment, Clustering, Modality, Pretrain
+from xdcbench.stages import RoundStage
+from xdcbench.store import read_json, write_json
+
+UNLABELLED = -1
+
+
+@dataclass(frozen=True)
+class Labels:
+    """Labels of every item of an index.
+
+    Attributes:
+        of: int64 (items,) per source, -1 where an item has none.
+        sizes: number of classes or clusters per source.
+        facts: what is worth recording of each clustering.
+        failed: reason per item that could not be read.
+    """
+
+    of: dict[str, np.ndarray]
+    sizes: dict[str, int]
+    facts: dict[str, dict[str, float]]
+    failed: dict[int, str]
+
+
+def make_labels(
+    config: RoundStage,
+    index: Index,
+    rows: np.ndarray,
+    encoders: Mapping[Modality, Encoder],
+    clips: Clips,
+    *,
+    previous: Path,
+    work: Path,
+    device: torch.device,
+    workers: int,
+) -> Labels:
+    """Extract and cluster, once: what an interrupted round has already labelled is read back.
+
+    Raises:
+        UserError: k exceeds the number of items.
+    """
+    clustered = read_clusters(work, index)
+    if clustered is None and config.clusterings:
+        used = {m for c in config.clusterings.values() for m in c.features}
+        features, failed = features_of(config, rows, {m: encoders[m] for m in used}, clips, device, workers)
+        clustered = cluster_all(config, index, rows, features, failed, previous=previous, work=work)
+    labels = clustered or Labels({}, {}, {}, {})
+    labels.of["labels"], labels.sizes["labels"] = index.labels, len(index.classes)
+    return labels
+
+
+def features_of(
+    config: RoundStage,
+    rows: np.ndarray,
+    encoders: dict[Modality, Encoder],
+    clips: Clips,
+    device: torch.device,
+    workers: int,
+) -> tuple[dict[Modality, np.ndarray], dict[int, str]]:
+    """Features of the clip of each item that is clustered, float32 (len(rows), features)."""
+    if config.pretrain.cluster_clip == "centre":
+        draws = even_draws(rows, 1)
+    else:
+        rng = generator(config.seed, config.round, 3)
+        draws = [random_draw(int(row), Augment(flip=False, crop="centre"), rng) for row in rows]
+    label = f"{config.method} round {config.round}: features"
+    return extract(
+        encoders,
+        clips,
+        draws,
+        precision=config.pretrain.precision,
+        device=device,
+        workers=workers,
+        label=label,
+    )
+
+
+def cluster_all(
+    config: RoundStage,
+    index: Index,
+    rows: np.ndarray,
+    features: dict[Modality, np.ndarray],
+    failed: dict[int, str],
+    *,
+    previous: Path,
+    work: Path,
+) -> Labels:
+    """Cluster the items that could be read and write centroids, assignments and facts."""
+    read = np.array([row not in failed for row in rows])
+    labels = Labels({}, {}, {}, failed)
+    before = read_clusters(previous, index)
+    centroids: dict[str, Tensor] = {}
+    for number, (name, clustering) in enumerate(config.clusterings.items()):
+        x = gather(clustering, {m: torch.from_numpy(f[read]) for m, f in features.items()}, config.pretrain)
+        found = kmeans(
+            x,
+            k=clustering.k,
+            seed=int(generator(config.seed, config.round, 2, number).integers(2**31)),
+            iterations=config.pretrain.kmeans_iterations,
+            restarts=config.pretrain.kmeans_restarts,
+        )
+        of = np.full(len(index.items), UNLABELLED, dtype=np.int64)
+        of[rows[read]] = found.assignments.cpu().numpy()
+        labels.of[name], labels.sizes[name] = of, clustering.k
+        labels.facts[name] = facts(of[rows[read]], index.labels[rows[read]], clustering.k) | {
+            "clusters_repaired": float(found.repaired)
+        }
+        if before is not None and name in before.of:
+            labels.facts[name]["nmi_previous"] = nmi(of, before.of[name])
+        centroids[name] = found.centroids.cpu().contiguous()
+        log.info("round %d clustering %s: %s", config.round, name, labels.facts[name])
+    save_file(centroids, work / "centroids.safetensors")
+    write_clusters(work, index, labels)
+    return labels
+
+
+def gather(clustering: Clustering, features: dict[Modality, Tensor], settings: Pretrain) -> Tensor:
+    """The matrix that is clustered: one modality or both side by side, then the preprocessing."""
+    chosen = [features[m] for m in clustering.features]
+    x = chosen[0] if len(chosen) == 1 else concat(chosen, l2=settings.concat_l2)
+    return preprocess(x, mode=settings.preprocess, dim=settings.pca_dim)
+
+
+def facts(assignments: np.ndarray, classes: np.ndarray, k: int) -> dict[str, float]:
+    """Cluster sizes, empties and, where classes are known, agreement with them."""
+    found = {f"clusters_{name}": value for name, value in summary(assignments, k=k).items()}
+    if (classes >= 0).any():
+        weighted, plain = purity(assignments, classes)
+        found |= {"nmi_class": nmi(assignments, classes), "purity": weighted, "purity_plain": plain}
+    return found
+
+
+def write_clusters(run: Path, index: Index, labels: Labels) -> None:
+    """Write ``assignments.parquet`` and, last, ``clusters.json``, which says that both are whole."""
+    table = pd.DataFrame({"id": index.items["id"].to_numpy(), **labels.of})
+    table.to_parquet(run / "assignments.parquet", index=False)
+    rest = {"sizes": labels.sizes, "facts": labels.facts, "failed": labels.failed}
+    write_json(run / "clusters.json", rest)
+
+
+def read_clusters(run: Path, index: Index) -> Labels | None:
+    """What ``write_clusters`` wrote, in the order of ``index``; None where a run has no clusterings."""
+    if not (run / "clusters.json").exists():
+        return None
+    rest = read_json(run / "clusters.json")
+    table = pd.read_parquet(run / "assignments.parquet").set_index("id").reindex(index.items["id"])
+    of = {str(name): table[name].fillna(UNLABELLED).to_numpy(dtype=np.int64) for name in table.columns}
+    return Labels(of, rest["sizes"], rest["facts"], {int(k): v for k, v in rest["failed"].items()})

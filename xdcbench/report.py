@@ -1,0 +1,156 @@
+"""What commands tell their user: plans, outcomes, tables, runs."""
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from xdcbench.errors import UserError
+from xdcbench.launch import Launch, Request, prepare
+from xdcbench.library import rows
+from xdcbench.resources import folder
+from xdcbench.results.present import grids, write_tables
+from xdcbench.results.records import read_records
+from xdcbench.results.regression import compare, load_reference, write_reference
+from xdcbench.results.render import Format, render
+from xdcbench.run import Outcome, Policy, execute
+from xdcbench.store import Store, read_json
+
+PASSED, MOVED, CANNOT_TELL = 0, 1, 2
+"""Exit codes of the regression check."""
+
+
+def plan_lines(launch: Launch) -> Iterator[str]:
+    """Every stage of a plan: whether it is there, its key and its name."""
+    counts: Counter[str] = Counter()
+    for stage in launch.plan.stages:
+        there = launch.store.complete(stage.key)
+        state = "unavailable" if stage.reason else "there" if there else "to do"
+        counts[state] += 1
+        yield f"{state:<12} {stage.key:<27} {stage.name}" + (f"  ({stage.reason})" if stage.reason else "")
+    yield f"{len(launch.plan.stages)} stages: " + ", ".join(f"{n} {state}" for state, n in counts.items())
+
+
+def run_plan(launch: Launch, *, policy: Policy, alone: str = "", require_all: bool = False) -> list[Outcome]:
+    """Execute a plan.
+
+    Args:
+        launch: what to execute.
+        policy: which stages to run.
+        alone: key of the one stage to run; its inputs must be there.
+        require_all: whether data that is not here is an error.
+
+    Raises:
+        UserError: nothing of the plan can run here, or not all of it where all is required, or an input
+            of the one stage is missing.
+    """
+    stages, store = launch.plan.stages, launch.store
+    lacking = [stage for stage in stages if stage.unavailable]
+    if lacking and (require_all or all(stage.reason for stage in stages if stage.key in launch.plan.targets)):
+        raise UserError("data is not available: " + "; ".join(stage.unavailable for stage in lacking))
+    if alone:
+        missing = [s.name for s in stages if s.key != alone and not store.complete(s.key)]
+        wanted = next(stage for stage in stages if stage.key in launch.plan.targets)
+        if any(name in {source.name for _, source in wanted.inputs} for name in missing):
+            raise UserError(f"{alone} needs {', '.join(missing)}, which must be run first")
+    return execute(launch.plan, store, launch.context, policy=policy)
+
+
+def report(launch: Launch, outcomes: Sequence[Outcome]) -> tuple[list[str], int]:
+    """Tables, what was written where, and what did not succeed; and the exit code."""
+    lines: list[str] = []
+    keys = [outcome.stage.key for outcome in outcomes]
+    records = read_records([launch.store], keys)
+    suite = launch.plan.suite
+    if records:
+        tables = grids(suite.tables, records)
+        written = write_tables(tables, launch.store.root / "tables" / suite.name)
+        for grid in tables.values():
+            lines += [render(grid, "txt")]
+        lines += [f"table  {path}" for path in written]
+    lines += [f"run    {launch.store.path(key)}" for key in keys if launch.store.complete(key)]
+    lines += [
+        f"unavailable: {name}" for name in sorted({o.detail for o in outcomes if o.status == "unavailable"})
+    ]
+    lines += [f"failed: {o.stage.name}: {o.detail}" for o in outcomes if o.status == "failed"]
+    counts = Counter(outcome.status for outcome in outcomes)
+    lines += [f"{suite.name}: " + ", ".join(f"{n} {status}" for status, n in sorted(counts.items()))]
+    return lines, 1 if counts["failed"] or counts["blocked"] else 0
+
+
+def check_against(request: Request, reference: Path | None, *, update: bool) -> tuple[list[str], int]:
+    """Run a suite and compare its numbers with a reference, or write a new one.
+
+    Raises:
+        UserError: there is no reference, or it is of other settings.
+    """
+    path = reference or folder("baselines") / "regression" / f"{Path(request.suite).stem}.json"
+    launch = prepare(request)
+    suite = launch.plan.suite
+    settings = hashlib.sha256(json.dumps(suite.model_dump(mode="json"), sort_keys=True).encode()).hexdigest()[
+        :12
+    ]
+    known = None if update else load_reference(path)
+    if known is not None and known.plan != settings:
+        raise UserError(
+            f"{path} was taken from other settings of {known.suite!r}; give another with --reference or --update it"
+        )
+    outcomes = run_plan(launch, policy="missing", require_all=True)
+    lines, code = report(launch, outcomes)
+    bad = [line for line in lines if line.startswith("failed")]
+    if code:
+        return [*bad, f"{suite.name}: cannot tell, since stages failed"], CANNOT_TELL
+    records = read_records([launch.store], [outcome.stage.key for outcome in outcomes])
+    if known is None:
+        new = write_reference(path, suite.name, settings, records)
+        return [f"wrote {len(new.values)} reference values to {path}"], PASSED
+    moves = compare(records, known)
+    said = f"{suite.name}: {len(known.values)} reference values, {len(moves)} moved beyond tolerance"
+    return [*map(str, moves), said], MOVED if moves else PASSED
+
+
+def table_lines(
+    names: Sequence[str], folders: Sequence[Path], fmt: Format, out: Path | None
+) -> Iterator[str]:
+    """Tables over several results folders.
+
+    Raises:
+        UserError: a folder is no results folder, or a table is unknown.
+    """
+    for root in folders:
+        if not (root / "results.json").exists():
+            raise UserError(
+                f"{root} is no results folder; run a suite with --out {root} or name another with --from"
+            )
+    records = read_records([Store(root, write=False) for root in folders])
+    tables = grids(names or [name for name, _ in rows("tables")], records)
+    for grid in tables.values():
+        if names or any(group.rows for group in grid.groups):
+            yield render(grid, fmt)
+    if out is not None:
+        yield from (f"table  {path}" for path in write_tables(tables, out))
+
+
+def run_lines(prefix: str, out: Path) -> Iterator[str]:
+    """A complete run with its numbers, or the attempts of one that failed.
+
+    Raises:
+        UserError: no run, or several, match.
+    """
+    run = Store(out, write=False).resolve(prefix)
+    if run.parent.name == ".failed":
+        for attempt in sorted(run.iterdir()):
+            yield f"failed attempt {attempt}"
+            yield (attempt / "error.txt").read_text()
+        return
+    facts = read_json(run / "run.json")
+    for name in ("name", "key", "kind", "version", "suite", "seconds", "device", "commit"):
+        yield f"{name:<10} {facts[name]}"
+    yield f"{'inputs':<10} {', '.join(facts['inputs'].values()) or 'none'}"
+    yield f"{'settings':<10} {json.dumps(facts['science'])}"
+    for record in read_records([Store(out, write=False)], [run.name]):
+        inner = " ".join(f"{k}={v}" for k, v in record.factors.items())
+        items = f"{record.items_used} used, {record.items_failed} failed of {record.items_expected}"
+        yield f"{record.metric:<26} {record.value:8.3f}{record.unit}  {record.dataset}/{record.split}  {items}  {inner}"
+    yield from (f"file       {path}" for path in sorted(run.iterdir()))

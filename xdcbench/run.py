@@ -1,0 +1,190 @@
+"""Executing a plan: what is missing is run, what fails is recorded, the rest goes on."""
+
+import json
+import logging
+import os
+import platform
+import subprocess
+import time
+import traceback
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import Literal
+
+from xdcbench import __version__
+from xdcbench.errors import MediaError, UserError
+from xdcbench.plan import Plan
+from xdcbench.resources import PACKAGE
+from xdcbench.stages import KINDS, Stage, science
+from xdcbench.store import Store, write_json
+
+Policy = Literal["missing", "always", "never"]
+Status = Literal["done", "kept", "failed", "blocked", "unavailable", "missing"]
+
+log = logging.getLogger("xdcbench")
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a stage may know beyond its configuration and inputs; none of it changes a result.
+
+    Attributes:
+        suite: name for records.
+        device: as torch names it.
+        workers: processes that read media; 0 reads in the training process.
+        roots: folder of each data set.
+        checkpoint_seconds: least time between two checkpoints.
+        begun: when the stage at hand began, on the monotonic clock.
+    """
+
+    suite: str
+    device: str = "cpu"
+    workers: int = 0
+    roots: Mapping[str, Path] = field(default_factory=dict)
+    checkpoint_seconds: float = 60.0
+    begun: float = 0.0
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one stage; ``detail`` is the reason, or where the log of a failure is."""
+
+    stage: Stage
+    status: Status
+    detail: str = ""
+
+
+def execute(plan: Plan, store: Store, context: Context, *, policy: Policy = "missing") -> list[Outcome]:
+    """Run what of ``plan`` is needed and not there; one failure does not stop independent stages."""
+    needed = needed_keys(plan, store, policy)
+    outcomes: dict[str, Outcome] = {}
+    for position, stage in enumerate(plan.stages, 1):
+        outcome = _settle(stage, store, outcomes, needed=stage.key in needed, policy=policy)
+        if outcome is None:
+            log.info("[%d/%d] %s", position, len(plan.stages), stage.name)
+            outcome = run_stage(stage, store, context)
+        outcomes[stage.key] = outcome
+    return list(outcomes.values())
+
+
+def needed_keys(plan: Plan, store: Store, policy: Policy) -> set[str]:
+    """Keys of the stages that must run: results that are missing, and missing inputs of those."""
+    if policy == "never":
+        return set()
+    if policy == "always":
+        return {stage.key for stage in plan.stages}
+    needed: set[str] = set()
+    for stage in reversed(plan.stages):
+        wanted = stage.key in plan.targets or stage.key in needed
+        if wanted and not store.complete(stage.key):
+            needed.add(stage.key)
+            needed.update(s.key for _, s in stage.inputs if not store.complete(s.key))
+    return needed
+
+
+def _settle(
+    stage: Stage, store: Store, outcomes: Mapping[str, Outcome], *, needed: bool, policy: Policy
+) -> Outcome | None:
+    """The outcome of a stage that is not to be run now, or None."""
+    if stage.reason:
+        return Outcome(stage, "unavailable", stage.reason)
+    if not needed:
+        there = store.complete(stage.key)
+        return Outcome(stage, "kept" if there or policy == "missing" else "missing")
+    for _, source in stage.inputs:
+        if not store.complete(source.key) or outcomes[source.key].status in ("failed", "blocked"):
+            return Outcome(stage, "blocked", f"needs {source.name}, which is not there")
+    return None
+
+
+def run_stage(stage: Stage, store: Store, context: Context) -> Outcome:
+    """Build one stage and publish it; what it had done before an interruption is used."""
+    with store.building(stage.key) as work:
+        context = replace(context, begun=time.monotonic())
+        try:
+            with logging_to(work / "log.txt"):
+                inputs = {name: store.path(source.key) for name, source in stage.inputs}
+                stage.code()(stage.config, inputs, work, context)
+        except (UserError, MediaError) as error:
+            return _failed(stage, store, work, text=str(error), line=str(error))
+        except Exception as error:
+            line = f"{type(error).__name__}: {error}".splitlines()[0]
+            return _failed(stage, store, work, text=traceback.format_exc(), line=line)
+        write_json(work / "run.json", manifest(stage, context))
+        store.publish(stage.key, work)
+    return Outcome(stage, "done")
+
+
+def _failed(stage: Stage, store: Store, work: Path, *, text: str, line: str) -> Outcome:
+    attempt = store.fail(stage.key, text, work / "log.txt")
+    log.error("%s failed: %s", stage.name, line)
+    return Outcome(stage, "failed", f"{line} (log: {attempt})")
+
+
+def manifest(stage: Stage, context: Context) -> dict[str, object]:
+    """What a run directory says of itself."""
+    return {
+        "key": stage.key,
+        "kind": stage.kind,
+        "version": KINDS[stage.kind].version,
+        "name": stage.name,
+        "suite": context.suite,
+        "science": science(stage.config),
+        "config": stage.config.model_dump(mode="json"),
+        "inputs": {name: source.key for name, source in stage.inputs},
+        "seconds": elapsed(context),
+        "device": context.device,
+        "versions": versions(),
+        "commit": commit(),
+    }
+
+
+def elapsed(context: Context) -> float:
+    """Seconds since the stage at hand began, in this process."""
+    return round(time.monotonic() - context.begun, 3)
+
+
+@contextmanager
+def logging_to(path: Path) -> Iterator[None]:
+    """Append what is logged to ``path`` as well."""
+    handler = logging.FileHandler(path)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    log.addHandler(handler)
+    try:
+        yield
+    finally:
+        log.removeHandler(handler)
+        handler.close()
+
+
+@cache
+def versions() -> dict[str, str]:
+    """Versions of what decides numbers."""
+    packages = ("torch", "torchvision", "torchaudio", "av", "numpy", "scikit-learn")
+    return {"xdcbench": __version__, "python": platform.python_version()} | {p: version(p) for p in packages}
+
+
+@cache
+def commit() -> str:
+    """Commit of the checkout that runs, with ``+`` where it was changed since; empty when installed."""
+    root = PACKAGE.parent
+    if not (root / ".git").exists():
+        return ""
+    git = ["git", "-C", str(root)]
+    head = subprocess.run(
+        [*git, "rev-parse", "--short=12", "HEAD"], capture_output=True, text=True, check=False
+    )
+    dirty = subprocess.run(
+        [*git, "status", "--porcelain", "-uno"], capture_output=True, text=True, check=False
+    )
+    return head.stdout.strip() + ("+" if dirty.stdout.strip() else "")
+
+
+def append_metrics(path: Path, row: dict[str, object]) -> None:
+    """Add a line to a metrics.jsonl."""
+    with path.open("a") as file:
+        file.write(json.dumps(row) + os.linesep)

@@ -1,0 +1,50 @@
+"""Device, precision, seeds and threads: everything of torch that is set once per process."""
+
+from contextlib import AbstractContextManager
+
+import numpy as np
+import torch
+
+from xdcbench.errors import UserError
+from xdcbench.schema import Precision
+
+
+def pick_device(name: str) -> torch.device:
+    """The device called ``name``; ``auto`` is CUDA where there is one, else the CPU.
+
+    Raises:
+        UserError: CUDA is asked for and there is none, or the name is no device.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise UserError(f"--device {name!r} is no device; give auto, cpu, cuda or cuda:N") from error
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise UserError(f"--device {name}: no CUDA device is visible to torch here; use --device cpu")
+    return device
+
+
+def has_bf16(device: torch.device) -> bool:
+    """Whether the hardware multiplies bf16 matrices itself."""
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+
+
+def resolve_precision(precision: Precision, device: torch.device) -> Precision:
+    """``auto`` as what this device will use; the result is part of a run's key."""
+    if precision != "auto":
+        return precision
+    return "bf16" if has_bf16(device) else "fp32"
+
+
+def autocast(precision: Precision, device: torch.device) -> AbstractContextManager[object]:
+    """Context in which a model's forward pass runs at ``precision``."""
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bf16")
+
+
+def generator(*parts: int) -> np.random.Generator:
+    """A random generator that depends on ``parts`` alone, such as seed, epoch and item."""
+    return np.random.default_rng(list(parts))

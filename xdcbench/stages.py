@@ -1,0 +1,149 @@
+"""The kinds of stage: their typed configurations, their versions and where their code is.
+
+A stage turns a configuration and the run directories of its inputs into a run directory. Raise a kind's
+version when its code changes its results; ``tests/golden`` fails until that is done.
+"""
+
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, NamedTuple
+
+from pydantic import Field
+
+from xdcbench.schema import (
+    Clustering,
+    Config,
+    Dataset,
+    Finetune,
+    LinearProbe,
+    LinearSVM,
+    Modality,
+    Models,
+    Precision,
+    Pretrain,
+    World,
+)
+from xdcbench.store import key_of
+
+NOT_SCIENCE = {"title", "folder", "root", "licence", "source"}
+"""Fields of a data set that say where it lies, not what it holds."""
+
+
+class WorldStage(Config):
+    """Write a synthetic world as media files."""
+
+    world: World
+
+
+class IndexStage(Config):
+    """List the items of a data set, with labels, splits and what its files hold."""
+
+    name: str
+    dataset: Dataset
+    fingerprint: str | None = Field(
+        None, description="of the files as scanned; none inside a synthetic world"
+    )
+
+
+class InitStage(Config):
+    """A pair of randomly initialised encoders."""
+
+    models: Models
+    seed: int
+
+
+class RoundStage(Config):
+    """One round: extract, cluster, train."""
+
+    method: str
+    clusterings: dict[str, Clustering]
+    heads: dict[Modality, tuple[str, ...]]
+    encoders: tuple[Modality, ...]
+    round: int = Field(ge=1)
+    seed: int
+    part: str = "train"
+    pretrain: Pretrain
+
+
+class FeaturesStage(Config):
+    """Features of a frozen encoder for every item of a data set."""
+
+    modality: Modality
+    clips: int
+    precision: Precision
+
+
+class EvaluationStage(Config):
+    """One evaluation of one encoder on one split."""
+
+    name: str
+    split: str
+    seed: int
+    settings: Finetune | LinearProbe | LinearSVM = Field(discriminator="kind")
+
+
+class Kind(NamedTuple):
+    """A kind of stage: version of its results, and ``module:function`` of its code."""
+
+    version: int
+    target: str
+
+
+KINDS: dict[str, Kind] = {
+    "world": Kind(1, "xdcbench.data.synth.stage:run"),
+    "index": Kind(1, "xdcbench.data.index:run"),
+    "init": Kind(1, "xdcbench.pretrain.init:run"),
+    "round": Kind(1, "xdcbench.pretrain.rounds:run"),
+    "features": Kind(1, "xdcbench.evaluations.features:run"),
+    "finetune": Kind(1, "xdcbench.evaluations.finetune:run"),
+    "linear_probe": Kind(1, "xdcbench.evaluations.linear_probe:run"),
+    "linear_svm": Kind(1, "xdcbench.evaluations.linear_svm:run"),
+}
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A node of the plan.
+
+    ``name`` says in words what it is (``xdc/kinetics400/seed0/round2``) and is what ``--only`` matches;
+    ``key`` says exactly what it is, and is what results are kept under. ``unavailable`` holds the reason
+    where this machine lacks the data.
+    """
+
+    kind: str
+    name: str
+    config: Config
+    inputs: tuple[tuple[str, "Stage"], ...] = ()
+    unavailable: str = ""
+
+    @cached_property
+    def key(self) -> str:
+        """Hash of kind, version, science configuration and inputs' keys."""
+        content: dict[str, Any] = {
+            "kind": self.kind,
+            "version": KINDS[self.kind].version,
+            "config": science(self.config),
+            "inputs": {name: stage.key for name, stage in self.inputs},
+        }
+        return key_of(self.kind, content)
+
+    @property
+    def reason(self) -> str:
+        """Why this stage cannot run here: its own lack or that of what it hangs on; empty if it can."""
+        return next((r for r in (self.unavailable, *(s.reason for _, s in self.inputs)) if r), "")
+
+    def code(self) -> Callable[..., None]:
+        """The function ``(config, inputs, work, context) -> None`` that does the work."""
+        module, _, function = KINDS[self.kind].target.partition(":")
+        code: Callable[..., None] = getattr(importlib.import_module(module), function)
+        return code
+
+
+def science(config: Config) -> dict[str, Any]:
+    """What of a configuration decides results: fields off their default, without titles and places."""
+    content = config.model_dump(mode="json", exclude_defaults=True)
+    if isinstance(config, IndexStage):
+        content["dataset"] = {k: v for k, v in content["dataset"].items() if k not in NOT_SCIENCE}
+    return content

@@ -1,0 +1,173 @@
+"""The one training loop: epochs of batches, a schedule, checkpoints; rounds and finetuning share it."""
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from xdcbench.data.clips import Batch
+from xdcbench.errors import UserError
+from xdcbench.progress import log, track
+from xdcbench.run import append_metrics
+from xdcbench.runtime import autocast
+from xdcbench.schema import Precision, Schedule
+
+Epoch = Callable[[int], tuple[int, Iterator[Batch]]]
+"""From the number of an epoch, from 0, to its count of clips and its batches."""
+
+Loss = Callable[[Batch], tuple[Tensor, dict[str, float]]]
+"""From a batch to the loss to lower and what to average over the epoch."""
+
+
+@dataclass(frozen=True)
+class Trainer:
+    """What a training run needs besides its data.
+
+    Attributes:
+        modules: everything that is trained and saved.
+        optimizer: its parameter groups carry ``peak``, their rate after warm-up.
+        schedule: epochs, warm-up, decay.
+        precision: of the forward pass, resolved.
+        device: where it runs.
+        work: folder for ``checkpoint.pt`` and ``metrics.jsonl``.
+        checkpoint_seconds: least time between two checkpoints.
+        label: what to call it in progress and logs.
+    """
+
+    modules: nn.ModuleDict
+    optimizer: torch.optim.Optimizer
+    schedule: Schedule
+    precision: Precision
+    device: torch.device
+    work: Path
+    checkpoint_seconds: float
+    label: str
+
+    def fit(
+        self, epoch_of: Epoch, loss_of: Loss, *, validate: Callable[[], dict[str, float]] | None = None
+    ) -> tuple[list[dict[str, float]], dict[int, str]]:
+        """Train for all epochs, going on after the last checkpoint.
+
+        Returns:
+            The means of each epoch, in order (in the first, ``start_...loss``: before the first step), and
+            the reason of every item that could not be read.
+
+        Raises:
+            UserError: the loss is not finite, or no clip of an epoch could be read.
+        """
+        history, failed = self._resume()
+        saved = time.monotonic()
+        for epoch in range(len(history), self.schedule.epochs):
+            row = self._epoch(epoch, epoch_of, loss_of, failed)
+            if validate is not None:
+                row |= validate()
+            history.append(row)
+            append_metrics(self.work / "metrics.jsonl", {"run": self.label, "epoch": epoch + 1, **row})
+            log.info("%s epoch %d/%d: %s", self.label, epoch + 1, self.schedule.epochs, _words(row))
+            if time.monotonic() - saved >= self.checkpoint_seconds and len(history) < self.schedule.epochs:
+                self._save(history, failed)
+                saved = time.monotonic()
+        return history, failed
+
+    def _epoch(self, epoch: int, epoch_of: Epoch, loss_of: Loss, failed: dict[int, str]) -> dict[str, float]:
+        self.modules.train()
+        clips, batches = epoch_of(epoch)
+        sums: dict[str, float] = {}
+        start: dict[str, float] = {}
+        seen, begun, waited = 0, time.monotonic(), 0.0
+        with track(f"{self.label} epoch {epoch + 1}/{self.schedule.epochs}", clips) as tick:
+            while True:
+                asked = time.monotonic()
+                batch = next(batches, None)
+                waited += time.monotonic() - asked
+                if batch is None:
+                    break
+                failed |= dict(batch.failed)
+                tick(len(batch.rows) + len(batch.failed))
+                if len(batch.rows) < 2:  # batch normalisation needs two
+                    continue
+                values = self._step(batch, loss_of, progress=epoch + (tick.done - 1) / clips)
+                if epoch == 0 and not seen:
+                    start = {
+                        f"start_{name}": value for name, value in values.items() if name.endswith("loss")
+                    }
+                seen += len(batch.rows)
+                for name, value in values.items():
+                    sums[name] = sums.get(name, 0.0) + value * len(batch.rows)
+        if not seen:
+            raise UserError(
+                f"{self.label}: no clip of epoch {epoch + 1} could be read; see the log for the files"
+            )
+        elapsed = time.monotonic() - begun
+        row = start | {name: value / seen for name, value in sums.items()}
+        return row | {"clips_per_second": seen / elapsed, "share_waiting": waited / elapsed}
+
+    def _step(self, batch: Batch, loss_of: Loss, *, progress: float) -> dict[str, float]:
+        factor = rate_factor(self.schedule, progress)
+        for group in self.optimizer.param_groups:
+            group["lr"] = group["peak"] * factor
+        with autocast(self.precision, self.device):
+            loss, values = loss_of(batch)
+        value = loss.item()
+        if not math.isfinite(value):
+            raise UserError(
+                f"{self.label}: the loss became {value} at epoch {progress:.2f}; lower the learning rate or "
+                f"use precision fp32"
+            )
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        self.optimizer.step()
+        return {"loss": value, **values}
+
+    def _save(self, history: list[dict[str, float]], failed: dict[int, str]) -> None:
+        state = {
+            "modules": self.modules.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "history": history,
+            "failed": failed,
+        }
+        building = self.work / ".checkpoint.pt"
+        torch.save(state, building)
+        building.replace(self.work / "checkpoint.pt")
+
+    def _resume(self) -> tuple[list[dict[str, float]], dict[int, str]]:
+        path = self.work / "checkpoint.pt"
+        if not path.exists():
+            return [], {}
+        state: dict[str, Any] = torch.load(path, map_location=self.device, weights_only=True)
+        self.modules.load_state_dict(state["modules"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        log.info("%s goes on after epoch %d", self.label, len(state["history"]))
+        return state["history"], state["failed"]
+
+
+def sgd(groups: list[tuple[nn.Module, float]], schedule: Schedule) -> torch.optim.SGD:
+    """SGD with Nesterov momentum over ``(module, peak rate)`` groups."""
+    return torch.optim.SGD(
+        [{"params": list(module.parameters()), "lr": peak, "peak": peak} for module, peak in groups],
+        lr=schedule.lr,
+        momentum=schedule.momentum,
+        nesterov=schedule.momentum > 0,
+        weight_decay=schedule.weight_decay,
+    )
+
+
+def rate_factor(schedule: Schedule, progress: float) -> float:
+    """Learning rate as a share of its peak after ``progress`` epochs (VMZ: linear warm-up, then steps)."""
+    if progress < schedule.warmup:
+        return (progress + 1e-3) / schedule.warmup if schedule.warmup else 1.0
+    if schedule.decay == "step":
+        return schedule.gamma ** sum(progress >= step for step in schedule.steps)
+    if schedule.decay == "cosine":
+        done = (progress - schedule.warmup) / max(schedule.epochs - schedule.warmup, 1e-9)
+        return 0.5 * (1 + math.cos(math.pi * min(done, 1.0)))
+    return 1.0
+
+
+def _words(row: dict[str, float]) -> str:
+    return ", ".join(f"{name} {value:.4g}" for name, value in row.items())
