@@ -100,7 +100,7 @@ def run(
     if dry_run:
         _say(plan_lines(launch))
         return
-    outcomes = run_plan(launch, policy=policy, alone=stage, require_all=require_all)
+    outcomes = run_plan(launch, policy=policy, alone=bool(stage), require_all=require_all)
     lines, code = report(launch, outcomes)
     _say(lines)
     raise typer.Exit(code)

@@ -32,29 +32,30 @@ def plan_lines(launch: Launch) -> Iterator[str]:
     yield f"{len(launch.plan.stages)} stages: " + ", ".join(f"{n} {state}" for state, n in counts.items())
 
 
-def run_plan(launch: Launch, *, policy: Policy, alone: str = "", require_all: bool = False) -> list[Outcome]:
+def run_plan(
+    launch: Launch, *, policy: Policy, alone: bool = False, require_all: bool = False
+) -> list[Outcome]:
     """Execute a plan.
 
     Args:
         launch: what to execute.
         policy: which stages to run.
-        alone: key of the one stage to run; its inputs must be there.
+        alone: run the plan's targets only, not what they need.
         require_all: whether data that is not here is an error.
 
     Raises:
         UserError: nothing of the plan can run here, or not all of it where all is required, or an input
-            of the one stage is missing.
+            of a target that is to run alone is missing.
     """
-    stages, store = launch.plan.stages, launch.store
+    stages, targets = launch.plan.stages, [s for s in launch.plan.stages if s.key in launch.plan.targets]
     lacking = [stage for stage in stages if stage.unavailable]
-    if lacking and (require_all or all(stage.reason for stage in stages if stage.key in launch.plan.targets)):
+    if lacking and (require_all or all(stage.reason for stage in targets)):
         raise UserError("data is not available: " + "; ".join(stage.unavailable for stage in lacking))
-    if alone:
-        missing = [s.name for s in stages if s.key != alone and not store.complete(s.key)]
-        wanted = next(stage for stage in stages if stage.key in launch.plan.targets)
-        if any(name in {source.name for _, source in wanted.inputs} for name in missing):
-            raise UserError(f"{alone} needs {', '.join(missing)}, which must be run first")
-    return execute(launch.plan, store, launch.context, policy=policy)
+    inputs = {source.key: source for stage in targets for _, source in stage.inputs}
+    missing = [source.name for key, source in inputs.items() if not launch.store.complete(key)]
+    if alone and missing:
+        raise UserError(f"{targets[0].key} needs {', '.join(missing)}, which must be run first")
+    return execute(launch.plan, launch.store, launch.context, policy=policy)
 
 
 def report(launch: Launch, outcomes: Sequence[Outcome]) -> tuple[list[str], int]:
@@ -94,7 +95,8 @@ def check_against(request: Request, reference: Path | None, *, update: bool) -> 
     known = None if update else load_reference(path)
     if known is not None and known.plan != settings:
         raise UserError(
-            f"{path} was taken from other settings of {known.suite!r}; give another with --reference or --update it"
+            f"{path} was taken from other settings of {known.suite!r}; give another with --reference, "
+            f"or write a new one with --update"
         )
     outcomes = run_plan(launch, policy="missing", require_all=True)
     lines, code = report(launch, outcomes)
@@ -152,5 +154,6 @@ def run_lines(prefix: str, out: Path) -> Iterator[str]:
     for record in read_records([Store(out, write=False)], [run.name]):
         inner = " ".join(f"{k}={v}" for k, v in record.factors.items())
         items = f"{record.items_used} used, {record.items_failed} failed of {record.items_expected}"
-        yield f"{record.metric:<26} {record.value:8.3f}{record.unit}  {record.dataset}/{record.split}  {items}  {inner}"
+        where = f"{record.dataset}/{record.split}"
+        yield f"{record.metric:<26} {record.value:8.3f}{record.unit}  {where}  {items}  {inner}"
     yield from (f"file       {path}" for path in sorted(run.iterdir()))

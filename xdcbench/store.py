@@ -46,7 +46,7 @@ class Store:
                     write_json(marker, {"schema_version": SCHEMA_VERSION})
             except OSError as error:
                 raise UserError(
-                    f"cannot write results to {root}: {error.strerror}; give a folder you may write with --out"
+                    f"cannot write results to {root}: {error.strerror}; give another with --out"
                 ) from error
 
     def path(self, key: str) -> Path:
@@ -144,6 +144,6 @@ def _check_version(marker: Path) -> None:
     version = read_json(marker).get("schema_version", 0)
     if version > SCHEMA_VERSION:
         raise UserError(
-            f"{marker.parent} was written by a newer xdcbench (results schema {version}, this one reads up to "
-            f"{SCHEMA_VERSION}); upgrade xdcbench or give another folder with --out"
+            f"{marker.parent} was written by a newer xdcbench (results schema {version}, this one reads up "
+            f"to {SCHEMA_VERSION}); upgrade xdcbench or give another folder with --out"
         )

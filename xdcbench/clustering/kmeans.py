@@ -107,8 +107,8 @@ def _check(x: Tensor, k: int) -> None:
     if bad.any():
         row = int(bad.to(torch.uint8).argmax())
         raise UserError(
-            f"k-means: features of {int(bad.sum())} items are NaN, infinite or too large, first in row {row}; "
-            "the encoder has diverged: lower its learning rate"
+            f"k-means: features of {int(bad.sum())} items are NaN, infinite or too large, first in row "
+            f"{row}; the encoder has diverged: lower its learning rate"
         )
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from xdcbench.data.media import probe
-from xdcbench.data.scan import fingerprint, scan
+from xdcbench.data.scan import MISSING, fingerprint, scan
 from xdcbench.errors import MediaError, UserError
 from xdcbench.progress import log, track
 from xdcbench.run import Context
@@ -63,6 +63,12 @@ class Index:
     def listed(self, split: str, part: str) -> np.ndarray:
         """Positions (int64) of all items that the lists name for one part of a split."""
         return np.flatnonzero((self.items[f"split:{split}"] == part).to_numpy())
+
+    def unreadable(self, rows: np.ndarray) -> np.ndarray:
+        """Those of ``rows`` whose file is there but could not be opened."""
+        items = self.items.iloc[rows]
+        unreadable: np.ndarray = rows[(~items["ok"] & (items["bytes"] != MISSING)).to_numpy()]
+        return unreadable
 
     @property
     def labels(self) -> np.ndarray:
@@ -123,8 +129,10 @@ def take(items: pd.DataFrame, subset: Subset, splits: tuple[str, ...]) -> pd.Dat
 def probe_all(items: pd.DataFrame, root: Path) -> pd.DataFrame:
     """Open every file: columns ok, reason, duration, video, audio."""
 
-    def look(path: str) -> dict[str, object]:
+    def look(path: str, size: int) -> dict[str, object]:
         blank = {"ok": False, "reason": "", "duration": float("nan"), "video": False, "audio": False}
+        if size == MISSING:
+            return blank | {"reason": "missing"}
         try:
             info = probe(root / path)
         except MediaError as error:
@@ -134,19 +142,20 @@ def probe_all(items: pd.DataFrame, root: Path) -> pd.DataFrame:
 
     rows = []
     with track("opening files", len(items)) as tick, ThreadPoolExecutor(PROBES) as pool:
-        for path, row in zip(items["path"], pool.map(look, items["path"]), strict=True):
+        for path, row in zip(items["path"], pool.map(look, items["path"], items["bytes"]), strict=True):
             if not row["ok"]:
-                log.warning("unreadable: %s (%s)", path, row["reason"])
+                log.warning("not used: %s (%s)", path, row["reason"])
             rows.append(row)
             tick()
     return pd.DataFrame(rows, columns=["ok", "reason", "duration", "video", "audio"])
 
 
 def _check_failed(name: str, dataset: Dataset, items: pd.DataFrame) -> None:
-    failed = items[~items["ok"]]
-    if len(failed) > dataset.max_failed * len(items):
+    here = items[items["bytes"] != MISSING]
+    failed = here[~here["ok"]]
+    if len(failed) > dataset.max_failed * len(here):
         first = failed.iloc[0]
         raise UserError(
-            f"{name}: {len(failed)} of {len(items)} files are missing or unreadable, first {first['path']} "
+            f"{name}: {len(failed)} of {len(here)} files are unreadable, first {first['path']} "
             f"({first['reason']}); mend them or raise datasets.{name}.max_failed above {dataset.max_failed}"
         )

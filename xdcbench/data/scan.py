@@ -20,6 +20,8 @@ SUFFIXES = {
     "image": {".jpeg", ".jpg", ".png", ".bmp", ".webp"},
 }
 SPLIT = "split:"
+MISSING = -1
+"""Bytes of an item that is listed but not on disk."""
 
 
 @dataclass(frozen=True)
@@ -27,20 +29,24 @@ class Scan:
     """The files of a data set and what its lists say about them.
 
     Attributes:
-        items: one row per file on disk: id (unique), path (posix, below the root), label (int64, -1 where
-            unlabelled), group (recordings cut from one source; the id where unknown), bytes (int64), and a
-            column ``split:<name>`` per split of "train", "test" or "".
+        items: one row per item that the lists name, or per file where there is no list: id (unique), path
+            (posix, below the root), label (int64, -1 where unlabelled), group (recordings cut from one
+            source; the id where unknown), bytes (int64, -1 where the disk lacks the file), and a column
+            ``split:<name>`` per split of "train", "test" or "".
         classes: names in the order of the labels.
-        missing: what official lists name and the disk lacks.
         extra: media files on disk that no list names.
         sources: list files that were read.
     """
 
     items: pd.DataFrame
     classes: tuple[str, ...]
-    missing: tuple[str, ...] = ()
     extra: tuple[str, ...] = ()
     sources: tuple[Path, ...] = ()
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """Paths that the lists name and the disk lacks."""
+        return tuple(self.items.loc[self.items["bytes"] == MISSING, "path"])
 
 
 def scan(root: Path, dataset: Dataset) -> Scan:
@@ -88,7 +94,8 @@ def _adapter(name: str) -> Callable[[Path, Dataset], Scan]:
 
 def _check(scan: Scan, root: Path, dataset: Dataset) -> None:
     items, title = scan.items, dataset.title
-    if items.empty:
+    here = items[items["bytes"] != MISSING]
+    if here.empty:
         lists = f" that {', '.join(p.name for p in scan.sources)} names" if scan.sources else ""
         raise UserError(f"{title}: no {dataset.media} file{lists} below {root}; set its `root` or fill it")
     twice = items[items["id"].duplicated(keep=False)].sort_values(["id", "path"])
@@ -100,7 +107,7 @@ def _check(scan: Scan, root: Path, dataset: Dataset) -> None:
             declared = ", ".join(c.removeprefix(SPLIT) for c in map(str, items) if c.startswith(SPLIT))
             raise UserError(f"{title}: split `{name}` is not in the data set, which has {declared}")
         parts = items.loc[items[SPLIT + name] != "", ["group", SPLIT + name]]
-        if parts.empty:
+        if (here[SPLIT + name] == "").all():
             raise UserError(f"{title}: split `{name}` has no file below {root}; mend `splits` or add files")
         leaking = parts.groupby("group")[SPLIT + name].nunique()
         if (leaking > 1).any():
@@ -131,6 +138,13 @@ def media_files(root: Path, dataset: Dataset, below: str = "") -> list[File]:
             if wanted and path.is_file():
                 files.append(File(path.relative_to(root), path.stat().st_size))
     return sorted(files, key=lambda f: f.path)
+
+
+def place(file: File | None, listed_as: str) -> dict[str, Any]:
+    """Path and bytes of an item: of its file, or as the list names it where there is none."""
+    if file is None:
+        return {"path": listed_as, "bytes": MISSING}
+    return {"path": file.path.as_posix(), "bytes": file.bytes}
 
 
 def read_list(path: Path, dataset: Dataset) -> list[str]:
@@ -209,23 +223,20 @@ def listed(
         sources: the lists.
 
     Returns:
-        the listed files that are on disk, whatever their suffix; the name without suffix is the id.
+        the listed videos, found whatever their suffix; the name without suffix is the id.
     """
     keys = sorted({key for parts in splits.values() for key in parts})
     # The order of UCF101's classInd.txt, which puts Hammering before HammerThrow.
     classes = sorted({key.split("/")[0] for key in keys}, key=str.casefold)
     labels = {name: i for i, name in enumerate(classes)}
-    wanted, found, rows, extra = set(keys), set(), [], []
+    files: dict[str, list[File | None]] = {}
     for f in media_files(root, dataset):
-        key = f"{f.path.parent.name}/{f.path.stem}"
-        if key not in wanted:
-            extra.append(f.path.as_posix())
-            continue
-        found.add(key)
+        files.setdefault(f"{f.path.parent.name}/{f.path.stem}", []).append(f)
+    rows = []
+    for key in keys:
         name, stem = key.split("/")
-        row = {"id": stem, "path": f.path.as_posix(), "label": labels[name], "group": group(stem)}
-        rows.append(
-            {**row, "bytes": f.bytes, **{SPLIT + s: parts.get(key, "") for s, parts in splits.items()}}
-        )
-    missing = tuple(key for key in keys if key not in found)
-    return Scan(table(rows, splits), tuple(classes), missing, tuple(extra), tuple(sources))
+        row = {"id": stem, "label": labels[name], "group": group(stem)}
+        row |= {SPLIT + s: parts.get(key, "") for s, parts in splits.items()}
+        rows += [row | place(f, key) for f in files.pop(key, [None])]
+    extra = tuple(sorted(f.path.as_posix() for left in files.values() for f in left if f))
+    return Scan(table(rows, splits), tuple(classes), extra, tuple(sources))

@@ -35,11 +35,8 @@ class Features:
 
 def run(config: FeaturesStage, inputs: dict[str, Path], work: Path, context: Context) -> None:
     """Stage: evenly spaced clips or windows of every readable item, in eval mode, centre crop."""
-    index, card, device = (
-        Index.load(inputs["data"]),
-        load_card(inputs["encoders"]),
-        pick_device(context.device),
-    )
+    index, card = Index.load(inputs["data"]), load_card(inputs["encoders"])
+    device = pick_device(context.device)
     encoders = load_encoders(inputs["encoders"], (config.modality,), device=device)
     spec = {config.modality: encoders[config.modality].input}
     clips = Clips(index, context.roots[index.name], **spec)  # type: ignore[arg-type]

@@ -28,11 +28,8 @@ def run(config: EvaluationStage, inputs: dict[str, Path], work: Path, context: C
     """Stage: train encoder and head on the training items, score test items by the mean softmax of clips."""
     settings = config.settings
     assert isinstance(settings, Finetune)
-    index, card, device = (
-        Index.load(inputs["data"]),
-        load_card(inputs["encoders"]),
-        pick_device(context.device),
-    )
+    index, card = Index.load(inputs["data"]), load_card(inputs["encoders"])
+    device = pick_device(context.device)
     encoder = load_encoders(inputs["encoders"], (settings.modality,), device=device)[settings.modality]
     clips = Clips(index, context.roots[index.name], **{settings.modality: encoder.input})  # type: ignore[arg-type]
     train, test = split_rows(config, index)

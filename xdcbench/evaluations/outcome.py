@@ -72,10 +72,7 @@ def finish(
     if len(bad):
         raise UserError(f"{index.name}: the scores of item {index.items['id'].iloc[bad[0]]!r} are not finite")
     listed = index.listed(config.split, "test")
-    unreadable = listed[
-        ~index.items["ok"].to_numpy()[listed] & (index.items["bytes"].to_numpy()[listed] >= 0)
-    ]
-    lost = sorted(set(unreadable) | (set(failed) & set(listed)))
+    lost = sorted({*index.unreadable(listed), *(set(failed) & set(listed))})
     if len(lost) > index.max_failed * len(listed):
         raise UserError(
             f"{index.name} split {config.split}: {len(lost)} of {len(listed)} test items are unreadable, "

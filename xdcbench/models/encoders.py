@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
 from xdcbench.data.clips import Batch
@@ -28,7 +29,7 @@ class Card(Config):
     epochs: int = 0
     encoders: tuple[Modality, ...] = ("video", "audio")
     models: Models
-    factors: dict[str, Any] = {}
+    factors: dict[str, Any] = Field(default_factory=dict)
 
 
 def save_encoders(run: Path, encoders: Mapping[Modality, nn.Module], card: Card) -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from xdcbench.data.scan import SPLIT, Scan, media_files, options, table
+from xdcbench.data.scan import MISSING, SPLIT, Scan, media_files, options, place, table
 from xdcbench.errors import UserError
 from xdcbench.schema import Dataset
 
@@ -33,18 +33,16 @@ def scan(root: Path, dataset: Dataset) -> Scan:
     extra = tuple(files[stem].path.as_posix() for stem in sorted(set(files) - set(stems)))
     if chosen["esc10_only"]:
         meta, stems = meta[meta["esc10"]], stems[meta["esc10"]]
-    missing = tuple(meta.loc[~stems.isin(files), "filename"])
     classes = meta.drop_duplicates("target").sort_values("target")
     labels = {target: i for i, target in enumerate(classes["target"])}
     rows = []
     for stem, fold, target, source in zip(
         stems, meta["fold"].astype(str), meta["target"], meta["src_file"], strict=True
     ):
-        if stem in files:
-            row = {"id": stem, "path": files[stem].path.as_posix(), "bytes": files[stem].bytes}
-            row |= {"label": labels[target], "group": f"{fold}-{source}"}
-            rows.append(row | {SPLIT + n: "test" if fold == n else "train" for n in dataset.splits})
+        row = {"id": stem, "label": labels[target], "group": f"{fold}-{source}"}
+        row |= place(files.get(stem), f"audio/{stem}")
+        rows.append(row | {SPLIT + n: "test" if fold == n else "train" for n in dataset.splits})
     for name in dataset.splits:
-        if not any(row[SPLIT + name] == "test" for row in rows):
+        if not any(row[SPLIT + name] == "test" and row["bytes"] != MISSING for row in rows):
             raise UserError(f"{csv}: fold {name} has no recording in {root / 'audio'}; take it from `splits`")
-    return Scan(table(rows, dataset.splits), tuple(classes["category"]), missing, extra, (csv,))
+    return Scan(table(rows, dataset.splits), tuple(classes["category"]), extra, (csv,))

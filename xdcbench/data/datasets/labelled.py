@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from xdcbench.data.scan import SPLIT, Scan, media_files, options, table
+from xdcbench.data.scan import SPLIT, Scan, media_files, options, place, table
 from xdcbench.errors import UserError
 from xdcbench.schema import Dataset
 
@@ -39,24 +39,22 @@ def scan(root: Path, dataset: Dataset) -> Scan:
     names = dict(zip(meta[chosen["path"]], meta[chosen["label"]], strict=True))
     files = {f.path.as_posix(): f for f in media_files(root, dataset)}
     classes = sorted(set(names.values()) - {""})
-    ids = {path: Path(path).with_suffix("").as_posix() for path in names if path in files}
+    ids = {path: Path(path).with_suffix("").as_posix() for path in names}
     parts: dict[str, str] = {}
     for name in set(names.values()):
         parts |= _parts([i for path, i in ids.items() if names[path] == name], chosen["test_share"])
     rows = [
         {
             "id": ids[path],
-            "path": path,
             "label": classes.index(names[path]) if names[path] else -1,
             "group": ids[path],
-            "bytes": files[path].bytes,
             SPLIT + dataset.splits[0]: parts[ids[path]],
         }
+        | place(files.get(path), path)
         for path in sorted(ids)
     ]
-    missing = tuple(sorted(set(names) - set(files)))
     extra = tuple(sorted(set(files) - set(names)))
-    return Scan(table(rows, dataset.splits), tuple(classes), missing, extra, (csv,))
+    return Scan(table(rows, dataset.splits), tuple(classes), extra, (csv,))
 
 
 def _parts(ids: list[str], test_share: float) -> dict[str, str]:

@@ -1,0 +1,122 @@
+"""What learns in a round: encoders, heads and labels, and the loss between them."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+
+from xdcbench.data.clips import Batch, Clips, batches, even_draws, training_draws
+from xdcbench.models.encoders import Encoder, encode
+from xdcbench.models.heads import Heads
+from xdcbench.models.weights import load_weights
+from xdcbench.pretrain.labels import Labels
+from xdcbench.runtime import autocast, generator
+from xdcbench.schema import Modality
+from xdcbench.stages import RoundStage
+from xdcbench.training import Trainer, sgd
+
+
+class Learner:
+    """Encoders, heads and labels of one round, and what is done with them."""
+
+    def __init__(
+        self,
+        config: RoundStage,
+        labels: Labels,
+        encoders: dict[Modality, Encoder],
+        clips: Clips,
+        device: torch.device,
+        workers: int,
+    ) -> None:
+        self.config, self.settings = config, config.pretrain
+        self.labels, self.encoders, self.clips = labels, encoders, clips
+        self.device, self.workers = device, workers
+        self.targets = {name: torch.from_numpy(of) for name, of in labels.of.items()}
+        seed = int(generator(config.seed, config.round, 4).integers(2**31))
+        with torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(seed)
+            self.heads: dict[Modality, Heads] = {
+                modality: Heads(encoders[modality].features, {s: labels.sizes[s] for s in sources}).to(device)
+                for modality, sources in config.heads.items()
+            }
+
+    def take_heads(self, previous: Path) -> None:
+        """Go on with the heads of the round before, where there is one."""
+        for modality, heads in self.heads.items():
+            path = previous / f"{modality}_heads.safetensors"
+            if path.exists():
+                load_weights(heads, path)
+
+    def trainer(self, work: Path, checkpoint_seconds: float) -> Trainer:
+        """The training run of this round."""
+        parts: dict[str, nn.Module] = {m: self.encoders[m] for m in self.heads}
+        parts |= {f"{modality}_heads": heads for modality, heads in self.heads.items()}
+        return Trainer(
+            modules=nn.ModuleDict(parts),
+            optimizer=sgd(
+                [(module, self.settings.schedule.lr) for module in parts.values()], self.settings.schedule
+            ),
+            schedule=self.settings.schedule,
+            precision=self.settings.precision,
+            device=self.device,
+            work=work,
+            checkpoint_seconds=checkpoint_seconds,
+            label=f"{self.config.method} round {self.config.round}",
+        )
+
+    def epoch(self, rows: np.ndarray, number: int) -> tuple[int, Iterator[Batch]]:
+        """Clips of one epoch, in an order that depends on seed, round and epoch alone."""
+        draws = training_draws(
+            rows,
+            augment=self.settings.augment,
+            seed=self.config.seed,
+            epoch=number + 1000 * self.config.round,
+            clips=self.settings.epoch_clips,
+            weights=uniform_weights(rows, self.labels, self.config) if self.settings.uniform else None,
+        )
+        return len(draws), batches(self.clips, draws, size=self.settings.batch, workers=self.workers)
+
+    def loss(self, batch: Batch) -> tuple[Tensor, dict[str, float]]:
+        """Sum over encoders and label sources of the softmax cross-entropy (paper, section 3)."""
+        total = torch.zeros((), device=self.device)
+        values: dict[str, float] = {}
+        for modality, heads in self.heads.items():
+            logits = heads(encode(self.encoders[modality], batch, device=self.device))
+            for source, scores in logits.items():
+                target = self.targets[source][batch.rows].to(self.device)
+                loss = cross_entropy(scores.float(), target)
+                total = total + loss
+                values[f"{modality}_{source}_loss"] = loss.item()
+                values[f"{modality}_{source}_accuracy"] = (scores.argmax(1) == target).float().mean().item()
+        return total, values
+
+    @torch.inference_mode()
+    def validate(self, rows: np.ndarray) -> dict[str, float]:
+        """Means of ``loss`` over the centre clips of items that are not trained on."""
+        for module in (*self.encoders.values(), *self.heads.values()):
+            module.eval()
+        sums: dict[str, float] = {}
+        seen = 0
+        for batch in batches(self.clips, even_draws(rows, 1), size=self.settings.batch, workers=self.workers):
+            if len(batch.rows):
+                with autocast(self.settings.precision, self.device):
+                    _, values = self.loss(batch)
+                seen += len(batch.rows)
+                for name, value in values.items():
+                    sums[f"val_{name}"] = sums.get(f"val_{name}", 0.0) + value * len(batch.rows)
+        return {name: value / seen for name, value in sums.items()}
+
+
+def uniform_weights(rows: np.ndarray, labels: Labels, config: RoundStage) -> np.ndarray:
+    """Chance of each row such that clusters count alike; with several sources, the mean of theirs."""
+    sources = {source for heads in config.heads.values() for source in heads}
+    each = []
+    for source in sorted(sources):
+        of = labels.of[source][rows]
+        share = 1.0 / np.bincount(of, minlength=labels.sizes[source])[of]
+        each.append(share / share.sum())
+    mean: np.ndarray = np.mean(each, axis=0)
+    return mean
