@@ -29,7 +29,7 @@ def load_suite(
         seeds: pretraining seeds in place of the suite's own.
 
     Raises:
-        UserError: an unknown name, key or value.
+        UserError: an unknown name, key or value, of the suite or of a table that it names.
     """
     path = find(folder("configs") / "suites", name, what="suite")
     tree = compose(read(path), path)
@@ -38,6 +38,8 @@ def load_suite(
     if seeds:
         tree["seeds"] = list(seeds)
     suite = validate(Suite, tree, where=str(path))
+    for table in suite.tables:  # an unknown one shall be told before hours of work, not after
+        load_table(table)
     return select(suite, methods) if methods else suite
 
 
@@ -61,7 +63,7 @@ def read(path: Path) -> Tree:
     """
     try:
         tree = OmegaConf.to_container(OmegaConf.load(path), resolve=False)
-    except (YAMLError, OmegaConfBaseException, UnicodeDecodeError) as error:
+    except (YAMLError, OmegaConfBaseException, UnicodeDecodeError, OSError) as error:
         raise UserError(f"{path} is not readable YAML: {_one_line(error)}") from error
     if not isinstance(tree, dict):
         raise UserError(f"{path} must hold a mapping of names to values; found a {type(tree).__name__}")
@@ -73,9 +75,9 @@ def compose(suite: Tree, path: Path) -> Tree:
     configs, baselines = folder("configs"), folder("baselines")
     tree = dict(suite)
     for part in ("pretrain", "models"):
-        own = dict(tree.get(part) or {})
+        own = _mapping(tree, part, path)
         base = own.pop("base", None)
-        tree[part] = merge(read(find(configs / part, base, what=f"{part} base")), own) if base else own
+        tree[part] = merge(read(find(configs / part, str(base), what=f"{part} base")), own) if base else own
     groups = _mappings(tree, "pretraining", path)
     measures = _mappings(tree, "measure", path)
     used = {
@@ -87,21 +89,28 @@ def compose(suite: Tree, path: Path) -> Tree:
         "evaluations": (configs / "evaluations", [m["evaluation"] for m in measures if "evaluation" in m]),
     }
     for part, (where, wanted) in used.items():
-        own = dict(tree.get(part) or {})
+        own = _mapping(tree, part, path)
         what = {"methods": "method", "datasets": "data set", "evaluations": "evaluation"}[part]
         tree[part] = {
-            str(name): _part(own, str(name), where, what) for name in dict.fromkeys([*wanted, *own])
+            name: _part(_mapping(own, name, path), name, where, what)
+            for name in dict.fromkeys(map(str, [*wanted, *own]))
         }
     return tree
 
 
-def _part(own: Tree, name: str, where: Path, what: str) -> Tree:
+def _part(stated: Tree, name: str, where: Path, what: str) -> Tree:
     """A library entry with the suite's changes; a suite may also define the whole entry itself."""
-    stated = dict(own.get(name) or {})
     base = stated.pop("base", None)
     if base is None and stated and not (where / f"{name}.yaml").is_file():
         return stated
-    return merge(read(find(where, base or name, what=what)), stated)
+    return merge(read(find(where, str(base or name), what=what)), stated)
+
+
+def _mapping(tree: Tree, key: str, path: Path) -> Tree:
+    value = tree.get(key)
+    if value is not None and not isinstance(value, dict):
+        raise UserError(f"{path}: {key!r} must be a mapping of names to values; found {value!r}")
+    return {str(name): inner for name, inner in (value or {}).items()}
 
 
 def _mappings(tree: Tree, key: str, path: Path) -> list[Tree]:
@@ -139,8 +148,10 @@ def override(tree: Tree, overrides: Iterable[str]) -> Tree:
         if not equals or not path:
             raise UserError(f"--set {text!r} must read key=value, for example pretrain.rounds=3")
         head, *rest = path.split(".")
-        if head in ("methods", "datasets", "evaluations") and rest and rest[0] not in tree[head]:
-            raise UserError(f"--set {text}: " + unknown(f"name in {head!r}", rest[0], tree[head]))
+        known = tree.get(head)
+        named = head in ("methods", "datasets", "evaluations") and rest and isinstance(known, dict)
+        if named and rest[0] not in known:
+            raise UserError(f"--set {text}: " + unknown(f"name in {head!r}", rest[0], known))
         try:
             over = OmegaConf.to_container(OmegaConf.from_dotlist([text]), resolve=False)
         except (YAMLError, OmegaConfBaseException) as error:

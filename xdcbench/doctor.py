@@ -13,7 +13,7 @@ from xdcbench.config import load_dataset
 from xdcbench.data.sources import find_source
 from xdcbench.errors import UserError
 from xdcbench.library import rows
-from xdcbench.run import versions
+from xdcbench.provenance import versions
 from xdcbench.runtime import has_bf16
 
 CODECS = (

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from xdcbench.config import load_suite
+from xdcbench.context import Context
 from xdcbench.errors import UserError
-from xdcbench.plan import Plan, Source, make_plan
-from xdcbench.run import Context
+from xdcbench.plan import Plan, make_plan
 from xdcbench.schema import Precision, Suite
+from xdcbench.stages import Source
 from xdcbench.store import Store
 
 

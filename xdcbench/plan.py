@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatch
 
+from xdcbench.config import validate
 from xdcbench.errors import UserError
 from xdcbench.resources import unknown
 from xdcbench.schema import Clustering, Evaluation, Finetune, Measurement, Method, Precision, Suite
@@ -13,20 +14,13 @@ from xdcbench.stages import (
     IndexStage,
     InitStage,
     RoundStage,
+    Source,
     Stage,
     WorldStage,
 )
 
 RESULTS = ("round", "init", "finetune", "linear_probe", "linear_svm")
 """Kinds that a suite is run for."""
-
-
-@dataclass(frozen=True)
-class Source:
-    """Where a data set's files are on this machine, or why they are not."""
-
-    fingerprint: str | None = None
-    unavailable: str = ""
 
 
 @dataclass(frozen=True)
@@ -90,6 +84,7 @@ def check(suite: Suite) -> None:
         for name in group.methods:
             _check_data(name, suite.methods[name], group.data, suite)
     for measure in suite.measure:
+        settings_of(suite, measure)
         for split in measure.splits:
             known = suite.datasets[measure.dataset].splits
             if split not in known:
@@ -106,6 +101,17 @@ def _check_data(name: str, method: Method, data: str | None, suite: Suite) -> No
         raise UserError(
             f"method {name!r} uses {lacking}, but {data!r} holds {media} files; give it another data set"
         )
+
+
+def settings_of(suite: Suite, measure: Measurement) -> Evaluation:
+    """Settings of an evaluation, with what this measurement changes.
+
+    Raises:
+        UserError: a change that the evaluation does not take.
+    """
+    base = suite.evaluations[measure.evaluation]
+    where = f"suite {suite.name!r}, {measure.evaluation} on {measure.dataset}"
+    return validate(type(base), {**base.model_dump(), **measure.settings}, where=where)
 
 
 class _Builder:
@@ -165,7 +171,7 @@ class _Builder:
         return stage
 
     def measure(self, name: str, encoder: Stage, measure: Measurement, seed: int) -> Iterator[Stage]:
-        settings = self.suite.evaluations[measure.evaluation]
+        settings = settings_of(self.suite, measure)
         if settings.modality not in self.suite.methods[name].encoders:
             return
         settings = settings.model_copy(update={"precision": self.precision(settings.precision)})

@@ -1,24 +1,18 @@
 """Executing a plan: what is missing is run, what fails is recorded, the rest goes on."""
 
-import json
 import logging
-import os
-import platform
-import subprocess
 import time
 import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
-from functools import cache
-from importlib.metadata import version
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from xdcbench import __version__
+from xdcbench.context import Context, elapsed
 from xdcbench.errors import MediaError, UserError
 from xdcbench.plan import Plan
-from xdcbench.resources import PACKAGE
+from xdcbench.provenance import commit, versions
 from xdcbench.stages import KINDS, Stage, science
 from xdcbench.store import Store, write_json
 
@@ -26,27 +20,6 @@ Policy = Literal["missing", "always", "never"]
 Status = Literal["done", "kept", "failed", "blocked", "unavailable", "missing"]
 
 log = logging.getLogger("xdcbench")
-
-
-@dataclass(frozen=True)
-class Context:
-    """What a stage may know beyond its configuration and inputs; none of it changes a result.
-
-    Attributes:
-        suite: name for records.
-        device: as torch names it.
-        workers: processes that read media; 0 reads in the training process.
-        roots: folder of each data set.
-        checkpoint_seconds: least time between two checkpoints.
-        begun: when the stage at hand began, on the monotonic clock.
-    """
-
-    suite: str
-    device: str = "cpu"
-    workers: int = 0
-    roots: Mapping[str, Path] = field(default_factory=dict)
-    checkpoint_seconds: float = 60.0
-    begun: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -143,11 +116,6 @@ def manifest(stage: Stage, context: Context) -> dict[str, object]:
     }
 
 
-def elapsed(context: Context) -> float:
-    """Seconds since the stage at hand began, in this process."""
-    return round(time.monotonic() - context.begun, 3)
-
-
 @contextmanager
 def logging_to(path: Path) -> Iterator[None]:
     """Append what is logged to ``path`` as well."""
@@ -159,32 +127,3 @@ def logging_to(path: Path) -> Iterator[None]:
     finally:
         log.removeHandler(handler)
         handler.close()
-
-
-@cache
-def versions() -> dict[str, str]:
-    """Versions of what decides numbers."""
-    packages = ("torch", "torchvision", "torchaudio", "av", "numpy", "scikit-learn")
-    return {"xdcbench": __version__, "python": platform.python_version()} | {p: version(p) for p in packages}
-
-
-@cache
-def commit() -> str:
-    """Commit of the checkout that runs, with ``+`` where it was changed since; empty when installed."""
-    root = PACKAGE.parent
-    if not (root / ".git").exists():
-        return ""
-    git = ["git", "-C", str(root)]
-    head = subprocess.run(
-        [*git, "rev-parse", "--short=12", "HEAD"], capture_output=True, text=True, check=False
-    )
-    dirty = subprocess.run(
-        [*git, "status", "--porcelain", "-uno"], capture_output=True, text=True, check=False
-    )
-    return head.stdout.strip() + ("+" if dirty.stdout.strip() else "")
-
-
-def append_metrics(path: Path, row: dict[str, object]) -> None:
-    """Add a line to a metrics.jsonl."""
-    with path.open("a") as file:
-        file.write(json.dumps(row) + os.linesep)

@@ -295,6 +295,7 @@ class Measurement(Config):
     evaluation: str
     dataset: str
     splits: tuple[str, ...]
+    settings: dict[str, Any] = Field({}, description="changes of the evaluation's settings on this data set")
 
 
 class Suite(Config):

@@ -141,6 +141,14 @@ class Stage:
         return code
 
 
+@dataclass(frozen=True)
+class Source:
+    """Where a data set's files are on this machine, or why they are not."""
+
+    fingerprint: str | None = None
+    unavailable: str = ""
+
+
 def science(config: Config) -> dict[str, Any]:
     """What of a configuration decides results: fields off their default, without titles and places."""
     content = config.model_dump(mode="json", exclude_defaults=True)

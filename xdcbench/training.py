@@ -1,5 +1,6 @@
 """The one training loop: epochs of batches, a schedule, checkpoints; rounds and finetuning share it."""
 
+import json
 import math
 import time
 from collections.abc import Callable, Iterator
@@ -13,7 +14,6 @@ from torch import Tensor, nn
 from xdcbench.data.clips import Batch
 from xdcbench.errors import UserError
 from xdcbench.progress import log, track
-from xdcbench.run import append_metrics
 from xdcbench.runtime import autocast
 from xdcbench.schema import Precision, Schedule
 
@@ -67,7 +67,7 @@ class Trainer:
             if validate is not None:
                 row |= validate()
             history.append(row)
-            append_metrics(self.work / "metrics.jsonl", {"run": self.label, "epoch": epoch + 1, **row})
+            _append(self.work / "metrics.jsonl", {"run": self.label, "epoch": epoch + 1, **row})
             log.info("%s epoch %d/%d: %s", self.label, epoch + 1, self.schedule.epochs, _words(row))
             if time.monotonic() - saved >= self.checkpoint_seconds and len(history) < self.schedule.epochs:
                 self._save(history, failed)
@@ -167,6 +167,12 @@ def rate_factor(schedule: Schedule, progress: float) -> float:
         done = (progress - schedule.warmup) / max(schedule.epochs - schedule.warmup, 1e-9)
         return 0.5 * (1 + math.cos(math.pi * min(done, 1.0)))
     return 1.0
+
+
+def _append(path: Path, row: dict[str, object]) -> None:
+    """Add a line to a metrics.jsonl."""
+    with path.open("a") as file:
+        file.write(json.dumps(row) + "\n")
 
 
 def _words(row: dict[str, float]) -> str:

@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from xdcbench.context import Context
 from xdcbench.data.media import probe
 from xdcbench.data.scan import MISSING, fingerprint, scan
 from xdcbench.errors import MediaError, UserError
 from xdcbench.progress import log, track
-from xdcbench.run import Context
 from xdcbench.schema import Dataset, Modality, Subset
 from xdcbench.stages import IndexStage
 from xdcbench.store import read_json, write_json

@@ -6,9 +6,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from xdcbench.data.scan import fingerprint, scan
-from xdcbench.plan import Source
 from xdcbench.schema import Dataset, Suite
-from xdcbench.stages import IndexStage, science
+from xdcbench.stages import IndexStage, Source, science
 from xdcbench.store import read_json, write_json
 
 

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import numpy as np
 
+from xdcbench.context import Context
 from xdcbench.data.clips import Clips, even_draws
 from xdcbench.data.index import Index
 from xdcbench.extract import extract
 from xdcbench.models.encoders import load_card, load_encoders
-from xdcbench.run import Context
 from xdcbench.runtime import pick_device
 from xdcbench.stages import FeaturesStage
 from xdcbench.store import read_json, write_json

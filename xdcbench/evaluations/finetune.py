@@ -8,13 +8,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
+from xdcbench.context import Context
 from xdcbench.data.clips import Batch, Clips, batches, even_draws, training_draws
 from xdcbench.data.index import Index
 from xdcbench.evaluations.outcome import finish, split_rows
 from xdcbench.models.encoders import Encoder, encode, load_card, load_encoders
 from xdcbench.models.heads import Heads
 from xdcbench.progress import track
-from xdcbench.run import Context
 from xdcbench.runtime import autocast, generator, pick_device
 from xdcbench.schema import Finetune
 from xdcbench.stages import EvaluationStage

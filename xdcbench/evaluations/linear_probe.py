@@ -8,11 +8,11 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
+from xdcbench.context import Context
 from xdcbench.data.index import Index
 from xdcbench.evaluations.features import load_features
 from xdcbench.evaluations.outcome import finish, split_rows
 from xdcbench.models.encoders import load_card
-from xdcbench.run import Context
 from xdcbench.schema import LinearProbe
 from xdcbench.stages import EvaluationStage
 

@@ -9,13 +9,13 @@ from sklearn.model_selection import StratifiedGroupKFold
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
 
+from xdcbench.context import Context
 from xdcbench.data.index import Index
 from xdcbench.errors import UserError
 from xdcbench.evaluations.features import load_features
 from xdcbench.evaluations.outcome import finish, split_rows
 from xdcbench.models.encoders import load_card
 from xdcbench.progress import log, track
-from xdcbench.run import Context
 from xdcbench.schema import LinearSVM
 from xdcbench.stages import EvaluationStage
 

@@ -6,12 +6,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from xdcbench.context import Context
 from xdcbench.data.index import Index
 from xdcbench.errors import UserError
 from xdcbench.models.encoders import Card
 from xdcbench.results.measured import measured
 from xdcbench.results.records import write_records
-from xdcbench.run import Context
 from xdcbench.stages import KINDS, EvaluationStage
 
 

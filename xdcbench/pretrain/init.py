@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
+from xdcbench.context import Context
 from xdcbench.models.encoders import Card, save_encoders
 from xdcbench.models.weights import build_encoder
-from xdcbench.run import Context
 from xdcbench.stages import InitStage
 
 

@@ -124,7 +124,8 @@ def cluster_all(
         of[rows[read]] = found.assignments.cpu().numpy()
         labels.of[name], labels.sizes[name] = of, clustering.k
         labels.facts[name] = facts(of[rows[read]], index.labels[rows[read]], clustering.k) | {
-            "clusters_repaired": float(found.repaired)
+            "clusters_repaired": float(found.repaired),
+            "unexplained": unexplained(x, of[rows[read]], found.centroids),
         }
         if before is not None and name in before.of:
             labels.facts[name]["nmi_previous"] = nmi(of, before.of[name])
@@ -149,6 +150,13 @@ def facts(assignments: np.ndarray, classes: np.ndarray, k: int) -> dict[str, flo
         weighted, plain = purity(assignments, classes)
         found |= {"nmi_class": nmi(assignments, classes), "purity": weighted, "purity_plain": plain}
     return found
+
+
+def unexplained(x: Tensor, assignments: np.ndarray, centroids: Tensor) -> float:
+    """Share of the variance of ``x`` that is left within clusters, 0 to 1; near 1 for labels that do not fit."""
+    within = (x - centroids[torch.from_numpy(assignments).to(x.device)]).double().square().sum()
+    total = (x - x.mean(dim=0)).double().square().sum()
+    return float(within / total) if total > 0 else 0.0
 
 
 def write_clusters(run: Path, index: Index, labels: Labels) -> None:

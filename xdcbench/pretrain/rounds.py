@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from xdcbench.context import Context
 from xdcbench.data.clips import Clips
 from xdcbench.data.index import Index
 from xdcbench.errors import UserError
@@ -14,7 +15,6 @@ from xdcbench.pretrain.labels import UNLABELLED, Labels, make_labels
 from xdcbench.pretrain.learner import Learner
 from xdcbench.results.measured import measured
 from xdcbench.results.records import Record, write_records
-from xdcbench.run import Context
 from xdcbench.runtime import generator, pick_device
 from xdcbench.schema import Modality
 from xdcbench.stages import KINDS, RoundStage

@@ -12,8 +12,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from xdcbench.data import media
 from xdcbench.data.media import probe, read_audio, read_clip, read_image
+from xdcbench.data.media.picture import _clip
+from xdcbench.data.media.sound import _sound
 from xdcbench.errors import MediaError
 
 FPS, FRAMES, SECONDS, RATE = 10, 30, 3.0, 16_000
@@ -358,12 +359,12 @@ def test_real_files_decode_as_from_the_start_or_raise(shared_data: Path) -> None
         start = info.duration * 0.6
         times = [start + i / 8 for i in range(3)]
         if info.has_video:
-            plain = media._clip(path, times, 32, seek=False)
+            plain = _clip(path, times, 32, seek=False)
             assert plain is not None
             assert torch.equal(read_clip(path, start=start, frames=3, rate=8, short_side=32), plain), path
         if info.has_audio:
             begin = round(start * RATE)
-            sound = media._sound(path, begin, RATE // 2, RATE, seek=False)
+            sound = _sound(path, begin, RATE // 2, RATE, seek=False)
             assert sound is not None
             got = read_audio(path, start=start, seconds=0.5, rate=RATE)
             assert torch.equal(got, torch.from_numpy(sound)), path

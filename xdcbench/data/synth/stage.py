@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
+from xdcbench.context import Context
 from xdcbench.data.synth import write_world
 from xdcbench.progress import track
-from xdcbench.run import Context
 from xdcbench.stages import WorldStage
 
 

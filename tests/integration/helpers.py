@@ -1,0 +1,33 @@
+"""Running the command line as its users do."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+PICO = Path(__file__).with_name("pico.yaml")
+CIRCUMSTANCES = {"seconds", "commit"}
+"""Fields of a record that may differ between two runs of the same thing."""
+
+
+def command(*words: object) -> list[str]:
+    return [sys.executable, "-m", "xdcbench", *map(str, words)]
+
+
+def xdcbench(*words: object, **options: Any) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command(*words), capture_output=True, text=True, check=False, **options)
+
+
+def records(out: Path) -> dict[str, list[dict[str, Any]]]:
+    """Records of every run, by key, without circumstances."""
+    found = {}
+    for path in sorted(out.glob("runs/*/records.json")):
+        rows = json.loads(path.read_text())
+        found[path.parent.name] = [{k: v for k, v in row.items() if k not in CIRCUMSTANCES} for row in rows]
+    return found
+
+
+def one_thread() -> dict[str, str]:
+    return os.environ | {"OMP_NUM_THREADS": "1"}

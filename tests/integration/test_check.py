@@ -1,0 +1,68 @@
+"""The regression check passes on what it was made from, and fails when pseudo-labels are permuted."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.integration.helpers import PICO, xdcbench
+from xdcbench.pretrain.learner import Learner
+from xdcbench.pretrain.labels import UNLABELLED, Labels
+from xdcbench.launch import Request
+from xdcbench.report import CANNOT_TELL, MOVED, PASSED, check_against
+
+
+def request_for(out: Path) -> Request:
+    return Request(suite=str(PICO), out=out, device="cpu", precision="fp32", overrides=("methods.xdc.title=XDC",))
+
+
+@pytest.fixture(scope="module")
+def reference(pico: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("reference") / "pico.json"
+    done = xdcbench("check", "--suite", PICO, "--out", pico, "--reference", path, "--update")
+    assert done.returncode == 0, done.stderr
+    return path
+
+
+def test_passes_on_its_own_numbers(pico: Path, reference: Path) -> None:
+    done = xdcbench("check", "--suite", PICO, "--out", pico, "--reference", reference)
+    assert done.returncode == PASSED, done.stdout
+    assert "0 moved beyond tolerance" in done.stdout
+
+
+def test_cannot_tell_without_a_reference(pico: Path, tmp_path: Path) -> None:
+    done = xdcbench("check", "--suite", PICO, "--out", pico, "--reference", tmp_path / "none.json")
+    assert done.returncode == CANNOT_TELL
+    assert "--update" in done.stderr
+
+
+def test_cannot_tell_from_other_settings(pico: Path, reference: Path) -> None:
+    done = xdcbench("check", "--suite", PICO, "--out", pico, "--reference", reference, "--set", "pretrain.k=4")
+    assert done.returncode == CANNOT_TELL
+    assert "other settings" in done.stderr
+
+
+def permuted(labels: Labels) -> Labels:
+    """The same labels on other items: sizes stay, meaning goes."""
+    rng = np.random.default_rng(0)
+    for of in labels.of.values():
+        there = np.flatnonzero(of != UNLABELLED)
+        of[there] = of[rng.permutation(there)]
+    return labels
+
+
+def test_fails_when_pseudo_labels_are_permuted(
+    pico: Path, reference: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "out"
+    shutil.copytree(pico, out)
+    for folder in out.glob("runs/*"):
+        if folder.name.split("-")[0] not in ("world", "index", "init"):
+            shutil.rmtree(folder)
+    begin = Learner.__init__
+    monkeypatch.setattr(Learner, "__init__", lambda self, config, labels, *rest: begin(self, config, permuted(labels), *rest))
+    request = Request(suite=str(PICO), out=out, device="cpu", precision="fp32")
+    lines, code = check_against(request, reference, update=False)
+    assert code == MOVED
+    assert any("accuracy" in line for line in lines)

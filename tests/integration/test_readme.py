@@ -1,0 +1,47 @@
+"""The README's commands exist, take the options that it shows, and are those that CI runs."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT
+from tests.integration.helpers import xdcbench
+
+README = (ROOT / "README.md").read_text()
+BLOCKS = re.findall(r"```bash\n(.*?)```", README, flags=re.S)
+SET_UP = [line for block in BLOCKS for line in block.splitlines() if ".venv" in line]
+COMMANDS = [line.split("#")[0].strip() for block in BLOCKS for line in block.splitlines() if line.startswith("xdcbench")]
+
+
+def test_two_commands_set_everything_up_and_ci_runs_them() -> None:
+    assert len(SET_UP) == 2
+    ci = (ROOT / ".ci" / "run").read_text()
+    assert all(line in ci for line in SET_UP)
+
+
+@pytest.mark.parametrize("line", COMMANDS)
+def test_command(line: str, pico: Path, tmp_path: Path) -> None:
+    (tmp_path / "DIR").mkdir()
+    words = shlex.split(line)[1:]
+    if words[0] == "run":
+        words += ["--dry-run"]
+    if words[0] == "check":
+        words += ["--help"]
+    if words[0] == "table":
+        words += ["--from", str(pico)]
+    if words[0] == "show":
+        words = ["show", next(pico.glob("runs/round-*")).name, "--out", str(pico)]
+    done = xdcbench(*words, cwd=tmp_path, env=None)
+    if "real-small" in words:
+        assert "no folder DIR/grid" in done.stdout, "an empty data root is said to lack the data"
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip()
+
+
+def test_every_command_is_in_the_readme() -> None:
+    said = xdcbench("--help").stdout
+    commands = re.findall(r"^[│ ]+(run|check|table|list|show|doctor)\b", said, flags=re.M)
+    assert set(commands) == {"run", "check", "table", "list", "show", "doctor"}
+    assert all(any(line.split()[1] == name for line in COMMANDS) for name in commands)

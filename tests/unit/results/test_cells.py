@@ -1,0 +1,119 @@
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from xdcbench.results.cells import Cell, Row, embolden, measured_cell
+from xdcbench.results.records import Record
+
+PER_CENT = st.floats(0, 100)
+
+
+def test_one_run_has_no_spread(record: Callable[..., Record]) -> None:
+    cell = measured_cell([record(value=74.249)])
+    assert (cell.text, cell.n, cell.spread, cell.runs) == ("74.2", 1, None, ("run0",))
+    assert (cell.items_used, cell.items_expected, cell.items_failed) == (49, 50, 1)
+
+
+@given(values=st.lists(PER_CENT, min_size=2, max_size=6))
+def test_mean_and_spread_over_seeds_are_numpys(record: Callable[..., Record], values: list[float]) -> None:
+    cell = measured_cell(
+        [record(value=v, pretrain_seed=i, seed=i, run=f"r{i}") for i, v in enumerate(values)]
+    )
+    assert cell.value == pytest.approx(np.mean(values))
+    assert cell.spread == pytest.approx(np.std(values, ddof=1), abs=1e-9)
+    assert cell.n == len(values) and len(cell.runs) == len(values)
+    assert "±" in cell.text
+
+
+def test_spread_is_over_seed_means_not_over_splits(record: Callable[..., Record]) -> None:
+    # Seed 0: (60 + 80) / 2 = 70; seed 1: (62 + 86) / 2 = 74; mean 72, sample std 2 * sqrt(2).
+    values = {(0, "1"): 60, (0, "2"): 80, (1, "1"): 62, (1, "2"): 86}
+    cell = measured_cell(
+        [record(value=v, seed=s, pretrain_seed=s, split=f, run=f"{s}{f}") for (s, f), v in values.items()]
+    )
+    assert (cell.value, cell.n, cell.text) == (72, 2, "72.0 ± 2.8")
+    assert (cell.items_used, cell.items_expected, cell.items_failed) == (98, 100, 2)
+    assert cell.splits_missing == ("3",)
+
+
+def test_evaluation_seeds_of_one_pretraining_do_not_add_to_n(record: Callable[..., Record]) -> None:
+    values = {(0, 0): 60.0, (0, 1): 70.0, (1, 0): 75.0, (1, 1): 75.0}
+    cell = measured_cell(
+        [record(value=v, pretrain_seed=p, seed=s, run=f"{p}{s}") for (p, s), v in values.items()]
+    )
+    assert (cell.value, cell.n) == (70.0, 2)
+    assert cell.spread == pytest.approx(np.std([65, 75], ddof=1))
+    assert cell.seeds == ("0", "0/1", "1", "1/0")
+
+
+def test_a_split_that_one_seed_lacks_is_missing(record: Callable[..., Record]) -> None:
+    runs = [(0, "1"), (0, "2"), (0, "3"), (1, "1"), (1, "3")]
+    cell = measured_cell([record(pretrain_seed=s, seed=s, split=f, run=f"{s}{f}") for s, f in runs])
+    assert cell.splits == ("1", "2", "3") and cell.splits_missing == ("2",)
+
+
+@pytest.mark.parametrize(
+    ("cell", "text"),
+    [
+        (Cell(), "—"),
+        (Cell(value=74.25, unit="%"), "—"),  # a number of unknown status is never shown
+        (Cell(value=74.2, unit="%", status="unverified"), "74.2†"),
+        (Cell(value=74.2, unit="%", status="unverified-low"), "74.2‡"),
+        (Cell(value=74.2, unit="%", status="verified"), "74.2"),
+        (Cell(value=-0.0001, unit="", status="measured"), "0.000"),
+        (Cell(value=0.58149, unit="", spread=0.01, n=3, status="measured"), "0.581 ± 0.010"),
+    ],
+)
+def test_text(cell: Cell, text: str) -> None:
+    assert cell.text == text
+
+
+def _column(*values: float | None, higher: bool = True) -> list[Row]:
+    return [
+        Row(
+            (f"m{i}",),
+            "",
+            (
+                Cell(value=v, unit="%", status="measured", higher_is_better=higher)
+                if v is not None
+                else Cell(),
+            ),
+        )
+        for i, v in enumerate(values)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("values", "higher", "bold"),
+    [
+        ((70.0, 71.0, None), True, [False, True, False]),
+        ((70.0, 71.0), False, [True, False]),
+        ((71.02, 70.98, 60.0), True, [True, True, False]),  # both read 71.0
+        ((71.0,), True, [False]),
+        ((71.0, None), True, [False, False]),
+        ((None, None), True, [False, False]),
+        ((), True, []),
+    ],
+)
+def test_the_best_that_reads_so_is_bold(
+    values: tuple[float | None, ...], higher: bool, bold: list[bool]
+) -> None:
+    assert [row.cells[0].bold for row in embolden(_column(*values, higher=higher))] == bold
+
+
+def test_no_best_among_different_test_items() -> None:
+    first, second = _column(70.0, 71.0)
+    other = replace(second, cells=(replace(second.cells[0], subset="5 per class"),))
+    assert not any(row.cells[0].bold for row in embolden([first, other]))
+
+
+@given(st.lists(st.one_of(st.none(), PER_CENT), min_size=2, max_size=8))
+def test_bold_cells_are_the_maximum_and_never_alone(values: list[float | None]) -> None:
+    cells = [row.cells[0] for row in embolden(_column(*values))]
+    numbers = [round(v, 1) for v in values if v is not None]
+    expected = [v is not None and len(numbers) > 1 and round(v, 1) == max(numbers) for v in values]
+    assert [cell.bold for cell in cells] == expected

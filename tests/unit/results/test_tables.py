@@ -1,0 +1,367 @@
+import random
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from xdcbench.errors import UserError
+from xdcbench.results.cells import Grid
+from xdcbench.results.published import Published
+from xdcbench.results.records import Record
+from xdcbench.results.tables import PUBLISHED, REAL, SYNTHETIC, build
+from xdcbench.schema import Column, Table
+
+Make = Callable[..., Record]
+
+
+def _column(**changes: Any) -> Column:
+    fields = {
+        "title": "UCF101",
+        "evaluation": "finetune",
+        "protocol": "finetune",
+        "dataset": "ucf101",
+        "split": "1",
+        "frames": 8,
+    }
+    return Column(**(fields | changes))
+
+
+def _table(*columns: Column, **changes: Any) -> Table:
+    return Table(**({"title": "T", "columns": columns or (_column(),)} | changes))
+
+
+def _rows(grid: Grid, group: str) -> dict[str, list[str]]:
+    (found,) = [g for g in grid.groups if g.title == group]
+    return {" | ".join(row.shown): [cell.text for cell in row.cells] for row in found.rows}
+
+
+def _notes(grid: Grid) -> str:
+    return "\n".join(grid.footnotes)
+
+
+ESC50 = _column(
+    title="ESC-50",
+    evaluation="audio_svm",
+    protocol="linear_svm",
+    dataset="esc50",
+    split="mean",
+    frames=None,
+)
+
+
+@pytest.fixture(scope="session")
+def fold(record: Make) -> Make:
+    base = {
+        "evaluation": "audio_svm",
+        "protocol": "linear_svm",
+        "dataset": "esc50",
+        "factors": {},
+        "splits_available": tuple("12345"),
+    }
+    return lambda **changes: record(**(base | changes))
+
+
+# ---------------------------------------------------------------------------------- a hand-worked grid
+
+
+def test_a_hand_worked_table(record: Make, fold: Make, published: list[Published]) -> None:
+    records = [
+        record(run="a0", value=70.0),
+        record(run="a1", value=74.0, pretrain_seed=1, seed=1),
+        record(run="b0", method="scratch", pretrain_data="none", pretrain_items=0, value=50.04),
+        *[fold(run=f"f{s}", split=s, value=v) for s, v in zip("12345", (80, 81, 82, 83, 84), strict=True)],
+    ]
+    table = _table(
+        _column(), ESC50, methods=("scratch", "xdc"), published=("t1-016", "t7-192"), footnotes=("By hand.",)
+    )
+    grid = build(table, records, published, titles={"xdc": "XDC", "scratch": "Scratch"})
+    assert [group.title for group in grid.groups] == [REAL, PUBLISHED]
+    assert _rows(grid, REAL) == {
+        "Scratch | none": ["50.0", "—"],
+        "XDC | kinetics400": ["72.0 ± 2.8", "82.0"],
+    }
+    assert _rows(grid, PUBLISHED) == {"XDC | kinetics400": ["74.2†", "—"], "XDC | audioset": ["—", "84.8"]}
+    scratch, xdc = grid.groups[0].rows
+    assert xdc.cells[0].bold and not scratch.cells[0].bold and not xdc.cells[1].bold
+    assert xdc.cells[1].runs == ("f1", "f2", "f3", "f4", "f5") and xdc.cells[1].items_used == 5 * 49
+    notes = _notes(grid)
+    assert notes.startswith("By hand.")
+    for part in (
+        "ucf101 (data feedbeef), split 1: 49 of 50 test items used, 1 failed.",
+        "esc50 (data feedbeef), splits 1, 2, 3, 4, 5: 245 of 250 test items used, 5 failed.",
+        "over n = 2 seeds.",
+        "Seeds: 0, 1.",
+        "Selection: last epoch.",
+        "Epochs: audio_svm 12; finetune 12.",
+        "Suites: smoke.",
+        "Record schema: 1.",
+        "† attributed",
+    ):
+        assert part in notes
+    assert "missing" not in notes and "Left out" not in notes
+
+
+def test_the_order_of_records_does_not_matter(record: Make, published: list[Published]) -> None:
+    records = [
+        record(
+            run=f"{m}{s}{k}", method=m, pretrain_seed=s, seed=s, value=s + k, factors={"frames": 8, "k": k}
+        )
+        for m in ("xdc", "sdc", "own")
+        for s in (0, 1)
+        for k in (64, 128)
+    ]
+    table = _table(methods=("sdc", "xdc"), published=("table:2",))
+    grid = build(table, records, published)
+    assert list(_rows(grid, REAL)) == [
+        f"{m} (k {k}) | kinetics400" for m in ("sdc", "xdc", "own") for k in (64, 128)
+    ]
+    for seed in range(5):
+        assert build(table, random.Random(seed).sample(records, len(records)), published) == grid
+
+
+# ------------------------------------------------------------------------------------ never a silent mean
+
+
+def test_settings_that_differ_become_rows(record: Make) -> None:
+    records = [
+        record(run="a", value=60.0, factors={"frames": 8, "k": 64}),
+        record(run="b", value=70.0, factors={"frames": 8, "k": 128}),
+        record(run="c", value=80.0, factors={"frames": 8, "k": 128}, pretrain_seed=1, seed=1),
+    ]
+    assert _rows(build(_table(), records, []), REAL) == {
+        "xdc (k 64) | kinetics400": ["60.0"],
+        "xdc (k 128) | kinetics400": ["75.0 ± 7.1"],
+    }
+
+
+@pytest.mark.parametrize(
+    "field",
+    ["architecture", "pretrain_items", "fingerprint", "subset", "epochs", "precision", "selection"],
+)
+def test_even_with_other_seeds_a_setting_is_not_averaged_over(record: Make, field: str) -> None:
+    values = {"pretrain_items": 7, "epochs": 3, "selection": "val-best"}
+    records = [
+        record(run="a", value=60.0),
+        record(
+            **{"run": "b", "value": 70.0, "seed": 1, "pretrain_seed": 1, field: values.get(field, "bf16")}
+        ),
+    ]
+    rows = _rows(build(_table(), records, []), REAL)
+    assert sorted(rows.values()) == [["60.0"], ["70.0"]]
+    assert all(f"({field}" in label for label in rows)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"factors": {"frames": 8, "preprocess": None}},
+        {"factors": {"frames": 8, "preprocess": ""}},
+        {"factors": {"frames": 8, "preprocess": "none", "epochs": 3}},
+    ],
+)
+def test_settings_that_read_alike_are_not_averaged_over(record: Make, changes: dict[str, Any]) -> None:
+    first = record(run="a", value=60.0, factors={"frames": 8, "preprocess": "none"})
+    second = record(**{"run": "b", "value": 70.0, "seed": 1, "pretrain_seed": 1} | changes)
+    (group,) = build(_table(), [first, second], []).groups
+    assert sorted(row.cells[0].text for row in group.rows) == ["60.0", "70.0"]
+
+
+def test_runs_that_differ_in_nothing_recorded_are_named_by_suite_or_run(record: Make) -> None:
+    same = [record(run="a", value=60.0), record(run="b", value=70.0)]
+    assert set(_rows(build(_table(), same, []), REAL)) == {
+        "xdc (suite smoke, run a) | kinetics400",
+        "xdc (suite smoke, run b) | kinetics400",
+    }
+    suites = [same[0], record(run="b", suite="full", value=70.0)]
+    assert set(_rows(build(_table(), suites, []), REAL)) == {
+        "xdc (suite full) | kinetics400",
+        "xdc (suite smoke) | kinetics400",
+    }
+
+
+def test_a_run_in_two_folders_counts_once(record: Make) -> None:
+    copy = record(device="cuda", seconds=9.0, suite="other")
+    grid = build(_table(), [record(), copy], [])
+    assert _rows(grid, REAL) == {"xdc | kinetics400": ["70.0"]}
+    assert "another value" not in _notes(grid)
+    grid = build(_table(), [record(), record(value=71.0)], [])
+    assert len(_rows(grid, REAL)) == 1
+    assert "another value: 1" in _notes(grid)
+
+
+# ------------------------------------------------------------------------------------------- what fits
+
+
+@pytest.mark.parametrize(
+    ("changes", "note"),
+    [
+        ({"factors": {"frames": 16}}, "Left out: 1 measured under UCF101, frames 16 (column: 8)."),
+        ({"factors": {}}, "Left out: 1 measured under UCF101, frames not stated (column: 8)."),
+        ({"split": "2"}, "Left out: 1 measured under UCF101, split 2 (column: 1)."),
+        ({"protocol": "linear_probe"}, "1 measured under UCF101, protocol linear_probe (column: finetune)."),
+        ({"dataset": "hmdb51"}, None),
+        ({"evaluation": "audio_finetune"}, None),
+        ({"metric": "top5"}, None),
+    ],
+)
+def test_a_record_that_does_not_fit_is_left_out(record: Make, changes: dict[str, Any], note: str) -> None:
+    grid = build(_table(), [record(), record(**{"run": "other", "value": 1.0} | changes)], [])
+    assert _rows(grid, REAL) == {"xdc | kinetics400": ["70.0"]}
+    assert (note in _notes(grid)) if note else ("Left out" not in _notes(grid))
+
+
+def test_published_rows_stand_only_under_columns_that_they_fit(published: list[Published]) -> None:
+    columns = (_column(), _column(title="32", split="mean", frames=32), ESC50)
+    grid = build(_table(*columns, published=("table:1", "table:6", "table:7")), [], published)
+    by_id = {row.id: row for row in published}
+    shown = 0
+    for row in grid.groups[0].rows:
+        for column, cell in zip(columns, row.cells, strict=True):
+            if cell.value is not None:
+                source = by_id[cell.source]
+                assert source.value == cell.value
+                for name in ("protocol", "dataset", "split", "frames", "metric"):
+                    assert getattr(source, name) == getattr(column, name)
+                shown += 1
+    asked = [row for row in published if row.table in (1, 6, 7)]
+    left_out = [int(note.split()[2]) for note in grid.footnotes if note.startswith("Left out")]
+    assert shown > 0 and shown + sum(left_out) == len(asked)
+    assert "published under 32, frames not stated (column: 32)." in _notes(grid)
+    assert "published, no column for hmdb51." in _notes(grid)
+
+
+def test_published_rows_need_the_frames_of_the_real_records(record: Make, published: list[Published]) -> None:
+    table = _table(_column(split="mean", frames=None), published=("t6-135",))  # states no frames
+    alone = build(table, [record(world="synthetic")], published)
+    assert _rows(alone, PUBLISHED) == {"AVTS | kinetics400": ["85.8†"]}
+    beside = build(table, [record()], published)
+    assert [group.title for group in beside.groups] == [REAL]
+    assert "frames not stated (column: not stated), measured with 8" in _notes(beside)
+
+
+def test_printed_ks_become_rows_and_equal_numbers_one_cell(published: list[Published]) -> None:
+    ks = build(_table(published=("table:2",)), [], published)
+    rows = _rows(ks, PUBLISHED)
+    assert rows["xdc (k 64) | kinetics400"] == ["73.8‡"] and len(rows) == 15
+    twice = build(_table(published=("t1-016", "table:1", "table:3")), [], published)
+    assert _rows(twice, PUBLISHED)["xdc | kinetics400"] == ["74.2†"]
+
+
+def test_synthetic_real_and_published_never_share_a_group(record: Make, published: list[Published]) -> None:
+    records = [
+        record(run=f"{w}{m}", method=m, world=w, value=v)
+        for w, m, v in (
+            ("real", "xdc", 1),
+            ("real", "sdc", 2),
+            ("synthetic", "xdc", 99),
+            ("synthetic", "sdc", 3),
+        )
+    ]
+    grid = build(_table(published=("table:1",)), records, published)
+    assert [group.title for group in grid.groups] == [SYNTHETIC, REAL, PUBLISHED]
+    world = {record.run: record.world for record in records}
+    for group, kind in ((grid.groups[0], "synthetic"), (grid.groups[1], "real")):
+        cells = [cell for row in group.rows for cell in row.cells]
+        assert {world[run] for cell in cells for run in cell.runs} == {kind}
+        assert sum(cell.bold for cell in cells) == 1
+    assert not any(cell.bold or cell.runs for row in grid.groups[2].rows for cell in row.cells)
+    assert "ucf101, synthetic (data feedbeef)" in _notes(grid)
+
+
+def test_a_missing_fold_is_named(fold: Make) -> None:
+    whole = [fold(run=f"w{s}", method="sdc", split=s) for s in "12345"]
+    part = [fold(run=f"p{s}", split=s) for s in "1245"]
+    grid = build(_table(ESC50), whole + part, [])
+    assert "ESC-50, measured: mean over 4 of 5 splits (missing: 3): xdc kinetics400." in _notes(grid)
+    uneven = [fold(run=f"u{s}", split=s, seed=1, pretrain_seed=1) for s in "12345"]
+    assert "4 of 5 splits (missing for some seed: 3)" in _notes(build(_table(ESC50), part + uneven, []))
+
+
+def test_what_a_fit_finds_out_does_not_split_a_row(fold: Make, record: Make) -> None:
+    found = [
+        fold(run=f"r{s}", split=s, value=v, outcomes={"c": c, "inner_folds": 4, "converged": c < 1})
+        for s, v, c in zip("12345", (80, 81, 82, 83, 84), (0.1, 0.1, 1.0, 0.01, 0.1), strict=True)
+    ]
+    grid = build(_table(ESC50), found, [])
+    assert _rows(grid, REAL) == {"xdc | kinetics400": ["82.0"]}
+    assert "Fits that stopped before they converged: 1 of 5 runs." in grid.footnotes
+    probe = _column(evaluation="linear_probe", protocol="linear_probe")
+    chosen = [
+        record(run=f"c{c}", evaluation="linear_probe", protocol="linear_probe", factors={"frames": 8, "c": c})
+        for c in (1, 10)
+    ]
+    assert set(_rows(build(_table(probe), chosen, []), REAL)) == {
+        "xdc (c 1) | kinetics400",
+        "xdc (c 10) | kinetics400",
+    }
+
+
+def test_unequal_numbers_of_seeds_are_named(record: Make) -> None:
+    records = [
+        record(run=f"{m}{s}", method=m, seed=s, pretrain_seed=s, value=s)
+        for m, n in (("xdc", 3), ("sdc", 2))
+        for s in range(n)
+    ]
+    notes = _notes(build(_table(), records, []))
+    assert "n = 2 seeds: sdc kinetics400 / UCF101." in notes
+    assert "n = 3 seeds: xdc kinetics400 / UCF101." in notes
+
+
+def test_where_limits_the_records(record: Make) -> None:
+    records = [record(), record(run="b", pretrain_data="audioset")]
+    grid = build(_table(where={"pretrain_data": ("kinetics400",)}), records, [])
+    assert list(_rows(grid, REAL)) == ["xdc | kinetics400"]
+    assert "Only pretrain_data kinetics400." in _notes(grid)
+
+
+def test_rounds_stand_in_columns_of_their_factor(record: Make, tables_folder: Path) -> None:
+    table = Table.model_validate(yaml.safe_load((tables_folder / "rounds.yaml").read_text(encoding="utf-8")))
+    records = [
+        record(
+            **{"run": f"r{r}", "evaluation": "round", "protocol": "round", "dataset": "kinetics400"},
+            **{"metric": "nmi_class", "unit": "", "value": r / 10 + (c == "v") / 100, "world": "synthetic"},
+            factors={"round": r, "clustering": c},
+        )
+        for r in range(1, 8)
+        for c in "av"
+    ]
+    assert _rows(build(table, records, []), SYNTHETIC) == {
+        "xdc | a": [f"0.{r}00" for r in range(1, 7)],
+        "xdc | v": [f"0.{r}10" for r in range(1, 7)],
+    }
+
+
+def test_an_unknown_field_or_published_row_is_a_user_error(published: list[Published]) -> None:
+    with pytest.raises(UserError, match="'metod'"):
+        build(_table(rows=("metod",)), [], published)
+    with pytest.raises(UserError, match="t1-999"):
+        build(_table(published=("t1-999",)), [], published)
+
+
+def test_nothing_measured_is_said() -> None:
+    grid = build(_table(), [], [])
+    assert grid.groups == () and grid.footnotes == ("No record fits this table.",)
+
+
+@pytest.mark.parametrize(
+    "name", ["table1", "table5", "audio_svm", "esc10_svm", "grid_probe", "probes", "rounds"]
+)
+def test_every_table_of_the_project_is_valid(
+    tables_folder: Path, name: str, published: list[Published]
+) -> None:
+    raw = yaml.safe_load((tables_folder / f"{name}.yaml").read_text(encoding="utf-8"))
+    table = Table.model_validate(raw)
+    grid = build(table, [], published)
+    assert grid.columns == tuple(column.title for column in table.columns)
+    assert bool(grid.groups) == bool(table.published)
+    assert not any("published under" in n for n in grid.footnotes) or name == "audio_svm"
+
+
+def test_table1_shows_the_papers_numbers(tables_folder: Path, published: list[Published]) -> None:
+    table = Table.model_validate(yaml.safe_load((tables_folder / "table1.yaml").read_text(encoding="utf-8")))
+    rows = _rows(build(table, [], published, titles={"xdc": "XDC"}), PUBLISHED)
+    assert rows["XDC | kinetics400"] == ["74.2†", "39.0†", "78.0†"]
+    assert rows["scratch | none"] == ["54.3†", "24.1†", "54.3†"]
+    assert len(rows) == 6

@@ -1,0 +1,172 @@
+"""Media files opened, described and cut into frames; the clock that picture and sound share."""
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from fractions import Fraction
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import av
+from av.audio.stream import AudioStream
+from av.container import InputContainer
+from av.packet import Packet
+from av.stream import Disposition
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
+
+from xdcbench.errors import MediaError
+
+# Decoders hand out frames late and some indices hold decoding times: FFmpeg's own tool also steps back by
+# about three frames of 23 fps before a seek.
+SEEK_BACK = 0.15
+STILL = {".jpg", ".jpeg", ".png", ".bmp", ".webp"}
+
+
+@dataclass(frozen=True)
+class MediaInfo:
+    """What a container says about its first video and first sound stream, without decoding.
+
+    Attributes:
+        duration: of the video stream, else of the sound, in seconds; nan where unknown.
+        start: time zero of the shared clock on the container's clock, seconds.
+        rate: frames per second; 0 without video.
+        width: of stored frames in pixels, before rotation; 0 without video.
+        height: likewise.
+        has_video: cover pictures of sound files do not count.
+        has_audio: a silent track counts.
+        sample_rate: Hz; 0 without sound.
+        channels: 0 without sound.
+    """
+
+    duration: float
+    start: float
+    rate: float
+    width: int
+    height: int
+    has_video: bool
+    has_audio: bool
+    sample_rate: int
+    channels: int
+
+
+def probe(path: Path) -> MediaInfo:
+    """Read a container's header.
+
+    Raises:
+        MediaError: the file cannot be opened or holds neither video nor sound.
+    """
+    with opened(path) as container:
+        video, audio = video_stream(container), audio_stream(container)
+        main = video or audio
+        if main is None:
+            raise MediaError(path, "holds neither video nor sound")
+        if main.duration is not None:
+            duration = float(main.duration * time_base(main))
+        else:
+            duration = container.duration / av.time_base if container.duration else math.nan
+        return MediaInfo(
+            duration=duration,
+            start=clock_origin(container),
+            rate=float(video.guessed_rate or video.average_rate or 0) if video else 0.0,
+            width=video.codec_context.width if video else 0,
+            height=video.codec_context.height if video else 0,
+            has_video=video is not None,
+            has_audio=audio is not None,
+            sample_rate=audio.codec_context.sample_rate if audio else 0,
+            channels=audio.codec_context.channels if audio else 0,
+        )
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[InputContainer]:
+    """Container of a local file.
+
+    Raises:
+        MediaError: the file cannot be opened, or FFmpeg or the file system fails inside the ``with`` block.
+    """
+    try:
+        # FFmpeg takes the codec of a picture from its file's name unless it sees the content alone; ImageNet
+        # holds PNGs that are called JPEG.
+        source = BytesIO(path.read_bytes()) if path.suffix.lower() in STILL else str(path)
+        # Genuine HMDB51 files hold titles that are not UTF-8. A list of remote files under a media file's
+        # name is refused.
+        options = {"protocol_whitelist": "file"}
+        with av.open(source, "r", metadata_errors="replace", container_options=options) as container:
+            yield container
+    except (av.FFmpegError, OSError, UnicodeError) as error:
+        # The text of FFmpeg's errors repeats the path; strerror is the reason alone.
+        reason = getattr(error, "strerror", None) or str(error)
+        raise MediaError(path, " ".join(reason.split())) from error
+
+
+def video_stream(container: InputContainer) -> VideoStream | None:
+    """First video stream with a decoder that is no cover picture."""
+    for stream in container.streams.video:
+        if not stream.disposition & Disposition.attached_pic and stream.codec_context is not None:
+            return stream
+    return None
+
+
+def audio_stream(container: InputContainer) -> AudioStream | None:
+    """First sound stream with a decoder."""
+    return next((s for s in container.streams.audio if s.codec_context is not None), None)
+
+
+def time_base(stream: VideoStream | AudioStream) -> Fraction:
+    """Seconds per unit of the stream's time stamps."""
+    return stream.time_base or Fraction(1, av.time_base)
+
+
+def clock_origin(container: InputContainer) -> float:
+    """Time zero of the shared clock on the container's clock, seconds; 0 without streams."""
+    main = video_stream(container) or audio_stream(container)
+    if main is None:
+        return 0.0
+    start = main.start_time or 0
+    if container.format.name == "avi" and isinstance(main, VideoStream):
+        # AVI's header counts decoding times, which lie before the presentation where there are B-frames.
+        with opened(Path(container.name)) as again:
+            stamps = (
+                frame_stamp(f)
+                for f in decoded(again, again.streams.video[container.streams.video.index(main)])
+                if f is not None
+            )
+            start = next(stamps, None) or 0
+    return float(start * time_base(main))
+
+
+def frame_stamp(frame: VideoFrame) -> int | None:
+    """Presentation time in units of the stream, else decoding time; None where the file states neither."""
+    return frame.pts if frame.pts is not None else frame.dts
+
+
+def seek_keyframe(container: InputContainer, stream: VideoStream | AudioStream, seconds: float) -> None:
+    """Go to a keyframe at or before a time on the container's clock.
+
+    Raises:
+        av.FFmpegError: the container cannot seek there.
+    """
+    container.seek(math.floor(seconds / time_base(stream)), stream=stream)
+
+
+def decoded(container: InputContainer, stream: VideoStream | AudioStream) -> Iterator[Any]:
+    """Frames of the stream's kind as the decoder presents them; None for a packet that did not decode."""
+    stream.codec_context.thread_count = 1
+    packets = container.demux(stream)
+    packet: Packet | None = None
+    drained = False
+    while not drained:
+        try:
+            packet = next(packets)
+            drained = packet.size == 0
+        except (StopIteration, av.error.InvalidDataError):  # the rest of the file cannot be read
+            packet, drained = None, True
+        try:
+            yield from stream.decode(packet)
+        except av.error.InvalidDataError:
+            yield None
+        except EOFError:
+            return

@@ -1,0 +1,148 @@
+"""Clips and still images as RGB pictures."""
+
+import math
+from collections.abc import Iterator
+from pathlib import Path
+
+import av
+import numpy as np
+import torch
+from av.container import InputContainer
+from av.video.frame import VideoFrame
+from av.video.reformatter import VideoReformatter
+from av.video.stream import VideoStream
+from torch import Tensor
+
+from xdcbench.data.media.container import (
+    SEEK_BACK,
+    clock_origin,
+    decoded,
+    frame_stamp,
+    opened,
+    seek_keyframe,
+    time_base,
+    video_stream,
+)
+from xdcbench.errors import MediaError
+
+# Frame times closer than this to the wanted one count as reached, so that a clock of whole milliseconds
+# (Matroska) does not show the frame before.
+CLOCK_SLACK = 0.0005
+
+
+def read_clip(path: Path, *, start: float, frames: int, rate: float, short_side: int) -> Tensor:
+    """Decode the pictures on display at ``start + i / rate``.
+
+    The first frame stands in before the video begins, the last one after it ends.
+
+    Args:
+        path: any file with a video stream.
+        start: seconds after the first frame.
+        frames: number of pictures.
+        rate: pictures per second; need not be the file's.
+        short_side: pixels; the aspect of stored pixels is kept, rotation is applied.
+
+    Returns:
+        uint8 (frames, H, W, 3), RGB.
+
+    Raises:
+        MediaError: there is no video or not one frame can be decoded.
+    """
+    times = [start + i / rate for i in range(frames)]
+    clip = _clip(path, times, short_side, seek=True)
+    if clip is None:
+        clip = _clip(path, times, short_side, seek=False)
+    if clip is None:
+        raise MediaError(path, "no frame could be decoded")
+    return clip
+
+
+def read_image(path: Path, *, short_side: int) -> Tensor:
+    """Decode a still image, or the first frame of a video.
+
+    Returns:
+        uint8 (H, W, 3), RGB; the shorter of H and W is ``short_side``.
+
+    Raises:
+        MediaError: the file holds no picture.
+    """
+    return read_clip(path, start=0.0, frames=1, rate=1.0, short_side=short_side)[0]
+
+
+def _clip(path: Path, times: list[float], short_side: int, *, seek: bool) -> Tensor | None:
+    """Uint8 (len(times), H, W, 3); None where no frame decodes or a seek did not go well.
+
+    A seek that lands late, off a keyframe or before damage is not trusted: some streams decode only from
+    their start (old x264 writes into the first packet alone how its 4:4:4 pictures are to be read).
+    """
+    with opened(path) as container:
+        stream = video_stream(container)
+        if stream is None:
+            raise MediaError(path, "no video stream")
+        origin = clock_origin(container)
+        sought = seek and times[0] > SEEK_BACK
+        try:
+            if sought:
+                seek_keyframe(container, stream, origin + times[0] - SEEK_BACK)
+        except av.FFmpegError:
+            return None
+        slack = min(float(time_base(stream)) / 2, CLOCK_SLACK)
+        convert = _Converter(short_side)
+        pictures: list[Tensor] = []
+        shown: VideoFrame | None = None
+        for time, frame in _timed(container, stream, origin, sought=sought):
+            if sought and (frame is None or frame.is_corrupt):
+                return None
+            if frame is None:
+                continue
+            if shown is None:
+                if sought and (time > times[0] + slack or not frame.key_frame):
+                    return None
+                shown = frame
+            over = sum(t + slack < time for t in times[len(pictures) :])
+            if over:
+                pictures += [convert(shown)] * over
+            if len(pictures) == len(times):
+                break
+            shown = frame
+        if shown is None:
+            return None
+        if len(pictures) < len(times):
+            pictures += [convert(shown)] * (len(times) - len(pictures))
+        return torch.stack(pictures)
+
+
+def _timed(
+    container: InputContainer, stream: VideoStream, origin: float, *, sought: bool
+) -> Iterator[tuple[float, VideoFrame | None]]:
+    """Frames with their times on the shared clock, seconds; after a seek, unknown times are infinite."""
+    tick = float(time_base(stream))
+    step = float(1 / stream.guessed_rate) if stream.guessed_rate else 0.0
+    time = math.inf if sought else -step
+    for frame in decoded(container, stream):
+        if frame is not None:
+            stamp = frame_stamp(frame)
+            time = time + step if stamp is None else stamp * tick - origin
+        yield time, frame
+
+
+class _Converter:
+    """Frames to upright RGB pictures of one size, through one scaler.
+
+    A scaler holds about 15 MB, so there is one per decode, not one per frame.
+    """
+
+    def __init__(self, short_side: int) -> None:
+        self.short_side = short_side
+        self.scaler = VideoReformatter()
+        self.size: tuple[int, int] | None = None
+
+    def __call__(self, frame: VideoFrame) -> Tensor:
+        """Uint8 (H, W, 3); all of the first frame's size, should the stream change its own."""
+        if self.size is None:
+            scale = self.short_side / min(frame.width, frame.height)
+            self.size = round(frame.width * scale), round(frame.height * scale)
+        width, height = self.size
+        scaled = self.scaler.reformat(frame, width=width, height=height, format="rgb24", threads=1)
+        picture = np.rot90(scaled.to_ndarray(), k=round(frame.rotation / 90))
+        return torch.from_numpy(np.ascontiguousarray(picture))

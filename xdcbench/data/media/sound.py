@@ -1,0 +1,153 @@
+"""Windows of sound: placed on the clock by sample, mixed down, resampled."""
+
+import math
+from collections.abc import Iterator
+from pathlib import Path
+
+import av
+import numpy as np
+import torch
+from av.audio.frame import AudioFrame
+from av.audio.resampler import AudioResampler
+from av.audio.stream import AudioStream
+from av.container import InputContainer
+from numpy.typing import NDArray
+from torch import Tensor
+
+from xdcbench.data.media.container import (
+    SEEK_BACK,
+    audio_stream,
+    clock_origin,
+    decoded,
+    opened,
+    seek_keyframe,
+    time_base,
+)
+from xdcbench.errors import MediaError
+
+# Sound packets may be stamped unevenly; they are joined seamlessly unless sound and stamp part by more than
+# this (seconds), where FFmpeg's resampler, too, inserts silence or drops sound.
+SOUND_JITTER = 0.1
+# Packets of these codecs decode alike wherever decoding starts. Others carry state over (AAC's substituted
+# noise, MP3's bit reservoir, Vorbis' overlap), so they are decoded from the start.
+STATELESS = ("pcm_", "flac")
+# Samples of the slower rate decoded around a window, more than the resampling filter reaches.
+FILTER_MARGIN = 64
+
+
+def read_audio(path: Path, *, start: float, seconds: float, rate: int) -> Tensor:
+    """Decode a window of sound: mean of the channels, resampled; silence outside the track.
+
+    The window begins at the multiple of ``1 / rate`` nearest to ``start``, so that windows of one file are
+    cut from one resampled signal.
+
+    Args:
+        path: any file with a sound stream.
+        start: seconds after the first video frame (the first sample without video); may be negative.
+        seconds: length.
+        rate: samples per second of the result.
+
+    Returns:
+        float32 (round(seconds * rate),), full scale 1.
+
+    Raises:
+        MediaError: there is no sound track, or nothing of it can be decoded.
+    """
+    begin, size = round(start * rate), round(seconds * rate)
+    sound = _sound(path, begin, size, rate, seek=True)
+    if sound is None:
+        sound = _sound(path, begin, size, rate, seek=False)
+    if sound is None:
+        raise MediaError(path, "no sound could be decoded")
+    return torch.from_numpy(sound)
+
+
+def _sound(path: Path, begin: int, size: int, rate: int, *, seek: bool) -> NDArray[np.float32] | None:
+    """Float32 (size,); None where a seek failed or landed late, or where no sound decodes."""
+    with opened(path) as container:
+        stream = audio_stream(container)
+        if stream is None:
+            raise MediaError(path, "no sound track")
+        native = stream.codec_context.sample_rate
+        exact = stream.codec_context.name.startswith(STATELESS) and time_base(stream) * native <= 1
+        origin = clock_origin(container)
+        sought = seek and exact and begin / rate > SEEK_BACK
+        try:
+            if sought:
+                seek_keyframe(container, stream, origin + begin / rate - SEEK_BACK)
+        except av.FFmpegError:
+            return None
+        buffer: NDArray[np.float32] | None = None
+        for place, frame in _placed(container, stream, origin):
+            if buffer is None:
+                native = frame.sample_rate
+                first, length, skip = _native_window(begin, size, rate, native=native)
+                if sought and place > first:
+                    return None
+                buffer = np.zeros(length, np.float32)
+            if frame.sample_rate != native:
+                raise MediaError(path, f"the sample rate changes from {native} to {frame.sample_rate} Hz")
+            low, high = max(place, first), min(place + frame.samples, first + length)
+            if low < high:
+                buffer[low - first : high - first] = _mono(frame)[low - place : high - place]
+            if place >= first + length:
+                break
+        if buffer is None:
+            return None
+        return _resampled(buffer, native, rate)[skip : skip + size]
+
+
+def _placed(
+    container: InputContainer, stream: AudioStream, origin: float
+) -> Iterator[tuple[int, AudioFrame]]:
+    """Frames with the index of their first sample on the shared clock."""
+    tick = float(time_base(stream))
+    expected: int | None = None
+    for frame in decoded(container, stream):
+        if frame is None:
+            expected = None
+            continue
+        place = expected or 0
+        if frame.pts is not None:
+            stamped = round((frame.pts * tick - origin) * frame.sample_rate)
+            if expected is None or abs(stamped - expected) > SOUND_JITTER * frame.sample_rate:
+                place = stamped
+        expected = place + frame.samples
+        yield place, frame
+
+
+def _native_window(begin: int, size: int, rate: int, *, native: int) -> tuple[int, int, int]:
+    """Stretch to decode for a window: first sample, number of samples, output samples to drop.
+
+    It begins where samples of both rates coincide, so that every window resamples with the same phases,
+    and reaches past the window on both sides, so that no edge of the filter enters it.
+    """
+    common = math.gcd(native, rate)
+    margin = math.ceil(FILTER_MARGIN * max(1, rate / native))
+    block = (begin - margin) // (rate // common)
+    first = block * (native // common)
+    end = math.ceil((begin + size + margin) * native / rate)
+    return first, end - first, begin - block * (rate // common)
+
+
+def _mono(frame: AudioFrame) -> NDArray[np.float32]:
+    """Float32 (samples,): mean of the channels, full scale 1."""
+    wave = frame.to_ndarray()
+    if frame.format.is_packed:
+        wave = wave.reshape(frame.samples, -1).T
+    mono: NDArray[np.float32] = wave.mean(0, dtype=np.float32)
+    if wave.dtype.kind == "u":
+        mono -= 128
+    if wave.dtype.kind in "iu":
+        mono /= 2.0 ** (8 * wave.dtype.itemsize - 1)
+    return mono
+
+
+def _resampled(wave: NDArray[np.float32], native: int, rate: int) -> NDArray[np.float32]:
+    if native == rate:
+        return wave
+    frame = AudioFrame.from_ndarray(wave[None], format="fltp", layout="mono")
+    frame.sample_rate = native
+    resampler = AudioResampler(format="fltp", layout="mono", rate=rate)
+    parts = [*resampler.resample(frame), *resampler.resample(None)]
+    return np.concatenate([part.to_ndarray()[0] for part in parts])

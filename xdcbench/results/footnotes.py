@@ -1,0 +1,98 @@
+"""What a table says under itself: items, splits, seeds, settings and sources of the numbers shown."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from xdcbench.results.cells import Cell, Group, seed_name
+from xdcbench.results.published import LEGEND, MARKS, Published
+from xdcbench.results.records import Record
+from xdcbench.schema import Column
+
+
+def number_notes(groups: Sequence[Group], columns: Sequence[Column], *, synthetic: str) -> list[str]:
+    """Item counts, missing splits and numbers of seeds of the measured cells.
+
+    Args:
+        groups: of the finished table.
+        columns: in the order of the cells.
+        synthetic: title of the group whose numbers come from synthetic worlds.
+    """
+    items: dict[str, None] = {}
+    missing: dict[str, list[str]] = defaultdict(list)
+    seeds: dict[int, list[str]] = defaultdict(list)
+    for group in groups:
+        for row in group.rows:
+            for column, cell in zip(columns, row.cells, strict=True):
+                if cell.status != "measured":
+                    continue
+                items[_items_in_words(cell, synthetic=group.title == synthetic)] = None
+                if cell.n > 1:
+                    seeds[cell.n].append(f"{' '.join(row.shown)} / {column.title}")
+                if column.split == "mean" and cell.splits_missing:
+                    missing[_missing_in_words(cell, column, group.title)].append(" ".join(row.shown))
+    notes = list(items)
+    notes += [f"{text}: {', '.join(rows)}." for text, rows in missing.items()]
+    for n, places in sorted(seeds.items()):
+        where = "" if len(seeds) == 1 else f": {', '.join(places)}"
+        notes.append(f"± is the sample standard deviation over n = {n} seeds{where}.")
+    return notes
+
+
+def _items_in_words(cell: Cell, *, synthetic: bool) -> str:
+    world = ", synthetic" if synthetic else ""
+    subset = f", subset: {cell.subset}" if cell.subset else ""
+    splits = f"{'split' if len(cell.splits) == 1 else 'splits'} {', '.join(cell.splits)}"
+    return (
+        f"{cell.dataset}{world} (data {cell.fingerprint[:8]}{subset}), {splits}: {cell.items_used} of "
+        f"{cell.items_expected} test items used, {cell.items_failed} failed."
+    )
+
+
+def _missing_in_words(cell: Cell, column: Column, group: str) -> str:
+    available = len({*cell.splits, *cell.splits_missing})
+    some = " for some seed" if set(cell.splits) & set(cell.splits_missing) else ""
+    return (
+        f"{column.title}, {group}: mean over {available - len(cell.splits_missing)} of {available} splits "
+        f"(missing{some}: {', '.join(cell.splits_missing)})"
+    )
+
+
+def record_notes(records: Sequence[Record]) -> list[str]:
+    """Seeds, selection, epochs, suites and schema of what is shown."""
+    if not records:
+        return []
+    epochs: dict[str, set[int]] = defaultdict(set)
+    for record in records:
+        epochs[record.evaluation].add(record.epochs)
+    in_words = {"last": "last epoch", "val-best": "best epoch on held-out training items"}
+
+    def listed(values: Iterable[Any]) -> str:
+        return ", ".join(map(str, sorted(set(values))))
+
+    stopped = sum(record.outcomes.get("converged") is False for record in records)
+    return [
+        *([f"Fits that stopped before they converged: {stopped} of {len(records)} runs."] if stopped else []),
+        f"Seeds: {listed(seed_name(r) for r in records)}. "
+        f"Selection: {listed(in_words[r.selection] for r in records)}. "
+        f"Epochs: {'; '.join(f'{name} {listed(some)}' for name, some in sorted(epochs.items()))}. "
+        f"Suites: {listed(r.suite for r in records)}. "
+        f"Record schema: {listed(r.schema_version for r in records)}.",
+    ]
+
+
+def published_notes(rows: Sequence[Published]) -> list[str]:
+    """The legend of marks, then sources, selection and remarks of the published numbers."""
+    if not rows:
+        return []
+    sources = "; ".join(dict.fromkeys(row.source for row in rows))
+    selection = ", ".join(sorted({row.selection for row in rows}))
+    remarks: dict[str, dict[str, None]] = defaultdict(dict)
+    for row in rows:
+        if row.note:
+            remarks[row.note][row.method] = None
+    marks = [
+        f"{MARKS[status]} {LEGEND[status]}." for status in LEGEND if status in {row.status for row in rows}
+    ]
+    about = f"Published numbers from: {sources}. Their selection: {selection}."
+    return [*marks, about, *(f"{note}: {', '.join(who)}." for note, who in remarks.items())]

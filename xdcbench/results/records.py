@@ -1,0 +1,96 @@
+"""The record: one row per measured number, written inside its run directory."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from xdcbench.errors import UserError
+from xdcbench.store import Store, read_json, write_json
+
+SCHEMA_VERSION = 1
+
+
+class Record(BaseModel):
+    """One measured number and everything needed to judge it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+
+    schema_version: int = SCHEMA_VERSION
+    run: str  # key of the run directory that holds this record
+    suite: str  # suite that first measured it
+    method: str
+    pretrain_data: str  # name of the pretraining set, "none" for an initialisation
+    pretrain_items: int  # items that were learned from
+    architecture: str
+    evaluation: str  # name of the evaluation, e.g. finetune, audio_probe, round
+    protocol: str  # kind of the evaluation: finetune, linear_probe, linear_svm, round
+    evaluation_version: int
+    dataset: str
+    world: str  # "real", or "synthetic" for a generated world
+    fingerprint: str  # of the data set
+    subset: str  # "" for the whole data set, else the subset in words
+    items_expected: int  # test items that the official lists name (after the subset)
+    items_used: int
+    items_failed: int  # there, but unreadable
+    split: str
+    splits_available: tuple[str, ...]  # all splits that the data set has here, for means
+    pretrain_seed: int
+    seed: int  # of the evaluation
+    metric: str  # top1, nmi_class, ...
+    value: float  # per cent where unit is "%"
+    unit: str
+    higher_is_better: bool
+    selection: Literal["last", "val-best"]
+    factors: dict[str, Any]  # what was set: k, frames, round, size, ...
+    outcomes: dict[str, Any] = {}  # what was found on the way: a chosen C, whether a solver converged
+    epochs: int
+    seconds: float
+    device: str
+    precision: str
+    world_size: int
+    versions: dict[str, str]
+    commit: str
+
+
+def write_records(run: Path, records: Iterable[Record]) -> None:
+    """Write ``records.json`` into a run directory."""
+    write_json(run / "records.json", [record.model_dump(mode="json") for record in records])
+
+
+def read_records(stores: Sequence[Store], keys: Iterable[str] | None = None) -> list[Record]:
+    """Records of the complete runs of several results folders, read as one; a run key counts once.
+
+    Args:
+        stores: results folders.
+        keys: only these runs; None reads all.
+
+    Raises:
+        UserError: a file that is no list of records of a schema that this version reads.
+    """
+    found: dict[str, Path] = {}
+    wanted = None if keys is None else set(keys)
+    for store in stores:
+        for key in store.keys():
+            path = store.path(key) / "records.json"
+            if (wanted is None or key in wanted) and path.exists():
+                found.setdefault(key, path)
+    return [record for _, path in sorted(found.items()) for record in _read(path)]
+
+
+def _read(path: Path) -> list[Record]:
+    rows = read_json(path)
+    newest = max((row.get("schema_version", 0) for row in rows), default=0)
+    if newest > SCHEMA_VERSION:
+        raise UserError(
+            f"{path} has records of schema {newest}; this xdcbench reads up to {SCHEMA_VERSION}; upgrade it"
+        )
+    try:
+        return [Record.model_validate(row) for row in rows]
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise UserError(
+            f"{path}: {where}: {first['msg']}; remove its folder to have it measured again"
+        ) from error

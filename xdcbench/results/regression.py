@@ -1,0 +1,116 @@
+"""The regression check: records of a run against reference values, within kept tolerances."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from xdcbench.errors import UserError
+from xdcbench.results.records import Record
+from xdcbench.schema import Config
+from xdcbench.store import read_json, write_json
+
+TOLERANCES = {"top1": 25.0, "nmi_class": 0.15, "purity": 0.15, "unexplained": 0.1, "accuracy": 0.2}
+"""What a change of processor or library version may move, per metric; a metric without one is not kept.
+
+A new reference starts from these; its file may then be edited, and ``--update`` keeps what it says.
+"""
+
+
+class Reference(Config):
+    """A reference file: the run keys that it was taken from, tolerances, and values by name of number."""
+
+    suite: str
+    plan: str
+    tolerances: dict[str, float]
+    values: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Move:
+    """A number that is not where it was; ``expected`` or ``found`` is None where it is missing."""
+
+    name: str
+    expected: float | None
+    found: float | None
+    tolerance: float
+
+    def __str__(self) -> str:
+        def text(value: float | None) -> str:
+            return "nothing" if value is None else f"{value:.4g}"
+
+        return f"{self.name}: expected {text(self.expected)} ± {self.tolerance:g}, found {text(self.found)}"
+
+
+def name_of(record: Record) -> str:
+    """What identifies a number across runs: everything but its value, key and circumstances."""
+    inner = "/".join(f"{k}={record.factors[k]}" for k in ("round", "clustering") if k in record.factors)
+    parts = (record.method, record.pretrain_data, f"seed{record.pretrain_seed}", record.evaluation)
+    where = (record.dataset, record.split, inner, record.metric)
+    return "/".join(part for part in (*parts, *where) if part)
+
+
+def values_of(records: Iterable[Record], tolerances: Mapping[str, float]) -> dict[str, float]:
+    """Values by name, of the metrics that have a tolerance."""
+    kept = [record for record in records if tolerance_of(record.metric, tolerances) is not None]
+    return {name_of(record): record.value for record in sorted(kept, key=name_of)}
+
+
+def tolerance_of(metric: str, tolerances: Mapping[str, float]) -> float | None:
+    """Tolerance of a metric: its own, or that of the longest suffix of its name that has one."""
+    suffixes = [name for name in tolerances if metric == name or metric.endswith(f"_{name}")]
+    return tolerances[max(suffixes, key=len)] if suffixes else None
+
+
+def compare(records: Sequence[Record], reference: Reference) -> list[Move]:
+    """What moved beyond its tolerance, is missing, or is new."""
+    found = values_of(records, reference.tolerances)
+    moves = []
+    for name in sorted(found.keys() | reference.values.keys()):
+        expected, value = reference.values.get(name), found.get(name)
+        tolerance = tolerance_of(name.rsplit("/", 1)[-1], reference.tolerances) or 0.0
+        if expected is None or value is None or not abs(value - expected) <= tolerance:
+            moves.append(Move(name, expected, value, tolerance))
+    return moves
+
+
+def load_reference(path: Path) -> Reference:
+    """Read a reference file.
+
+    Raises:
+        UserError: there is none, or it is not one.
+    """
+    if not path.exists():
+        raise UserError(
+            f"no reference {path}; make one with `xdcbench check --update` from results that you trust"
+        )
+    content: Any = read_json(path)
+    try:
+        return Reference.model_validate(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise UserError(
+            f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}; make it again with --update"
+        ) from error
+
+
+def write_reference(path: Path, suite: str, plan: str, records: Sequence[Record]) -> Reference:
+    """Write a new reference from ``records``, keeping the tolerances of an earlier one.
+
+    Raises:
+        UserError: the file cannot be written.
+    """
+    tolerances = load_reference(path).tolerances if path.exists() else TOLERANCES
+    reference = Reference(
+        suite=suite, plan=plan, tolerances=tolerances, values=values_of(records, tolerances)
+    )
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_json(path, reference.model_dump(mode="json"))
+    except OSError as error:
+        raise UserError(
+            f"cannot write the reference {path}: {error.strerror}; give another with --reference"
+        ) from error
+    return reference
