@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.integration.helpers import PICO, one_thread, xdcbench
+
 ROOT = Path(__file__).parents[1]
 
 
@@ -14,3 +16,13 @@ def shared_data() -> Path:
     if not found:
         pytest.skip("no folder of real data beside the checkout")
     return found[0].parents[1]
+
+
+@pytest.fixture(scope="session")
+def pico(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Results of the smallest suite, run once, uninterrupted."""
+    out = tmp_path_factory.mktemp("pico")
+    done = xdcbench("run", "--suite", PICO, "--out", out, "--device", "cpu", env=one_thread())
+    assert done.returncode == 0, done.stderr
+    assert "17 done" in done.stdout
+    return out

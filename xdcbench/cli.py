@@ -213,7 +213,7 @@ def _words(text: str) -> tuple[str, ...]:
 def _numbers(text: str) -> tuple[int, ...]:
     words = _words(text)
     for word in words:
-        if not word.isdigit():
+        if not word.isdecimal():
             raise UserError(f"--seeds {text!r}: {word!r} is no whole number; give for example 0,1,2")
     return tuple(int(word) for word in words)
 

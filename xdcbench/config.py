@@ -148,9 +148,8 @@ def override(tree: Tree, overrides: Iterable[str]) -> Tree:
         if not equals or not path:
             raise UserError(f"--set {text!r} must read key=value, for example pretrain.rounds=3")
         head, *rest = path.split(".")
-        known = tree.get(head)
-        named = head in ("methods", "datasets", "evaluations") and rest and isinstance(known, dict)
-        if named and rest[0] not in known:
+        known = tree.get(head) if head in ("methods", "datasets", "evaluations") else None
+        if rest and isinstance(known, dict) and rest[0] not in known:
             raise UserError(f"--set {text}: " + unknown(f"name in {head!r}", rest[0], known))
         try:
             over = OmegaConf.to_container(OmegaConf.from_dotlist([text]), resolve=False)
@@ -191,11 +190,13 @@ def validate(model: type[C], tree: Tree, *, where: str) -> C:
 
 def _explain(model: type[BaseModel], error: Any) -> str:
     loc = [str(part) for part in error["loc"]]
+    # The third part of the place of an evaluation's field is the union's tag, which no file has as a key.
+    key = ".".join(loc[:2] + loc[3:] if loc[:1] == ["evaluations"] else loc)
     if error["type"] == "extra_forbidden":
-        return unknown(f"key {'.'.join(loc)!r}: no field", loc[-1], _fields_at(model, loc[:-1]))
+        return unknown(f"key {key!r}: no field", loc[-1], _fields_at(model, loc[:-1]))
     if error["type"] == "missing":
-        return f"{'.'.join(loc)!r} is missing"
-    return f"{'.'.join(loc)!r} = {error['input']!r}: {error['msg'][0].lower() + error['msg'][1:]}"
+        return f"{key!r} is missing"
+    return f"{key!r} = {error['input']!r}: {error['msg'][0].lower() + error['msg'][1:]}"
 
 
 def _fields_at(model: type[BaseModel], loc: Sequence[str]) -> list[str]:

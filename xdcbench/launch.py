@@ -7,7 +7,7 @@ from pathlib import Path
 from xdcbench.config import load_suite
 from xdcbench.context import Context
 from xdcbench.errors import UserError
-from xdcbench.plan import Plan, make_plan
+from xdcbench.plan import Plan, check, make_plan
 from xdcbench.schema import Precision, Suite
 from xdcbench.stages import Source
 from xdcbench.store import Store
@@ -52,6 +52,7 @@ def prepare(request: Request, *, write: bool = True) -> Launch:
     suite = load_suite(
         request.suite, overrides=request.overrides, methods=request.methods, seeds=request.seeds
     )
+    check(suite)
     if suite.world and request.data_root:
         raise UserError(
             f"suite {suite.name!r} writes a synthetic world and reads no data from {request.data_root}; "

@@ -1,10 +1,10 @@
 """From a suite to the deduplicated graph of stages."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatch
 
-from xdcbench.config import validate
+from xdcbench.config import merge, validate
 from xdcbench.errors import UserError
 from xdcbench.resources import unknown
 from xdcbench.schema import Clustering, Evaluation, Finetune, Measurement, Method, Precision, Suite
@@ -81,14 +81,24 @@ def check(suite: Suite) -> None:
                         f"method {name!r}: " + unknown("label source", label, [*method.clusterings, "labels"])
                     )
     for group in suite.pretraining:
+        _check_known("method", group.methods, suite.methods)
+        _check_known("data set", [group.data] if group.data else [], suite.datasets)
         for name in group.methods:
             _check_data(name, suite.methods[name], group.data, suite)
     for measure in suite.measure:
+        _check_known("evaluation", [measure.evaluation], suite.evaluations)
+        _check_known("data set", [measure.dataset], suite.datasets)
         settings_of(suite, measure)
         for split in measure.splits:
             known = suite.datasets[measure.dataset].splits
             if split not in known:
                 raise UserError(unknown(f"split of {measure.dataset}", split, known))
+
+
+def _check_known(what: str, names: Iterable[str], known: Iterable[str]) -> None:
+    for name in names:
+        if name not in known:
+            raise UserError(unknown(f"{what} of this suite", name, known))
 
 
 def _check_data(name: str, method: Method, data: str | None, suite: Suite) -> None:
@@ -111,7 +121,7 @@ def settings_of(suite: Suite, measure: Measurement) -> Evaluation:
     """
     base = suite.evaluations[measure.evaluation]
     where = f"suite {suite.name!r}, {measure.evaluation} on {measure.dataset}"
-    return validate(type(base), {**base.model_dump(), **measure.settings}, where=where)
+    return validate(type(base), merge(base.model_dump(), measure.settings), where=where)
 
 
 class _Builder:

@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from xdcbench.errors import UserError
@@ -55,7 +56,8 @@ def run_plan(
     missing = [source.name for key, source in inputs.items() if not launch.store.complete(key)]
     if alone and missing:
         raise UserError(f"{targets[0].key} needs {', '.join(missing)}, which must be run first")
-    return execute(launch.plan, launch.store, launch.context, policy=policy)
+    plan = replace(launch.plan, stages=tuple(targets)) if alone else launch.plan
+    return execute(plan, launch.store, launch.context, policy=policy)
 
 
 def report(launch: Launch, outcomes: Sequence[Outcome]) -> tuple[list[str], int]:

@@ -69,7 +69,8 @@ def _settle(
         there = store.complete(stage.key)
         return Outcome(stage, "kept" if there or policy == "missing" else "missing")
     for _, source in stage.inputs:
-        if not store.complete(source.key) or outcomes[source.key].status in ("failed", "blocked"):
+        bad = source.key in outcomes and outcomes[source.key].status in ("failed", "blocked")
+        if bad or not store.complete(source.key):
             return Outcome(stage, "blocked", f"needs {source.name}, which is not there")
     return None
 

@@ -141,7 +141,10 @@ def read_json(path: Path) -> Any:
 
 
 def _check_version(marker: Path) -> None:
-    version = read_json(marker).get("schema_version", 0)
+    content = read_json(marker)
+    version = content.get("schema_version", 0) if isinstance(content, dict) else None
+    if not isinstance(version, int):
+        raise UserError(f"{marker} states no version of a results folder; give another folder with --out")
     if version > SCHEMA_VERSION:
         raise UserError(
             f"{marker.parent} was written by a newer xdcbench (results schema {version}, this one reads up "

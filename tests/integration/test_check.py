@@ -7,14 +7,16 @@ import numpy as np
 import pytest
 
 from tests.integration.helpers import PICO, xdcbench
-from xdcbench.pretrain.learner import Learner
-from xdcbench.pretrain.labels import UNLABELLED, Labels
 from xdcbench.launch import Request
+from xdcbench.pretrain.labels import UNLABELLED, Labels
+from xdcbench.pretrain.learner import Learner
 from xdcbench.report import CANNOT_TELL, MOVED, PASSED, check_against
 
 
 def request_for(out: Path) -> Request:
-    return Request(suite=str(PICO), out=out, device="cpu", precision="fp32", overrides=("methods.xdc.title=XDC",))
+    return Request(
+        suite=str(PICO), out=out, device="cpu", precision="fp32", overrides=("methods.xdc.title=XDC",)
+    )
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +40,9 @@ def test_cannot_tell_without_a_reference(pico: Path, tmp_path: Path) -> None:
 
 
 def test_cannot_tell_from_other_settings(pico: Path, reference: Path) -> None:
-    done = xdcbench("check", "--suite", PICO, "--out", pico, "--reference", reference, "--set", "pretrain.k=4")
+    done = xdcbench(
+        "check", "--suite", PICO, "--out", pico, "--reference", reference, "--set", "pretrain.k=4"
+    )
     assert done.returncode == CANNOT_TELL
     assert "other settings" in done.stderr
 
@@ -61,7 +65,9 @@ def test_fails_when_pseudo_labels_are_permuted(
         if folder.name.split("-")[0] not in ("world", "index", "init"):
             shutil.rmtree(folder)
     begin = Learner.__init__
-    monkeypatch.setattr(Learner, "__init__", lambda self, config, labels, *rest: begin(self, config, permuted(labels), *rest))
+    monkeypatch.setattr(
+        Learner, "__init__", lambda self, config, labels, *rest: begin(self, config, permuted(labels), *rest)
+    )
     request = Request(suite=str(PICO), out=out, device="cpu", precision="fp32")
     lines, code = check_against(request, reference, update=False)
     assert code == MOVED

@@ -12,7 +12,12 @@ from tests.integration.helpers import xdcbench
 README = (ROOT / "README.md").read_text()
 BLOCKS = re.findall(r"```bash\n(.*?)```", README, flags=re.S)
 SET_UP = [line for block in BLOCKS for line in block.splitlines() if ".venv" in line]
-COMMANDS = [line.split("#")[0].strip() for block in BLOCKS for line in block.splitlines() if line.startswith("xdcbench")]
+COMMANDS = [
+    line.split("#")[0].strip()
+    for block in BLOCKS
+    for line in block.splitlines()
+    if line.startswith("xdcbench")
+]
 
 
 def test_two_commands_set_everything_up_and_ci_runs_them() -> None:

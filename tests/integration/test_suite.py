@@ -19,7 +19,9 @@ def run(out: Path, *words: object) -> str:
 
 def test_tables_in_five_formats(pico: Path) -> None:
     written = {path.name for path in (pico / "tables" / "pico").iterdir()}
-    assert written == {f"{t}.{f}" for t in ("table5", "audio_svm") for f in ("md", "tex", "csv", "html", "txt")}
+    assert written == {
+        f"{t}.{f}" for t in ("table5", "audio_svm") for f in ("md", "tex", "csv", "html", "txt")
+    }
     cells = pd.read_csv(pico / "tables" / "pico" / "audio_svm.csv")
     measured = cells[cells["group"] == "measured (synthetic world)"]
     assert set(measured["method"]) == {"Scratch", "XDC"}

@@ -14,13 +14,29 @@ def test_wheel_plans_smoke_from_another_folder(tmp_path: Path) -> None:
     wheel = next((tmp_path / "dist").glob("*.whl"))
     site, elsewhere = tmp_path / "site", tmp_path / "elsewhere"
     elsewhere.mkdir()
-    install = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index", "--target", site, wheel]
+    install = [
+        sys.executable,
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--no-deps",
+        "--no-index",
+        "--target",
+        site,
+        wheel,
+    ]
     subprocess.run(install, check=True, capture_output=True)
     environment = os.environ | {"PYTHONPATH": str(site)}
 
     def python(*words: str) -> str:
         done = subprocess.run(
-            [sys.executable, *words], cwd=elsewhere, env=environment, capture_output=True, text=True, check=True
+            [sys.executable, *words],
+            cwd=elsewhere,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=True,
         )
         return done.stdout
 

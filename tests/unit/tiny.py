@@ -1,9 +1,10 @@
 """A tiny synthetic world and what the first stages make of it, for tests that need real files.
 
-Modules that use the fixtures say ``pytest_plugins = ["unit.tiny"]``.
+Modules that use the fixtures say ``pytest_plugins = ["tests.unit.tiny"]``. (Nothing is asserted here:
+PYTEST_DONT_REWRITE.)
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -17,7 +18,7 @@ from xdcbench.data import index as index_stage
 from xdcbench.data.index import Index
 from xdcbench.data.synth import write_world
 from xdcbench.pretrain import init as init_stage
-from xdcbench.run import Context
+from xdcbench.context import Context
 from xdcbench.schema import (
     AudioInput,
     AudioModel,
@@ -138,10 +139,10 @@ def weights_of(run: Path, modality: Modality) -> bytes:
     return (run / f"{modality}.safetensors").read_bytes()
 
 
-def spoil(root: Path, path: str, link: Callable[[Path, Path], None] | None = None) -> None:
+def spoil(path: Path) -> None:
     """Replace a file, which may be a link into the session's world, by garbage."""
-    (root / path).unlink()
-    (root / path).write_bytes(np.arange(256, dtype=np.uint8).tobytes() * 4)
+    path.unlink()
+    path.write_bytes(np.arange(256, dtype=np.uint8).tobytes() * 4)
 
 
 def linked(source: Path, target: Path) -> Path:

@@ -115,13 +115,12 @@ def take(items: pd.DataFrame, subset: Subset, splits: tuple[str, ...]) -> pd.Dat
     for split in splits:
         column = f"split:{split}"
         for part in ("train", "test"):
-            inside = items[items[column] == part].assign(draw=order)
-            inside = inside.sort_values("draw")
-            rank = inside.groupby("label").cumcount()
+            inside = order[items[column] == part].sort_values().index
+            rank = items.loc[inside].groupby("label").cumcount()
             if subset.per_class is not None:
                 rank = rank[rank < subset.per_class]
             kept = rank.sort_values(kind="stable").index[: subset.items]
-            items.loc[inside.index.difference(kept), column] = ""
+            items.loc[inside.difference(kept), column] = ""
     used = (items[[f"split:{split}" for split in splits]] != "").any(axis=1)
     return items[used]
 

@@ -153,7 +153,7 @@ def facts(assignments: np.ndarray, classes: np.ndarray, k: int) -> dict[str, flo
 
 
 def unexplained(x: Tensor, assignments: np.ndarray, centroids: Tensor) -> float:
-    """Share of the variance of ``x`` that is left within clusters, 0 to 1; near 1 for labels that do not fit."""
+    """Share of the variance of ``x`` that is left within clusters; about 1 for labels that do not fit it."""
     within = (x - centroids[torch.from_numpy(assignments).to(x.device)]).double().square().sum()
     total = (x - x.mean(dim=0)).double().square().sum()
     return float(within / total) if total > 0 else 0.0

@@ -17,7 +17,7 @@ FORMATS: tuple[Format, ...] = get_args(Format)
 
 
 def grids(names: Sequence[str], records: Sequence[Record]) -> dict[str, Grid]:
-    """The tables ``names``, filled with ``records`` and with the published rows that may stand beside them."""
+    """The tables ``names``, filled with ``records`` and what was published beside them."""
     published = load_published(folder("baselines") / "published.csv")
     titles = method_titles()
     return {Path(name).stem: build(load_table(name), records, published, titles=titles) for name in names}

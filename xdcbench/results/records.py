@@ -72,7 +72,7 @@ def read_records(stores: Sequence[Store], keys: Iterable[str] | None = None) -> 
     found: dict[str, Path] = {}
     wanted = None if keys is None else set(keys)
     for store in stores:
-        for key in store.keys():
+        for key in store.keys():  # noqa: SIM118 - a store is no mapping
             path = store.path(key) / "records.json"
             if (wanted is None or key in wanted) and path.exists():
                 found.setdefault(key, path)
@@ -81,6 +81,8 @@ def read_records(stores: Sequence[Store], keys: Iterable[str] | None = None) -> 
 
 def _read(path: Path) -> list[Record]:
     rows = read_json(path)
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        raise UserError(f"{path} is no list of records; remove its folder to have it measured again")
     newest = max((row.get("schema_version", 0) for row in rows), default=0)
     if newest > SCHEMA_VERSION:
         raise UserError(

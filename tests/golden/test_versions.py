@@ -1,0 +1,136 @@
+"""A stage whose code changes its results needs a new version number in ``xdcbench.stages.KINDS``.
+
+``facts.json`` keeps, per kind of stage, its version and a few numbers of the smallest suite that do not
+depend on the processor. To accept new results: raise the kind's version, then run this file once with
+``XDCBENCH_GOLDEN=write``.
+"""
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from safetensors.numpy import load_file
+
+from xdcbench.evaluations.linear_probe import probe
+from xdcbench.evaluations.linear_svm import choose_c, svm
+from xdcbench.schema import LinearProbe, LinearSVM
+from xdcbench.stages import KINDS
+
+FACTS = Path(__file__).with_name("facts.json")
+TOLERANCE = 2e-3
+"""Relative; a library's rounding stays below it, a changed rule or constant does not."""
+
+
+def stages(out: Path, kind: str) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """Run directories of one kind with what they say of themselves, by name."""
+    found = [(path, json.loads((path / "run.json").read_text())) for path in out.glob(f"runs/{kind}-*")]
+    yield from sorted(found, key=lambda pair: str(pair[1]["name"]))
+
+
+def world(out: Path) -> dict[str, float]:
+    (folder, _), *_ = stages(out, "world")
+    files = [path for path in folder.rglob("*.*") if path.suffix in (".mp4", ".avi", ".wav")]
+    return {"files": len(files), "bytes": sum(path.stat().st_size for path in files)}
+
+
+def index(out: Path) -> dict[str, float]:
+    found: dict[str, float] = {}
+    for folder, about in stages(out, "index"):
+        items = pd.read_parquet(folder / "items.parquet")
+        found[f"{about['name']} seconds"] = float(items["duration"].sum())
+        found[f"{about['name']} labels"] = float((items["label"] * np.arange(len(items))).sum())
+        for column in (name for name in items if name.startswith("split:")):
+            found[f"{about['name']} {column} test"] = float((items[column] == "test").sum())
+    return found
+
+
+def init(out: Path) -> dict[str, float]:
+    (folder, _), *_ = stages(out, "init")
+    weights = {name: load_file(folder / f"{name}.safetensors") for name in ("video", "audio")}
+    return {name: float(sum(np.abs(w).sum() for w in of.values())) for name, of in weights.items()}
+
+
+def features(out: Path) -> dict[str, float]:
+    found: dict[str, float] = {}
+    for folder, about in stages(out, "features"):
+        if str(about["name"]).startswith("scratch"):
+            of = np.load(folder / "features.npy", allow_pickle=False)
+            found |= {f"{about['name']} mean": float(of.mean()), f"{about['name']} std": float(of.std())}
+    return found
+
+
+def round_(out: Path) -> dict[str, float]:
+    (folder, _), *_ = stages(out, "round")
+    rows = json.loads((folder / "records.json").read_text())
+    kept = ("start_video_a_loss", "start_audio_v_loss", "unexplained", "clusters_size_max", "nmi_class")
+    return {
+        f"{row['metric']} {row['factors'].get('clustering', '')}": row["value"]
+        for row in rows
+        if row["metric"] in kept
+    }
+
+
+def finetune(out: Path) -> dict[str, float]:
+    folder = next(path for path, about in stages(out, "finetune") if str(about["name"]).startswith("scratch"))
+    first = json.loads((folder / "metrics.jsonl").read_text().splitlines()[0])
+    return {"start_loss": first["start_loss"], "loss": first["loss"]}
+
+
+def blobs() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(0)
+    labels = np.arange(24) % 3
+    of = rng.normal(size=(24, 2, 6)) + 1.2 * np.eye(3, 6)[labels][:, None]
+    return of[:18].astype(np.float32), labels[:18], of[18:].astype(np.float32)
+
+
+def linear_probe(_: Path) -> dict[str, float]:
+    train, labels, test = blobs()
+    scores, _ = probe(train, labels, test, classes=3, settings=LinearProbe())
+    return {"scores": float((scores * np.arange(1, 19).reshape(6, 3)).sum())}
+
+
+def linear_svm(_: Path) -> dict[str, float]:
+    train, labels, test = blobs()
+    settings = LinearSVM(cs=(1e-3, 1e-1))
+    c, folds = choose_c(train, labels, np.arange(18), settings=settings, seed=0)
+    scores, _ = svm(train, labels, test, c=c, classes=3, settings=settings)
+    return {"c": c, "folds": folds, "scores": float(np.abs(scores).sum())}
+
+
+MEASURES = {
+    "world": world,
+    "index": index,
+    "init": init,
+    "round": round_,
+    "features": features,
+    "finetune": finetune,
+    "linear_probe": linear_probe,
+    "linear_svm": linear_svm,
+}
+
+
+@pytest.fixture(scope="module")
+def golden(pico: Path) -> dict[str, Any]:
+    if os.environ.get("XDCBENCH_GOLDEN") == "write":
+        content = {
+            kind: {"version": KINDS[kind].version, "facts": measure(pico)} for kind, measure in MEASURES.items()
+        }
+        FACTS.write_text(json.dumps(content, indent=1) + "\n")
+    kept: dict[str, Any] = json.loads(FACTS.read_text())
+    return kept
+
+
+def test_every_kind_is_measured() -> None:
+    assert MEASURES.keys() == KINDS.keys()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_results_change_only_with_the_version(kind: str, golden: dict[str, Any], pico: Path) -> None:
+    kept, found = golden[kind], MEASURES[kind](pico)
+    assert KINDS[kind].version == kept["version"], "a new version: write new facts with XDCBENCH_GOLDEN=write"
+    assert found == pytest.approx(kept["facts"], rel=TOLERANCE), f"results of {kind!r} changed: raise its version"

@@ -1,0 +1,236 @@
+from itertools import pairwise
+
+import faiss
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn import cluster
+from torch import Tensor
+
+from xdcbench.clustering.kmeans import KMeans, assign, kmeans
+from xdcbench.errors import UserError
+
+rounding = {"rel": 1e-5}
+
+
+def cloud(n: int, d: int, *, seed: int = 0, modes: int = 0, far: float = 0.0) -> Tensor:
+    """Normal points, around ``modes`` centres if there are any, ``far`` from the origin."""
+    generator = torch.Generator().manual_seed(seed)
+    x = torch.randn(n, d, generator=generator)
+    if modes:
+        x += 5 * torch.randn(modes, d, generator=generator)[torch.randint(modes, (n,), generator=generator)]
+    return x + far
+
+
+def group_means(x: Tensor, k: int) -> Tensor:
+    """A start from which no cluster falls empty: peers' rules for empty clusters differ."""
+    return torch.stack([x[i::k].mean(dim=0) for i in range(k)])
+
+
+def exact(x: Tensor, centroids: Tensor) -> Tensor:
+    """Squared distances of all to all, (n, k), float64."""
+    return (x.double()[:, None] - centroids.double()).square().sum(dim=2)
+
+
+def check(x: Tensor, found: KMeans) -> None:
+    """What must hold of any clustering."""
+    distances = exact(x, found.centroids)
+    k = len(found.centroids)
+    own = distances.gather(1, found.assignments[:, None])[:, 0]
+    # Rounding is that of the points' spread and, where they are all alike, of the points themselves.
+    scale = float(exact(x, x.mean(dim=0, keepdim=True)).max() + 1e-6 * x.square().sum(dim=1).max())
+    assert found.centroids.dtype == torch.float32
+    assert found.centroids.isfinite().all()
+    assert found.assignments.dtype == found.sizes.dtype == torch.int64
+    assert (own - distances.amin(dim=1)).max() <= 1e-5 * scale
+    assert found.inertia == pytest.approx(float(own.sum()), rel=1e-5, abs=1e-6 * scale)
+    assert found.sizes.tolist() == np.bincount(found.assignments.numpy(), minlength=k).tolist()
+    assert int(found.sizes.sum()) == len(x)
+
+
+DATA = {
+    "unstructured": cloud(3000, 16),
+    "structured": cloud(3000, 16, modes=20),
+    "far": cloud(3000, 16, modes=20, far=300.0),
+}
+
+
+@pytest.mark.parametrize("name", DATA)
+@pytest.mark.parametrize("iterations", [1, 10, 300])
+def test_agrees_with_scikit_learn(name: str, iterations: int) -> None:
+    x = DATA[name]
+    start = group_means(x, 12)
+    found = kmeans(x, k=12, seed=0, iterations=iterations, init=start)
+    referee = cluster.KMeans(12, init=start, n_init=1, max_iter=iterations, tol=0, algorithm="lloyd")
+    referee.fit(x.double().numpy())
+    check(x, found)
+    assert found.inertia == pytest.approx(referee.inertia_, **rounding)
+    assert found.repaired == 0
+
+
+@pytest.mark.parametrize("name", ["unstructured", "structured"])
+def test_agrees_with_faiss(name: str) -> None:
+    x = DATA[name]
+    start = group_means(x, 12)
+    referee = faiss.Kmeans(16, 12, niter=10, max_points_per_centroid=len(x))
+    referee.train(x.numpy(), init_centroids=start.numpy())
+    found = kmeans(x, k=12, seed=0, iterations=10, init=start)
+    expected = float(exact(x, torch.from_numpy(referee.centroids)).amin(dim=1).sum())
+    assert found.inertia == pytest.approx(expected, **rounding)
+
+
+def test_the_start_is_as_good_as_scikit_learns() -> None:
+    x = cloud(2000, 8, modes=25)
+    own = np.median([kmeans(x, k=25, seed=s, iterations=1).inertia for s in range(9)])
+    referee = [
+        cluster.KMeans(25, n_init=1, max_iter=1, random_state=s).fit(x.numpy()).inertia_ for s in range(9)
+    ]
+    random = [kmeans(x, k=25, seed=0, iterations=1, init=x[25 * s : 25 * s + 25]).inertia for s in range(9)]
+    assert own < 1.25 * np.median(referee)
+    assert own < 0.6 * np.median(random)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    n=st.integers(1, 60),
+    d=st.integers(1, 5),
+    data=st.data(),
+    seed=st.integers(0, 999),
+    distinct=st.integers(1, 60),
+    iterations=st.integers(1, 8),
+)
+def test_every_point_has_its_nearest_centroid(
+    n: int, d: int, data: st.DataObject, seed: int, distinct: int, iterations: int
+) -> None:
+    points = cloud(n, d, seed=seed)
+    x = points[torch.arange(n) % distinct]
+    k = data.draw(st.integers(1, n))
+    found = kmeans(x, k=k, seed=seed, iterations=iterations, chunk=data.draw(st.integers(1, n)))
+    check(x, found)
+    assert 1 <= found.iterations <= iterations
+
+
+@settings(max_examples=25, deadline=None)
+@given(n=st.integers(8, 80), k=st.integers(2, 8), seed=st.integers(0, 999), crowded=st.booleans())
+def test_inertia_never_rises(n: int, k: int, seed: int, crowded: bool) -> None:
+    x = cloud(n, 3, seed=seed)
+    # A crowded start, one point k times over, has all clusters but one fall empty at once.
+    start = x[:1].repeat(k, 1) if crowded else x[:k]
+    course = [kmeans(x, k=k, seed=0, iterations=i, init=start).inertia for i in range(8)]
+    assert all(after <= before * (1 + 1e-5) for before, after in pairwise(course))
+
+
+@settings(max_examples=25, deadline=None)
+@given(n=st.integers(6, 80), k=st.integers(1, 6), seed=st.integers(0, 999))
+def test_permuted_rows_have_permuted_labels(n: int, k: int, seed: int) -> None:
+    x = cloud(n, 3, seed=seed)
+    order = torch.randperm(n, generator=torch.Generator().manual_seed(seed))
+    straight = kmeans(x, k=k, seed=0, init=x[:k])
+    permuted = kmeans(x[order], k=k, seed=0, init=x[:k])
+    assert torch.equal(permuted.assignments, straight.assignments[order])
+
+
+def test_a_seed_decides_the_result() -> None:
+    x = DATA["unstructured"]
+    first, again, other = (kmeans(x, k=9, seed=s) for s in (1, 1, 2))
+    assert torch.equal(first.centroids, again.centroids)
+    assert torch.equal(first.assignments, again.assignments)
+    assert not torch.equal(first.assignments, other.assignments)
+
+
+@pytest.mark.parametrize("chunk", [1, 7, 1000, 100_000])
+def test_the_chunk_changes_no_label(chunk: int) -> None:
+    x = DATA["unstructured"]
+    whole, parts = kmeans(x, k=9, seed=1), kmeans(x, k=9, seed=1, chunk=chunk)
+    assert torch.equal(parts.assignments, whole.assignments)
+    assert parts.inertia == pytest.approx(whole.inertia, rel=1e-7)
+
+
+def test_blocks_of_the_sums_join() -> None:
+    x = cloud(70_000, 2)
+    found = kmeans(x, k=4, seed=0, iterations=1, init=x[:4])
+    labels, _ = assign(x, x[:4])
+    expected = torch.stack([x[labels == i].double().mean(dim=0) for i in range(4)])
+    torch.testing.assert_close(found.centroids.double(), expected, rtol=1e-5, atol=1e-6)
+
+
+def test_of_several_restarts_the_best_is_kept() -> None:
+    x = DATA["unstructured"]
+    one, many = (kmeans(x, k=9, seed=3, restarts=r) for r in (1, 6))
+    assert many.inertia < one.inertia
+
+
+def test_a_fixed_point_stops_the_run_and_a_tolerance_stops_it_sooner() -> None:
+    x = DATA["unstructured"]
+    fixed = kmeans(x, k=12, seed=0, iterations=10_000)
+    loose = kmeans(x, k=12, seed=0, iterations=10_000, tolerance=0.02)
+    assert loose.iterations < fixed.iterations < 10_000
+    further = kmeans(x, k=12, seed=0, iterations=1, init=fixed.centroids)
+    assert torch.equal(further.centroids, fixed.centroids)
+    check(x, loose)
+
+
+def test_the_lowest_index_wins_a_tie() -> None:
+    x = torch.tensor([[0.0], [2.0], [-2.0]])
+    labels, distances = assign(x, torch.tensor([[1.0], [-1.0], [1.0]]))
+    assert labels.tolist() == [0, 0, 1]
+    assert distances.tolist() == [1, 1, 1]
+
+
+def test_distances_are_free_of_cancellation() -> None:
+    x = cloud(200, 8, far=1000.0)
+    labels, distances = assign(x, x[:5])
+    expected, nearest = exact(x, x[:5]).min(dim=1)
+    torch.testing.assert_close(distances.double(), expected, rtol=1e-5, atol=0)
+    assert (labels == nearest).float().mean() > 0.99
+
+
+def test_an_empty_cluster_takes_the_farthest_point_that_can_leave() -> None:
+    x = torch.tensor([[0.0], [1.0], [2.0], [100.0], [10.0]])
+    # All but 100 lie nearest to the first centroid, none to the two that are far away. 100 is the
+    # farthest of all, but alone in its cluster; so 10 moves first and 2 second, to the clusters in order.
+    start = torch.tensor([[0.0], [300.0], [-500.0], [60.0]])
+    found = kmeans(x, k=4, seed=0, iterations=1, init=start)
+    assert found.centroids.flatten().tolist() == [0.5, 10, 2, 100]
+    assert found.repaired == 2
+    assert (found.sizes > 0).all()
+
+
+@pytest.mark.parametrize("iterations", [1, 20])
+def test_fewer_distinct_points_than_clusters(iterations: int) -> None:
+    x = torch.tensor([[0.1, 0.2], [0.3, 0.7], [9.9, 0.3]]).repeat(7, 1)
+    found = kmeans(x, k=8, seed=0, iterations=iterations)
+    check(x, found)
+    assert found.inertia == pytest.approx(0, abs=1e-9)
+    assert int((found.sizes == 0).sum()) == 5
+
+
+@pytest.mark.parametrize("k", [-1, 0, 6])
+def test_k_must_fit_the_data(k: int) -> None:
+    with pytest.raises(UserError, match=f"k = {k} .* choose k from 1 to 5"):
+        kmeans(torch.zeros(5, 2), k=k, seed=0)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf"), 1e30])
+def test_the_first_bad_row_is_named(value: float) -> None:
+    x = torch.zeros(9, 2)
+    x[4, 1] = x[7, 0] = value
+    with pytest.raises(UserError, match="2 items are NaN, infinite or too large, first in row 4"):
+        kmeans(x, k=2, seed=0)
+
+
+def test_a_start_of_another_shape_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"init must be \(2, 3\)"):
+        kmeans(torch.zeros(5, 3), k=2, seed=0, init=torch.zeros(3, 3))
+    with pytest.raises(ValueError, match="once"):
+        kmeans(torch.zeros(5, 3), k=2, seed=0, init=torch.zeros(2, 3), restarts=2)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_cuda_agrees_with_the_cpu() -> None:
+    x = DATA["structured"]
+    cpu, gpu = kmeans(x, k=20, seed=0), kmeans(x.cuda(), k=20, seed=0)
+    assert gpu.assignments.is_cuda
+    assert gpu.inertia == pytest.approx(cpu.inertia, **rounding)

@@ -1,0 +1,77 @@
+"""Fixtures of the harness's own tests."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from xdcbench.results.records import Record
+from xdcbench.schema import Suite
+from xdcbench.stages import Source
+
+
+@pytest.fixture(autouse=True)
+def no_settings_of_the_user(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A developer's own results folder and data root must not reach a test."""
+    monkeypatch.delenv("XDCBENCH_OUT", raising=False)
+    monkeypatch.delenv("XDCBENCH_DATA_ROOT", raising=False)
+
+
+@pytest.fixture(scope="session")
+def everything_here() -> Callable[[Suite], Mapping[str, Source]]:
+    """Sources of a suite as if all its data sets were on this machine."""
+    return lambda suite: {name: Source(fingerprint=f"of-{name}") for name in suite.datasets}
+
+
+@pytest.fixture
+def write_suite(tmp_path: Path) -> Callable[[str], str]:
+    """Writes text as ``mine.yaml``; returns its path, as a user would give it."""
+
+    def write(text: str) -> str:
+        path = tmp_path / "mine.yaml"
+        path.write_text(text)
+        return str(path)
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def make_record() -> Callable[..., Record]:
+    """Makes a record of a linear probe in the synthetic world; keywords replace fields."""
+    fields: dict[str, Any] = {
+        "run": "linear_probe-000000000000",
+        "suite": "mini",
+        "method": "xdc",
+        "pretrain_data": "kinetics400",
+        "pretrain_items": 1500,
+        "architecture": "R(2+1)D-10",
+        "evaluation": "linear_probe",
+        "protocol": "linear_probe",
+        "evaluation_version": 1,
+        "dataset": "kinetics400",
+        "world": "synthetic",
+        "fingerprint": "f00d",
+        "subset": "",
+        "items_expected": 500,
+        "items_used": 498,
+        "items_failed": 2,
+        "split": "official",
+        "splits_available": ("official",),
+        "pretrain_seed": 0,
+        "seed": 0,
+        "metric": "top1",
+        "value": 91.0,
+        "unit": "%",
+        "higher_is_better": True,
+        "selection": "last",
+        "factors": {"frames": 8},
+        "epochs": 0,
+        "seconds": 1.5,
+        "device": "cpu",
+        "precision": "fp32",
+        "world_size": 1,
+        "versions": {"torch": "2.11.0"},
+        "commit": "",
+    }
+    return lambda **changes: Record(**(fields | changes))

@@ -1,0 +1,267 @@
+"""Clips: where they lie in time and picture, and reading them as batches."""
+
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.unit.tiny import MODELS, linked, spoil
+
+from xdcbench.data import clips as module
+from xdcbench.data.clips import Clips, Draw, batches, even_draws, random_draw, training_draws
+from xdcbench.data.index import Index
+from xdcbench.data.media import read_audio, read_clip
+from xdcbench.schema import AudioInput, Augment, VideoInput
+
+pytest_plugins = ["tests.unit.tiny"]
+VIDEO, AUDIO = MODELS.video.input, MODELS.audio.input
+
+
+@pytest.fixture(scope="module")
+def kinetics(tiny_runs: Path) -> Index:
+    return Index.load(tiny_runs / "kinetics400")
+
+
+@pytest.fixture(scope="module")
+def folder(world: Path) -> Path:
+    return world / "kinetics400"
+
+
+def starts(
+    clips: Clips, draws: list[Draw], monkeypatch: pytest.MonkeyPatch
+) -> tuple[list[float], list[float]]:
+    """Starts, in seconds, at which the decoders are asked for picture and sound."""
+    seen: dict[str, list[float]] = {"video": [], "audio": []}
+
+    def picture(path: Path, *, start: float, frames: int, rate: float, short_side: int) -> torch.Tensor:
+        seen["video"].append(start)
+        return torch.zeros(frames, short_side, short_side, 3, dtype=torch.uint8)
+
+    def sound(path: Path, *, start: float, seconds: float, rate: int) -> torch.Tensor:
+        seen["audio"].append(start)
+        return torch.zeros(round(seconds * rate))
+
+    monkeypatch.setattr(module, "read_clip", picture)
+    monkeypatch.setattr(module, "read_audio", sound)
+    for draw in draws:
+        clips[draw]
+    return seen["video"], seen["audio"]
+
+
+@pytest.mark.parametrize(
+    ("duration", "clips", "expected"),
+    [
+        (5.0, 10, np.linspace(0, 3, 10)),  # ESC-50's published windows
+        (30.0, 60, np.linspace(0, 28, 60)),  # DCASE; two code bases have linspace(0, 29, 60), then clamp
+        (5.0, 1, [1.5]),
+        (2.0, 3, [0.0, 0.0, 0.0]),
+        (1.0, 3, [0.0, 0.0, 0.0]),
+    ],
+)
+def test_windows_are_evenly_spaced(
+    kinetics: Index, monkeypatch: pytest.MonkeyPatch, duration: float, clips: int, expected: list[float]
+) -> None:
+    reader = Clips(kinetics, Path(), audio=AudioInput(seconds=2.0))
+    reader.durations = np.full(len(reader), duration)
+    _, found = starts(reader, even_draws([3], clips), monkeypatch)
+    np.testing.assert_allclose(found, expected, atol=1e-9)
+
+
+def test_even_draws_keep_an_items_clips_together() -> None:
+    draws = even_draws([4, 2], 3)
+    assert [(d.row, d.place) for d in draws] == [(4, 0), (4, 0.5), (4, 1), (2, 0), (2, 0.5), (2, 1)]
+    assert all(d.crop == (0.5, 0.5) and d.scale is None and not d.flip for d in draws)
+
+
+@given(
+    place=st.floats(0, 1),
+    duration=st.floats(0.1, 60),
+    frames=st.integers(1, 64),
+    seconds=st.floats(0.2, 5),
+)
+@settings(max_examples=150, deadline=None)
+def test_picture_and_sound_have_one_centre_inside_the_file(
+    tiny_runs: Path, place: float, duration: float, frames: int, seconds: float
+) -> None:
+    video, audio = VideoInput(frames=frames), AudioInput(seconds=seconds)
+    clips = Clips(Index.load(tiny_runs / "kinetics400"), Path(), video=video, audio=audio)
+    clips.durations = np.full(len(clips), duration)
+    with pytest.MonkeyPatch.context() as patch:
+        (begin,), (hear,) = starts(clips, [Draw(0, place)], patch)
+    centre, span = begin + video.seconds / 2, max(video.seconds, seconds)
+    assert hear + seconds / 2 == pytest.approx(centre)
+    assert centre >= span / 2 - 1e-9
+    if duration >= span:
+        assert centre <= duration - span / 2 + 1e-9
+        assert centre == pytest.approx(span / 2 + place * (duration - span))
+
+
+@given(seed=st.integers(0, 2**32), flip=st.booleans(), crop=st.booleans(), time=st.booleans())
+@settings(max_examples=100, deadline=None)
+def test_random_draws_stay_in_bounds_and_obey_the_settings(
+    seed: int, flip: bool, crop: bool, time: bool
+) -> None:
+    augment = Augment(
+        flip=flip, crop="random" if crop else "centre", time="random" if time else "centre"
+    )
+    rng = np.random.default_rng(seed)
+    draws = [random_draw(row, augment, rng) for row in range(20)]
+    assert [d.row for d in draws] == list(range(20))
+    assert all(0 <= value <= 1 for d in draws for value in (d.place, *d.crop, d.scale or 0.0))
+    assert (len({d.place for d in draws}) > 1) == time
+    assert (len({d.crop for d in draws}) > 1) == crop
+    assert all((d.scale is not None) == crop for d in draws)
+    assert any(d.flip for d in draws) <= flip
+    whole = np.random.default_rng(seed)
+    everything = [random_draw(row, Augment(), whole) for row in range(20)]
+    if time:  # one setting does not move the random values of another
+        assert [d.place for d in draws] == [d.place for d in everything]
+    assert rng.random() == whole.random()
+
+
+def test_half_of_the_draws_are_mirrored() -> None:
+    rng = np.random.default_rng(0)
+    flips = [random_draw(0, Augment(), rng).flip for _ in range(4000)]
+    assert np.mean(flips) == pytest.approx(0.5, abs=0.03)
+
+
+def test_picture_obeys_the_declared_input(kinetics: Index, folder: Path) -> None:
+    clips = Clips(kinetics, folder, video=VIDEO, audio=AUDIO)
+    sample = clips[Draw(0)]
+    assert sample["video"].shape == (4, 16, 16, 3) and sample["video"].dtype == torch.uint8
+    assert sample["audio"].shape == (12_800,) and sample["audio"].dtype == torch.float32
+    duration = float(kinetics.items["duration"].iloc[0])
+    path = folder / kinetics.items["path"].iloc[0]
+    whole = read_clip(path, start=(duration - 0.5) / 2, frames=4, rate=8, short_side=16)
+    assert torch.equal(sample["video"], whole)
+    heard = read_audio(path, start=(duration - 0.8) / 2, seconds=0.8, rate=16_000)
+    assert torch.equal(sample["audio"], heard)
+
+
+@pytest.mark.parametrize(
+    ("crop", "rows", "columns"),
+    [
+        ((0.0, 0.0), slice(0, 16), slice(0, 16)),
+        ((1.0, 1.0), slice(4, 20), slice(4, 20)),
+        ((0.0, 1.0), slice(0, 16), slice(4, 20)),
+        ((0.5, 0.5), slice(2, 18), slice(2, 18)),
+    ],
+)
+def test_crops_reach_the_corners(
+    kinetics: Index, folder: Path, crop: tuple[float, float], rows: slice, columns: slice
+) -> None:
+    clips = Clips(kinetics, folder, video=VIDEO)
+    found = clips[Draw(0, 0.0, crop, 0.9999)]["video"]
+    path = folder / kinetics.items["path"].iloc[0]
+    whole = read_clip(path, start=0.0, frames=4, rate=8, short_side=20)
+    assert torch.equal(found, whole[:, rows, columns])
+
+
+def test_scale_picks_every_short_side_alike(
+    kinetics: Index, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+
+    def picture(path: Path, *, short_side: int, **_: object) -> torch.Tensor:
+        asked.append(short_side)
+        return torch.zeros(4, short_side, short_side, 3, dtype=torch.uint8)
+
+    monkeypatch.setattr(module, "read_clip", picture)
+    clips = Clips(kinetics, Path(), video=VIDEO)
+    for scale in (np.arange(100) + 0.5) / 100:
+        clips[Draw(0, scale=float(scale))]
+    assert [asked.count(side) for side in range(15, 22)] == [0, 20, 20, 20, 20, 20, 0]
+
+
+def test_flip_mirrors_left_and_right(kinetics: Index, folder: Path) -> None:
+    clips = Clips(kinetics, folder, video=VIDEO)
+    straight, mirrored = clips[Draw(0)]["video"], clips[Draw(0, flip=True)]["video"]
+    assert np.array_equal(mirrored.numpy(), straight.numpy()[:, :, ::-1])
+    assert not torch.equal(mirrored, straight)
+
+
+def test_an_image_is_a_clip_that_stands_still(tiny_runs: Path, world: Path) -> None:
+    index = Index.load(tiny_runs / "imagenet")
+    clip = Clips(index, world / "imagenet", video=VIDEO)[Draw(0)]["video"]
+    assert clip.shape == (4, 16, 16, 3)
+    assert (clip == clip[:1]).all()
+    with av.open(str(world / "imagenet" / index.items["path"].iloc[0])) as file:
+        frame = next(file.decode(video=0))
+    shrunk = torch.from_numpy(frame.reformat(16, 16, "rgb24").to_ndarray()).float()
+    assert (clip[0].float() - shrunk).abs().mean() < 8
+
+
+def spoilt(kinetics: Index, folder: Path, tmp_path: Path) -> Path:
+    root = linked(folder, tmp_path / "kinetics400")
+    for row in (2, 5):
+        spoil(root / kinetics.items["path"].iloc[row])
+    return root
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_an_unreadable_item_is_named_and_in_no_batch(
+    kinetics: Index, folder: Path, tmp_path: Path, workers: int
+) -> None:
+    clips = Clips(kinetics, spoilt(kinetics, folder, tmp_path), video=VIDEO, audio=AUDIO)
+    draws = [Draw(row) for row in (0, 2, 4, 5, 2, 6, 5)]
+    read = list(batches(clips, draws, size=3, workers=workers))
+    assert [b.rows.tolist() for b in read] == [[0, 4], [6], []]
+    assert [b.kept.tolist() for b in read] == [[0, 2], [2], []]
+    assert [[row for row, _ in b.failed] for b in read] == [[2], [5, 2], [5]]
+    assert all(reason for b in read for _, reason in b.failed)
+    assert read[0].video is not None and len(read[0].video) == 2
+    assert read[2].video is None and read[2].audio is None
+
+
+def test_the_number_of_workers_changes_nothing(kinetics: Index, folder: Path) -> None:
+    clips = Clips(kinetics, folder, video=VIDEO, audio=AUDIO)
+    draws = training_draws(np.arange(8), augment=Augment(), seed=1, epoch=0)
+    alone, together = (list(batches(clips, draws, size=3, workers=n)) for n in (0, 2))
+    assert [len(b.rows) for b in alone] == [3, 3, 2]
+    for one, other in zip(alone, together, strict=True):
+        assert one.video is not None and other.video is not None
+        assert one.audio is not None and other.audio is not None
+        assert torch.equal(one.rows, other.rows)
+        assert torch.equal(one.video, other.video)
+        assert torch.equal(one.audio, other.audio)
+
+
+@given(
+    rows=st.lists(st.integers(0, 500), min_size=1, max_size=30, unique=True),
+    clips=st.none() | st.integers(1, 80),
+    seed=st.integers(0, 9),
+)
+@settings(max_examples=80, deadline=None)
+def test_each_pass_draws_each_item_once(rows: list[int], clips: int | None, seed: int) -> None:
+    draws = training_draws(np.array(rows), augment=Augment(), seed=seed, epoch=2, clips=clips)
+    drawn = [d.row for d in draws]
+    assert len(drawn) == (clips or len(rows))
+    for begin in range(0, len(drawn), len(rows)):
+        one = drawn[begin : begin + len(rows)]
+        assert len(set(one)) == len(one)
+        assert set(one) <= set(rows)
+
+
+def test_draws_depend_on_seed_and_epoch_alone() -> None:
+    rows = np.arange(20)
+    made = {
+        (seed, epoch): tuple(training_draws(rows, augment=Augment(), seed=seed, epoch=epoch))
+        for seed in range(3)
+        for epoch in range(3)
+    }
+    assert len(set(made.values())) == 9
+    np.random.seed(5)  # noqa: NPY002  the global state must not matter
+    assert made[1, 2] == tuple(training_draws(rows, augment=Augment(), seed=1, epoch=2))
+
+
+def test_weights_are_the_chances_of_rows() -> None:
+    weights = np.array([0.0, 1.0, 3.0])
+    draws = training_draws(
+        np.array([7, 8, 9]), augment=Augment(), seed=0, epoch=0, clips=8000, weights=weights
+    )
+    counts = np.array([sum(d.row == row for d in draws) for row in (7, 8, 9)])
+    assert counts[0] == 0
+    assert counts / 8000 == pytest.approx(weights / 4, abs=0.02)

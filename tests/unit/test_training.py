@@ -1,0 +1,241 @@
+"""The training loop against a plain one; the schedule by hand; resuming, failing."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+
+from xdcbench.data.clips import Batch
+from xdcbench.errors import UserError
+from xdcbench.schema import Schedule
+from xdcbench.training import Trainer, rate_factor, sgd
+
+CPU = torch.device("cpu")
+SCHEDULE = Schedule(epochs=4, lr=0.1, warmup=1, steps=(2, 3), gamma=0.5, weight_decay=0.01)
+ITEMS, SIZE = 22, 5
+DATA = torch.randn(ITEMS, 6, generator=torch.Generator().manual_seed(1))
+TARGETS = torch.arange(ITEMS) % 3
+
+
+def toy() -> nn.Sequential:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(3)
+        return nn.Sequential(nn.Linear(6, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 3))
+
+
+def batch_of(rows: list[int], *, failed: tuple[tuple[int, str], ...] = ()) -> Batch:
+    rows_ = torch.tensor(rows, dtype=torch.int64)
+    return Batch(rows_, torch.arange(len(rows)), None, DATA[rows_], failed)
+
+
+def order_of(epoch: int) -> list[list[int]]:
+    order = np.random.default_rng(epoch).permutation(ITEMS).tolist()
+    return [order[i : i + SIZE] for i in range(0, ITEMS, SIZE)]
+
+
+def epoch_of(epoch: int) -> tuple[int, Iterator[Batch]]:
+    return ITEMS, (batch_of(rows) for rows in order_of(epoch))
+
+
+def loss_with(model: nn.Module) -> Callable[[Batch], tuple[Tensor, dict[str, float]]]:
+    def loss(batch: Batch) -> tuple[Tensor, dict[str, float]]:
+        logits = model(batch.audio)
+        target = TARGETS[batch.rows]
+        accuracy = (logits.argmax(1) == target).float().mean().item()
+        return cross_entropy(logits, target), {"accuracy": accuracy}
+
+    return loss
+
+
+def trainer(model: nn.Sequential, work: Path, *, schedule: Schedule = SCHEDULE) -> Trainer:
+    return Trainer(
+        modules=nn.ModuleDict({"model": model}),
+        optimizer=sgd([(model[:3], schedule.lr), (model[3:], 2 * schedule.lr)], schedule),
+        schedule=schedule,
+        precision="fp32",
+        device=CPU,
+        work=work,
+        checkpoint_seconds=0.0,
+        label="toy",
+    )
+
+
+def same(one: nn.Module, other: nn.Module) -> bool:
+    return all(
+        torch.equal(a, b)
+        for a, b in zip(one.state_dict().values(), other.state_dict().values(), strict=True)
+    )
+
+
+def test_steps_by_hand() -> None:
+    schedule = Schedule(epochs=10, warmup=2, decay="step", steps=(4, 8), gamma=0.1)
+    for progress, factor in ((0, 0.0005), (1, 0.5005), (2, 1), (3.99, 1), (4, 0.1), (7.9, 0.1), (8, 0.01)):
+        assert rate_factor(schedule, progress) == pytest.approx(factor)
+
+
+def test_cosine_by_hand() -> None:
+    schedule = Schedule(epochs=10, warmup=2, decay="cosine")
+    for progress, factor in ((1, 0.5005), (2, 1), (4, 0.8535534), (6, 0.5), (8, 0.1464466), (10, 0)):
+        assert rate_factor(schedule, progress) == pytest.approx(factor, abs=1e-7)
+
+
+def test_no_warm_up_begins_at_the_peak() -> None:
+    for decay in ("step", "cosine", "constant"):
+        assert rate_factor(Schedule(warmup=0, decay=decay), 0.0) == 1.0
+    assert rate_factor(Schedule(epochs=3, warmup=0, decay="constant"), 2.9) == 1.0
+
+
+@given(
+    progress=st.floats(0, 50),
+    warmup=st.floats(0, 10),
+    decay=st.sampled_from(["step", "cosine", "constant"]),
+)
+@settings(max_examples=200, deadline=None)
+def test_the_rate_never_exceeds_its_peak(progress: float, warmup: float, decay: str) -> None:
+    schedule = Schedule(epochs=50, warmup=warmup, decay=decay)  # type: ignore[arg-type]
+    assert 0.0 <= rate_factor(schedule, progress) <= 1.0
+
+
+def test_weights_equal_those_of_a_plain_loop(tmp_path: Path) -> None:
+    model, plain = toy(), toy()
+    history, failed = trainer(model, tmp_path).fit(epoch_of, loss_with(model))
+    groups = [{"params": plain[:3].parameters()}, {"params": plain[3:].parameters()}]
+    optimizer = torch.optim.SGD(groups, lr=1.0, momentum=0.9, nesterov=True, weight_decay=0.01)
+    losses: list[list[float]] = []
+    for epoch in range(4):
+        losses.append([])
+        seen = 0
+        for rows in order_of(epoch):
+            seen += len(rows)
+            at = epoch + (seen - 1) / ITEMS  # the rate is that of the batch's last clip
+            factor = (at + 1e-3) / 1 if at < 1 else 1.0 if at < 2 else 0.5 if at < 3 else 0.25
+            for group, peak in zip(optimizer.param_groups, (0.1, 0.2), strict=True):
+                group["lr"] = peak * factor
+            loss = cross_entropy(plain(DATA[rows]), TARGETS[rows])
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            losses[-1] += [loss.item()] * len(rows)
+    assert same(model, plain)
+    assert failed == {}
+    assert [row["loss"] for row in history] == pytest.approx([np.mean(means) for means in losses])
+    assert history[0]["start_loss"] == losses[0][0]
+    assert not any(name.startswith("start_") for row in history[1:] for name in row)
+    assert len((tmp_path / "metrics.jsonl").read_text().splitlines()) == 4
+
+
+class Killed(Exception):
+    """Stands for the end of the process."""
+
+
+@pytest.mark.parametrize("stop", [1, 2, 3])
+def test_going_on_after_a_checkpoint_changes_no_bit(tmp_path: Path, stop: int) -> None:
+    whole = toy()
+    (tmp_path / "whole").mkdir()
+    history, _ = trainer(whole, tmp_path / "whole").fit(epoch_of, loss_with(whole))
+
+    def dying(epoch: int) -> tuple[int, Iterator[Batch]]:
+        if epoch == stop:
+            raise Killed
+        return epoch_of(epoch)
+
+    first = toy()
+    with pytest.raises(Killed):
+        trainer(first, tmp_path).fit(dying, loss_with(first))
+    second = toy()
+    again, _ = trainer(second, tmp_path).fit(epoch_of, loss_with(second))
+    assert same(second, whole)
+    timeless = [{k: v for k, v in row.items() if "second" not in k and "share" not in k} for row in history]
+    assert [{name: row[name] for name in want} for row, want in zip(again, timeless, strict=True)] == timeless
+
+
+def test_failures_outlive_an_interruption(tmp_path: Path) -> None:
+    def epochs(epoch: int) -> tuple[int, Iterator[Batch]]:
+        if epoch == 1 and not (tmp_path / "second").exists():
+            raise Killed
+        return 6, iter([batch_of([0, 1, 2], failed=((5 + epoch, "torn"),))])
+
+    model = toy()
+    with pytest.raises(Killed):
+        trainer(model, tmp_path).fit(epochs, loss_with(model))
+    (tmp_path / "second").touch()
+    _, failed = trainer(model, tmp_path).fit(epochs, loss_with(model))
+    assert failed == {5: "torn", 6: "torn", 7: "torn", 8: "torn"}
+
+
+def test_batches_too_small_for_statistics_are_left_out(tmp_path: Path) -> None:
+    model, plain = toy(), toy()
+    schedule = Schedule(epochs=1, lr=0.1, warmup=0, steps=())
+    parts = [batch_of([]), batch_of([4], failed=((9, "torn"),)), batch_of([0, 1])]
+    history, failed = trainer(model, tmp_path, schedule=schedule).fit(
+        lambda epoch: (4, iter(parts)), loss_with(model)
+    )
+    trainer(plain, tmp_path / "none", schedule=schedule)._step(parts[2], loss_with(plain), progress=0)
+    assert same(model, plain)
+    assert failed == {9: "torn"}
+    assert history[0]["start_loss"] == history[0]["loss"]
+
+
+def test_nothing_readable_is_an_error(tmp_path: Path) -> None:
+    model = toy()
+    with pytest.raises(UserError, match="toy: no clip of epoch 1 could be read"):
+        trainer(model, tmp_path).fit(
+            lambda epoch: (1, iter([batch_of([], failed=((0, "torn"),))])), loss_with(model)
+        )
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_loss_that_is_not_finite_names_the_epoch(tmp_path: Path, value: float) -> None:
+    model = toy()
+    calls = 0
+
+    def loss(batch: Batch) -> tuple[Tensor, dict[str, float]]:
+        nonlocal calls
+        calls += 1
+        base, values = loss_with(model)(batch)
+        return base * (value if calls == 8 else 1), values  # the third of five batches of epoch 1
+
+    with pytest.raises(UserError, match=rf"toy: the loss became {value} at epoch 1\.64; lower"):
+        trainer(model, tmp_path).fit(epoch_of, loss)
+
+
+def test_the_last_epoch_stays_whatever_the_validation_says(tmp_path: Path) -> None:
+    model, plain = toy(), toy()
+    worse = iter([0.1, 0.5, 0.7, 0.9])
+    history, _ = trainer(model, tmp_path).fit(
+        epoch_of, loss_with(model), validate=lambda: {"val_loss": next(worse)}
+    )
+    (tmp_path / "plain").mkdir()
+    trainer(plain, tmp_path / "plain").fit(epoch_of, loss_with(plain))
+    assert [row["val_loss"] for row in history] == [0.1, 0.5, 0.7, 0.9]
+    assert same(model, plain)
+
+
+def test_checkpoints_are_no_more_frequent_than_asked(tmp_path: Path) -> None:
+    model = toy()
+    replace(trainer(model, tmp_path), checkpoint_seconds=3600.0).fit(epoch_of, loss_with(model))
+    assert not (tmp_path / "checkpoint.pt").exists()
+
+
+def test_modules_train_even_where_validation_left_them_in_eval_mode(tmp_path: Path) -> None:
+    model = toy()
+    modes: list[bool] = []
+
+    def loss(batch: Batch) -> tuple[Tensor, dict[str, float]]:
+        modes.append(model.training)
+        return loss_with(model)(batch)
+
+    def validate() -> dict[str, float]:
+        model.eval()
+        return {}
+
+    trainer(model, tmp_path).fit(epoch_of, loss, validate=validate)
+    assert len(modes) == 4 * 5
+    assert all(modes)
