@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from xdcbench.distributed import leads
 from xdcbench.errors import MediaError, UserError
 
 app = typer.Typer(
@@ -189,7 +190,8 @@ def doctor(data_root: DataRootOption = None) -> None:
 
 def main() -> None:
     """Entry point: a user's mistake is one line on standard error and exit code 2."""
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    level = logging.INFO if leads() else logging.ERROR
+    logging.basicConfig(level=level, format="%(message)s", stream=sys.stderr)
     try:
         app()
     except (UserError, MediaError) as error:
@@ -219,5 +221,6 @@ def _numbers(text: str) -> tuple[int, ...]:
 
 
 def _say(lines: Any) -> None:
-    for line in lines:
-        typer.echo(line)
+    if leads():
+        for line in lines:
+            typer.echo(line)

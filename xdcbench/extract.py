@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 from xdcbench.data.clips import Clips, Draw, batches
+from xdcbench.distributed import gathered, size
 from xdcbench.models.encoders import Encoder, encode
 from xdcbench.progress import track
 from xdcbench.runtime import autocast
@@ -26,7 +27,7 @@ def extract(
     workers: int,
     label: str,
 ) -> tuple[dict[Modality, np.ndarray], dict[int, str]]:
-    """Encode ``draws`` in eval mode.
+    """Encode ``draws`` in eval mode; of several processes, each reads its share and all get the whole.
 
     Returns:
         Features, float32 (len(draws), features) per modality, NaN where a clip could not be read, and
@@ -37,12 +38,22 @@ def extract(
     for encoder in encoders.values():
         encoder.eval()
     with track(label, len(draws)) as tick:
-        for number, batch in enumerate(batches(clips, draws, size=BATCH, workers=workers)):
+        for batch in batches(clips, draws, size=BATCH, workers=workers):
             failed |= dict(batch.failed)
             if len(batch.rows):
-                where = number * BATCH + batch.kept.numpy()
                 with autocast(precision, device):
                     for modality, encoder in encoders.items():
-                        found[modality][where] = encode(encoder, batch, device=device).float().cpu().numpy()
+                        found[modality][batch.positions.numpy()] = (
+                            encode(encoder, batch, device=device).float().cpu().numpy()
+                        )
             tick(len(batch.rows) + len(batch.failed))
-    return found, failed
+    everywhere = {modality: merged(of) for modality, of in found.items()}
+    return everywhere, {row: reason for part in gathered(failed) for row, reason in part.items()}
+
+
+def merged(rows: np.ndarray) -> np.ndarray:
+    """Rows of every process, float32 (n, d); each was filled in by one of them, NaN in the others."""
+    mine = np.flatnonzero(~np.isnan(rows).all(axis=1)) if size() > 1 else np.arange(0)
+    for positions, part in gathered((mine, rows[mine])):
+        rows[positions] = part
+    return rows

@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from xdcbench.distributed import size
+
 log = logging.getLogger("xdcbench")
 
 LINE_EVERY = 10.0
@@ -45,7 +47,7 @@ class Track:
 @contextmanager
 def track(label: str, total: int) -> Iterator[Track]:
     """Show progress over ``total`` items."""
-    if not sys.stderr.isatty():
+    if not sys.stderr.isatty() or size() > 1:
         yield Track(label, total, None)
         return
     columns = (

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from xdcbench.distributed import start, stop
 from xdcbench.errors import UserError
 from xdcbench.launch import Launch, Request, prepare
 from xdcbench.library import rows
@@ -57,7 +58,11 @@ def run_plan(
     if alone and missing:
         raise UserError(f"{targets[0].key} needs {', '.join(missing)}, which must be run first")
     plan = replace(launch.plan, stages=tuple(targets)) if alone else launch.plan
-    return execute(plan, launch.store, launch.context, policy=policy)
+    start()
+    try:
+        return execute(plan, launch.store, launch.context, policy=policy)
+    finally:
+        stop()
 
 
 def report(launch: Launch, outcomes: Sequence[Outcome]) -> tuple[list[str], int]:

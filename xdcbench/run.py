@@ -4,12 +4,13 @@ import logging
 import time
 import traceback
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 from xdcbench.context import Context, elapsed
+from xdcbench.distributed import barrier, from_leader, leads, size
 from xdcbench.errors import MediaError, UserError
 from xdcbench.plan import Plan
 from xdcbench.provenance import commit, versions
@@ -33,7 +34,7 @@ class Outcome:
 
 def execute(plan: Plan, store: Store, context: Context, *, policy: Policy = "missing") -> list[Outcome]:
     """Run what of ``plan`` is needed and not there; one failure does not stop independent stages."""
-    needed = needed_keys(plan, store, policy)
+    needed = from_leader(lambda: needed_keys(plan, store, policy))
     outcomes: dict[str, Outcome] = {}
     for position, stage in enumerate(plan.stages, 1):
         outcome = _settle(stage, store, outcomes, needed=stage.key in needed, policy=policy)
@@ -76,27 +77,45 @@ def _settle(
 
 
 def run_stage(stage: Stage, store: Store, context: Context) -> Outcome:
-    """Build one stage and publish it; what it had done before an interruption is used."""
-    with store.building(stage.key) as work:
-        context = replace(context, begun=time.monotonic())
+    """Build one stage and publish it; what it had done before an interruption is used.
+
+    Of several processes, all work on a shared stage, and a failure in it ends them all; on any other
+    stage the leading one works.
+    """
+    context = replace(context, begun=time.monotonic())
+    if KINDS[stage.kind].shared:
+        status, detail = _build(stage, store, context)
+    else:
+        status, detail = from_leader(lambda: _build(stage, store, context))
+    barrier()
+    return Outcome(stage, status, detail)
+
+
+def _build(stage: Stage, store: Store, context: Context) -> tuple[Status, str]:
+    with store.building(stage.key) if leads() else nullcontext(store.work(stage.key)) as work:
+        if KINDS[stage.kind].shared:
+            barrier()  # the leading process has made and locked the folder
         try:
-            with logging_to(work / "log.txt"):
+            with logging_to(work / "log.txt") if leads() else nullcontext():
                 inputs = {name: store.path(source.key) for name, source in stage.inputs}
                 stage.code()(stage.config, inputs, work, context)
         except (UserError, MediaError) as error:
-            return _failed(stage, store, work, text=str(error), line=str(error))
+            return _failed(stage, store, text=str(error), line=str(error))
         except Exception as error:
             line = f"{type(error).__name__}: {error}".splitlines()[0]
-            return _failed(stage, store, work, text=traceback.format_exc(), line=line)
-        write_json(work / "run.json", manifest(stage, context))
-        store.publish(stage.key, work)
-    return Outcome(stage, "done")
+            return _failed(stage, store, text=traceback.format_exc(), line=line)
+        if leads():
+            write_json(work / "run.json", manifest(stage, context))
+            store.publish(stage.key, work)
+    return "done", ""
 
 
-def _failed(stage: Stage, store: Store, work: Path, *, text: str, line: str) -> Outcome:
-    attempt = store.fail(stage.key, text, work / "log.txt")
+def _failed(stage: Stage, store: Store, *, text: str, line: str) -> tuple[Status, str]:
+    attempt = store.fail(stage.key, text)
     log.error("%s failed: %s", stage.name, line)
-    return Outcome(stage, "failed", f"{line} (log: {attempt})")
+    if size() > 1 and KINDS[stage.kind].shared:
+        raise SystemExit(1)  # the others wait for this process; torchrun ends them
+    return "failed", f"{line} (log: {attempt})"
 
 
 def manifest(stage: Stage, context: Context) -> dict[str, object]:
@@ -112,6 +131,7 @@ def manifest(stage: Stage, context: Context) -> dict[str, object]:
         "inputs": {name: source.key for name, source in stage.inputs},
         "seconds": elapsed(context),
         "device": context.device,
+        "world_size": size(),
         "versions": versions(),
         "commit": commit(),
     }

@@ -1,5 +1,6 @@
 """Device, precision, seeds and threads: everything of torch that is set once per process."""
 
+import os
 from contextlib import AbstractContextManager
 
 import numpy as np
@@ -12,11 +13,15 @@ from xdcbench.schema import Precision
 def pick_device(name: str) -> torch.device:
     """The device called ``name``; ``auto`` is CUDA where there is one, else the CPU.
 
+    Of several processes on one machine, each takes the CUDA device of its local number.
+
     Raises:
         UserError: CUDA is asked for and there is none, or the name is no device.
     """
     if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    if name == "cuda" and "LOCAL_RANK" in os.environ:
+        name = f"cuda:{os.environ['LOCAL_RANK']}"
     try:
         device = torch.device(name)
     except RuntimeError as error:

@@ -85,19 +85,23 @@ class EvaluationStage(Config):
 
 
 class Kind(NamedTuple):
-    """A kind of stage: version of its results, and ``module:function`` of its code."""
+    """A kind of stage: version of its results, and ``module:function`` of its code.
+
+    The processes of torchrun do a ``shared`` stage together; of the others, the leading one does all.
+    """
 
     version: int
     target: str
+    shared: bool = False
 
 
 KINDS: dict[str, Kind] = {
     "world": Kind(1, "xdcbench.data.synth.stage:run"),
     "index": Kind(1, "xdcbench.data.index:run"),
     "init": Kind(1, "xdcbench.pretrain.init:run"),
-    "round": Kind(1, "xdcbench.pretrain.rounds:run"),
-    "features": Kind(1, "xdcbench.evaluations.features:run"),
-    "finetune": Kind(1, "xdcbench.evaluations.finetune:run"),
+    "round": Kind(1, "xdcbench.pretrain.rounds:run", shared=True),
+    "features": Kind(1, "xdcbench.evaluations.features:run", shared=True),
+    "finetune": Kind(1, "xdcbench.evaluations.finetune:run", shared=True),
     "linear_probe": Kind(1, "xdcbench.evaluations.linear_probe:run"),
     "linear_svm": Kind(1, "xdcbench.evaluations.linear_svm:run"),
 }

@@ -53,6 +53,10 @@ class Store:
         """Where the run ``key`` lies once it is complete."""
         return self.runs / key
 
+    def work(self, key: str) -> Path:
+        """Where the run ``key`` is built."""
+        return self.runs / ".building" / key
+
     def complete(self, key: str) -> bool:
         """Whether the run ``key`` is there, whole."""
         return self.path(key).is_dir()
@@ -70,7 +74,7 @@ class Store:
         Raises:
             UserError: another process is building the same run.
         """
-        work = self.runs / ".building" / key
+        work = self.work(key)
         lock = FileLock(work.with_suffix(".lock"))
         try:
             lock.acquire(timeout=0)
@@ -93,13 +97,14 @@ class Store:
             shutil.rmtree(target)
         work.rename(target)
 
-    def fail(self, key: str, error: str, log: Path) -> Path:
+    def fail(self, key: str, error: str) -> Path:
         """Keep the log and the error of a failed attempt; returns their folder."""
         attempts = self.runs / ".failed" / key
         attempts.mkdir(parents=True, exist_ok=True)
         attempt = attempts / f"{len(list(attempts.iterdir())) + 1:03d}"
         attempt.mkdir()
         (attempt / "error.txt").write_text(error)
+        log = self.work(key) / "log.txt"
         if log.exists():
             shutil.copy(log, attempt / "log.txt")
         return attempt

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from xdcbench.data.clips import Batch
+from xdcbench.distributed import gathered, leads, same_buffers, sum_gradients, total
 from xdcbench.errors import UserError
 from xdcbench.progress import log, track
 from xdcbench.runtime import autocast
@@ -28,6 +29,9 @@ Loss = Callable[[Batch], tuple[Tensor, dict[str, float]]]
 class Trainer:
     """What a training run needs besides its data.
 
+    Of several processes, each takes its share of every batch; gradients are those of the whole batch,
+    while BatchNorm normalises within a share, and the leading process's running statistics are kept.
+
     Attributes:
         modules: everything that is trained and saved.
         optimizer: its parameter groups carry ``peak``, their rate after warm-up.
@@ -35,6 +39,7 @@ class Trainer:
         precision: of the forward pass, resolved.
         device: where it runs.
         work: folder for ``checkpoint.pt`` and ``metrics.jsonl``.
+        batch: clips per step, over all processes.
         checkpoint_seconds: least time between two checkpoints.
         label: what to call it in progress and logs.
     """
@@ -45,6 +50,7 @@ class Trainer:
     precision: Precision
     device: torch.device
     work: Path
+    batch: int
     checkpoint_seconds: float
     label: str
 
@@ -67,19 +73,20 @@ class Trainer:
             if validate is not None:
                 row |= validate()
             history.append(row)
-            _append(self.work / "metrics.jsonl", {"run": self.label, "epoch": epoch + 1, **row})
+            if leads():
+                _append(self.work / "metrics.jsonl", {"run": self.label, "epoch": epoch + 1, **row})
             log.info("%s epoch %d/%d: %s", self.label, epoch + 1, self.schedule.epochs, _words(row))
             if time.monotonic() - saved >= self.checkpoint_seconds and len(history) < self.schedule.epochs:
                 self._save(history, failed)
                 saved = time.monotonic()
-        return history, failed
+        return history, {row: reason for part in gathered(failed) for row, reason in part.items()}
 
     def _epoch(self, epoch: int, epoch_of: Epoch, loss_of: Loss, failed: dict[int, str]) -> dict[str, float]:
         self.modules.train()
         clips, batches = epoch_of(epoch)
         sums: dict[str, float] = {}
         start: dict[str, float] = {}
-        seen, begun, waited = 0, time.monotonic(), 0.0
+        seen, taken, begun, waited = 0.0, 0, time.monotonic(), 0.0
         with track(f"{self.label} epoch {epoch + 1}/{self.schedule.epochs}", clips) as tick:
             while True:
                 asked = time.monotonic()
@@ -89,9 +96,11 @@ class Trainer:
                     break
                 failed |= dict(batch.failed)
                 tick(len(batch.rows) + len(batch.failed))
-                if len(batch.rows) < 2:  # batch normalisation needs two
+                count = total(len(batch.rows))
+                if count < 2:  # BatchNorm needs two
                     continue
-                values = self._step(batch, loss_of, progress=epoch + (tick.done - 1) / clips)
+                values = self._step(batch, loss_of, count=count, progress=epoch + taken / clips)
+                taken += self.batch
                 if epoch == 0 and not seen:
                     start = {
                         f"start_{name}": value for name, value in values.items() if name.endswith("loss")
@@ -99,32 +108,40 @@ class Trainer:
                 seen += len(batch.rows)
                 for name, value in values.items():
                     sums[name] = sums.get(name, 0.0) + value * len(batch.rows)
+        same_buffers(self.modules)
+        seen = total(seen)
         if not seen:
             raise UserError(
                 f"{self.label}: no clip of epoch {epoch + 1} could be read; see the log for the files"
             )
         elapsed = time.monotonic() - begun
-        row = start | {name: value / seen for name, value in sums.items()}
+        row = start | {name: value / seen for name, value in summed(sums).items()}
         return row | {"clips_per_second": seen / elapsed, "share_waiting": waited / elapsed}
 
-    def _step(self, batch: Batch, loss_of: Loss, *, progress: float) -> dict[str, float]:
+    def _step(self, batch: Batch, loss_of: Loss, *, count: float, progress: float) -> dict[str, float]:
+        """One step on a batch of which ``count`` clips were read in all processes together."""
         factor = rate_factor(self.schedule, progress)
         for group in self.optimizer.param_groups:
             group["lr"] = group["peak"] * factor
-        with autocast(self.precision, self.device):
-            loss, values = loss_of(batch)
-        value = loss.item()
-        if not math.isfinite(value):
-            raise UserError(
-                f"{self.label}: the loss became {value} at epoch {progress:.2f}; lower the learning rate or "
-                f"use precision fp32"
-            )
+        values: dict[str, float] = {}
         self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        if len(batch.rows):
+            with autocast(self.precision, self.device):
+                loss, values = loss_of(batch)
+            values = {"loss": loss.item(), **values}
+            (loss * (len(batch.rows) / count)).backward()
+        if total(float(not math.isfinite(values.get("loss", 0.0)))):
+            raise UserError(
+                f"{self.label}: the loss became {values.get('loss')} at epoch {progress:.2f}; lower the "
+                f"learning rate or use precision fp32"
+            )
+        sum_gradients(self.modules.parameters())
         self.optimizer.step()
-        return {"loss": value, **values}
+        return values
 
     def _save(self, history: list[dict[str, float]], failed: dict[int, str]) -> None:
+        if not leads():
+            return
         state = {
             "modules": self.modules.state_dict(),
             "optimizer": self.optimizer.state_dict(),
@@ -160,13 +177,20 @@ def sgd(groups: list[tuple[nn.Module, float]], schedule: Schedule) -> torch.opti
 def rate_factor(schedule: Schedule, progress: float) -> float:
     """Learning rate as a share of its peak after ``progress`` epochs (VMZ: linear warm-up, then steps)."""
     if progress < schedule.warmup:
-        return (progress + 1e-3) / schedule.warmup if schedule.warmup else 1.0
+        return min(1.0, (progress + 1e-3) / schedule.warmup)
     if schedule.decay == "step":
         return schedule.gamma ** sum(progress >= step for step in schedule.steps)
     if schedule.decay == "cosine":
         done = (progress - schedule.warmup) / max(schedule.epochs - schedule.warmup, 1e-9)
         return 0.5 * (1 + math.cos(math.pi * min(done, 1.0)))
     return 1.0
+
+
+def summed(sums: dict[str, float]) -> dict[str, float]:
+    """Sums by name over all processes, some of which may lack a name."""
+    parts = gathered(sums)
+    names = dict.fromkeys(name for part in parts for name in part)
+    return {name: sum(part.get(name, 0.0) for part in parts) for name in names}
 
 
 def _append(path: Path, row: dict[str, object]) -> None:

@@ -118,7 +118,8 @@ MEASURES = {
 def golden(pico: Path) -> dict[str, Any]:
     if os.environ.get("XDCBENCH_GOLDEN") == "write":
         content = {
-            kind: {"version": KINDS[kind].version, "facts": measure(pico)} for kind, measure in MEASURES.items()
+            kind: {"version": KINDS[kind].version, "facts": measure(pico)}
+            for kind, measure in MEASURES.items()
         }
         FACTS.write_text(json.dumps(content, indent=1) + "\n")
     kept: dict[str, Any] = json.loads(FACTS.read_text())
@@ -133,4 +134,6 @@ def test_every_kind_is_measured() -> None:
 def test_results_change_only_with_the_version(kind: str, golden: dict[str, Any], pico: Path) -> None:
     kept, found = golden[kind], MEASURES[kind](pico)
     assert KINDS[kind].version == kept["version"], "a new version: write new facts with XDCBENCH_GOLDEN=write"
-    assert found == pytest.approx(kept["facts"], rel=TOLERANCE), f"results of {kind!r} changed: raise its version"
+    assert found == pytest.approx(kept["facts"], rel=TOLERANCE), (
+        f"results of {kind!r} changed: raise its version"
+    )

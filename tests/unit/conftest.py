@@ -13,9 +13,9 @@ from xdcbench.stages import Source
 
 @pytest.fixture(autouse=True)
 def no_settings_of_the_user(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A developer's own results folder and data root must not reach a test."""
-    monkeypatch.delenv("XDCBENCH_OUT", raising=False)
-    monkeypatch.delenv("XDCBENCH_DATA_ROOT", raising=False)
+    """A developer's own results folder, data root or torchrun must not reach a test."""
+    for name in ("XDCBENCH_OUT", "XDCBENCH_DATA_ROOT", "RANK", "WORLD_SIZE"):
+        monkeypatch.delenv(name, raising=False)
 
 
 @pytest.fixture(scope="session")

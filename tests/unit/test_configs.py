@@ -57,8 +57,11 @@ def test_suite_expands_and_uses_all_that_it_composes(name: str, everything_here:
     assert not any(stage.reason for stage in plan.stages)
     kinds = {stage.kind for stage in plan.stages}
     assert ("world" in kinds) == (suite.world is not None)
-    measured = {stage.config.name for stage in plan.stages if stage.key in plan.targets and "/" in stage.name
-                and hasattr(stage.config, "settings")}
+    measured = {
+        stage.config.name
+        for stage in plan.stages
+        if stage.key in plan.targets and "/" in stage.name and hasattr(stage.config, "settings")
+    }
     assert measured == {measure.evaluation for measure in suite.measure}
     assert {s.config.name for s in plan.stages if s.kind == "index"} == set(suite.datasets)
 

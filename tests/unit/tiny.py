@@ -14,11 +14,11 @@ import pandas as pd
 import pytest
 import torch
 
+from xdcbench.context import Context
 from xdcbench.data import index as index_stage
 from xdcbench.data.index import Index
 from xdcbench.data.synth import write_world
 from xdcbench.pretrain import init as init_stage
-from xdcbench.context import Context
 from xdcbench.schema import (
     AudioInput,
     AudioModel,

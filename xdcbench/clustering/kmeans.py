@@ -9,7 +9,7 @@ from torch.nn.functional import embedding_bag
 
 from xdcbench.errors import UserError
 
-CHUNK = 4096
+CHUNK = 16_384
 BLOCK = 65_536
 SEED_POINTS = 32
 

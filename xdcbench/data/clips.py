@@ -1,7 +1,7 @@
 """Clips: where in an item they lie, and reading them as batches."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from xdcbench.data.index import Index
 from xdcbench.data.media import read_audio, read_clip, read_image
+from xdcbench.distributed import share
 from xdcbench.errors import MediaError
 from xdcbench.runtime import generator
 from xdcbench.schema import AudioInput, Augment, VideoInput
@@ -27,6 +28,7 @@ class Draw:
         crop: where in the picture, (vertical, horizontal), each from 0 to 1.
         scale: where in the range of short sides, from 0 to 1; None takes the smallest.
         flip: whether the picture is mirrored.
+        position: in the list of draws that a batch was asked from.
     """
 
     row: int
@@ -34,6 +36,7 @@ class Draw:
     crop: tuple[float, float] = (0.5, 0.5)
     scale: float | None = None
     flip: bool = False
+    position: int = 0
 
 
 @dataclass(frozen=True)
@@ -42,14 +45,14 @@ class Batch:
 
     Attributes:
         rows: int64 (B,), positions in the index.
-        kept: int64 (B,), which of the draws asked for these are.
+        positions: int64 (B,), which of the draws asked for these are.
         video: uint8 (B, T, S, S, 3) or None.
         audio: float32 (B, samples) or None.
         failed: position and reason of each unreadable item.
     """
 
     rows: Tensor
-    kept: Tensor
+    positions: Tensor
     video: Tensor | None
     audio: Tensor | None
     failed: tuple[tuple[int, str], ...]
@@ -97,14 +100,14 @@ class Clips(Dataset[dict[str, Any]]):
 
     def __getitem__(self, draw: Draw) -> dict[str, Any]:
         """One sample, or the reason why there is none."""
-        sample: dict[str, Any] = {"row": draw.row}
+        sample: dict[str, Any] = {"row": draw.row, "position": draw.position}
         try:
             if self.video is not None:
                 sample["video"] = self._picture(draw, self.video)
             if self.audio is not None:
                 sample["audio"] = self._sound(draw, self.audio)
         except MediaError as error:
-            return {"row": draw.row, "failed": error.reason}
+            sample["failed"] = error.reason
         return sample
 
     def _picture(self, draw: Draw, spec: VideoInput) -> Tensor:
@@ -142,7 +145,7 @@ def collate(samples: Sequence[dict[str, Any]]) -> Batch:
 
     return Batch(
         rows=torch.tensor([s["row"] for s in good], dtype=torch.int64),
-        kept=torch.tensor([i for i, s in enumerate(samples) if "failed" not in s], dtype=torch.int64),
+        positions=torch.tensor([s["position"] for s in good], dtype=torch.int64),
         video=stacked("video"),
         audio=stacked("audio"),
         failed=tuple((s["row"], s["failed"]) for s in samples if "failed" in s),
@@ -150,8 +153,12 @@ def collate(samples: Sequence[dict[str, Any]]) -> Batch:
 
 
 def batches(clips: Clips, draws: Sequence[Draw], *, size: int, workers: int) -> Iterator[Batch]:
-    """Read ``draws`` in order, ``size`` at a time, the last batch whatever is left."""
-    groups = [list(draws[i : i + size]) for i in range(0, len(draws), size)]
+    """Read ``draws`` in order, ``size`` at a time, the last batch whatever is left.
+
+    Of several processes, each reads its share of every batch, which may be nothing.
+    """
+    placed = [replace(draw, position=i) for i, draw in enumerate(draws)]
+    groups = [list(share(placed[i : i + size])) for i in range(0, len(placed), size)]
     loader: DataLoader[Any] = DataLoader(
         clips,
         batch_sampler=groups,

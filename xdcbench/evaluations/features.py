@@ -8,6 +8,8 @@ import numpy as np
 from xdcbench.context import Context
 from xdcbench.data.clips import Clips, even_draws
 from xdcbench.data.index import Index
+from xdcbench.distributed import leads
+from xdcbench.errors import UserError
 from xdcbench.extract import extract
 from xdcbench.models.encoders import load_card, load_encoders
 from xdcbench.runtime import pick_device
@@ -51,6 +53,14 @@ def run(config: FeaturesStage, inputs: dict[str, Path], work: Path, context: Con
         label=f"{card.method}: {config.modality} features of {index.name}",
     )
     features = found[config.modality].reshape(len(rows), config.clips, -1)
+    bad = rows[~np.isfinite(features).all(axis=(1, 2)) & ~np.isin(rows, list(failed))]
+    if len(bad):
+        raise UserError(
+            f"{card.method}: the {config.modality} features of {index.items['path'].iloc[bad[0]]} are not "
+            f"finite; train the encoder again at a lower learning rate"
+        )
+    if not leads():
+        return
     everything = np.full((len(index.items), *features.shape[1:]), np.nan, dtype=np.float32)
     everything[rows] = features
     np.save(work / "features.npy", everything, allow_pickle=False)

@@ -11,7 +11,9 @@ from torch.nn.functional import cross_entropy
 from xdcbench.context import Context
 from xdcbench.data.clips import Batch, Clips, batches, even_draws, training_draws
 from xdcbench.data.index import Index
+from xdcbench.distributed import gathered, leads
 from xdcbench.evaluations.outcome import finish, split_rows
+from xdcbench.extract import merged
 from xdcbench.models.encoders import Encoder, encode, load_card, load_encoders
 from xdcbench.models.heads import Heads
 from xdcbench.progress import track
@@ -53,11 +55,14 @@ def run(config: EvaluationStage, inputs: dict[str, Path], work: Path, context: C
         precision=settings.precision,
         device=device,
         work=work,
+        batch=settings.batch,
         checkpoint_seconds=context.checkpoint_seconds,
         label=f"{card.method}: {config.name} on {index.name} split {config.split}",
     ).fit(epoch, loss)
     scores, unread = classifier.predict(clips, test, settings, workers=context.workers)
-    read = ~np.isnan(scores).any(axis=1)
+    if not leads():
+        return
+    read = ~np.isin(test, list(unread))
     finish(
         config,
         index,
@@ -111,11 +116,12 @@ class Classifier:
         scores = np.full((len(draws), self.head.sizes["class"]), np.nan, dtype=np.float32)
         failed: dict[int, str] = {}
         with track("test clips", len(draws)) as tick:
-            for number, batch in enumerate(batches(clips, draws, size=TEST_BATCH, workers=workers)):
+            for batch in batches(clips, draws, size=TEST_BATCH, workers=workers):
                 failed |= dict(batch.failed)
                 if len(batch.rows):
                     with autocast(settings.precision, self.device):
                         logits = self(batch)
-                    scores[number * TEST_BATCH + batch.kept.numpy()] = logits.float().softmax(1).cpu().numpy()
+                    scores[batch.positions.numpy()] = logits.float().softmax(1).cpu().numpy()
                 tick(len(batch.rows) + len(batch.failed))
-        return scores.reshape(len(rows), settings.clips, -1).mean(axis=1), failed
+        everything = merged(scores).reshape(len(rows), settings.clips, -1).mean(axis=1)
+        return everything, {row: reason for part in gathered(failed) for row, reason in part.items()}

@@ -15,6 +15,7 @@ from xdcbench.clustering.metrics import nmi, purity, summary
 from xdcbench.clustering.preprocess import concat, preprocess
 from xdcbench.data.clips import Clips, even_draws, random_draw
 from xdcbench.data.index import Index
+from xdcbench.distributed import from_leader
 from xdcbench.extract import extract
 from xdcbench.models.encoders import Encoder
 from xdcbench.progress import log
@@ -62,9 +63,11 @@ def make_labels(
     """
     clustered = read_clusters(work, index)
     if clustered is None and config.clusterings:
-        used = {m for c in config.clusterings.values() for m in c.features}
+        used = sorted({m for c in config.clusterings.values() for m in c.features})
         features, failed = features_of(config, rows, {m: encoders[m] for m in used}, clips, device, workers)
-        clustered = cluster_all(config, index, rows, features, failed, previous=previous, work=work)
+        clustered = from_leader(
+            lambda: cluster_all(config, index, rows, features, failed, previous=previous, work=work)
+        )
     labels = clustered or Labels({}, {}, {}, {})
     labels.of["labels"], labels.sizes["labels"] = index.labels, len(index.classes)
     return labels
@@ -173,5 +176,8 @@ def read_clusters(run: Path, index: Index) -> Labels | None:
         return None
     rest = read_json(run / "clusters.json")
     table = pd.read_parquet(run / "assignments.parquet").set_index("id").reindex(index.items["id"])
-    of = {str(name): table[name].fillna(UNLABELLED).to_numpy(dtype=np.int64) for name in table.columns}
+    of = {
+        str(name): table[name].fillna(UNLABELLED).to_numpy(dtype=np.int64, copy=True)
+        for name in table.columns
+    }
     return Labels(of, rest["sizes"], rest["facts"], {int(k): v for k, v in rest["failed"].items()})

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from xdcbench.data.clips import Batch, Clips, batches, even_draws, training_draws
+from xdcbench.distributed import total
 from xdcbench.models.encoders import Encoder, encode
 from xdcbench.models.heads import Heads
 from xdcbench.models.weights import load_weights
@@ -16,7 +17,7 @@ from xdcbench.pretrain.labels import Labels
 from xdcbench.runtime import autocast, generator
 from xdcbench.schema import Modality
 from xdcbench.stages import RoundStage
-from xdcbench.training import Trainer, sgd
+from xdcbench.training import Trainer, sgd, summed
 
 
 class Learner:
@@ -63,6 +64,7 @@ class Learner:
             precision=self.settings.precision,
             device=self.device,
             work=work,
+            batch=self.settings.batch,
             checkpoint_seconds=checkpoint_seconds,
             label=f"{self.config.method} round {self.config.round}",
         )
@@ -81,17 +83,17 @@ class Learner:
 
     def loss(self, batch: Batch) -> tuple[Tensor, dict[str, float]]:
         """Sum over encoders and label sources of the softmax cross-entropy (paper, section 3)."""
-        total = torch.zeros((), device=self.device)
+        whole = torch.zeros((), device=self.device)
         values: dict[str, float] = {}
         for modality, heads in self.heads.items():
             logits = heads(encode(self.encoders[modality], batch, device=self.device))
             for source, scores in logits.items():
                 target = self.targets[source][batch.rows].to(self.device)
                 loss = cross_entropy(scores.float(), target)
-                total = total + loss
+                whole = whole + loss
                 values[f"{modality}_{source}_loss"] = loss.item()
                 values[f"{modality}_{source}_accuracy"] = (scores.argmax(1) == target).float().mean().item()
-        return total, values
+        return whole, values
 
     @torch.inference_mode()
     def validate(self, rows: np.ndarray) -> dict[str, float]:
@@ -99,7 +101,7 @@ class Learner:
         for module in (*self.encoders.values(), *self.heads.values()):
             module.eval()
         sums: dict[str, float] = {}
-        seen = 0
+        seen = 0.0
         for batch in batches(self.clips, even_draws(rows, 1), size=self.settings.batch, workers=self.workers):
             if len(batch.rows):
                 with autocast(self.settings.precision, self.device):
@@ -107,7 +109,8 @@ class Learner:
                 seen += len(batch.rows)
                 for name, value in values.items():
                     sums[f"val_{name}"] = sums.get(f"val_{name}", 0.0) + value * len(batch.rows)
-        return {name: value / seen for name, value in sums.items()}
+        everything, seen = summed(sums), total(seen)
+        return {name: value / seen for name, value in everything.items()} if seen else {}
 
 
 def uniform_weights(rows: np.ndarray, labels: Labels, config: RoundStage) -> np.ndarray:

@@ -8,6 +8,7 @@ import numpy as np
 from xdcbench.context import Context
 from xdcbench.data.clips import Clips
 from xdcbench.data.index import Index
+from xdcbench.distributed import leads
 from xdcbench.errors import UserError
 from xdcbench.models.encoders import Card, Encoder, load_card, load_encoders, save_encoders
 from xdcbench.models.weights import save_weights
@@ -68,11 +69,12 @@ def run(config: RoundStage, inputs: dict[str, Path], work: Path, context: Contex
         models=card.models,
         factors={f"k_{name}": c.k for name, c in config.clusterings.items()},
     )
+    if not leads():
+        return
     save_encoders(work, encoders, new)
     for modality, heads in learner.heads.items():
-        save_weights(
-            heads, work / f"{modality}_heads.safetensors", metadata={"sources": " ".join(heads.sizes)}
-        )
+        sources = {"sources": " ".join(heads.sizes)}
+        save_weights(heads, work / f"{modality}_heads.safetensors", metadata=sources)
     write_records(work, list(records(config, index, rows, new, labels, history, failed, work, context)))
     (work / "checkpoint.pt").unlink(missing_ok=True)
 

@@ -1,10 +1,10 @@
 """What every record of a stage has in common."""
 
-import os
 from pathlib import Path
 
 from xdcbench.context import Context, elapsed
 from xdcbench.data.index import Index
+from xdcbench.distributed import size
 from xdcbench.models.encoders import Card
 from xdcbench.provenance import commit, versions
 from xdcbench.results.records import Record
@@ -59,7 +59,7 @@ def measured(
         seconds=elapsed(context),
         device=context.device,
         precision=precision,
-        world_size=int(os.environ.get("WORLD_SIZE", "1")),
+        world_size=size(),
         versions=versions(),
         commit=commit(),
     )

@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pandas.testing import assert_frame_equal
-from tests.unit.tiny import CLASSES, DATASETS, linked, make_index, small_index, spoil
 
+from tests.unit.tiny import CLASSES, DATASETS, linked, make_index, small_index, spoil
+from xdcbench.context import Context
 from xdcbench.data import index as stage
 from xdcbench.data.index import Index, take
 from xdcbench.errors import UserError
-from xdcbench.context import Context
 from xdcbench.schema import Subset
 from xdcbench.stages import IndexStage
 
@@ -135,7 +135,9 @@ def test_too_many_unreadable_files_fail_the_stage(world: Path, tmp_path: Path) -
     root = linked(world / "esc50", tmp_path / "root" / "esc50")
     for victim in sorted(root.glob("audio/*.wav"))[:2]:
         spoil(victim)
-    with pytest.raises(UserError, match=r"2 of 15 files are unreadable, first audio/1-\S+\.wav \(.+max_failed"):
+    with pytest.raises(
+        UserError, match=r"2 of 15 files are unreadable, first audio/1-\S+\.wav \(.+max_failed"
+    ):
         make_index(tmp_path / "run", tmp_path / "root", "esc50", max_failed=0.1)
     at_the_limit = make_index(tmp_path / "other", tmp_path / "root", "esc50", max_failed=2 / 15)
     assert (~Index.load(at_the_limit).items["ok"]).sum() == 2

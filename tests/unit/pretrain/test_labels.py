@@ -1,0 +1,234 @@
+"""Where labels come from: what is clustered, who is labelled, what is kept for a restart."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from safetensors.torch import load_file
+from sklearn.metrics import normalized_mutual_info_score
+from sklearn.preprocessing import normalize
+
+from tests.unit.tiny import CPU, MODELS, linked, round_config, small_index, spoil
+from xdcbench.clustering.kmeans import KMeans, kmeans
+from xdcbench.data.clips import Clips, Draw
+from xdcbench.data.index import Index
+from xdcbench.errors import UserError
+from xdcbench.models.encoders import load_encoders
+from xdcbench.pretrain import labels as module
+from xdcbench.pretrain.labels import Labels, cluster_all, facts, make_labels, read_clusters
+from xdcbench.stages import RoundStage
+
+pytest_plugins = ["tests.unit.tiny"]
+N = 40
+ROWS = np.arange(0, N, 2)  # half of the index
+FEATURES = {
+    "video": np.random.default_rng(0).normal(size=(len(ROWS), 6)).astype(np.float32),
+    "audio": (10 * np.random.default_rng(1).normal(size=(len(ROWS), 4))).astype(np.float32),
+}
+INDEX = small_index([i % 4 for i in range(N)], ["train"] * N)
+
+
+class Spy:
+    """k-means that keeps what it was given."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.calls: list[tuple[np.ndarray, int, int]] = []
+        monkeypatch.setattr(module, "kmeans", self)
+
+    def __call__(self, x: torch.Tensor, *, k: int, seed: int, **options: Any) -> KMeans:
+        self.calls.append((x.numpy().copy(), k, seed))
+        return kmeans(x, k=k, seed=seed, **options)
+
+
+@pytest.fixture
+def spy(monkeypatch: pytest.MonkeyPatch) -> Spy:
+    return Spy(monkeypatch)
+
+
+def cluster(
+    config: RoundStage, work: Path, *, failed: dict[int, str] | None = None, previous: Path | None = None
+) -> Labels:
+    features = {m: f.copy() for m, f in FEATURES.items()}
+    for row in failed or {}:
+        for f in features.values():
+            f[row == ROWS] = np.nan
+    return cluster_all(
+        config, INDEX, ROWS, features, failed or {}, previous=previous or work / "none", work=work
+    )
+
+
+@pytest.mark.parametrize("method", ["sdc", "mdc", "xdc"])
+def test_one_clustering_per_modality(spy: Spy, tmp_path: Path, method: str) -> None:
+    labels = cluster(round_config(method), tmp_path)
+    assert labels.sizes == {"v": 3, "a": 4}
+    for (x, k, _), modality, size in zip(spy.calls, ("video", "audio"), (3, 4), strict=True):
+        assert np.array_equal(x, FEATURES[modality])
+        assert k == size
+
+
+def test_cdc_clusters_both_side_by_side_normalised(spy: Spy, tmp_path: Path) -> None:
+    cluster(round_config("cdc"), tmp_path)
+    ((x, k, _),) = spy.calls
+    expected = np.hstack([normalize(FEATURES["video"]), normalize(FEATURES["audio"])])
+    np.testing.assert_allclose(x, expected, rtol=1e-6)
+    assert k == 3
+    cluster(round_config("cdc", concat_l2=False), tmp_path)
+    assert np.array_equal(spy.calls[1][0], np.hstack([FEATURES["video"], FEATURES["audio"]]))
+
+
+def test_preprocessing_is_that_of_the_settings(spy: Spy, tmp_path: Path) -> None:
+    cluster(round_config("sdc", preprocess="l2"), tmp_path)
+    np.testing.assert_allclose(spy.calls[0][0], normalize(FEATURES["video"]), rtol=1e-6)
+    cluster(round_config("sdc", preprocess="pca_whiten_l2", pca_dim=3), tmp_path)
+    assert spy.calls[2][0].shape == (len(ROWS), 3)
+
+
+def test_seeds_differ_between_clusterings_rounds_and_seeds(spy: Spy, tmp_path: Path) -> None:
+    for number, seed in ((1, 0), (2, 0), (1, 1)):
+        cluster(round_config("sdc", number=number, seed=seed), tmp_path)
+    assert len({seed for _, _, seed in spy.calls}) == 6
+
+
+def test_every_readable_item_has_one_label_and_no_other_has(tmp_path: Path) -> None:
+    failed = {4: "torn", 10: "torn"}
+    labels = cluster(round_config("xdc"), tmp_path, failed=failed)
+    labelled = sorted(set(ROWS.tolist()) - set(failed))
+    for name, size in (("v", 3), ("a", 4)):
+        of = labels.of[name]
+        assert of.shape == (N,) and of.dtype == np.int64
+        assert np.flatnonzero(of >= 0).tolist() == labelled
+        assert (np.delete(of, labelled) == -1).all()
+        assert set(of[labelled]) == set(range(size))
+    assert labels.failed == failed
+
+
+def test_labels_are_the_nearest_centroids(tmp_path: Path) -> None:
+    labels = cluster(round_config("xdc"), tmp_path)
+    centroids = load_file(tmp_path / "centroids.safetensors")
+    for name, modality in (("v", "video"), ("a", "audio")):
+        far = ((FEATURES[modality][:, None] - centroids[name].numpy()) ** 2).sum(axis=2)
+        assert np.array_equal(labels.of[name][ROWS], far.argmin(axis=1))
+        x = FEATURES[modality]
+        left = far.min(axis=1).sum() / ((x - x.mean(axis=0)) ** 2).sum()
+        assert labels.facts[name]["unexplained"] == pytest.approx(left, rel=1e-4)
+
+
+def test_what_is_written_is_read_in_the_order_of_any_index(tmp_path: Path) -> None:
+    labels = cluster(round_config("mdc"), tmp_path, failed={4: "torn"})
+    again = read_clusters(tmp_path, INDEX)
+    assert again is not None
+    assert again.sizes == labels.sizes and again.facts == labels.facts and again.failed == {4: "torn"}
+    order = np.random.default_rng(0).permutation(N)
+    more = pd.concat([INDEX.items.iloc[order], INDEX.items.iloc[:1].assign(id="new")])
+    shuffled = read_clusters(tmp_path, Index(**{**vars(INDEX), "items": more.reset_index(drop=True)}))
+    assert shuffled is not None
+    for name, of in labels.of.items():
+        assert np.array_equal(again.of[name], of)
+        assert np.array_equal(shuffled.of[name], [*of[order], -1])
+
+
+def test_agreement_with_the_round_before(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+    one = cluster(round_config("sdc"), tmp_path / "one", failed={4: "torn"})
+    assert all("nmi_previous" not in of for of in one.facts.values())
+    two = cluster(
+        round_config("sdc", number=2, k=4), tmp_path / "two", failed={6: "torn"}, previous=tmp_path / "one"
+    )
+    both = [row for row in ROWS if row not in (4, 6)]
+    for name in ("v", "a"):
+        expected = normalized_mutual_info_score(one.of[name][both], two.of[name][both])
+        assert two.facts[name]["nmi_previous"] == pytest.approx(expected)
+
+
+def test_facts_by_hand() -> None:
+    found = facts(np.array([0, 0, 0, 2, 2]), np.array([1, 1, 0, 3, 3]), 3)
+    assert found["clusters_size_max"] == 3
+    assert found["clusters_empty"] == 1
+    assert found["purity"] == pytest.approx(4 / 5)
+    assert found["purity_plain"] == pytest.approx((2 / 3 + 1) / 2)
+    unknown = facts(np.array([0, 1]), np.array([-1, -1]), 2)
+    assert not {"purity", "nmi_class"} & set(unknown)
+
+
+def test_more_clusters_than_items_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="k"):
+        cluster(round_config("sdc", k=len(ROWS) + 1), tmp_path)
+    assert not (tmp_path / "clusters.json").exists()
+
+
+def labelled(
+    config: RoundStage, runs: Path, root: Path, work: Path, *, previous: Path | None = None
+) -> Labels:
+    index = Index.load(runs / "kinetics400")
+    encoders = load_encoders(runs / "init", config.encoders, device=CPU)
+    clips = Clips(index, root, video=MODELS.video.input, audio=MODELS.audio.input)
+    return make_labels(
+        config,
+        index,
+        index.rows("official", "train"),
+        encoders,
+        clips,
+        previous=previous or runs / "init",
+        work=work,
+        device=CPU,
+        workers=0,
+    )
+
+
+def test_what_is_labelled_once_is_not_clustered_again(
+    spy: Spy, tiny_runs: Path, world: Path, tmp_path: Path
+) -> None:
+    config, root = round_config("xdc"), world / "kinetics400"
+    first = labelled(config, tiny_runs, root, tmp_path)
+    assert len(spy.calls) == 2
+    again = labelled(config, tiny_runs, root, tmp_path)
+    assert len(spy.calls) == 2
+    assert again.facts == first.facts and again.sizes == first.sizes
+    assert all(np.array_equal(again.of[name], of) for name, of in first.of.items())
+    (tmp_path / "clusters.json").unlink()  # killed before the mark was set
+    labelled(config, tiny_runs, root, tmp_path)
+    assert len(spy.calls) == 4
+
+
+def test_the_ground_truth_needs_no_clustering(spy: Spy, tiny_runs: Path, world: Path, tmp_path: Path) -> None:
+    labels = labelled(round_config("supervised"), tiny_runs, world / "kinetics400", tmp_path)
+    assert not spy.calls
+    assert set(labels.of) == {"labels"} and labels.sizes == {"labels": 3}
+    assert np.array_equal(labels.of["labels"], Index.load(tiny_runs / "kinetics400").labels)
+
+
+def test_items_that_cannot_be_decoded_get_no_label(tiny_runs: Path, world: Path, tmp_path: Path) -> None:
+    root = linked(world / "kinetics400", tmp_path / "kinetics400")
+    index = Index.load(tiny_runs / "kinetics400")
+    row = int(index.rows("official", "train")[2])
+    spoil(root / index.items["path"].iloc[row])
+    labels = labelled(round_config("cdc"), tiny_runs, root, tmp_path)
+    assert list(labels.failed) == [row]
+    unlabelled = np.flatnonzero(labels.of["joint"] == -1)
+    assert sorted(unlabelled) == sorted([row, *index.rows("official", "test")])
+
+
+def test_the_clip_that_is_clustered(
+    tiny_runs: Path, world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[list[Draw]] = []
+    true = module.extract
+
+    def spying(encoders: Any, clips: Any, draws: list[Draw], **rest: Any) -> Any:
+        seen.append(draws)
+        return true(encoders, clips, draws, **rest)
+
+    monkeypatch.setattr(module, "extract", spying)
+    for place, (how, number) in enumerate([("centre", 1), ("random", 1), ("random", 1), ("random", 2)]):
+        (tmp_path / str(place)).mkdir()
+        config = round_config("xdc", number=number, cluster_clip=how)
+        labelled(config, tiny_runs, world / "kinetics400", tmp_path / str(place))
+    centre, one, same, next_round = seen
+    assert {d.place for d in centre} == {0.5}
+    assert one == same and one != next_round
+    assert len({d.place for d in one}) == len(one)
+    assert all(d.crop == (0.5, 0.5) and d.scale is None and not d.flip for draws in seen for d in draws)

@@ -1,0 +1,287 @@
+"""A whole round on the tiny world: what it writes, interruptions, controls, too many failures."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from tests.unit.tiny import METHODS, linked, round_config, spoil, weights_of
+from xdcbench.context import Context
+from xdcbench.data.index import Index
+from xdcbench.errors import UserError
+from xdcbench.models.encoders import load_card
+from xdcbench.pretrain import rounds
+from xdcbench.pretrain.labels import Labels
+from xdcbench.pretrain.learner import Learner
+from xdcbench.pretrain.rounds import check_failed, split_rows
+from xdcbench.schema import Augment, Schedule
+from xdcbench.stages import RoundStage
+
+pytest_plugins = ["tests.unit.tiny"]
+TIMES = ("seconds", "run")
+
+
+def do(config: RoundStage, runs: Path, work: Path, context: Context, *, data: str = "kinetics400") -> Path:
+    work.mkdir(exist_ok=True)
+    rounds.run(config, {"data": runs / data, "encoders": runs / "init"}, work, context)
+    return work
+
+
+def records(run: Path) -> list[dict[str, Any]]:
+    return [
+        {k: v for k, v in row.items() if k not in TIMES}
+        for row in json.loads((run / "records.json").read_text())
+    ]
+
+
+def value(run: Path, metric: str) -> float:
+    (found,) = (row["value"] for row in records(run) if row["metric"] == metric)
+    return float(found)
+
+
+@pytest.fixture(scope="module")
+def xdc(tiny_runs: Path, tiny_context: Context, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return do(round_config("xdc"), tiny_runs, tmp_path_factory.mktemp("xdc"), tiny_context)
+
+
+def test_a_round_leaves_all_that_belongs_to_it(xdc: Path) -> None:
+    assert {path.name for path in xdc.iterdir()} == {
+        *("video.safetensors", "audio.safetensors", "video_heads.safetensors", "audio_heads.safetensors"),
+        *("centroids.safetensors", "assignments.parquet", "clusters.json", "encoders.json"),
+        *("records.json", "metrics.jsonl"),
+    }
+
+
+def test_the_card_says_what_the_encoders_are(xdc: Path) -> None:
+    card = load_card(xdc)
+    assert (card.method, card.pretrain_data, card.round, card.epochs) == ("xdc", "kinetics400", 1, 3)
+    assert card.pretrain_items == 18
+    assert card.factors == {"k_v": 3, "k_a": 4}
+
+
+def test_heads_and_centroids_have_the_sizes_of_the_clusterings(xdc: Path) -> None:
+    assert load_file(xdc / "video_heads.safetensors")["linear.weight"].shape == (4, 32)
+    assert load_file(xdc / "audio_heads.safetensors")["linear.weight"].shape == (3, 64)
+    shapes = {name: tuple(c.shape) for name, c in load_file(xdc / "centroids.safetensors").items()}
+    assert shapes == {"v": (3, 32), "a": (4, 64)}
+
+
+def test_assignments_name_every_item(xdc: Path, tiny_runs: Path) -> None:
+    index = Index.load(tiny_runs / "kinetics400")
+    table = pd.read_parquet(xdc / "assignments.parquet")
+    assert table["id"].tolist() == index.items["id"].tolist()
+    train = index.items["split:official"] == "train"
+    for name, size in (("v", 3), ("a", 4)):
+        assert table.loc[train, name].between(0, size - 1).all()
+        assert (table.loc[~train, name] == -1).all()
+
+
+def test_records_say_what_was_measured(xdc: Path) -> None:
+    rows = records(xdc)
+    per_clustering = [row for row in rows if "clustering" in row["factors"]]
+    assert {row["factors"]["clustering"] for row in per_clustering} == {"v", "a"}
+    assert {"nmi_class", "purity", "clusters_empty"} <= {row["metric"] for row in per_clustering}
+    trained = {row["metric"]: row for row in rows if "clustering" not in row["factors"]}
+    assert {"video_a_loss", "audio_v_loss", "start_video_a_loss", "val_video_a_loss"} <= set(trained)
+    assert not trained["video_a_loss"]["higher_is_better"] and trained["video_a_accuracy"]["higher_is_better"]
+    assert all(
+        (row["items_expected"], row["items_used"], row["items_failed"], row["split"])
+        == (18, 18, 0, "official")
+        for row in rows
+    )
+    lines = [json.loads(line) for line in (xdc / "metrics.jsonl").read_text().splitlines()]
+    assert [line["epoch"] for line in lines] == [1, 2, 3]
+    assert trained["video_a_loss"]["value"] == lines[-1]["video_a_loss"]
+    assert trained["start_video_a_loss"]["value"] == lines[0]["start_video_a_loss"]
+
+
+@pytest.mark.parametrize("method", list(METHODS))
+def test_every_method_moves_both_encoders(
+    tiny_runs: Path, tiny_context: Context, tmp_path: Path, method: str
+) -> None:
+    config = round_config(method, schedule=Schedule(epochs=1, lr=0.01, warmup=0, steps=()))
+    run = do(config, tiny_runs, tmp_path, tiny_context)
+    for modality in ("video", "audio"):
+        assert weights_of(run, modality) != weights_of(tiny_runs / "init", modality)
+        name = next(n for n in load_file(run / f"{modality}.safetensors") if n.endswith("weight"))
+        one, other = (load_file(r / f"{modality}.safetensors")[name] for r in (run, tiny_runs / "init"))
+        assert not torch.equal(one, other)
+    losses = {row["metric"] for row in records(run) if row["metric"].endswith("loss")}
+    expected = {
+        f"{p}{m}_{s}_loss"
+        for m, ss in METHODS[method]["heads"].items()
+        for s in ss
+        for p in ("", "val_", "start_")
+    }
+    assert expected <= losses
+
+
+class Killed(BaseException):
+    """Stands for the end of the process."""
+
+
+@pytest.mark.parametrize("stop", [0, 1, 2])
+def test_a_round_that_was_killed_goes_on(
+    xdc: Path,
+    tiny_runs: Path,
+    tiny_context: Context,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    stop: int,
+) -> None:
+    context = replace(tiny_context, checkpoint_seconds=0.0)
+    true = Learner.epoch
+    with monkeypatch.context() as patch:
+
+        def dying(self: Learner, rows: np.ndarray, number: int) -> tuple[int, Iterator[Any]]:
+            if number == stop:
+                raise Killed
+            return true(self, rows, number)
+
+        patch.setattr(Learner, "epoch", dying)
+        with pytest.raises(Killed):
+            do(round_config("xdc"), tiny_runs, tmp_path, context)
+    assert not (tmp_path / "records.json").exists()
+    epochs: list[int] = []
+
+    def spying(self: Learner, rows: np.ndarray, number: int) -> tuple[int, Iterator[Any]]:
+        epochs.append(number)
+        return true(self, rows, number)
+
+    monkeypatch.setattr(Learner, "epoch", spying)
+    run = do(round_config("xdc"), tiny_runs, tmp_path, context)
+    assert epochs == list(range(stop, 3))
+    for name in ("video", "audio", "video_heads", "audio_heads", "centroids"):
+        one, other = (load_file(r / f"{name}.safetensors") for r in (run, xdc))
+        assert all(torch.equal(one[key], other[key]) for key in other)
+    assert records(run) == records(xdc)
+    assert not (run / "checkpoint.pt").exists()
+
+
+def test_two_rounds_of_one_configuration_are_equal(
+    xdc: Path, tiny_runs: Path, tiny_context: Context, tmp_path: Path
+) -> None:
+    with_workers = replace(tiny_context, workers=2)
+    run = do(round_config("xdc"), tiny_runs, tmp_path, with_workers)
+    assert all(weights_of(run, m) == weights_of(xdc, m) for m in ("video", "audio"))
+    assert records(run) == records(xdc)
+
+
+def test_the_next_round_takes_up_encoders_and_names_agreement(
+    xdc: Path, tiny_runs: Path, tiny_context: Context, tmp_path: Path
+) -> None:
+    inputs = {"data": tiny_runs / "kinetics400", "encoders": xdc}
+    for fresh in (True, False):
+        work = tmp_path / str(fresh)
+        work.mkdir()
+        rounds.run(round_config("xdc", number=2, fresh_heads=fresh), inputs, work, tiny_context)
+        assert load_card(work).epochs == 6 and load_card(work).round == 2
+        assert "nmi_previous" in {row["metric"] for row in records(work)}
+    start = {fresh: value(tmp_path / fresh, "start_video_a_loss") for fresh in ("True", "False")}
+    assert start["True"] == pytest.approx(np.log(4), rel=0.05)
+    assert start["False"] != pytest.approx(start["True"], rel=1e-6)
+
+
+def test_true_labels_are_learned_better_than_permuted_ones(
+    tiny_runs: Path, tiny_context: Context, tmp_path: Path
+) -> None:
+    config = round_config(
+        "supervised",
+        val_share=0.0,
+        augment=Augment(flip=False, crop="centre", time="centre"),
+        schedule=Schedule(epochs=10, lr=0.02, warmup=0, decay="constant"),
+    )
+    right = do(config, tiny_runs, tmp_path / "true", tiny_context)
+    index = Index.load(tiny_runs / "kinetics400")
+    mixed = index.items.assign(label=np.random.default_rng(1).permutation(index.labels))
+    (tmp_path / "permuted").mkdir()
+    Index(**{**vars(index), "items": mixed}).save(tmp_path / "permuted")
+    (tmp_path / "init").symlink_to(tiny_runs / "init")
+    wrong = do(config, tmp_path, tmp_path / "wrong", tiny_context, data="permuted")
+    loss = {run: value(run, "video_labels_loss") + value(run, "audio_labels_loss") for run in (right, wrong)}
+    assert loss[right] < 0.8 * loss[wrong]
+    accuracy = {
+        run: value(run, "video_labels_accuracy") + value(run, "audio_labels_accuracy")
+        for run in (right, wrong)
+    }
+    assert accuracy[right] > accuracy[wrong]
+
+
+def test_images_train_the_video_encoder_alone(tiny_runs: Path, tiny_context: Context, tmp_path: Path) -> None:
+    config = round_config("supervised").model_copy(
+        update={"heads": {"video": ("labels",)}, "encoders": ("video",)}
+    )
+    run = do(config, tiny_runs, tmp_path, tiny_context, data="imagenet")
+    assert weights_of(run, "video") != weights_of(tiny_runs / "init", "video")
+    assert not (run / "audio.safetensors").exists()
+    assert not (run / "assignments.parquet").exists()
+    card = load_card(run)
+    assert (card.encoders, card.pretrain_items, card.pretrain_data) == (("video",), 12, "imagenet")
+
+
+def labels(items: int, unlabelled: tuple[int, ...] = ()) -> Labels:
+    of = np.zeros(items, dtype=np.int64)
+    of[list(unlabelled)] = -1
+    return Labels({"v": of, "a": of}, {"v": 1, "a": 1}, {}, {})
+
+
+def test_the_same_items_are_held_out_in_every_round() -> None:
+    rows = np.arange(100, 140)
+    parts = [split_rows(rows, labels(140), round_config("xdc", number=n)) for n in (1, 2, 3)]
+    for learned, held in parts:
+        assert (len(learned), len(held)) == (32, 8)
+        assert sorted([*learned, *held]) == rows.tolist()
+        assert np.array_equal(held, parts[0][1])
+    other = split_rows(rows, labels(140), round_config("xdc", seed=1))[1]
+    assert not np.array_equal(other, parts[0][1])
+    held = parts[0][1]
+    lost = (int(held[0]), int(parts[0][0][0]))
+    learned, fewer = split_rows(rows, labels(140, lost), round_config("xdc"))
+    assert set(fewer) == set(held) - {lost[0]}
+    assert set(learned) == set(parts[0][0]) - {lost[1]}
+
+
+def test_nothing_is_held_out_where_that_is_asked_for(
+    tiny_runs: Path, tiny_context: Context, tmp_path: Path
+) -> None:
+    run = do(round_config("sdc", val_share=0.0), tiny_runs, tmp_path, tiny_context)
+    assert not any(row["metric"].startswith("val_") for row in records(run))
+
+
+def test_nothing_to_learn_from_is_an_error() -> None:
+    rows = np.arange(4)
+    with pytest.raises(UserError, match="xdc: only 1 labelled items to learn from"):
+        split_rows(rows, labels(4, (0, 1, 2)), round_config("xdc", val_share=0.0))
+
+
+def test_unreadable_items_are_counted_up_to_the_limit(
+    tiny_runs: Path, tiny_context: Context, world: Path, tmp_path: Path
+) -> None:
+    index = Index.load(tiny_runs / "kinetics400")
+    root = linked(world / "kinetics400", tmp_path / "kinetics400")
+    rows = index.rows("official", "train")
+    spoil(root / index.items["path"].iloc[rows[3]])
+    context = replace(tiny_context, roots={"kinetics400": root})
+    run = do(round_config("xdc"), tiny_runs, tmp_path / "one", context)
+    assert {(r["items_expected"], r["items_used"], r["items_failed"]) for r in records(run)} == {(18, 17, 1)}
+    assert load_card(run).pretrain_items == 17
+    spoil(root / index.items["path"].iloc[rows[4]])
+    with pytest.raises(
+        UserError, match=r"kinetics400: 2 of 18 items could not be decoded, first \S+\.mp4 \("
+    ):
+        do(round_config("xdc", max_failed=0.1), tiny_runs, tmp_path / "two", context)
+    assert not (tmp_path / "two" / "records.json").exists()
+
+
+def test_failures_at_the_limit_pass(tiny_runs: Path) -> None:
+    index, rows = Index.load(tiny_runs / "kinetics400"), np.arange(10)
+    check_failed(index, rows, {3: "torn"}, limit=0.1)
+    with pytest.raises(UserError, match="raise max_failed above 0.1"):
+        check_failed(index, rows, {3: "torn", 4: "torn"}, limit=0.1)

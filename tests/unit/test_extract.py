@@ -1,0 +1,94 @@
+"""Features of frozen encoders: against one clip at a time, with unreadable items, without side effects."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from tests.unit.tiny import CPU, MODELS, linked, spoil
+from xdcbench import extract as module
+from xdcbench.data.clips import Clips, even_draws
+from xdcbench.data.index import Index
+from xdcbench.extract import extract
+from xdcbench.models.encoders import Encoder, load_encoders
+from xdcbench.schema import Modality
+
+pytest_plugins = ["tests.unit.tiny"]
+BOTH: tuple[Modality, ...] = ("video", "audio")
+
+
+def features(
+    encoders: Mapping[Modality, Encoder], index: Index, root: Path, rows: list[int], count: int
+) -> tuple[dict[Modality, np.ndarray], dict[int, str]]:
+    clips = Clips(index, root, video=MODELS.video.input, audio=MODELS.audio.input)
+    draws = even_draws(rows, count)
+    return extract(encoders, clips, draws, precision="fp32", device=CPU, workers=0, label="x")
+
+
+@pytest.fixture(scope="module")
+def index(tiny_runs: Path) -> Index:
+    return Index.load(tiny_runs / "kinetics400")
+
+
+@pytest.fixture
+def encoders(tiny_runs: Path) -> dict[Modality, Encoder]:
+    return load_encoders(tiny_runs / "init", BOTH, device=CPU)
+
+
+def test_features_are_those_of_each_clip_alone(
+    index: Index, encoders: dict[Modality, Encoder], world: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "BATCH", 4)
+    rows = [3, 0, 7]
+    found, failed = features(encoders, index, world / "kinetics400", rows, 2)
+    assert failed == {}
+    assert {m: f.shape for m, f in found.items()} == {"video": (6, 32), "audio": (6, 64)}
+    clips = Clips(index, world / "kinetics400", video=MODELS.video.input, audio=MODELS.audio.input)
+    for place, draw in enumerate(even_draws(rows, 2)):
+        sample = clips[draw]
+        for modality, encoder in encoders.items():
+            with torch.no_grad():
+                alone = encoder.eval()(encoder.prepare(sample[modality][None]))[0]
+            np.testing.assert_allclose(found[modality][place], alone.numpy(), rtol=1e-3, atol=1e-4)
+            assert found[modality].dtype == np.float32
+
+
+def test_an_unreadable_item_is_nan_and_named_and_moves_no_other(
+    index: Index,
+    encoders: dict[Modality, Encoder],
+    world: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "BATCH", 2)
+    root = linked(world / "kinetics400", tmp_path / "kinetics400")
+    for row in (1, 4, 5):
+        spoil(root / index.items["path"].iloc[row])
+    rows = list(range(7))
+    whole, _ = features(encoders, index, world / "kinetics400", rows, 1)
+    found, failed = features(encoders, index, root, rows, 1)
+    assert sorted(failed) == [1, 4, 5]
+    for modality in BOTH:
+        assert np.isnan(found[modality][[1, 4, 5]]).all()
+        np.testing.assert_allclose(
+            found[modality][[0, 2, 3, 6]], whole[modality][[0, 2, 3, 6]], rtol=1e-3, atol=1e-4
+        )
+
+
+def test_the_encoders_learn_nothing(index: Index, encoders: dict[Modality, Encoder], world: Path) -> None:
+    before = {m: {k: v.clone() for k, v in e.state_dict().items()} for m, e in encoders.items()}
+    for encoder in encoders.values():
+        encoder.train()
+    features(encoders, index, world / "kinetics400", [0, 1], 1)
+    for modality, encoder in encoders.items():
+        assert not encoder.training
+        assert all(torch.equal(before[modality][k], v) for k, v in encoder.state_dict().items())
+
+
+def test_only_what_is_asked_for_is_encoded(
+    index: Index, encoders: dict[Modality, Encoder], world: Path
+) -> None:
+    found, _ = features({"audio": encoders["audio"]}, index, world / "kinetics400", [0], 1)
+    assert set(found) == {"audio"}

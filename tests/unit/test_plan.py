@@ -1,0 +1,255 @@
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+
+import pytest
+
+from xdcbench.config import load_suite
+from xdcbench.errors import UserError
+from xdcbench.plan import Plan, make_plan, settings_of
+from xdcbench.schema import Finetune, Measurement, Suite
+from xdcbench.stages import Source
+
+Sources = Callable[[Suite], Mapping[str, Source]]
+XDC = "pretraining=[{methods: [xdc], data: kinetics400}]"
+
+
+def planned(name: str, overrides: Sequence[str] = (), lacking: str = "") -> Plan:
+    """A shipped suite, planned; the data set ``lacking`` is not on this machine."""
+    suite = load_suite(name, overrides=overrides)
+    sources = {
+        name: Source(unavailable=f"no folder for {name}") if name == lacking else Source(f"of-{name}")
+        for name in suite.datasets
+    }
+    return make_plan(suite, sources)
+
+
+def names(plan: Plan) -> list[str]:
+    return [stage.name for stage in plan.stages]
+
+
+@pytest.fixture(scope="module")
+def smoke() -> Plan:
+    return planned("smoke")
+
+
+# -------------------------------------------------------------------------------------- expansion
+
+
+def test_mini_expands_to_these_stages() -> None:
+    learned = [f"{m}/kinetics400/seed0/{s}" for m in ("sdc", "xdc") for s in PARTS_OF_A_METHOD]
+    scratch = [f"scratch/seed0/{s}" for s in PARTS_OF_A_METHOD if not s.startswith("round")]
+    expected = ["world", "index/kinetics400", "init/seed0", *scratch, *learned]
+    assert sorted(names(planned("mini", ["pretrain.rounds=2"]))) == sorted(expected)
+
+
+PARTS_OF_A_METHOD = (
+    "round1",
+    "round2",
+    "features/video/kinetics400",
+    "features/audio/kinetics400",
+    "linear_probe/kinetics400/official",
+    "audio_probe/kinetics400/official",
+)
+
+
+@pytest.mark.parametrize("name", ["smoke", "mini", "real-small", "instrument"])
+def test_inputs_come_first_and_every_stage_once(name: str) -> None:
+    plan = planned(name)
+    seen: set[str] = set()
+    for stage in plan.stages:
+        assert stage.key not in seen
+        assert {source.key for _, source in stage.inputs} <= seen
+        seen.add(stage.key)
+
+
+def test_what_can_be_shared_is_made_once(smoke: Plan) -> None:
+    kinds = Counter(stage.kind for stage in smoke.stages)
+    assert kinds["world"] == kinds["init"] == 1
+    assert kinds["index"] == len(smoke.suite.datasets)
+    features = Counter(stage.name for stage in smoke.stages if stage.kind == "features")
+    assert set(features.values()) == {1}
+    readers = [
+        s for s in smoke.stages if any(i.name == "scratch/seed0/features/audio/esc50" for _, i in s.inputs)
+    ]
+    assert {s.kind for s in readers} == {"linear_probe", "linear_svm"}
+    assert len(readers) == 6  # one fold of the probe, five of the SVM
+
+
+def test_rounds_form_a_chain_that_evaluations_end(smoke: Plan) -> None:
+    stages = {stage.name: stage for stage in smoke.stages}
+    second = stages["xdc/kinetics400/seed0/round2"]
+    assert dict(second.inputs)["encoders"].name == "xdc/kinetics400/seed0/round1"
+    first = dict(second.inputs)["encoders"]
+    assert {name: stage.name for name, stage in first.inputs} == {
+        "encoders": "init/seed0",
+        "data": "index/kinetics400",
+    }
+    finetune = stages["xdc/kinetics400/seed0/finetune/ucf101/1"]
+    assert dict(finetune.inputs)["encoders"].key == second.key
+
+
+def test_supervised_methods_have_one_round(smoke: Plan) -> None:
+    rounds = [name for name in names(smoke) if name.startswith("supervised-") and "/round" in name]
+    assert sorted(rounds) == [
+        "supervised-imagenet/imagenet/seed0/round1",
+        "supervised-kinetics/kinetics400/seed0/round1",
+    ]
+
+
+def test_method_without_audio_encoder_gets_no_audio_evaluation(smoke: Plan) -> None:
+    def measured(method: str) -> set[str]:
+        return {
+            s.name.split("/")[3] for s in smoke.stages if s.name.startswith(method) and s.key in smoke.targets
+        }
+
+    video = {"finetune", "linear_probe", "round1"}
+    assert measured("supervised-imagenet/") == video
+    assert measured("supervised-kinetics/") == video | {"audio_finetune", "audio_probe", "audio_svm"}
+
+
+def test_k_of_the_suite_replaces_that_of_every_clustering() -> None:
+    def ks(overrides: Sequence[str]) -> set[int]:
+        rounds = [s for s in planned("mini", overrides).stages if s.kind == "round"]
+        return {c["k"] for s in rounds for c in s.config.model_dump()["clusterings"].values()}
+
+    assert ks(["pretrain.k=7"]) == {7}
+    assert ks(["pretrain.k=null"]) == {64, 128}
+
+
+def test_targets_are_results_and_not_what_they_need(smoke: Plan) -> None:
+    kinds = {stage.kind for stage in smoke.stages if stage.key in smoke.targets}
+    assert kinds == {"init", "round", "finetune", "linear_probe", "linear_svm"}
+
+
+def test_precision_of_the_machine_is_in_the_plan() -> None:
+    suite = load_suite("mini")
+    plans = [make_plan(suite, {}, precision=lambda asked, p=p: p) for p in ("fp32", "bf16")]  # type: ignore[misc]
+    shared = {s.key for s in plans[0].stages} & {s.key for s in plans[1].stages}
+    assert {s.kind for s in plans[0].stages if s.key in shared} == {"world", "index", "init"}
+
+
+def test_a_measurement_changes_settings_for_its_data_set_alone() -> None:
+    measure = (
+        "measure=[{evaluation: linear_probe, dataset: kinetics400, splits: [official], settings: {clips: 5}},"
+        "{evaluation: audio_probe, dataset: kinetics400, splits: [official]}]"
+    )
+    before, after = planned("mini"), planned("mini", [measure])
+    new = (
+        {s.name for s in after.stages}
+        - {"x"}
+        - {s.name for s in before.stages if s.key in {t.key for t in after.stages}}
+    )
+    assert {name.split("/")[-3] for name in new} == {"features", "linear_probe"}
+    assert all("audio" not in name for name in new)
+
+
+def test_a_measurement_keeps_what_it_does_not_change() -> None:
+    suite = load_suite("smoke")
+    measure = Measurement(
+        evaluation="finetune", dataset="ucf101", splits=("1",), settings={"schedule": {"epochs": 7}}
+    )
+    base, changed = suite.evaluations["finetune"], settings_of(suite, measure)
+    assert isinstance(changed, Finetune)
+    assert isinstance(base, Finetune)
+    assert changed.schedule == base.schedule.model_copy(update={"epochs": 7})
+    assert changed.model_copy(update={"schedule": base.schedule}) == base
+
+
+# ----------------------------------------------------------------------------- data that is not here
+
+
+def test_lack_of_data_reaches_all_that_hangs_on_it() -> None:
+    plan = planned("real-small", lacking="grid")
+    lacking = {stage.name for stage in plan.stages if stage.reason}
+    assert lacking == {
+        stage.name
+        for stage in plan.stages
+        if stage.name.split("/")[0] in ("sdc", "xdc") or "grid" in stage.name
+    }
+    assert {stage.reason for stage in plan.stages} == {"", "no folder for grid"}
+    assert "scratch/seed0/audio_svm/esc10/1" in set(names(plan)) - lacking
+
+
+def test_nothing_is_lacking_where_all_is_here() -> None:
+    assert not any(stage.reason for stage in planned("real-small").stages)
+
+
+# ------------------------------------------------------------------------------------------ --only
+
+
+def test_only_keeps_what_matches_and_what_that_needs(smoke: Plan) -> None:
+    part = smoke.only("xdc/*/round1")
+    assert names(part) == [
+        "world",
+        "init/seed0",
+        "index/kinetics400",
+        "xdc/kinetics400/seed0/round1",
+    ] or names(part) == ["init/seed0", "world", "index/kinetics400", "xdc/kinetics400/seed0/round1"]
+    assert part.targets == {part.stages[-1].key}
+
+
+def test_only_takes_a_key(smoke: Plan) -> None:
+    stage = next(s for s in smoke.stages if s.kind == "linear_svm")
+    assert smoke.only(stage.key).targets == {stage.key}
+
+
+def test_only_that_matches_nothing_is_told(smoke: Plan) -> None:
+    with pytest.raises(
+        UserError, match="unknown stage for --only or --stage 'index/ucf10'; did you mean 'index/ucf101'"
+    ):
+        smoke.only("index/ucf10")
+
+
+# ------------------------------------------------------------------------------------------- check
+
+
+@pytest.mark.parametrize(
+    ("name", "overrides", "said"),
+    [
+        (
+            "mini",
+            ["methods.xdc.heads.video=[q]"],
+            "method 'xdc': unknown label source 'q'; known: a, v, labels",
+        ),
+        (
+            "mini",
+            ["methods.xdc.encoders=[video]"],
+            "'xdc' has heads for audio but does not list that encoder",
+        ),
+        ("mini", ["pretraining=[{methods: [xdc]}]"], "'xdc' learns from data, but its group"),
+        (
+            "smoke",
+            ["pretraining=[{methods: [xdc], data: imagenet}]"],
+            "uses audio, but 'imagenet' holds image",
+        ),
+        ("smoke", ["pretraining=[{methods: [xdc], data: esc50}]"], "uses video, but 'esc50' holds audio"),
+        ("mini", ["pretraining=[{methods: [cdx], data: kinetics400}]"], "unknown method of this suite 'cdx'"),
+        ("mini", ["pretraining=[{methods: [xdc], data: kinetics}]"], "did you mean 'kinetics400'"),
+        ("mini", [XDC, "datasets.kinetics400.splits=[other]"], "unknown split of kinetics400 'official'"),
+        (
+            "mini",
+            ["measure=[{evaluation: audio_probe, dataset: dcase, splits: [official]}]"],
+            "unknown data set of this suite 'dcase'",
+        ),
+        (
+            "mini",
+            ["measure=[{evaluation: audio_prob, dataset: kinetics400, splits: [official]}]"],
+            "unknown evaluation of this suite 'audio_prob'; did you mean 'audio_probe'",
+        ),
+        (
+            "mini",
+            ["measure=[{evaluation: audio_probe, dataset: kinetics400, splits: [], settings: {clipz: 2}}]"],
+            "suite 'mini', audio_probe on kinetics400: unknown key 'clipz': no field 'clipz'; did you mean 'clips'",
+        ),
+    ],
+)
+def test_names_that_do_not_fit_are_told(name: str, overrides: list[str], said: str) -> None:
+    suite = load_suite(name, overrides=overrides)
+    with pytest.raises(UserError) as error:
+        make_plan(suite, {})
+    assert said in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_images_may_teach_the_video_encoder(smoke: Plan) -> None:
+    assert "supervised-imagenet/imagenet/seed0/round1" in names(smoke)
