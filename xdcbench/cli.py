@@ -145,7 +145,7 @@ def check(
 @app.command()
 def table(
     names: Annotated[
-        list[str] | None, typer.Argument(metavar="[NAME]...", help="Tables; all without one.")
+        list[str] | None, typer.Argument(metavar="NAME", help="Tables; all without one.")
     ] = None,
     source: Annotated[
         list[Path] | None, typer.Option("--from", metavar="DIR", help="Results folders, read as one.")
@@ -197,9 +197,10 @@ def main() -> None:
     except (UserError, MediaError) as error:
         typer.echo(f"xdcbench: {error}", err=True)
         sys.exit(2)
-    except KeyboardInterrupt:
-        typer.echo("xdcbench: interrupted; the same command goes on from here", err=True)
-        sys.exit(130)
+    except SystemExit as end:
+        if end.code == 130:  # what typer makes of an interruption
+            typer.echo("xdcbench: interrupted; the same command goes on from here", err=True)
+        raise
 
 
 def _request(**values: Any) -> Any:

@@ -19,7 +19,7 @@ from xdcbench.stages import (
     WorldStage,
 )
 
-RESULTS = ("round", "init", "finetune", "linear_probe", "linear_svm")
+RESULTS = ("round", "finetune", "linear_probe", "linear_svm")
 """Kinds that a suite is run for."""
 
 

@@ -96,11 +96,12 @@ class Trainer:
                     break
                 failed |= dict(batch.failed)
                 tick(len(batch.rows) + len(batch.failed))
+                progress = epoch + taken / clips
+                taken += self.batch
                 count = total(len(batch.rows))
                 if count < 2:  # BatchNorm needs two
                     continue
-                values = self._step(batch, loss_of, count=count, progress=epoch + taken / clips)
-                taken += self.batch
+                values = self._step(batch, loss_of, count=count, progress=progress)
                 if epoch == 0 and not seen:
                     start = {
                         f"start_{name}": value for name, value in values.items() if name.endswith("loss")

@@ -12,7 +12,7 @@ from xdcbench.plan import make_plan
 from xdcbench.results.published import load_published
 from xdcbench.results.tables import build
 from xdcbench.schema import Evaluation, Method, Models, Pretrain, Suite
-from xdcbench.stages import Source
+from xdcbench.stages import EvaluationStage, IndexStage, Source
 
 ROOT = Path(__file__).parents[2]
 LOADERS: dict[str, Callable[[Path], object]] = {
@@ -57,13 +57,10 @@ def test_suite_expands_and_uses_all_that_it_composes(name: str, everything_here:
     assert not any(stage.reason for stage in plan.stages)
     kinds = {stage.kind for stage in plan.stages}
     assert ("world" in kinds) == (suite.world is not None)
-    measured = {
-        stage.config.name
-        for stage in plan.stages
-        if stage.key in plan.targets and "/" in stage.name and hasattr(stage.config, "settings")
-    }
-    assert measured == {measure.evaluation for measure in suite.measure}
-    assert {s.config.name for s in plan.stages if s.kind == "index"} == set(suite.datasets)
+    configs = [stage.config for stage in plan.stages]
+    measured = {config.name for config in configs if isinstance(config, EvaluationStage)}
+    assert measured == {measure.evaluation for measure in suite.measure} == set(suite.evaluations)
+    assert {c.name for c in configs if isinstance(c, IndexStage)} == set(suite.datasets)
 
 
 @pytest.mark.parametrize("name", SUITES)

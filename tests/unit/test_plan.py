@@ -118,7 +118,7 @@ def test_k_of_the_suite_replaces_that_of_every_clustering() -> None:
 
 def test_targets_are_results_and_not_what_they_need(smoke: Plan) -> None:
     kinds = {stage.kind for stage in smoke.stages if stage.key in smoke.targets}
-    assert kinds == {"init", "round", "finetune", "linear_probe", "linear_svm"}
+    assert kinds == {"round", "finetune", "linear_probe", "linear_svm"}
 
 
 def test_precision_of_the_machine_is_in_the_plan() -> None:
@@ -133,14 +133,11 @@ def test_a_measurement_changes_settings_for_its_data_set_alone() -> None:
         "measure=[{evaluation: linear_probe, dataset: kinetics400, splits: [official], settings: {clips: 5}},"
         "{evaluation: audio_probe, dataset: kinetics400, splits: [official]}]"
     )
-    before, after = planned("mini"), planned("mini", [measure])
-    new = (
-        {s.name for s in after.stages}
-        - {"x"}
-        - {s.name for s in before.stages if s.key in {t.key for t in after.stages}}
-    )
-    assert {name.split("/")[-3] for name in new} == {"features", "linear_probe"}
-    assert all("audio" not in name for name in new)
+    known = {stage.key for stage in planned("mini").stages}
+    new = {stage.name for stage in planned("mini", [measure]).stages if stage.key not in known}
+    assert new == {
+        name for name in names(planned("mini")) if "/linear_probe/" in name or "/features/video/" in name
+    }
 
 
 def test_a_measurement_keeps_what_it_does_not_change() -> None:
@@ -179,12 +176,8 @@ def test_nothing_is_lacking_where_all_is_here() -> None:
 
 def test_only_keeps_what_matches_and_what_that_needs(smoke: Plan) -> None:
     part = smoke.only("xdc/*/round1")
-    assert names(part) == [
-        "world",
-        "init/seed0",
-        "index/kinetics400",
-        "xdc/kinetics400/seed0/round1",
-    ] or names(part) == ["init/seed0", "world", "index/kinetics400", "xdc/kinetics400/seed0/round1"]
+    assert sorted(names(part)[:-1]) == ["index/kinetics400", "init/seed0", "world"]
+    assert names(part)[-1] == "xdc/kinetics400/seed0/round1"
     assert part.targets == {part.stages[-1].key}
 
 

@@ -29,7 +29,7 @@ def test_devices_are_taken_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_cuda_that_is_not_there_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    with pytest.raises(UserError, match="--device cuda:0: no CUDA device .* use --device cpu"):
+    with pytest.raises(UserError, match=r"--device cuda:0: no CUDA device .* use --device cpu"):
         pick_device("cuda:0")
 
 

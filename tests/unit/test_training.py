@@ -185,6 +185,21 @@ def test_batches_too_small_for_statistics_are_left_out(tmp_path: Path) -> None:
     assert history[0]["start_loss"] == history[0]["loss"]
 
 
+def test_unreadable_batches_do_not_hold_up_the_schedule(tmp_path: Path) -> None:
+    model = toy()
+    schedule = Schedule(epochs=1, lr=0.1, warmup=0, decay="cosine")
+    torn = batch_of([], failed=tuple((row, "torn") for row in range(SIZE)))
+    parts = iter([batch_of([0, 1, 2]), torn, batch_of([3, 4, 5])])
+    learning, rates = trainer(model, tmp_path, schedule=schedule), []
+
+    def loss(batch: Batch) -> tuple[Tensor, dict[str, float]]:
+        rates.append(learning.optimizer.param_groups[0]["lr"])
+        return loss_with(model)(batch)
+
+    learning.fit(lambda epoch: (3 * SIZE, parts), loss)
+    assert rates == pytest.approx([0.1, 0.1 * 0.25])  # (1 + cos(pi 2/3)) / 2
+
+
 def test_nothing_readable_is_an_error(tmp_path: Path) -> None:
     model = toy()
     with pytest.raises(UserError, match="toy: no clip of epoch 1 could be read"):

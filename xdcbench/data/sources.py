@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -49,12 +50,10 @@ def find_source(name: str, dataset: Dataset, data_root: Path | None, *, cache: P
     found = scan(root, dataset)
     mark = fingerprint(found)
     if entry is not None:
-        folders = {root, *(root / path for path in found.items["path"]), *found.sources}
-        watched = {str(p) for path in folders for p in (path, *path.parents) if p.is_relative_to(root)}
+        watched = {str(folder) for folder, _, _ in os.walk(root, followlinks=True)}
         watched |= {str(path) for path in found.sources}
-        files = {str(root / path) for path in found.items["path"]}
         entry.parent.mkdir(parents=True, exist_ok=True)
-        write_json(entry, {"fingerprint": mark, "stamps": stamps(watched - files)})
+        write_json(entry, {"fingerprint": mark, "stamps": stamps(watched)})
     return Source(mark)
 
 

@@ -12,16 +12,17 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from tests.unit.tiny import METHODS, linked, round_config, spoil, weights_of
+from tests.unit.tiny import METHODS, linked, make_index, round_config, spoil, weights_of
 from xdcbench.context import Context
 from xdcbench.data.index import Index
+from xdcbench.data.synth import write_world
 from xdcbench.errors import UserError
 from xdcbench.models.encoders import load_card
 from xdcbench.pretrain import rounds
 from xdcbench.pretrain.labels import Labels
 from xdcbench.pretrain.learner import Learner
 from xdcbench.pretrain.rounds import check_failed, split_rows
-from xdcbench.schema import Augment, Schedule
+from xdcbench.schema import Factors, Schedule, World
 from xdcbench.stages import RoundStage
 
 pytest_plugins = ["tests.unit.tiny"]
@@ -189,29 +190,23 @@ def test_the_next_round_takes_up_encoders_and_names_agreement(
     assert start["False"] != pytest.approx(start["True"], rel=1e-6)
 
 
-def test_true_labels_are_learned_better_than_permuted_ones(
-    tiny_runs: Path, tiny_context: Context, tmp_path: Path
-) -> None:
-    config = round_config(
-        "supervised",
-        val_share=0.0,
-        augment=Augment(flip=False, crop="centre", time="centre"),
-        schedule=Schedule(epochs=10, lr=0.02, warmup=0, decay="constant"),
-    )
-    right = do(config, tiny_runs, tmp_path / "true", tiny_context)
-    index = Index.load(tiny_runs / "kinetics400")
+def test_true_labels_are_learned_better_than_permuted_ones(tiny_runs: Path, tmp_path: Path) -> None:
+    plain = Factors(background=0, camera=0, hum=0, gain=0, noise=0)
+    root = tmp_path / "world"
+    write_world(World(classes=3, size=24, seconds=1.5, kinetics_train=12, factors=plain), root)
+    index = Index.load(make_index(tmp_path / "true", root, "kinetics400"))
     mixed = index.items.assign(label=np.random.default_rng(1).permutation(index.labels))
     (tmp_path / "permuted").mkdir()
     Index(**{**vars(index), "items": mixed}).save(tmp_path / "permuted")
     (tmp_path / "init").symlink_to(tiny_runs / "init")
-    wrong = do(config, tmp_path, tmp_path / "wrong", tiny_context, data="permuted")
-    loss = {run: value(run, "video_labels_loss") + value(run, "audio_labels_loss") for run in (right, wrong)}
-    assert loss[right] < 0.8 * loss[wrong]
-    accuracy = {
-        run: value(run, "video_labels_accuracy") + value(run, "audio_labels_accuracy")
-        for run in (right, wrong)
-    }
-    assert accuracy[right] > accuracy[wrong]
+    schedule = Schedule(epochs=6, lr=0.05, warmup=0, decay="cosine")
+    config = round_config("supervised", val_share=0.0, schedule=schedule)
+    context = Context("tests", roots={"kinetics400": root / "kinetics400"})
+    accuracy = {}
+    for name in ("true", "permuted"):
+        run = do(config, tmp_path, tmp_path / f"round-{name}", context, data=name)
+        accuracy[name] = [value(run, f"{m}_labels_accuracy") for m in ("video", "audio")]
+    assert np.mean(accuracy["true"]) > np.mean(accuracy["permuted"]) + 0.2
 
 
 def test_images_train_the_video_encoder_alone(tiny_runs: Path, tiny_context: Context, tmp_path: Path) -> None:
@@ -283,5 +278,5 @@ def test_unreadable_items_are_counted_up_to_the_limit(
 def test_failures_at_the_limit_pass(tiny_runs: Path) -> None:
     index, rows = Index.load(tiny_runs / "kinetics400"), np.arange(10)
     check_failed(index, rows, {3: "torn"}, limit=0.1)
-    with pytest.raises(UserError, match="raise max_failed above 0.1"):
+    with pytest.raises(UserError, match=r"raise max_failed above 0\.1"):
         check_failed(index, rows, {3: "torn", 4: "torn"}, limit=0.1)

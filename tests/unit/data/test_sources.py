@@ -1,0 +1,154 @@
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from xdcbench.config import load_dataset, load_suite
+from xdcbench.data import sources
+from xdcbench.data.scan import Scan, fingerprint, scan
+from xdcbench.data.sources import find_source, root_of, stamps, used_datasets
+from xdcbench.errors import UserError
+from xdcbench.schema import Dataset, Subset
+
+GRID = load_dataset("grid")
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """A data root with four files and their labels in ``grid``, last changed long ago."""
+    root = tmp_path / "data" / "grid"
+    (root / "s1").mkdir(parents=True)
+    rows = ["file,command"]
+    for number in range(4):
+        (root / "s1" / f"{number}.mp4").write_bytes(b"x" * (number + 1))
+        rows.append(f"s1/{number}.mp4,{'bin' if number % 2 else 'lay'}")
+    (root / "labels.csv").write_text("\n".join(rows) + "\n")
+    (root / "empty").mkdir()
+    for path in (*root.rglob("*"), root):
+        os.utime(path, (1e9, 1e9))
+    return root.parent
+
+
+@pytest.fixture
+def scans(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """Roots that were scanned."""
+    roots: list[Path] = []
+
+    def spy(root: Path, dataset: Dataset) -> Scan:
+        roots.append(root)
+        return scan(root, dataset)
+
+    monkeypatch.setattr(sources, "scan", spy)
+    return roots
+
+
+def test_used_datasets_are_those_learned_from_or_measured_on() -> None:
+    suite = load_suite("mini", overrides=["pretrain.rounds=1"])
+    assert used_datasets(suite) == ["kinetics400"]
+    assert used_datasets(load_suite("real-small")) == ["esc10", "grid"]
+    assert used_datasets(load_suite("real-small", methods=["scratch"])) == ["esc10", "grid"]
+    smoke = load_suite("smoke", methods=["scratch"])
+    assert used_datasets(smoke) == ["dcase", "esc50", "hmdb51", "ucf101"]
+
+
+def test_own_root_comes_before_the_data_root() -> None:
+    own = GRID.model_copy(update={"root": "/own"})
+    assert root_of(GRID, None) is None
+    assert root_of(GRID, Path("/data")) == Path("/data/grid")
+    assert root_of(own, Path("/data")) == root_of(own, None) == Path("/own")
+
+
+def test_data_set_without_a_place_is_unavailable() -> None:
+    source = find_source("grid", GRID, None, cache=None)
+    assert source.fingerprint is None
+    assert source.unavailable == "no place given for grid; give --data-root or --set datasets.grid.root=DIR"
+
+
+def test_data_set_without_its_folder_is_unavailable(tmp_path: Path) -> None:
+    source = find_source("grid", GRID, tmp_path, cache=None)
+    assert source.fingerprint is None
+    assert source.unavailable == f"no folder {tmp_path / 'grid'} for grid"
+
+
+def test_folder_that_does_not_fit_is_a_mistake(data: Path) -> None:
+    (data / "grid" / "labels.csv").unlink()
+    with pytest.raises(UserError, match=r"no list .*labels\.csv"):
+        find_source("grid", GRID, data, cache=None)
+
+
+def test_fingerprint_is_that_of_the_scan(data: Path) -> None:
+    source = find_source("grid", GRID, data, cache=None)
+    assert source.fingerprint == fingerprint(scan(data / "grid", GRID))
+    assert source.unavailable == ""
+
+
+def test_second_look_trusts_the_first(data: Path, tmp_path: Path, scans: list[Path]) -> None:
+    cache = tmp_path / "results" / "cache"
+    first = find_source("grid", GRID, data, cache=cache)
+    assert find_source("grid", GRID, data, cache=cache) == first
+    assert scans == [data / "grid"]
+
+
+def test_without_a_cache_every_look_scans(data: Path, scans: list[Path]) -> None:
+    for _ in range(2):
+        find_source("grid", GRID, data, cache=None)
+    assert len(scans) == 2
+
+
+def add_file(root: Path) -> None:
+    (root / "s1" / "9.mp4").write_bytes(b"xx")
+
+
+def fill_folder(root: Path) -> None:
+    (root / "empty" / "9.mp4").write_bytes(b"xx")
+
+
+def remove_file(root: Path) -> None:
+    (root / "s1" / "0.mp4").unlink()
+
+
+def change_list(root: Path) -> None:
+    with (root / "labels.csv").open("a") as file:
+        file.write("s1/9.mp4,bin\n")
+
+
+def remove_folder(root: Path) -> None:
+    (root / "s1").rename(root / "s2")
+
+
+@pytest.mark.parametrize("change", [add_file, fill_folder, remove_file, change_list])
+def test_change_below_the_folder_is_seen(
+    data: Path, tmp_path: Path, scans: list[Path], change: Callable[[Path], None]
+) -> None:
+    find_source("grid", GRID, data, cache=tmp_path)
+    change(data / "grid")
+    source = find_source("grid", GRID, data, cache=tmp_path)
+    assert len(scans) == 2
+    assert source.fingerprint == fingerprint(scan(data / "grid", GRID))
+    assert find_source("grid", GRID, data, cache=tmp_path) == source
+    assert len(scans) == 2
+
+
+def test_folder_that_went_is_seen(data: Path, tmp_path: Path, scans: list[Path]) -> None:
+    find_source("grid", GRID, data, cache=tmp_path)
+    remove_folder(data / "grid")
+    with pytest.raises(UserError, match="no video file"):
+        find_source("grid", GRID, data, cache=tmp_path)
+    assert len(scans) == 2
+
+
+def test_other_settings_are_another_scan(data: Path, tmp_path: Path, scans: list[Path]) -> None:
+    subset = GRID.model_copy(update={"subset": Subset(per_class=1)})
+    titled = GRID.model_copy(update={"title": "another"})
+    for dataset in (GRID, subset, titled):
+        find_source("grid", dataset, data, cache=tmp_path)
+    assert len(scans) == 2
+
+
+def test_stamps_are_times_of_change_or_say_gone(tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    path.touch()
+    os.utime(path, ns=(5, 7))
+    gone = str(tmp_path / "b")
+    assert stamps([gone, str(path)]) == {str(path): 7, gone: -1}

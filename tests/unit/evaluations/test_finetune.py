@@ -1,0 +1,179 @@
+"""Finetuning on the tiny world: against a plain loop, resumed, with unreadable and diverged scores."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from torch.nn.functional import cross_entropy
+
+from tests.unit.tiny import CPU, MODELS, linked, make_index, spoil
+from xdcbench.context import Context
+from xdcbench.data.clips import Clips, Draw, training_draws
+from xdcbench.data.index import Index
+from xdcbench.errors import UserError
+from xdcbench.evaluations import finetune
+from xdcbench.evaluations.finetune import Classifier, head_for
+from xdcbench.models.encoders import load_encoders
+from xdcbench.schema import Finetune, Schedule
+from xdcbench.stages import EvaluationStage
+
+pytest_plugins = ["tests.unit.tiny"]
+SETTINGS = Finetune(
+    modality="audio",
+    batch=5,
+    schedule=Schedule(epochs=3, lr=0.01, warmup=0, steps=(2,), gamma=0.1, weight_decay=5e-3),
+    head_lr=0.1,
+    clips=2,
+    precision="fp32",
+)
+CONFIG = EvaluationStage(name="finetune", split="1", seed=4, settings=SETTINGS)
+
+
+def do(data: Path, encoders: Path, work: Path, context: Context) -> dict[str, Any]:
+    work.mkdir(exist_ok=True)
+    finetune.run(CONFIG, {"data": data, "encoders": encoders}, work, context)
+    (record,) = json.loads((work / "records.json").read_text())
+    return dict(record)
+
+
+def plain(runs: Path, root: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Test scores and labels by a loop that shares none of the loop under test."""
+    index = Index.load(runs / "esc50")
+    folds = index.items["id"].str[0].to_numpy()  # of the file's name
+    train, test = np.flatnonzero(folds != "1"), np.flatnonzero(folds == "1")
+    encoder = load_encoders(runs / "init", ("audio",), device=CPU)["audio"].train()
+    head = head_for(encoder, 3, 4).linear
+    clips = Clips(index, root, audio=MODELS.audio.input)
+    groups = [{"params": encoder.parameters()}, {"params": head.parameters()}]
+    optimizer = torch.optim.SGD(groups, lr=1.0, momentum=0.9, nesterov=True, weight_decay=5e-3)
+    for epoch in range(3):
+        optimizer.param_groups[0]["lr"] = 0.01 * (0.1 if epoch == 2 else 1.0)
+        optimizer.param_groups[1]["lr"] = 0.1 * (0.1 if epoch == 2 else 1.0)
+        draws = training_draws(train, augment=SETTINGS.augment, seed=4, epoch=epoch)
+        for begin in range(0, len(draws), 5):
+            part = draws[begin : begin + 5]
+            raw = torch.stack([clips[draw]["audio"] for draw in part])
+            target = torch.tensor([int(index.labels[draw.row]) for draw in part])
+            loss = cross_entropy(head(encoder(encoder.prepare(raw))), target)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+    encoder.eval()
+    scores = []
+    with torch.no_grad():
+        for row in test:
+            raw = torch.stack([clips[Draw(int(row), place)]["audio"] for place in (0.0, 1.0)])
+            scores.append(head(encoder(encoder.prepare(raw))).softmax(1).mean(0).numpy())
+    return np.array(scores), index.labels[test]
+
+
+@pytest.fixture(scope="module")
+def done(tiny_runs: Path, tiny_context: Context, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    work = tmp_path_factory.mktemp("finetune")
+    do(tiny_runs / "esc50", tiny_runs / "init", work, tiny_context)
+    return work
+
+
+def test_scores_are_those_of_a_plain_loop(done: Path, tiny_runs: Path, world: Path) -> None:
+    scores, labels = plain(tiny_runs, world / "esc50")
+    found = np.load(done / "scores.npy", allow_pickle=False)
+    np.testing.assert_allclose(found, scores, rtol=1e-3, atol=1e-5)
+    (record,) = json.loads((done / "records.json").read_text())
+    assert record["value"] == pytest.approx(100 * (scores.argmax(axis=1) == labels).mean())
+    assert (record["epochs"], record["selection"], record["split"]) == (3, "last", "1")
+    assert record["factors"]["clips"] == 2
+    assert not (done / "checkpoint.pt").exists()
+
+
+class Killed(BaseException):
+    """Stands for the end of the process."""
+
+
+def test_a_killed_run_goes_on_to_the_same_scores(
+    done: Path, tiny_runs: Path, tiny_context: Context, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    true = finetune.training_draws
+
+    def dying(rows: np.ndarray, *, epoch: int, **rest: Any) -> list[Draw]:
+        if epoch == 2:
+            raise Killed
+        return true(rows, epoch=epoch, **rest)
+
+    context = replace(tiny_context, checkpoint_seconds=0.0)
+    with monkeypatch.context() as patch:
+        patch.setattr(finetune, "training_draws", dying)
+        with pytest.raises(Killed):
+            do(tiny_runs / "esc50", tiny_runs / "init", tmp_path, context)
+    epochs: list[int] = []
+
+    def spying(rows: np.ndarray, *, epoch: int, **rest: Any) -> list[Draw]:
+        epochs.append(epoch)
+        return true(rows, epoch=epoch, **rest)
+
+    monkeypatch.setattr(finetune, "training_draws", spying)
+    do(tiny_runs / "esc50", tiny_runs / "init", tmp_path, context)
+    assert epochs == [2]
+    for name in ("scores.npy", "predictions.parquet"):
+        assert (tmp_path / name).read_bytes() == (done / name).read_bytes()
+
+
+def test_heads_depend_on_the_seed_alone(tiny_runs: Path) -> None:
+    encoder = load_encoders(tiny_runs / "init", ("audio",), device=CPU)["audio"]
+    one, same, other = (head_for(encoder, 3, seed).linear.weight for seed in (1, 1, 2))
+    assert torch.equal(one, same) and not torch.equal(one, other)
+
+
+def test_an_unreadable_test_item_is_left_out_and_counted(
+    tiny_runs: Path, tiny_context: Context, world: Path, tmp_path: Path
+) -> None:
+    root = linked(world / "esc50", tmp_path / "data" / "esc50")
+    data = make_index(tmp_path / "index", tmp_path / "data", "esc50", max_failed=0.4)
+    victims = [sorted(root.glob(f"audio/{fold}-*.wav"))[0] for fold in (1, 2)]
+    for victim in victims:
+        spoil(victim)
+    context = replace(tiny_context, roots={"esc50": root})
+    record = do(data, tiny_runs / "init", tmp_path / "run", context)
+    assert [record[f"items_{name}"] for name in ("expected", "used", "failed")] == [3, 2, 1]
+    ids = pd.read_parquet(tmp_path / "run" / "predictions.parquet")["id"].tolist()
+    assert len(ids) == 2 and victims[0].stem not in ids
+
+
+def test_scores_of_a_diverged_model_are_an_error_not_a_missing_item(
+    tiny_runs: Path, tiny_context: Context, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    true = Classifier.predict
+
+    def diverged(self: Classifier, *args: Any, **rest: Any) -> Any:
+        with torch.no_grad():
+            self.head.linear.weight[0, 0] = float("nan")
+        return true(self, *args, **rest)
+
+    monkeypatch.setattr(Classifier, "predict", diverged)
+    with pytest.raises(UserError, match=r"esc50: the scores of item '1-\S+' are not finite"):
+        do(tiny_runs / "esc50", tiny_runs / "init", tmp_path, tiny_context)
+
+
+def test_the_video_encoder_is_finetuned_too(
+    tiny_runs: Path, tiny_context: Context, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = SETTINGS.model_copy(update={"modality": "video"})
+    config = CONFIG.model_copy(update={"settings": settings, "split": "official"})
+    inputs = {"data": tiny_runs / "kinetics400", "encoders": tiny_runs / "init"}
+    read: list[bool] = []
+    true = finetune.batches
+
+    def spying(clips: Clips, *args: Any, **rest: Any) -> Iterator[Any]:
+        read.append(clips.audio is None)
+        return true(clips, *args, **rest)
+
+    monkeypatch.setattr(finetune, "batches", spying)
+    finetune.run(config, inputs, tmp_path, tiny_context)
+    (record,) = json.loads((tmp_path / "records.json").read_text())
+    assert (record["items_used"], record["factors"]["frames"]) == (6, 4)
+    assert read == [True] * 4

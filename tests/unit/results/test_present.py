@@ -1,0 +1,52 @@
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from xdcbench.errors import UserError
+from xdcbench.library import rows
+from xdcbench.results.present import FORMATS, grids, method_titles, write_tables
+from xdcbench.results.records import Record
+from xdcbench.results.render import render
+
+Maker = Callable[..., Record]
+
+
+def test_grid_holds_the_records_of_its_columns(make_record: Maker) -> None:
+    text = render(grids(["probes"], [make_record(value=91.25)])["probes"], "txt")
+    assert "XDC" in text
+    assert "91.2" in text or "91.3" in text
+
+
+def test_grids_are_named_by_table_also_where_given_by_path(tmp_path: Path, make_record: Maker) -> None:
+    own = tmp_path / "mine.yaml"
+    own.write_text(
+        "title: Mine\ncolumns:\n  - {title: video, evaluation: linear_probe, dataset: kinetics400}\n"
+    )
+    made = grids(["rounds", str(own)], [make_record()])
+    assert list(made) == ["rounds", "mine"]
+    assert "Mine" in render(made["mine"], "txt")
+
+
+def test_unknown_table_is_told() -> None:
+    with pytest.raises(UserError, match="unknown table 'probe'; did you mean 'probes'"):
+        grids(["probe"], [])
+
+
+def test_methods_are_titled_as_in_the_library() -> None:
+    assert method_titles() == dict(rows("methods"))
+    assert method_titles()["xdc"] == "XDC"
+
+
+def test_tables_are_written_in_every_format(tmp_path: Path, make_record: Maker) -> None:
+    made = grids(["probes", "rounds"], [make_record()])
+    written = write_tables(made, tmp_path / "deep" / "tables")
+    assert {path.name for path in written} == {f"{name}.{fmt}" for name in made for fmt in FORMATS}
+    for path in written:
+        assert path.read_text(encoding="utf-8") == render(made[path.stem], path.suffix[1:])  # type: ignore[arg-type]
+
+
+def test_folder_that_cannot_be_written_is_named(tmp_path: Path, make_record: Maker) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match=f"cannot write tables to {tmp_path / 'file'}: .*with --out"):
+        write_tables(grids(["probes"], [make_record()]), tmp_path / "file")

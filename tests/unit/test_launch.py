@@ -1,0 +1,105 @@
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from xdcbench.errors import UserError
+from xdcbench.launch import Launch, Request, prepare
+
+
+@pytest.fixture
+def request_(tmp_path: Path) -> Request:
+    return Request(suite="smoke", out=tmp_path / "results", device="cpu")
+
+
+def keys(launch: Launch) -> set[str]:
+    return {stage.key for stage in launch.plan.stages}
+
+
+def test_world_suite_reads_its_data_from_the_world(request_: Request) -> None:
+    launch = prepare(request_)
+    (world,) = [stage for stage in launch.plan.stages if stage.kind == "world"]
+    assert launch.context.roots["ucf101"] == launch.store.path(world.key) / "ucf101"
+    assert launch.context.roots.keys() == launch.plan.suite.datasets.keys()
+    assert launch.context.suite == "smoke"
+
+
+@pytest.mark.parametrize("change", [{"workers": 4}, {"checkpoint_seconds": 1.0}, {"device": "auto"}])
+def test_machine_is_in_no_key(request_: Request, change: dict[str, object]) -> None:
+    assert keys(prepare(replace(request_, **change))) == keys(prepare(request_))  # type: ignore[arg-type]
+
+
+def test_runtime_reaches_the_context(request_: Request) -> None:
+    context = prepare(replace(request_, workers=3, checkpoint_seconds=7.0)).context
+    assert (context.workers, context.checkpoint_seconds, context.device) == (3, 7.0, "cpu")
+
+
+def test_precision_of_the_request_is_that_of_every_stage(request_: Request) -> None:
+    launch = prepare(replace(request_, overrides=("pretrain.precision=bf16",), precision="fp32"))
+    said = [str(stage.config.model_dump()) for stage in launch.plan.stages]
+    assert any("'precision': 'fp32'" in text for text in said)
+    assert not any("'precision': 'auto'" in text or "'precision': 'bf16'" in text for text in said)
+
+
+def test_auto_precision_is_resolved(request_: Request) -> None:
+    launch = prepare(replace(request_, suite="mini"))
+    assert not any("'precision': 'auto'" in str(s.config.model_dump()) for s in launch.plan.stages)
+
+
+def test_parts_of_a_suite(request_: Request) -> None:
+    whole = prepare(request_)
+    part = prepare(replace(request_, methods=("xdc",), seeds=(3,), only="xdc/*/round1"))
+    assert [s.name for s in part.plan.stages if s.kind == "round"] == ["xdc/kinetics400/seed3/round1"]
+    assert keys(prepare(replace(request_, only="index/*"))) < keys(whole)
+
+
+def test_dry_look_makes_nothing(request_: Request, tmp_path: Path) -> None:
+    launch = prepare(request_, write=False)
+    assert launch.plan.stages
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_real_suite_without_a_data_root_is_planned_as_unavailable(request_: Request) -> None:
+    launch = prepare(replace(request_, suite="real-small"))
+    lacking = {stage.name: stage.reason for stage in launch.plan.stages if stage.kind == "index"}
+    assert lacking.keys() == {"index/grid", "index/esc10"}
+    assert "give --data-root or --set datasets.grid.root=DIR" in lacking["index/grid"]
+    assert launch.context.roots == {}
+
+
+def test_roots_of_real_data(request_: Request, tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    data.mkdir()
+    own = f"datasets.esc10.root={tmp_path / 'own'}"
+    launch = prepare(replace(request_, suite="real-small", data_root=data, overrides=(own,)))
+    assert launch.context.roots == {"grid": data / "grid", "esc10": tmp_path / "own"}
+    assert {s.reason for s in launch.plan.stages} == {
+        "",
+        f"no folder {data / 'grid'} for grid",
+        f"no folder {tmp_path / 'own'} for esc10",
+    }
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"data_root": Path("data")}, "'smoke' writes a synthetic world and reads no data from data"),
+        ({"suite": "real-small", "data_root": Path("nowhere")}, "--data-root nowhere is no folder"),
+        ({"suite": "smok"}, "did you mean 'smoke'"),
+        ({"only": "nothing/*"}, "unknown stage for --only"),
+        ({"device": "abacus"}, "abacus"),
+        (
+            {"overrides": ("measure=[{evaluation: a, dataset: b, splits: []}]",)},
+            "evaluation of this suite 'a'",
+        ),
+        (
+            {"suite": "real-small", "overrides": ("pretraining=[{methods: [xdc], data: gird}]",)},
+            "data set of this suite 'gird'; did you mean 'grid'",
+        ),
+    ],
+)
+def test_request_that_does_not_fit_is_told(request_: Request, change: dict[str, object], said: str) -> None:
+    with pytest.raises(UserError) as error:
+        prepare(replace(request_, **change))  # type: ignore[arg-type]
+    assert said in str(error.value)
+    assert "\n" not in str(error.value)

@@ -1,0 +1,293 @@
+"""Executing plans of toy stages, which note that they ran and do as their configuration says."""
+
+import json
+import logging
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from xdcbench import stages
+from xdcbench.config import load_suite
+from xdcbench.context import Context
+from xdcbench.errors import MediaError, UserError
+from xdcbench.plan import Plan
+from xdcbench.run import Outcome, execute, needed_keys
+from xdcbench.schema import Config
+from xdcbench.stages import Kind, Stage
+from xdcbench.store import Store, read_json
+
+ERRORS: dict[str, Callable[[], BaseException]] = {
+    "user": lambda: UserError("labels.csv: no column `file`; add it"),
+    "media": lambda: MediaError(Path("a.mp4"), "moov atom not found"),
+    "bug": lambda: ZeroDivisionError("division\nby zero"),
+    "kill": KeyboardInterrupt,
+}
+
+
+class Toy(Config):
+    """What a toy stage writes, and how it fails until ``mended`` lies in its root."""
+
+    word: str
+    error: str = ""
+
+
+def toy(config: Toy, inputs: dict[str, Path], work: Path, context: Context) -> None:
+    """Append its word to the note of runs, and write it after those of its inputs."""
+    root = context.roots["toy"]
+    with (root / "ran.txt").open("a") as file:
+        file.write(config.word)
+    logging.getLogger("xdcbench").warning("working on %s", config.word)
+    with (work / "checkpoint").open("a") as file:
+        file.write(config.word)
+    if config.error and not (root / "mended").exists():
+        raise ERRORS[config.error]()
+    read = "".join((run / "words.txt").read_text() for run in inputs.values())
+    (work / "words.txt").write_text(read + config.word)
+
+
+@pytest.fixture(autouse=True)
+def toy_kind(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(stages.KINDS, "toy", Kind(3, f"{__name__}:toy"))
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path / "results")
+
+
+@pytest.fixture
+def context(tmp_path: Path) -> Context:
+    return Context(suite="toys", roots={"toy": tmp_path})
+
+
+@pytest.fixture
+def ran(tmp_path: Path) -> Callable[[], str]:
+    """Words of the stages that ran since the last call, in order."""
+
+    def take() -> str:
+        note = tmp_path / "ran.txt"
+        words = note.read_text() if note.exists() else ""
+        note.unlink(missing_ok=True)
+        return words
+
+    return take
+
+
+def stage(word: str, *needs: Stage, error: str = "", unavailable: str = "") -> Stage:
+    inputs = tuple((f"input{i}", needed) for i, needed in enumerate(needs))
+    return Stage("toy", f"toy/{word}", Toy(word=word, error=error), inputs, unavailable=unavailable)
+
+
+def plan(*members: Stage, targets: str = "") -> Plan:
+    """A plan of ``members`` with the ``targets`` by word; without, all are."""
+    wanted = {s.key for s in members if not targets or s.name.removeprefix("toy/") in targets}
+    return Plan(load_suite("mini"), members, frozenset(wanted))
+
+
+def statuses(outcomes: list[Outcome]) -> dict[str, str]:
+    return {outcome.stage.name.removeprefix("toy/"): outcome.status for outcome in outcomes}
+
+
+Ran = Callable[[], str]
+
+
+# --------------------------------------------------------------------------------------- policies
+
+
+def test_missing_runs_all_once_with_inputs_first(store: Store, context: Context, ran: Ran) -> None:
+    a = stage("a")
+    b = stage("b", a)
+    c = stage("c", a, b)
+    assert statuses(execute(plan(a, b, c), store, context)) == {"a": "done", "b": "done", "c": "done"}
+    assert ran() == "abc"
+    assert (store.path(c.key) / "words.txt").read_text() == "aabc"
+    assert statuses(execute(plan(a, b, c), store, context)) == {"a": "kept", "b": "kept", "c": "kept"}
+    assert ran() == ""
+
+
+def test_missing_runs_only_what_is_missing(store: Store, context: Context, ran: Ran) -> None:
+    a = stage("a")
+    b, c = stage("b", a), stage("c", a)
+    execute(plan(a, b), store, context)
+    ran()
+    assert statuses(execute(plan(a, b, c), store, context)) == {"a": "kept", "b": "kept", "c": "done"}
+    assert ran() == "c"
+
+
+def test_always_runs_all_again(store: Store, context: Context, ran: Ran) -> None:
+    a = stage("a")
+    b = stage("b", a)
+    for _ in range(2):
+        assert set(statuses(execute(plan(a, b), store, context, policy="always")).values()) == {"done"}
+    assert ran() == "abab"
+
+
+def test_never_runs_nothing(store: Store, context: Context, ran: Ran) -> None:
+    a = stage("a")
+    b = stage("b", a)
+    execute(plan(a), store, context)
+    ran()
+    assert statuses(execute(plan(a, b), store, context, policy="never")) == {"a": "kept", "b": "missing"}
+    assert ran() == ""
+
+
+def test_pruned_inputs_of_a_complete_target_stay_pruned(store: Store, context: Context, ran: Ran) -> None:
+    a = stage("a")
+    b = stage("b", a)
+    c = stage("c", b)
+    whole = plan(a, b, c, targets="c")
+    execute(whole, store, context)
+    ran()
+    for pruned in (a, b):
+        shutil.rmtree(store.path(pruned.key))
+    assert set(statuses(execute(whole, store, context)).values()) == {"kept"}
+    assert ran() == ""
+    assert not store.complete(a.key)
+
+
+def test_pruned_inputs_are_made_for_a_target_that_needs_them(
+    store: Store, context: Context, ran: Ran
+) -> None:
+    a = stage("a")
+    b = stage("b", a)
+    c, d = stage("c", b), stage("d", a)
+    execute(plan(a, b, c, targets="c"), store, context)
+    ran()
+    for pruned in (a, b):
+        shutil.rmtree(store.path(pruned.key))
+    execute(plan(a, b, c, d, targets="cd"), store, context)
+    assert ran() == "ad"
+
+
+def test_needed_keys_of_each_policy(store: Store) -> None:
+    a = stage("a")
+    b = stage("b", a)
+    whole = plan(a, b, targets="b")
+    assert needed_keys(whole, store, "missing") == needed_keys(whole, store, "always") == {a.key, b.key}
+    assert needed_keys(whole, store, "never") == set()
+    store.path(b.key).mkdir()
+    assert needed_keys(whole, store, "missing") == set()
+
+
+# --------------------------------------------------------------------------------------- failures
+
+
+def test_failure_blocks_what_hangs_on_it_and_nothing_else(store: Store, context: Context, ran: Ran) -> None:
+    a, bad = stage("a"), stage("b", error="bug")
+    c, d = stage("c", bad), stage("d", a)
+    e = stage("e", c)
+    outcomes = execute(plan(a, bad, c, d, e), store, context)
+    assert statuses(outcomes) == {"a": "done", "b": "failed", "c": "blocked", "d": "done", "e": "blocked"}
+    assert ran() == "abd"
+    assert store.keys() == sorted([a.key, d.key])
+    assert {o.detail for o in outcomes if o.status == "blocked"} == {
+        "needs toy/b, which is not there",
+        "needs toy/c, which is not there",
+    }
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        ("user", "labels.csv: no column `file`; add it"),
+        ("media", "a.mp4: moov atom not found"),
+        ("bug", "ZeroDivisionError: division"),
+    ],
+)
+def test_failure_keeps_its_error_and_its_log(
+    store: Store, context: Context, caplog: pytest.LogCaptureFixture, error: str, line: str
+) -> None:
+    bad = stage("b", error=error)
+    (outcome,) = execute(plan(bad), store, context)
+    attempt = store.runs / ".failed" / bad.key / "001"
+    assert outcome.status == "failed"
+    assert outcome.detail == f"{line} (log: {attempt})"
+    text = (attempt / "error.txt").read_text()
+    assert ("Traceback" in text) == (error == "bug")
+    assert line.removeprefix("ZeroDivisionError: ") in text
+    assert "working on b" in (attempt / "log.txt").read_text()
+    assert f"toy/b failed: {line}" in caplog.messages
+    assert not store.complete(bad.key)
+
+
+def test_next_attempt_goes_on_where_the_failed_one_stopped(
+    store: Store, context: Context, tmp_path: Path
+) -> None:
+    bad = stage("b", error="user")
+    for _ in range(2):
+        execute(plan(bad), store, context)
+    assert [path.name for path in sorted((store.runs / ".failed" / bad.key).iterdir())] == ["001", "002"]
+    (tmp_path / "mended").touch()
+    assert statuses(execute(plan(bad), store, context)) == {"b": "done"}
+    assert (store.path(bad.key) / "checkpoint").read_text() == "bbb"
+
+
+def test_interrupted_stage_is_gone_on_with(store: Store, context: Context, tmp_path: Path) -> None:
+    a = stage("a")
+    b = stage("b", a, error="kill")
+    with pytest.raises(KeyboardInterrupt):
+        execute(plan(a, b), store, context)
+    assert store.keys() == [a.key]
+    assert not (store.runs / ".failed").exists()
+    (tmp_path / "mended").touch()
+    assert statuses(execute(plan(a, b), store, context)) == {"a": "kept", "b": "done"}
+    assert (store.path(b.key) / "checkpoint").read_text() == "bb"
+
+
+def test_rerun_that_fails_keeps_the_earlier_run(store: Store, context: Context, tmp_path: Path) -> None:
+    bad = stage("b", error="user")
+    c = stage("c", bad)
+    (tmp_path / "mended").touch()
+    execute(plan(bad, c), store, context)
+    (tmp_path / "mended").unlink()
+    assert statuses(execute(plan(bad, c), store, context, policy="always")) == {"b": "failed", "c": "blocked"}
+    assert (store.path(bad.key) / "words.txt").read_text() == "b"
+
+
+# -------------------------------------------------------------------------------- data not available
+
+
+@pytest.mark.parametrize("policy", ["missing", "always", "never"])
+def test_unavailable_is_no_failure(store: Store, context: Context, ran: Ran, policy: str) -> None:
+    lacking = stage("a", unavailable="no folder")
+    b, c = stage("b", lacking), stage("c")
+    outcomes = execute(plan(lacking, b, c), store, context, policy=policy)  # type: ignore[arg-type]
+    assert {o.stage.name: o.detail for o in outcomes if o.status == "unavailable"} == {
+        "toy/a": "no folder",
+        "toy/b": "no folder",
+    }
+    assert ran() == ("" if policy == "never" else "c")
+
+
+# ------------------------------------------------------------------------------ what a run consists of
+
+
+def test_run_holds_its_log_and_says_what_it_is(store: Store, context: Context) -> None:
+    a = stage("a")
+    b = stage("b", a)
+    execute(plan(a, b), store, replace(context, device="cpu", workers=5))
+    run = store.path(b.key)
+    assert {path.name for path in run.iterdir()} == {"checkpoint", "words.txt", "log.txt", "run.json"}
+    log = (run / "log.txt").read_text()
+    assert "WARNING working on b" in log
+    assert "working on a" not in log
+    facts = read_json(run / "run.json")
+    assert facts["key"] == b.key
+    assert (facts["kind"], facts["version"], facts["name"]) == ("toy", 3, "toy/b")
+    assert (facts["suite"], facts["device"]) == ("toys", "cpu")
+    assert facts["science"] == {"word": "b"}
+    assert facts["config"] == {"word": "b", "error": ""}
+    assert facts["inputs"] == {"input0": a.key}
+    assert 0 <= facts["seconds"] < 60
+    assert {"xdcbench", "python", "torch", "av", "numpy", "scikit-learn"} <= facts["versions"].keys()
+    assert facts["commit"] == "" or len(facts["commit"].rstrip("+")) == 12
+    assert "workers" not in json.dumps(facts)
+
+
+def test_log_of_one_stage_is_closed_before_the_next(store: Store, context: Context) -> None:
+    before = list(logging.getLogger("xdcbench").handlers)
+    execute(plan(stage("a"), stage("b", error="bug")), store, context)
+    assert logging.getLogger("xdcbench").handlers == before
