@@ -8,13 +8,28 @@ from tests.integration.helpers import PICO, one_thread, xdcbench
 
 ROOT = Path(__file__).parents[1]
 
+NO_DATA = "no folder of real data beside the checkout"
+EXPECTED_SKIPS = (NO_DATA, "no CUDA device")
+"""Reasons for which a test may be skipped; any other skip fails the whole run."""
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Fail on a skip that nobody expects."""
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    skipped = reporter.stats.get("skipped", []) if reporter else []
+    odd = [report for report in skipped if not any(reason in str(report.longrepr) for reason in EXPECTED_SKIPS)]
+    for report in odd:
+        reporter.write_line(f"unexpected skip: {report.nodeid}: {report.longrepr}", red=True)
+    if odd:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
 
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """Real data beside the checkout: a folder that holds the official annotations and sample files."""
     found = sorted(ROOT.parent.glob("*/data/annotations/ucfTrainTestlist"))
     if not found:
-        pytest.skip("no folder of real data beside the checkout")
+        pytest.skip(NO_DATA)
     return found[0].parents[1]
 
 

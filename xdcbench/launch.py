@@ -1,5 +1,6 @@
 """From what a user asks for to a plan that can be executed here."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,8 @@ from xdcbench.plan import Plan, check, make_plan
 from xdcbench.schema import Precision, Suite
 from xdcbench.stages import Source
 from xdcbench.store import Store
+
+log = logging.getLogger("xdcbench")
 
 
 @dataclass(frozen=True)
@@ -32,11 +35,12 @@ class Request:
 
 @dataclass(frozen=True)
 class Launch:
-    """A plan with the folder and the context to execute it in."""
+    """A plan with the folder and the context to execute it in; ``keys`` are those of the whole suite."""
 
     plan: Plan
     store: Store
     context: Context
+    keys: tuple[str, ...]
 
 
 def prepare(request: Request, *, write: bool = True) -> Launch:
@@ -54,11 +58,8 @@ def prepare(request: Request, *, write: bool = True) -> Launch:
     )
     check(suite)
     if suite.world and request.data_root:
-        raise UserError(
-            f"suite {suite.name!r} writes a synthetic world and reads no data from {request.data_root}; "
-            f"leave --data-root out or choose another suite"
-        )
-    if request.data_root and not request.data_root.is_dir():
+        log.warning("%s writes a synthetic world: nothing is read from %s", suite.name, request.data_root)
+    elif request.data_root and not request.data_root.is_dir():
         raise UserError(
             f"--data-root {request.data_root} is no folder; give the one that holds the data sets"
         )
@@ -66,6 +67,7 @@ def prepare(request: Request, *, write: bool = True) -> Launch:
     device, resolved = resolve(suite, request)
     sources = find_sources(suite, request, store, write=write)
     plan = make_plan(suite, sources, precision=lambda asked: request.precision or resolved.get(asked, asked))
+    keys = tuple(stage.key for stage in plan.stages)
     if request.only:
         plan = plan.only(request.only)
     context = Context(
@@ -75,7 +77,7 @@ def prepare(request: Request, *, write: bool = True) -> Launch:
         roots=roots(plan, request, store),
         checkpoint_seconds=request.checkpoint_seconds,
     )
-    return Launch(plan, store, context)
+    return Launch(plan, store, context, keys)
 
 
 def resolve(suite: Suite, request: Request) -> tuple[str, dict[Precision, Precision]]:

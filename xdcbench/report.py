@@ -1,6 +1,5 @@
 """What commands tell their user: plans, outcomes, tables, runs."""
 
-import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -14,7 +13,7 @@ from xdcbench.library import rows
 from xdcbench.resources import folder
 from xdcbench.results.present import grids, write_tables
 from xdcbench.results.records import read_records
-from xdcbench.results.regression import compare, load_reference, write_reference
+from xdcbench.results.regression import compare, load_reference, settings_digest, write_reference
 from xdcbench.results.render import Format, render
 from xdcbench.run import Outcome, Policy, execute
 from xdcbench.store import Store, read_json
@@ -66,25 +65,40 @@ def run_plan(
 
 
 def report(launch: Launch, outcomes: Sequence[Outcome]) -> tuple[list[str], int]:
-    """Tables, what was written where, and what did not succeed; and the exit code."""
+    """Tables of all that the suite has measured so far, what was written where, and what did not succeed.
+
+    Returns:
+        Lines, and the exit code: 0 if nothing failed.
+    """
     lines: list[str] = []
-    keys = [outcome.stage.key for outcome in outcomes]
-    records = read_records([launch.store], keys)
-    suite = launch.plan.suite
+    suite, store = launch.plan.suite, launch.store
+    records = read_records([store], launch.keys)
     if records:
-        tables = grids(suite.tables, records)
-        written = write_tables(tables, launch.store.root / "tables" / suite.name)
+        titles = {name: method.title for name, method in suite.methods.items()}
+        tables = grids(suite.tables, records, titles=titles)
         for grid in tables.values():
             lines += [render(grid, "txt")]
-        lines += [f"table  {path}" for path in written]
-    lines += [f"run    {launch.store.path(key)}" for key in keys if launch.store.complete(key)]
+        lines += written_lines(write_tables(tables, store.root / "tables" / suite.name))
+    done = sum(store.complete(key) for key in launch.keys)
     lines += [
-        f"unavailable: {name}" for name in sorted({o.detail for o in outcomes if o.status == "unavailable"})
+        f"runs    {store.runs} ({done} of {len(launch.keys)} of this suite; `xdcbench show KEY` opens one)"
+    ]
+    lines += [
+        f"unavailable: {reason}"
+        for reason in sorted({o.detail for o in outcomes if o.status == "unavailable"})
     ]
     lines += [f"failed: {o.stage.name}: {o.detail}" for o in outcomes if o.status == "failed"]
     counts = Counter(outcome.status for outcome in outcomes)
     lines += [f"{suite.name}: " + ", ".join(f"{n} {status}" for status, n in sorted(counts.items()))]
     return lines, 1 if counts["failed"] or counts["blocked"] else 0
+
+
+def written_lines(paths: Sequence[Path]) -> list[str]:
+    """One line per table: its files, named together by their formats."""
+    by_table: dict[Path, list[str]] = {}
+    for path in paths:
+        by_table.setdefault(path.with_suffix(""), []).append(path.suffix[1:])
+    return [f"table   {stem}.{{{','.join(formats)}}}" for stem, formats in by_table.items()]
 
 
 def check_against(request: Request, reference: Path | None, *, update: bool) -> tuple[list[str], int]:
@@ -96,9 +110,7 @@ def check_against(request: Request, reference: Path | None, *, update: bool) -> 
     path = reference or folder("baselines") / "regression" / f"{Path(request.suite).stem}.json"
     launch = prepare(request)
     suite = launch.plan.suite
-    settings = hashlib.sha256(json.dumps(suite.model_dump(mode="json"), sort_keys=True).encode()).hexdigest()[
-        :12
-    ]
+    settings = settings_digest(suite)
     known = None if update else load_reference(path)
     if known is not None and known.plan != settings:
         raise UserError(
@@ -138,7 +150,7 @@ def table_lines(
         if names or any(group.rows for group in grid.groups):
             yield render(grid, fmt)
     if out is not None:
-        yield from (f"table  {path}" for path in write_tables(tables, out))
+        yield from written_lines(write_tables(tables, out))
 
 
 def run_lines(prefix: str, out: Path) -> Iterator[str]:

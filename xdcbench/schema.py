@@ -4,9 +4,9 @@ The defaults are the paper's protocol as far as it is established (see docs/prot
 what they change. A field at its default is left out of a stage's key.
 """
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Modality = Literal["video", "audio"]
 Precision = Literal["auto", "fp32", "bf16"]
@@ -30,6 +30,12 @@ class VideoInput(Config):
     short_side: tuple[int, int] = Field((128, 160), description="range of the short side in training, pixels")
     mean: tuple[float, float, float] = (0.43216, 0.394666, 0.37645)
     std: tuple[float, float, float] = (0.22803, 0.22145, 0.216989)
+
+    @model_validator(mode="after")
+    def _crop_fits(self) -> Self:
+        if not self.size <= self.short_side[0] <= self.short_side[1]:
+            raise ValueError(f"short_side {self.short_side} must be a range from size {self.size} upwards")
+        return self
 
     @property
     def seconds(self) -> float:
@@ -109,6 +115,9 @@ class Dataset(Config):
     folder: str = Field(description="folder below the data root")
     media: Literal["video", "audio", "image"]
     splits: tuple[str, ...] = Field(description="names of the splits, in the data set's own terms")
+    official: tuple[str, ...] = Field(
+        (), description="all official splits, where `splits` has only some of them"
+    )
     options: dict[str, Any] = Field({}, description="what the adapter takes beyond the folder")
     root: str | None = Field(None, description="folder of this data set; instead of the data root")
     subset: Subset = Subset()
@@ -286,7 +295,7 @@ class Pretraining(Config):
 
     methods: tuple[str, ...]
     data: str | None = Field(None, description="name of a data set; none for methods without training")
-    split: str = Field("train", description="part of the data set that is learned from")
+    split: Literal["train", "test"] = Field("train", description="part of the data set that is learned from")
 
 
 class Measurement(Config):

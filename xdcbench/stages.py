@@ -27,7 +27,7 @@ from xdcbench.schema import (
 )
 from xdcbench.store import key_of
 
-NOT_SCIENCE = {"title", "folder", "root", "licence", "source"}
+NOT_SCIENCE = {"title", "folder", "root", "official", "licence", "source"}
 """Fields of a data set that say where it lies, not what it holds."""
 
 

@@ -91,11 +91,13 @@ class Store:
                 Path(lock.lock_file).unlink(missing_ok=True)
 
     def publish(self, key: str, work: Path) -> None:
-        """Make ``work`` the run ``key`` by one rename, replacing an earlier one."""
-        target = self.path(key)
+        """Make ``work`` the run ``key`` by one rename; an earlier one is moved aside first."""
+        target, old = self.path(key), work.with_name(f"{key}.old")
+        shutil.rmtree(old, ignore_errors=True)
         if target.exists():
-            shutil.rmtree(target)
+            target.rename(old)
         work.rename(target)
+        shutil.rmtree(old, ignore_errors=True)
 
     def fail(self, key: str, error: str) -> Path:
         """Keep the log and the error of a failed attempt; returns their folder."""

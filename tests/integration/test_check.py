@@ -48,9 +48,10 @@ def test_cannot_tell_from_other_settings(pico: Path, reference: Path) -> None:
 
 
 def permuted(labels: Labels) -> Labels:
-    """The same labels on other items: sizes stay, meaning goes."""
+    """The same pseudo-labels on other items: sizes stay, meaning goes."""
     rng = np.random.default_rng(0)
-    for of in labels.of.values():
+    for name in labels.facts:
+        of = labels.of[name]
         there = np.flatnonzero(of != UNLABELLED)
         of[there] = of[rng.permutation(there)]
     return labels

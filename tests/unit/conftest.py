@@ -57,7 +57,7 @@ def make_record() -> Callable[..., Record]:
         "items_used": 498,
         "items_failed": 2,
         "split": "official",
-        "splits_available": ("official",),
+        "splits_official": ("official",),
         "pretrain_seed": 0,
         "seed": 0,
         "metric": "top1",

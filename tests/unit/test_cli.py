@@ -141,7 +141,6 @@ SMOKE = ("run", "--suite", "smoke", "--dry-run", "--device", "cpu")
         ((*SMOKE, "--seeds", "²"), "'²' is no whole number"),
         ((*SMOKE, "--only", "no/such"), "unknown stage for --only"),
         ((*SMOKE, "--stage", "round-000000000000"), "unknown stage for --only or --stage"),
-        ((*SMOKE, "--data-root", "."), "reads no data from"),
         ((*SMOKE[:4], "--device", "abacus"), "'abacus' is no device"),
         ((*SMOKE[:3], "--device", "cpu", "--out", "file"), "cannot write results to file"),
         (("run", "--suite", "real-small", "--data-root", "nowhere"), "--data-root nowhere is no folder"),

@@ -128,9 +128,9 @@ def test_report_prints_tables_and_where_things_are(asked: Request, make_record: 
     assert code == 0
     assert "Linear probes in the synthetic world" in lines[0]
     tables = launch.store.root / "tables" / "mini"
-    assert f"table  {tables / 'probes.md'}" in lines
+    assert f"table   {tables / 'probes'}.{{md,tex,csv,html,txt}}" in lines
     assert (tables / "probes.md").is_file()
-    assert f"run    {launch.store.path(stage.key)}" in lines
+    assert any(line.startswith(f"runs    {launch.store.runs} (27 of 27") for line in lines)
     assert lines[-1] == f"mini: {len(outcomes)} done"
 
 
@@ -172,7 +172,7 @@ def test_tables_read_several_folders_as_one(tmp_path: Path, make_record: Maker) 
 def test_tables_are_also_written(tmp_path: Path, make_record: Maker) -> None:
     one = kept(tmp_path / "one", make_record())
     lines = list(table_lines(["probes"], [one], "md", tmp_path / "out"))
-    assert f"table  {tmp_path / 'out' / 'probes.tex'}" in lines
+    assert f"table   {tmp_path / 'out' / 'probes'}.{{md,tex,csv,html,txt}}" in lines
     assert (tmp_path / "out" / "probes.tex").is_file()
 
 

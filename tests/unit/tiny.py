@@ -126,6 +126,7 @@ def small_index(
         media=media,
         classes=tuple(f"class{i}" for i in range(max(labels) + 1)),
         splits=("official",),
+        official=("official",),
         fingerprint="f",
         world=True,
         subset="",

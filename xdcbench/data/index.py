@@ -34,6 +34,7 @@ class Index:
     media: str
     classes: tuple[str, ...]
     splits: tuple[str, ...]
+    official: tuple[str, ...]
     fingerprint: str
     world: bool
     subset: str
@@ -44,7 +45,7 @@ class Index:
     def load(cls, run: Path) -> "Index":
         """Read the run directory of an index stage."""
         facts = read_json(run / "index.json")
-        facts |= {name: tuple(facts[name]) for name in ("classes", "splits")}
+        facts |= {name: tuple(facts[name]) for name in ("classes", "splits", "official")}
         return cls(**facts, items=pd.read_parquet(run / "items.parquet"))
 
     def save(self, run: Path) -> None:
@@ -92,6 +93,7 @@ def run(config: IndexStage, inputs: dict[str, Path], work: Path, context: Contex
         media=dataset.media,
         classes=found.classes,
         splits=dataset.splits,
+        official=dataset.official or dataset.splits,
         fingerprint=mark,
         world="world" in inputs,
         subset=dataset.subset.words,

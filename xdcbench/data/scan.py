@@ -70,9 +70,9 @@ def scan(root: Path, dataset: Dataset) -> Scan:
 
 
 def fingerprint(scan: Scan) -> str:
-    """Sha256, hex, of ids, sizes, labels and splits; whatever the order of rows and the root."""
+    """Sha256, hex, of ids, sizes, labels, groups and splits; whatever the order of rows and the root."""
     splits = sorted(c for c in map(str, scan.items) if c.startswith(SPLIT))
-    rows = scan.items[["id", "bytes", "label", *splits]].sort_values("id")
+    rows = scan.items[["id", "bytes", "label", "group", *splits]].sort_values("id")
     return hashlib.sha256(rows.to_csv(index=False, lineterminator="\n").encode()).hexdigest()
 
 

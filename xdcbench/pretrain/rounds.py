@@ -46,6 +46,7 @@ def run(config: RoundStage, inputs: dict[str, Path], work: Path, context: Contex
         device=device,
         workers=context.workers,
     )
+    check_failed(index, rows, labels.failed, limit=config.pretrain.max_failed)
     learner = Learner(config, labels, encoders, clips, device, context.workers)
     if not config.pretrain.fresh_heads:
         learner.take_heads(inputs["encoders"])
@@ -143,7 +144,8 @@ def records(
     for name, found in labels.facts.items():
         factors = {**base.factors, "round": config.round, "clustering": name}
         for metric, value in found.items():
-            yield base.model_copy(update={"metric": metric, "value": value, "factors": factors})
+            update = {"metric": metric, "value": value, "factors": factors}
+            yield base.model_copy(update=update | {"higher_is_better": metric.startswith(("nmi", "purity"))})
     start = {name: value for name, value in history[0].items() if name.startswith("start_")}
     for metric, value in {**history[-1], **start}.items():
         if metric not in ("clips_per_second", "share_waiting"):

@@ -127,7 +127,7 @@ def measured_cell(records: Sequence[Record]) -> Cell:
         splits_of[seed_name(record)].add(record.split)
     means = [fmean(values) for _, values in sorted(by_seed.items())]
     common = set.intersection(*splits_of.values())
-    available = {split for record in records for split in record.splits_available}
+    available = {split for record in records for split in record.splits_official}
     return Cell(
         value=fmean(means),
         spread=stdev(means) if len(means) > 1 else None,

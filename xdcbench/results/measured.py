@@ -46,7 +46,7 @@ def measured(
         items_used=0,
         items_failed=0,
         split="",
-        splits_available=index.splits,
+        splits_official=index.official,
         pretrain_seed=card.seed,
         seed=0,
         metric="",

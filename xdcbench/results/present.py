@@ -1,6 +1,6 @@
 """Tables of results folders, written in every format."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import get_args
 
@@ -16,10 +16,15 @@ from xdcbench.results.tables import build
 FORMATS: tuple[Format, ...] = get_args(Format)
 
 
-def grids(names: Sequence[str], records: Sequence[Record]) -> dict[str, Grid]:
-    """The tables ``names``, filled with ``records`` and what was published beside them."""
+def grids(
+    names: Sequence[str], records: Sequence[Record], *, titles: Mapping[str, str] | None = None
+) -> dict[str, Grid]:
+    """The tables ``names``, filled with ``records`` and what was published beside them.
+
+    ``titles`` are display names of methods that are not in the library.
+    """
     published = load_published(folder("baselines") / "published.csv")
-    titles = method_titles()
+    titles = {**method_titles(), **(titles or {})}
     return {Path(name).stem: build(load_table(name), records, published, titles=titles) for name in names}
 
 

@@ -35,7 +35,7 @@ class Record(BaseModel):
     items_used: int
     items_failed: int  # there, but unreadable
     split: str
-    splits_available: tuple[str, ...]  # all splits that the data set has here, for means
+    splits_official: tuple[str, ...]  # all official splits of the data set, for means over them
     pretrain_seed: int
     seed: int  # of the evaluation
     metric: str  # top1, nmi_class, ...

@@ -1,5 +1,7 @@
 """The regression check: records of a run against reference values, within kept tolerances."""
 
+import hashlib
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,10 +11,10 @@ from pydantic import ValidationError
 
 from xdcbench.errors import UserError
 from xdcbench.results.records import Record
-from xdcbench.schema import Config
+from xdcbench.schema import Config, Suite
 from xdcbench.store import read_json, write_json
 
-TOLERANCES = {"top1": 25.0, "nmi_class": 0.15, "purity": 0.15, "unexplained": 0.1, "accuracy": 0.2}
+TOLERANCES = {"top1": 40.0, "nmi_class": 0.2, "purity": 0.2, "unexplained": 0.15, "accuracy": 0.2}
 """What a change of processor or library version may move, per metric; a metric without one is not kept.
 
 A new reference starts from these; its file may then be edited, and ``--update`` keeps what it says.
@@ -20,7 +22,7 @@ A new reference starts from these; its file may then be edited, and ``--update``
 
 
 class Reference(Config):
-    """A reference file: the run keys that it was taken from, tolerances, and values by name of number."""
+    """A reference file: hash of the suite's settings (``plan``), tolerances, and values by name of number."""
 
     suite: str
     plan: str
@@ -44,24 +46,30 @@ class Move:
         return f"{self.name}: expected {text(self.expected)} ± {self.tolerance:g}, found {text(self.found)}"
 
 
-def name_of(record: Record) -> str:
-    """What identifies a number across runs: everything but its value, key and circumstances."""
-    inner = "/".join(f"{k}={record.factors[k]}" for k in ("round", "clustering") if k in record.factors)
+def name_of(record: Record, metric: str) -> str:
+    """What a value is called: method, data, seed and what was measured."""
     parts = (record.method, record.pretrain_data, f"seed{record.pretrain_seed}", record.evaluation)
-    where = (record.dataset, record.split, inner, record.metric)
-    return "/".join(part for part in (*parts, *where) if part)
+    return "/".join((*parts, record.dataset, metric))
 
 
 def values_of(records: Iterable[Record], tolerances: Mapping[str, float]) -> dict[str, float]:
-    """Values by name, of the metrics that have a tolerance."""
-    kept = [record for record in records if tolerance_of(record.metric, tolerances) is not None]
-    return {name_of(record): record.value for record in sorted(kept, key=name_of)}
+    """Means by name over splits, rounds, clusterings and heads, of the metrics that have a tolerance.
+
+    Training magnifies the rounding of another processor or number of threads: one fold or clustering of a
+    small suite may land elsewhere while their mean stays. Items held out for validation are too few.
+    """
+    values: dict[str, list[float]] = {}
+    for record in records:
+        metric = metric_of(record.metric, tolerances)
+        if metric is not None and not record.metric.startswith("val_"):
+            values.setdefault(name_of(record, metric), []).append(record.value)
+    return {name: sum(several) / len(several) for name, several in sorted(values.items())}
 
 
-def tolerance_of(metric: str, tolerances: Mapping[str, float]) -> float | None:
-    """Tolerance of a metric: its own, or that of the longest suffix of its name that has one."""
+def metric_of(metric: str, tolerances: Mapping[str, float]) -> str | None:
+    """The metric with a tolerance that ``metric`` is, or ends in: ``video_a_accuracy`` is an accuracy."""
     suffixes = [name for name in tolerances if metric == name or metric.endswith(f"_{name}")]
-    return tolerances[max(suffixes, key=len)] if suffixes else None
+    return max(suffixes, key=len, default=None)
 
 
 def compare(records: Sequence[Record], reference: Reference) -> list[Move]:
@@ -70,7 +78,7 @@ def compare(records: Sequence[Record], reference: Reference) -> list[Move]:
     moves = []
     for name in sorted(found.keys() | reference.values.keys()):
         expected, value = reference.values.get(name), found.get(name)
-        tolerance = tolerance_of(name.rsplit("/", 1)[-1], reference.tolerances) or 0.0
+        tolerance = reference.tolerances.get(name.rsplit("/", 1)[-1], 0.0)
         if expected is None or value is None or not abs(value - expected) <= tolerance:
             moves.append(Move(name, expected, value, tolerance))
     return moves
@@ -94,6 +102,12 @@ def load_reference(path: Path) -> Reference:
         raise UserError(
             f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}; make it again with --update"
         ) from error
+
+
+def settings_digest(suite: Suite) -> str:
+    """Hash of what a suite measures, without its descriptions and tables."""
+    settings = suite.model_dump(mode="json", exclude={"name", "description", "tables"})
+    return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:12]
 
 
 def write_reference(path: Path, suite: str, plan: str, records: Sequence[Record]) -> Reference:

@@ -31,7 +31,7 @@ def record() -> Callable[..., Record]:
         "items_used": 49,
         "items_failed": 1,
         "split": "1",
-        "splits_available": ("1", "2", "3"),
+        "splits_official": ("1", "2", "3"),
         "pretrain_seed": 0,
         "seed": 0,
         "metric": "top1",

@@ -16,8 +16,8 @@ from xdcbench.results.regression import (
     Reference,
     compare,
     load_reference,
+    metric_of,
     name_of,
-    tolerance_of,
     values_of,
     write_reference,
 )
@@ -25,7 +25,7 @@ from xdcbench.run import Outcome, Status
 from xdcbench.store import read_json
 
 Maker = Callable[..., Record]
-NAME = "xdc/kinetics400/seed0/linear_probe/kinetics400/official/top1"
+NAME = "xdc/kinetics400/seed0/linear_probe/kinetics400/top1"
 
 
 def reference(values: dict[str, float], **tolerances: float) -> Reference:
@@ -36,16 +36,22 @@ def reference(values: dict[str, float], **tolerances: float) -> Reference:
 
 
 def test_name_says_which_number_it_is(make_record: Maker) -> None:
-    assert name_of(make_record()) == NAME
-    of_round = make_record(
-        evaluation="round", split="", metric="nmi_class", factors={"k": 8, "clustering": "a", "round": 2}
-    )
-    assert name_of(of_round) == "xdc/kinetics400/seed0/round/kinetics400/round=2/clustering=a/nmi_class"
+    assert name_of(make_record(), "top1") == NAME
+    of_round = make_record(evaluation="round", metric="video_a_accuracy", factors={"round": 2})
+    assert name_of(of_round, "accuracy") == "xdc/kinetics400/seed0/round/kinetics400/accuracy"
+
+
+def test_value_is_the_mean_over_splits_rounds_and_heads(make_record: Maker) -> None:
+    folds = [make_record(split=split, value=value) for split, value in (("1", 40.0), ("2", 60.0))]
+    heads = [make_record(metric=f"{m}_accuracy", value=v) for m, v in (("video_a", 0.5), ("audio_v", 0.25))]
+    validation = make_record(metric="val_video_a_accuracy", value=0.0)
+    found = values_of([*folds, *heads, validation], {"top1": 1.0, "accuracy": 0.1})
+    assert found == {NAME: 50.0, NAME.replace("top1", "accuracy"): 0.375}
 
 
 def test_name_does_not_hang_on_circumstances(make_record: Maker) -> None:
     other = make_record(run="x", value=1, seconds=9, device="cuda", commit="abc", versions={}, world_size=2)
-    assert name_of(other) == NAME
+    assert name_of(other, "top1") == NAME
 
 
 @pytest.mark.parametrize("found", [88.0, 90.0, 92.0])
@@ -89,23 +95,19 @@ def test_metrics_without_a_tolerance_are_not_kept(make_record: Maker) -> None:
 @pytest.mark.parametrize(
     ("metric", "expected"),
     [
-        ("top1", 2.0),
-        ("val_top1", 2.0),
+        ("top1", "top1"),
+        ("video_top1", "top1"),
         ("top10", None),
         ("atop1", None),
-        ("a_nmi_class", 0.1),
+        ("a_nmi_class", "nmi_class"),
         ("nmi", None),
-        ("audio_class", 0.3),
-        ("nmi_previous", 0.2),
+        ("audio_class", "class"),
+        ("nmi_previous", "nmi_previous"),
     ],
 )
-def test_tolerance_is_that_of_the_longest_suffix(metric: str, expected: float | None) -> None:
-    assert (
-        tolerance_of(
-            metric, {"top1": 2.0, "class": 0.3, "nmi_class": 0.1, "previous": 0.4, "nmi_previous": 0.2}
-        )
-        == expected
-    )
+def test_metric_is_the_longest_suffix_with_a_tolerance(metric: str, expected: str | None) -> None:
+    known = dict.fromkeys(("top1", "class", "nmi_class", "previous", "nmi_previous"), 1.0)
+    assert metric_of(metric, known) == expected
 
 
 # ------------------------------------------------------------------------------------------- files

@@ -58,7 +58,7 @@ def fold(record: Make) -> Make:
         "protocol": "linear_svm",
         "dataset": "esc50",
         "factors": {},
-        "splits_available": tuple("12345"),
+        "splits_official": tuple("12345"),
     }
     return lambda **changes: record(**(base | changes))
 
@@ -328,8 +328,8 @@ def test_rounds_stand_in_columns_of_their_factor(record: Make, tables_folder: Pa
         for c in "av"
     ]
     assert _rows(build(table, records, []), SYNTHETIC) == {
-        "xdc | a": [f"0.{r}00" for r in range(1, 7)],
-        "xdc | v": [f"0.{r}10" for r in range(1, 7)],
+        "xdc | kinetics400 | a": [f"0.{r}00" for r in range(1, 7)],
+        "xdc | kinetics400 | v": [f"0.{r}10" for r in range(1, 7)],
     }
 
 
