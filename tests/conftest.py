@@ -17,7 +17,9 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     """Fail on a skip that nobody expects."""
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
     skipped = reporter.stats.get("skipped", []) if reporter else []
-    odd = [report for report in skipped if not any(reason in str(report.longrepr) for reason in EXPECTED_SKIPS)]
+    odd = [
+        report for report in skipped if not any(reason in str(report.longrepr) for reason in EXPECTED_SKIPS)
+    ]
     for report in odd:
         reporter.write_line(f"unexpected skip: {report.nodeid}: {report.longrepr}", red=True)
     if odd:

@@ -104,7 +104,9 @@ def test_request_that_does_not_fit_is_told(request_: Request, change: dict[str, 
     assert "\n" not in str(error.value)
 
 
-def test_a_world_reads_nothing_from_the_data_root(request_: Request, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_world_reads_nothing_from_the_data_root(
+    request_: Request, caplog: pytest.LogCaptureFixture
+) -> None:
     """A data root that stands in the environment must not keep a suite with a world from running."""
     launch = prepare(replace(request_, data_root=Path("data")))
     assert "nothing is read from data" in caplog.text

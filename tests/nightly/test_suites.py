@@ -1,0 +1,54 @@
+"""The suites that take minutes."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from tests.integration.helpers import xdcbench
+from xdcbench.results.records import Record, read_records
+from xdcbench.store import Store
+
+pytestmark = pytest.mark.nightly
+
+
+def run(out: Path, suite: str, *words: object) -> list[Record]:
+    done = xdcbench("run", "--suite", suite, "--out", out, "--device", "cpu", *words)
+    assert done.returncode == 0, done.stderr
+    print(done.stdout)  # noqa: T201 - the tables are what this run is for
+    return read_records([Store(out, write=False)])
+
+
+def nmi(records: list[Record], method: str, clustering: str) -> list[float]:
+    """NMI of a clustering with the class, round by round."""
+    kept = [
+        record
+        for record in records
+        if (record.method, record.metric, record.factors.get("clustering"))
+        == (method, "nmi_class", clustering)
+    ]
+    return [record.value for record in sorted(kept, key=lambda record: record.factors["round"])]
+
+
+def test_clusters_of_xdc_climb_and_those_of_sdc_do_not(tmp_path: Path) -> None:
+    """The trial world: XDC's agreement with the hidden classes grows in both modalities."""
+    records = run(tmp_path, "mini")
+    for clustering in ("v", "a"):
+        xdc, sdc = nmi(records, "xdc", clustering), nmi(records, "sdc", clustering)
+        assert len(xdc) == len(sdc) == 6
+        assert xdc[0] == sdc[0], "one initialisation, one first clustering"
+        assert xdc[-1] > xdc[0] + 0.25
+        assert xdc[-1] > sdc[-1] + 0.1
+
+
+def test_real_small(tmp_path: Path, shared_data: Path) -> None:
+    records = run(tmp_path, "real-small", "--data-root", shared_data)
+    probes = [record for record in records if record.dataset == "grid" and record.protocol == "linear_probe"]
+    folds = [record for record in records if record.dataset == "esc10"]
+    assert {record.method for record in probes} == {"scratch", "sdc", "xdc"}
+    assert {record.split for record in folds} == {"1", "2", "3", "5"}
+    assert all(record.items_used == record.items_expected for record in [*probes, *folds])
+    cells = pd.read_csv(tmp_path / "tables" / "real-small" / "grid_probe.csv")
+    assert set(cells["group"]) == {"measured"}
+    said = (tmp_path / "tables" / "real-small" / "esc10_svm.txt").read_text()
+    assert "mean over 4 of 5 splits (missing: 4)" in said
