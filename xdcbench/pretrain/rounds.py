@@ -127,7 +127,7 @@ def records(
     context: Context,
 ) -> Iterator[Record]:
     """One record per clustering and fact, and per training measure of the last epoch."""
-    settings = config.pretrain
+    settings, listed = config.pretrain, index.listed(index.splits[0], config.part)
     base = measured(index, card, work, context, modality=None, precision=settings.precision).model_copy(
         update={
             "evaluation": "round",
@@ -135,9 +135,9 @@ def records(
             "evaluation_version": KINDS["round"].version,
             "epochs": settings.schedule.epochs,
             "split": index.splits[0],
-            "items_expected": len(index.listed(index.splits[0], config.part)),
+            "items_expected": len(listed),
             "items_used": len(rows) - len(failed),
-            "items_failed": len(failed),
+            "items_failed": len(failed) + len(index.unreadable(listed)),
             "seed": config.seed,
         }
     )

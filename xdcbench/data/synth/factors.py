@@ -12,6 +12,8 @@ import numpy as np
 from xdcbench.data.synth.classes import CLASSES, Floats, Kind
 from xdcbench.schema import Factors, World
 
+FAINT = 1e-3
+"""Strength below which a shared factor's spread covers its range many times over and grows no more."""
 HUE_SPREAD = 0.05
 PITCH_SPREAD = 2.0
 PITCH_STEP = 2.6
@@ -137,7 +139,7 @@ def _hue(world: World, label: int, rng: np.random.Generator) -> float:
     normal, uniform = rng.normal(), rng.uniform()
     if world.factors.hue == 0:
         return uniform
-    return (class_hue(world, label) + HUE_SPREAD / world.factors.hue * normal) % 1
+    return (class_hue(world, label) + HUE_SPREAD / max(world.factors.hue, FAINT) * normal) % 1
 
 
 def _pitch(strength: float, label: int, rng: np.random.Generator) -> float:
@@ -146,7 +148,7 @@ def _pitch(strength: float, label: int, rng: np.random.Generator) -> float:
     if strength == 0:
         return low + (high - low) * uniform
     # Reflected at both ends, a broad normal tends to the uniform draw of strength 0.
-    offset = (class_pitch(label) + PITCH_SPREAD / strength * normal - low) % (2 * (high - low))
+    offset = (class_pitch(label) + PITCH_SPREAD / max(strength, FAINT) * normal - low) % (2 * (high - low))
     return low + min(offset, 2 * (high - low) - offset)
 
 
