@@ -43,9 +43,11 @@ DeviceOption = Annotated[
     str, typer.Option(help="auto, cpu, cuda or cuda:N; auto takes CUDA where there is one.")
 ]
 WorkersOption = Annotated[
-    int,
+    int | None,
     typer.Option(
-        min=0, help="Processes that read media; 0 reads in the training process. Changes no result."
+        min=0,
+        help="Processes that read media, by default two fewer than the cores and 16 at most; 0 reads in the "
+        "training process. Changes no result.",
     ),
 ]
 
@@ -76,7 +78,7 @@ def run(
         bool, typer.Option("--require-all", help="Data that is not here is an error.")
     ] = False,
     device: DeviceOption = "auto",
-    workers: WorkersOption = 0,
+    workers: WorkersOption = None,
     checkpoint_seconds: Annotated[
         float, typer.Option(min=0, help="Least time between two checkpoints.")
     ] = 60.0,
@@ -121,7 +123,7 @@ def check(
     ] = None,
     update: Annotated[bool, typer.Option("--update", help="Write a new reference from this run.")] = False,
     device: DeviceOption = "cpu",
-    workers: WorkersOption = 0,
+    workers: WorkersOption = None,
 ) -> None:
     """Run a suite in fp32 and compare with the reference. Exits 0: as expected, 1: moved, 2: cannot tell."""
     from xdcbench.report import check_against

@@ -1,6 +1,7 @@
 """From what a user asks for to a plan that can be executed here."""
 
 import logging
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,7 +29,7 @@ class Request:
     data_root: Path | None = None
     out: Path = Path("results")
     device: str = "auto"
-    workers: int = 0
+    workers: int | None = None
     precision: Precision | None = None
     checkpoint_seconds: float = 60.0
 
@@ -73,11 +74,16 @@ def prepare(request: Request, *, write: bool = True) -> Launch:
     context = Context(
         suite=suite.name,
         device=device,
-        workers=request.workers,
+        workers=reading_processes() if request.workers is None else request.workers,
         roots=roots(plan, request, store),
         checkpoint_seconds=request.checkpoint_seconds,
     )
     return Launch(plan, store, context, keys)
+
+
+def reading_processes() -> int:
+    """Processes that read media where none are asked for: two cores are left to training."""
+    return min(16, max(0, (os.cpu_count() or 1) - 2))
 
 
 def resolve(suite: Suite, request: Request) -> tuple[str, dict[Precision, Precision]]:

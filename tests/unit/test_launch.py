@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from xdcbench.errors import UserError
-from xdcbench.launch import Launch, Request, prepare
+from xdcbench.launch import Launch, Request, prepare, reading_processes
 
 
 @pytest.fixture
@@ -111,3 +111,11 @@ def test_a_world_reads_nothing_from_the_data_root(
     launch = prepare(replace(request_, data_root=Path("data")))
     assert "nothing is read from data" in caplog.text
     assert all("world-" in str(root) for root in launch.context.roots.values())
+
+
+@pytest.mark.parametrize(("cores", "processes"), [(None, 0), (1, 0), (2, 0), (4, 2), (64, 16)])
+def test_two_cores_are_left_to_training(
+    monkeypatch: pytest.MonkeyPatch, cores: int | None, processes: int
+) -> None:
+    monkeypatch.setattr("os.cpu_count", lambda: cores)
+    assert reading_processes() == processes
