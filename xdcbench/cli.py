@@ -3,6 +3,7 @@
 import logging
 import sys
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Annotated, Any, Literal
 
 import typer
@@ -51,6 +52,11 @@ WorkersOption = Annotated[
     ),
 ]
 
+TrustOption = Annotated[
+    bool,
+    typer.Option("--trust", help="Let the suite file name code of its own (adapters as module:function)."),
+]
+
 OUT = Path("results")
 
 
@@ -79,6 +85,7 @@ def run(
     ] = False,
     device: DeviceOption = "auto",
     workers: WorkersOption = None,
+    trust: TrustOption = False,
     checkpoint_seconds: Annotated[
         float, typer.Option(min=0, help="Least time between two checkpoints.")
     ] = 60.0,
@@ -98,6 +105,7 @@ def run(
         device=device,
         workers=workers,
         checkpoint_seconds=checkpoint_seconds,
+        trust=trust,
     )
     launch = prepare(request, write=not dry_run)
     if dry_run:
@@ -116,30 +124,38 @@ def check(
     methods: MethodsOption = "",
     seeds: SeedsOption = "",
     data_root: DataRootOption = None,
-    out: OutOption = OUT,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR", help="Results folder whose complete runs are kept; by default a new one."
+        ),
+    ] = None,
     reference: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Reference; by default baselines/regression/<suite>.json."),
     ] = None,
     update: Annotated[bool, typer.Option("--update", help="Write a new reference from this run.")] = False,
+    trust: TrustOption = False,
     device: DeviceOption = "cpu",
     workers: WorkersOption = None,
 ) -> None:
     """Run a suite in fp32 and compare with the reference. Exits 0: as expected, 1: moved, 2: cannot tell."""
     from xdcbench.report import check_against
 
-    request = _request(
-        suite=suite,
-        overrides=tuple(set_ or ()),
-        methods=_words(methods),
-        seeds=_numbers(seeds),
-        data_root=data_root,
-        out=out,
-        device=device,
-        workers=workers,
-        precision="fp32",
-    )
-    lines, code = check_against(request, reference, update=update)
+    with TemporaryDirectory(prefix="xdcbench-check-") as new:
+        request = _request(
+            suite=suite,
+            overrides=tuple(set_ or ()),
+            methods=_words(methods),
+            seeds=_numbers(seeds),
+            data_root=data_root,
+            out=out or Path(new),
+            device=device,
+            workers=workers,
+            precision="fp32",
+            trust=trust,
+        )
+        lines, code = check_against(request, reference, update=update)
     _say(lines)
     raise typer.Exit(code)
 
@@ -176,7 +192,7 @@ def show(
     run: Annotated[str, typer.Argument(metavar="RUN", help="Key of a run, or the beginning of its hash.")],
     out: OutOption = OUT,
 ) -> None:
-    """Show a run: what it is, its numbers, its log; or why it failed."""
+    """Show a run: what it is, its numbers and files; or the error and log of each failed attempt."""
     from xdcbench.report import run_lines
 
     _say(run_lines(run, out))

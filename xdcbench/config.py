@@ -18,7 +18,12 @@ Tree = dict[str, Any]
 
 
 def load_suite(
-    name: str, *, overrides: Sequence[str] = (), methods: Sequence[str] = (), seeds: Sequence[int] = ()
+    name: str,
+    *,
+    overrides: Sequence[str] = (),
+    methods: Sequence[str] = (),
+    seeds: Sequence[int] = (),
+    trust: bool = True,
 ) -> Suite:
     """Compose a suite: its own YAML over the library's parts, then the overrides.
 
@@ -27,13 +32,16 @@ def load_suite(
         overrides: ``a.b=value`` strings, applied last.
         methods: keep only these methods; empty keeps all.
         seeds: pretraining seeds in place of the suite's own.
+        trust: whether the file may name code of its own; the command line always may.
 
     Raises:
-        UserError: an unknown name, key or value, of the suite or of a table that it names.
+        UserError: code that is not trusted; an unknown name, key or value, of the suite or of a table that it names.
     """
     path = find(folder("configs") / "suites", name, what="suite")
     tree = compose(read(path), path)
     tree.setdefault("name", path.stem)
+    if not trust:
+        _check_trust(tree, path)
     tree = override(tree, overrides)
     if seeds:
         tree["seeds"] = list(seeds)
@@ -41,6 +49,16 @@ def load_suite(
     for table in suite.tables:  # an unknown one shall be told before hours of work, not after
         load_table(table)
     return select(suite, methods) if methods else suite
+
+
+def _check_trust(tree: Tree, path: Path) -> None:
+    for name, dataset in tree["datasets"].items():
+        adapter = dataset.get("adapter") if isinstance(dataset, dict) else None
+        if isinstance(adapter, str) and ":" in adapter:
+            raise UserError(
+                f"{path}: data set {name!r} runs code, {adapter!r}; read it, then give --trust, "
+                f"or name it yourself with --set datasets.{name}.adapter={adapter}"
+            )
 
 
 def load_table(name: str) -> Table:

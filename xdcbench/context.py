@@ -15,6 +15,7 @@ class Context:
         device: as torch names it.
         workers: processes that read media; 0 reads in the training process.
         roots: folder of each data set.
+        cache: folder of what planning remembers of them.
         checkpoint_seconds: least time between two checkpoints.
         begun: when the stage at hand began, on the monotonic clock.
     """
@@ -23,6 +24,7 @@ class Context:
     device: str = "cpu"
     workers: int = 0
     roots: Mapping[str, Path] = field(default_factory=dict)
+    cache: Path = Path("cache")
     checkpoint_seconds: float = 60.0
     begun: float = 0.0
 

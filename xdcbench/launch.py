@@ -9,7 +9,7 @@ from pathlib import Path
 from xdcbench.config import load_suite
 from xdcbench.context import Context
 from xdcbench.errors import UserError
-from xdcbench.plan import Plan, check, make_plan
+from xdcbench.plan import Plan, check, make_plan, settings_of
 from xdcbench.schema import Precision, Suite
 from xdcbench.stages import Source
 from xdcbench.store import Store
@@ -32,6 +32,7 @@ class Request:
     workers: int | None = None
     precision: Precision | None = None
     checkpoint_seconds: float = 60.0
+    trust: bool = False
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,11 @@ def prepare(request: Request, *, write: bool = True) -> Launch:
         UserError: anything in the request that does not fit.
     """
     suite = load_suite(
-        request.suite, overrides=request.overrides, methods=request.methods, seeds=request.seeds
+        request.suite,
+        overrides=request.overrides,
+        methods=request.methods,
+        seeds=request.seeds,
+        trust=request.trust,
     )
     check(suite)
     if suite.world and request.data_root:
@@ -76,6 +81,7 @@ def prepare(request: Request, *, write: bool = True) -> Launch:
         device=device,
         workers=reading_processes() if request.workers is None else request.workers,
         roots=roots(plan, request, store),
+        cache=store.root / "cache",
         checkpoint_seconds=request.checkpoint_seconds,
     )
     return Launch(plan, store, context, keys)
@@ -91,7 +97,7 @@ def resolve(suite: Suite, request: Request) -> tuple[str, dict[Precision, Precis
 
     torch is imported only where the answer needs it, so that a finished suite prints its tables at once.
     """
-    asked = {suite.pretrain.precision, *(e.precision for e in suite.evaluations.values())}
+    asked = {suite.pretrain.precision, *(settings_of(suite, m).precision for m in suite.measure)}
     if request.device == "cpu" and ("auto" not in asked or request.precision):
         return "cpu", {}
     from xdcbench.runtime import pick_device, resolve_precision

@@ -7,7 +7,7 @@ from fnmatch import fnmatch
 from xdcbench.config import merge, validate
 from xdcbench.errors import UserError
 from xdcbench.resources import unknown
-from xdcbench.schema import Clustering, Evaluation, Finetune, Measurement, Method, Precision, Suite
+from xdcbench.schema import Clustering, Evaluation, Finetune, Measurement, Method, Precision, Pretrain, Suite
 from xdcbench.stages import (
     EvaluationStage,
     FeaturesStage,
@@ -18,6 +18,16 @@ from xdcbench.stages import (
     Stage,
     WorldStage,
 )
+
+CLUSTERING_ONLY = (
+    "preprocess",
+    "pca_dim",
+    "concat_l2",
+    "kmeans_iterations",
+    "kmeans_restarts",
+    "cluster_clip",
+)
+"""Settings of pretraining that a method without clusterings does not use."""
 
 RESULTS = ("round", "finetune", "linear_probe", "linear_svm")
 """Kinds that a suite is run for."""
@@ -93,12 +103,26 @@ def check(suite: Suite) -> None:
             known = suite.datasets[measure.dataset].splits
             if split not in known:
                 raise UserError(unknown(f"split of {measure.dataset}", split, known))
+    _check_leaks(suite)
 
 
 def _check_known(what: str, names: Iterable[str], known: Iterable[str]) -> None:
     for name in names:
         if name not in known:
             raise UserError(unknown(f"{what} of this suite", name, known))
+
+
+def _check_leaks(suite: Suite) -> None:
+    """What is learned from must not be tested on: encoders learn from ``train`` of a set's first split."""
+    for group in suite.pretraining:
+        for measure in suite.measure:
+            first = suite.datasets[measure.dataset].splits[0]
+            if measure.dataset == group.data and (group.split != "train" or set(measure.splits) != {first}):
+                raise UserError(
+                    f"suite {suite.name!r} learns from {group.split!r} of split {first} of {group.data} and "
+                    f"measures on its splits {', '.join(measure.splits)}: test items would be learned from; "
+                    f"measure on split {first} alone, and learn from 'train'"
+                )
 
 
 def _check_data(name: str, method: Method, data: str | None, suite: Suite) -> None:
@@ -162,9 +186,9 @@ class _Builder:
             label: Clustering(features=c.features, k=pretrain.k or c.k)
             for label, c in method.clusterings.items()
         }
-        settings = pretrain.model_copy(
-            update={"rounds": 10, "k": None, "precision": self.precision(pretrain.precision)}
-        )
+        elsewhere = {"rounds", "k"} if clusterings else {"rounds", "k", *CLUSTERING_ONLY}
+        defaults = {name: Pretrain.model_fields[name].default for name in elsewhere}
+        settings = pretrain.model_copy(update={**defaults, "precision": self.precision(pretrain.precision)})
         for number in range(1, (pretrain.rounds if clusterings else 1) + 1):
             config = RoundStage(
                 method=name,

@@ -163,7 +163,7 @@ def run_lines(prefix: str, out: Path) -> Iterator[str]:
     if run.parent.name == ".failed":
         for attempt in sorted(run.iterdir()):
             yield f"failed attempt {attempt}"
-            yield (attempt / "error.txt").read_text()
+            yield from (path.read_text() for path in sorted(attempt.iterdir()))
         return
     facts = read_json(run / "run.json")
     for name in ("name", "key", "kind", "version", "suite", "seconds", "device", "commit"):

@@ -40,7 +40,7 @@ def execute(plan: Plan, store: Store, context: Context, *, policy: Policy = "mis
         outcome = _settle(stage, store, outcomes, needed=stage.key in needed, policy=policy)
         if outcome is None:
             log.info("[%d/%d] %s", position, len(plan.stages), stage.name)
-            outcome = run_stage(stage, store, context)
+            outcome = run_stage(stage, store, context, anew=policy == "always")
         outcomes[stage.key] = outcome
     return list(outcomes.values())
 
@@ -76,23 +76,23 @@ def _settle(
     return None
 
 
-def run_stage(stage: Stage, store: Store, context: Context) -> Outcome:
-    """Build one stage and publish it; what it had done before an interruption is used.
+def run_stage(stage: Stage, store: Store, context: Context, *, anew: bool = False) -> Outcome:
+    """Build one stage and publish it; what it had done before an interruption is used unless ``anew``.
 
     Of several processes, all work on a shared stage, and a failure in it ends them all; on any other
     stage the leading one works.
     """
     context = replace(context, begun=time.monotonic())
     if KINDS[stage.kind].shared:
-        status, detail = _build(stage, store, context)
+        status, detail = _build(stage, store, context, anew=anew)
     else:
-        status, detail = from_leader(lambda: _build(stage, store, context))
+        status, detail = from_leader(lambda: _build(stage, store, context, anew=anew))
     barrier()
     return Outcome(stage, status, detail)
 
 
-def _build(stage: Stage, store: Store, context: Context) -> tuple[Status, str]:
-    with store.building(stage.key) if leads() else nullcontext(store.work(stage.key)) as work:
+def _build(stage: Stage, store: Store, context: Context, *, anew: bool) -> tuple[Status, str]:
+    with store.building(stage.key, anew=anew) if leads() else nullcontext(store.work(stage.key)) as work:
         if KINDS[stage.kind].shared:
             barrier()  # the leading process has made and locked the folder
         try:

@@ -6,7 +6,7 @@ what they change. A field at its default is left out of a stage's key.
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, model_validator
 
 Modality = Literal["video", "audio"]
 Precision = Literal["auto", "fp32", "bf16"]
@@ -15,7 +15,7 @@ Precision = Literal["auto", "fp32", "bf16"]
 class Config(BaseModel):
     """A frozen part of a configuration that refuses unknown keys."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=(), allow_inf_nan=False)
 
 
 # ---------------------------------------------------------------------------------------- encoders
@@ -197,6 +197,15 @@ class Method(Config):
     clusterings: dict[str, Clustering] = {}
     heads: dict[Modality, tuple[str, ...]] = {}
 
+    @model_validator(mode="after")
+    def _names_are_free(self) -> Self:
+        taken = {"labels", "id"} & self.clusterings.keys()
+        if taken:
+            raise ValueError(
+                f"a clustering may not be called {taken.pop()!r}, which stands for something else"
+            )
+        return self
+
 
 class Schedule(Config):
     """SGD with Nesterov momentum, linear warm-up and steps or a cosine; restarted each round."""
@@ -312,7 +321,7 @@ class Suite(Config):
 
     name: str
     description: str = ""
-    seeds: tuple[int, ...] = (0,)
+    seeds: tuple[NonNegativeInt, ...] = Field((0,), min_length=1)
     world: World | None = Field(None, description="the synthetic world to write; none: the user's data root")
     models: Models = Models()
     pretrain: Pretrain = Pretrain()

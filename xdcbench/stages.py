@@ -158,4 +158,17 @@ def science(config: Config) -> dict[str, Any]:
     content = config.model_dump(mode="json", exclude_defaults=True)
     if isinstance(config, IndexStage):
         content["dataset"] = {k: v for k, v in content["dataset"].items() if k not in NOT_SCIENCE}
+    if isinstance(config, RoundStage):
+        content["pretrain"].pop("max_failed", None)  # when to give up changes no number
     return content
+
+
+def recipe(config: Config, *sources: str) -> str:
+    """Hash of how a number comes about, whatever the seed and split: numbers of one recipe may be averaged.
+
+    Args:
+        config: of a stage.
+        sources: recipes and fingerprints of what it starts from.
+    """
+    content = {k: v for k, v in science(config).items() if k not in ("seed", "split")}
+    return key_of("recipe", {"config": content, "sources": list(sources)})

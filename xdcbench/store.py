@@ -68,8 +68,8 @@ class Store:
         return sorted(p.name for p in self.runs.iterdir() if p.is_dir() and not p.name.startswith("."))
 
     @contextmanager
-    def building(self, key: str) -> Iterator[Path]:
-        """The folder in which ``key`` is built, locked; what an interrupted build left is still in it.
+    def building(self, key: str, *, anew: bool = False) -> Iterator[Path]:
+        """The folder in which ``key`` is built, locked; what an interrupted build left is in it unless ``anew``.
 
         Raises:
             UserError: another process is building the same run.
@@ -83,6 +83,8 @@ class Store:
                 f"another process is building {key} in {self.root}; wait for it or use --out"
             ) from error
         try:
+            if anew:
+                shutil.rmtree(work, ignore_errors=True)
             work.mkdir(exist_ok=True)
             yield work
         finally:

@@ -161,6 +161,10 @@ class Trainer:
         self.modules.load_state_dict(state["modules"])
         self.optimizer.load_state_dict(state["optimizer"])
         log.info("%s goes on after epoch %d", self.label, len(state["history"]))
+        if leads():
+            (self.work / "metrics.jsonl").unlink(missing_ok=True)
+            for epoch, row in enumerate(state["history"], 1):
+                _append(self.work / "metrics.jsonl", {"run": self.label, "epoch": epoch, **row})
         return state["history"], state["failed"]
 
 

@@ -348,3 +348,27 @@ def test_merge_keeps_all_of_what_is_laid_over(base: dict, over: dict) -> None:
     assert merge(base, {}) == base
     assert merge({}, over) == over
     assert merged.keys() == base.keys() | over.keys()
+
+
+def test_code_named_by_a_suite_file_needs_trust(tmp_path: Path) -> None:
+    suite = tmp_path / "downloaded.yaml"
+    entry = "datasets: {mine: {title: M, adapter: 'os:getcwd', folder: m, media: video, splits: [a]}}\n"
+    suite.write_text(
+        entry + "pretraining: [{methods: [scratch]}]\nmeasure: []\ntables: []\n", encoding="utf-8"
+    )
+    with pytest.raises(UserError, match=r"'mine' runs code, 'os:getcwd'.*--trust"):
+        load_suite(str(suite), trust=False)
+    assert load_suite(str(suite), trust=True).datasets["mine"].adapter == "os:getcwd"
+
+
+@pytest.mark.parametrize("name", ["labels", "id"])
+def test_reserved_names_of_clusterings_are_refused(name: str) -> None:
+    clustering = f"methods.xdc.clusterings.{name}={{features: [video], k: 4}}"
+    with pytest.raises(UserError, match=f"may not be called '{name}'"):
+        load_suite("mini", overrides=[clustering])
+
+
+@pytest.mark.parametrize("override", ["seeds=[]", "seeds=[-1]", "world.factors.hue=.inf"])
+def test_numbers_that_cannot_be_are_refused(override: str) -> None:
+    with pytest.raises(UserError):
+        load_suite("mini", overrides=[override])

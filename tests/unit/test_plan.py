@@ -5,7 +5,7 @@ import pytest
 
 from xdcbench.config import load_suite
 from xdcbench.errors import UserError
-from xdcbench.plan import Plan, make_plan, settings_of
+from xdcbench.plan import Plan, check, make_plan, settings_of
 from xdcbench.schema import Finetune, Measurement, Suite
 from xdcbench.stages import Source
 
@@ -246,3 +246,15 @@ def test_names_that_do_not_fit_are_told(name: str, overrides: list[str], said: s
 
 def test_images_may_teach_the_video_encoder(smoke: Plan) -> None:
     assert "supervised-imagenet/imagenet/seed0/round1" in names(smoke)
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        "pretraining=[{methods: [sdc], data: kinetics400, split: test}]",
+        "datasets.kinetics400.splits=[other, official]",
+    ],
+)
+def test_learning_from_test_items_is_refused(override: str) -> None:
+    with pytest.raises(UserError, match="test items would be learned from"):
+        check(load_suite("mini", overrides=[override]))

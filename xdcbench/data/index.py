@@ -1,6 +1,7 @@
 """The index of a data set: its items, labels and splits, and what each file holds."""
 
 import hashlib
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,10 @@ from xdcbench.store import read_json, write_json
 
 PROBES = 4
 """Threads that open files; opening waits on the disk more than it computes."""
+
+
+NAMED = 20
+"""Unreadable items that a record names itself."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +76,10 @@ class Index:
         unreadable: np.ndarray = rows[(~items["ok"] & (items["bytes"] != MISSING)).to_numpy()]
         return unreadable
 
+    def names(self, rows: Iterable[int]) -> tuple[str, ...]:
+        """Ids of the first few of ``rows``, for a record."""
+        return tuple(self.items["id"].iloc[sorted(rows)[:NAMED]])
+
     @property
     def labels(self) -> np.ndarray:
         """Class of each item, int64; -1 where there is none."""
@@ -84,6 +93,8 @@ def run(config: IndexStage, inputs: dict[str, Path], work: Path, context: Contex
     found = scan(root, dataset)
     mark = fingerprint(found)
     if config.fingerprint not in (None, mark):
+        for known in context.cache.glob("scan-*.json"):
+            known.unlink()  # files changed in place, which the folders' times do not show
         raise UserError(f"{root} changed while this run was planned; give the same command again")
     items = take(found.items, dataset.subset, dataset.splits)
     items = pd.concat([items.reset_index(drop=True), probe_all(items, root)], axis=1)
@@ -101,6 +112,15 @@ def run(config: IndexStage, inputs: dict[str, Path], work: Path, context: Contex
         items=items,
     )
     index.save(work)
+
+
+def write_failed(work: Path, index: Index, failed: Mapping[int, str]) -> None:
+    """Write ``failed.json``: id and reason of every listed item that a stage could not read."""
+    items = index.items
+    known = items[~items["ok"]]
+    named = dict(zip(known["id"], known["reason"], strict=True))
+    named |= {items["id"].iloc[row]: reason for row, reason in sorted(failed.items())}
+    write_json(work / "failed.json", named)
 
 
 def take(items: pd.DataFrame, subset: Subset, splits: tuple[str, ...]) -> pd.DataFrame:

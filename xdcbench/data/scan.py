@@ -64,7 +64,13 @@ def scan(root: Path, dataset: Dataset) -> Scan:
     adapter = _adapter(dataset.adapter)
     if not root.is_dir():
         raise UserError(f"{dataset.title}: no folder {root}; put the data set there or set its `root`")
-    result = adapter(root, dataset)
+    try:
+        result = adapter(root, dataset)
+    except (TypeError, ValueError, KeyError, OSError) as error:
+        reason = f"{type(error).__name__}: {error}"
+        raise UserError(
+            f"{dataset.title}: adapter {dataset.adapter!r} cannot read {root} ({reason})"
+        ) from error
     _check(result, root, dataset)
     return result
 

@@ -7,12 +7,13 @@ import numpy as np
 import pandas as pd
 
 from xdcbench.context import Context
-from xdcbench.data.index import Index
+from xdcbench.data.index import Index, write_failed
+from xdcbench.data.scan import MISSING
 from xdcbench.errors import UserError
 from xdcbench.models.encoders import Card
 from xdcbench.results.measured import measured
 from xdcbench.results.records import write_records
-from xdcbench.stages import KINDS, EvaluationStage
+from xdcbench.stages import KINDS, EvaluationStage, recipe
 
 
 def split_rows(config: EvaluationStage, index: Index) -> tuple[np.ndarray, np.ndarray]:
@@ -71,24 +72,31 @@ def finish(
     bad = rows[~np.isfinite(scores).all(axis=1)]
     if len(bad):
         raise UserError(f"{index.name}: the scores of item {index.items['id'].iloc[bad[0]]!r} are not finite")
-    listed = index.listed(config.split, "test")
-    lost = sorted({*index.unreadable(listed), *(set(failed) & set(listed))})
-    if len(lost) > index.max_failed * len(listed):
-        raise UserError(
-            f"{index.name} split {config.split}: {len(lost)} of {len(listed)} test items are unreadable, "
-            f"first {index.items['path'].iloc[lost[0]]}; mend them or raise datasets.{index.name}.max_failed"
-        )
+    train, lost_train = lost_items(config, index, "train", failed)
+    _, lost = lost_items(config, index, "test", failed)
+    write_failed(work, index, failed)
     labels, predicted = index.labels[rows], scores.argmax(axis=1)
     write_predictions(work, index, rows, predicted, scores)
     settings = config.settings
-    record = measured(index, card, work, context, modality=settings.modality, precision=settings.precision)
+    record = measured(
+        index,
+        card,
+        work,
+        context,
+        modality=settings.modality,
+        precision=settings.precision,
+        recipe=recipe(config, card.recipe, index.fingerprint),
+    )
     update = {
         "evaluation": config.name,
         "protocol": settings.kind,
         "evaluation_version": KINDS[settings.kind].version,
-        "items_expected": len(listed),
+        "items_expected": len(index.listed(config.split, "test")),
         "items_used": len(rows),
         "items_failed": len(lost),
+        "failed_items": index.names(lost),
+        "train_items_used": len(train) - len(lost_train),
+        "train_items_failed": len(lost_train),
         "split": config.split,
         "seed": config.seed,
         "metric": "top1",
@@ -99,6 +107,25 @@ def finish(
         "outcomes": outcomes or {},
     }
     write_records(work, [record.model_copy(update=update)])
+
+
+def lost_items(
+    config: EvaluationStage, index: Index, part: str, failed: dict[int, str]
+) -> tuple[np.ndarray, list[int]]:
+    """Positions of the items of a part that are there, and of those of them that could not be read.
+
+    Raises:
+        UserError: there are more of the latter than the data set's limit.
+    """
+    listed = index.listed(config.split, part)
+    here = listed[index.items["bytes"].to_numpy()[listed] != MISSING]
+    lost = sorted({*index.unreadable(listed), *(set(failed) & set(listed))})
+    if len(lost) > index.max_failed * len(here):
+        raise UserError(
+            f"{index.name} split {config.split}: {len(lost)} of {len(here)} {part} items are unreadable, first "
+            f"{index.items['path'].iloc[lost[0]]}; mend them or raise datasets.{index.name}.max_failed"
+        )
+    return here, lost
 
 
 def write_predictions(

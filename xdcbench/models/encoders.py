@@ -19,11 +19,16 @@ Encoder = R2Plus1D | AudioResNet
 
 
 class Card(Config):
-    """What a pair of encoders is and where it comes from; records and tables quote it."""
+    """What a pair of encoders is and where it comes from; records and tables quote it.
+
+    ``recipe`` is the same for all seeds of one way of making them.
+    """
 
     method: str = "scratch"
+    recipe: str
     pretrain_data: str = "none"
     pretrain_items: int = 0
+    pretrain_subset: str = ""
     seed: int
     round: int = 0
     epochs: int = 0

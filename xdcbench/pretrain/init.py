@@ -5,7 +5,7 @@ from pathlib import Path
 from xdcbench.context import Context
 from xdcbench.models.encoders import Card, save_encoders
 from xdcbench.models.weights import build_encoder
-from xdcbench.stages import InitStage
+from xdcbench.stages import InitStage, recipe
 
 
 def run(config: InitStage, inputs: dict[str, Path], work: Path, context: Context) -> None:
@@ -14,4 +14,4 @@ def run(config: InitStage, inputs: dict[str, Path], work: Path, context: Context
         "video": build_encoder(config.models.video, seed=config.seed),
         "audio": build_encoder(config.models.audio, seed=config.seed),
     }
-    save_encoders(work, encoders, Card(seed=config.seed, models=config.models))  # type: ignore[arg-type]
+    save_encoders(work, encoders, Card(seed=config.seed, recipe=recipe(config), models=config.models))  # type: ignore[arg-type]

@@ -114,7 +114,7 @@ def cluster_all(
     labels = Labels({}, {}, {}, failed)
     before = read_clusters(previous, index)
     centroids: dict[str, Tensor] = {}
-    for number, (name, clustering) in enumerate(config.clusterings.items()):
+    for number, (name, clustering) in enumerate(sorted(config.clusterings.items())):
         x = gather(clustering, {m: torch.from_numpy(f[read]) for m, f in features.items()}, config.pretrain)
         found = kmeans(
             x,

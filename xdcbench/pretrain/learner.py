@@ -41,7 +41,7 @@ class Learner:
             torch.default_generator.manual_seed(seed)
             self.heads: dict[Modality, Heads] = {
                 modality: Heads(encoders[modality].features, {s: labels.sizes[s] for s in sources}).to(device)
-                for modality, sources in config.heads.items()
+                for modality, sources in sorted(config.heads.items())
             }
 
     def take_heads(self, previous: Path) -> None:

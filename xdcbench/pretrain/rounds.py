@@ -7,7 +7,7 @@ import numpy as np
 
 from xdcbench.context import Context
 from xdcbench.data.clips import Clips
-from xdcbench.data.index import Index
+from xdcbench.data.index import Index, write_failed
 from xdcbench.distributed import leads
 from xdcbench.errors import UserError
 from xdcbench.models.encoders import Card, Encoder, load_card, load_encoders, save_encoders
@@ -18,7 +18,7 @@ from xdcbench.results.measured import measured
 from xdcbench.results.records import Record, write_records
 from xdcbench.runtime import generator, pick_device
 from xdcbench.schema import Modality
-from xdcbench.stages import KINDS, RoundStage
+from xdcbench.stages import KINDS, RoundStage, recipe
 
 TRACKS: dict[str, tuple[Modality, ...]] = {
     "video": ("video", "audio"),
@@ -61,14 +61,16 @@ def run(config: RoundStage, inputs: dict[str, Path], work: Path, context: Contex
     check_failed(index, rows, failed, limit=config.pretrain.max_failed)
     new = Card(
         method=config.method,
+        recipe=recipe(config, card.recipe, index.fingerprint),
         pretrain_data=index.name,
+        pretrain_subset=index.subset,
         pretrain_items=len(rows) - len(failed),
         seed=config.seed,
         round=config.round,
         epochs=card.epochs + config.pretrain.schedule.epochs,
         encoders=config.encoders,
         models=card.models,
-        factors={f"k_{name}": c.k for name, c in config.clusterings.items()},
+        factors={"round": config.round} | {f"k_{name}": c.k for name, c in config.clusterings.items()},
     )
     if not leads():
         return
@@ -76,6 +78,7 @@ def run(config: RoundStage, inputs: dict[str, Path], work: Path, context: Contex
     for modality, heads in learner.heads.items():
         sources = {"sources": " ".join(heads.sizes)}
         save_weights(heads, work / f"{modality}_heads.safetensors", metadata=sources)
+    write_failed(work, index, failed)
     write_records(work, list(records(config, index, rows, new, labels, history, failed, work, context)))
     (work / "checkpoint.pt").unlink(missing_ok=True)
 
@@ -128,7 +131,10 @@ def records(
 ) -> Iterator[Record]:
     """One record per clustering and fact, and per training measure of the last epoch."""
     settings, listed = config.pretrain, index.listed(index.splits[0], config.part)
-    base = measured(index, card, work, context, modality=None, precision=settings.precision).model_copy(
+    about = measured(
+        index, card, work, context, modality=None, precision=settings.precision, recipe=card.recipe
+    )
+    base = about.model_copy(
         update={
             "evaluation": "round",
             "protocol": "round",
@@ -138,6 +144,7 @@ def records(
             "items_expected": len(listed),
             "items_used": len(rows) - len(failed),
             "items_failed": len(failed) + len(index.unreadable(listed)),
+            "failed_items": index.names({*failed, *index.unreadable(listed)}),
             "seed": config.seed,
         }
     )

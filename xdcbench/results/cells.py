@@ -19,7 +19,7 @@ _Part = tuple[str, list[tuple[int, Item]]]
 # Settings that keep numbers of one method apart: a mean over different ones would hide a factor.
 _RECORD_SETTINGS = (
     *("architecture", "pretrain_items", "protocol", "evaluation_version", "dataset", "fingerprint"),
-    *("subset", "selection", "epochs", "precision", "unit"),
+    *("subset", "pretrain_subset", "selection", "epochs", "precision", "unit", "recipe"),
 )
 # What a fit finds out differs between seeds and folds; it is no setting.
 _PUBLISHED_SETTINGS = ("architecture", "pretrain_size", "factors.k", "selection")

@@ -70,9 +70,13 @@ def record_notes(records: Sequence[Record]) -> list[str]:
     def listed(values: Iterable[Any]) -> str:
         return ", ".join(map(str, sorted(set(values))))
 
+    subsets = sorted(
+        {(f"Encoders of {r.pretrain_data}", r.pretrain_subset) for r in records if r.pretrain_subset}
+    )
     stopped = sum(record.outcomes.get("converged") is False for record in records)
     return [
         *([f"Fits that stopped before they converged: {stopped} of {len(records)} runs."] if stopped else []),
+        *(f"{name} learned from a subset: {words}." for name, words in subsets),
         f"Seeds: {listed(seed_name(r) for r in records)}. "
         f"Selection: {listed(in_words[r.selection] for r in records)}. "
         f"Epochs: {'; '.join(f'{name} {listed(some)}' for name, some in sorted(epochs.items()))}. "

@@ -14,7 +14,14 @@ ARCHITECTURE = {"video": "R(2+1)D-18", "audio": "ResNet-18 (audio)"}
 
 
 def measured(
-    index: Index, card: Card, work: Path, context: Context, *, modality: Modality | None, precision: Precision
+    index: Index,
+    card: Card,
+    work: Path,
+    context: Context,
+    *,
+    modality: Modality | None,
+    precision: Precision,
+    recipe: str,
 ) -> Record:
     """A record of ``card``'s encoders on ``index`` without its number; fill in by ``model_copy``.
 
@@ -25,6 +32,7 @@ def measured(
         context: of the stage.
         modality: the encoder that is measured; None for both.
         precision: of the forward pass, resolved.
+        recipe: of the number.
     """
     video = card.models.video.input
     frames = {"frames": video.frames, "size": video.size} if modality != "audio" else {}
@@ -34,6 +42,8 @@ def measured(
         method=card.method,
         pretrain_data=card.pretrain_data,
         pretrain_items=card.pretrain_items,
+        pretrain_subset=card.pretrain_subset,
+        recipe=recipe,
         architecture=" + ".join(architecture(card, m) for m in card.encoders if modality in (None, m)),
         evaluation="",
         protocol="",
@@ -45,6 +55,9 @@ def measured(
         items_expected=0,
         items_used=0,
         items_failed=0,
+        failed_items=(),
+        train_items_used=0,
+        train_items_failed=0,
         split="",
         splits_official=index.official,
         pretrain_seed=card.seed,

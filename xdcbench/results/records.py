@@ -23,6 +23,8 @@ class Record(BaseModel):
     method: str
     pretrain_data: str  # name of the pretraining set, "none" for an initialisation
     pretrain_items: int  # items that were learned from
+    pretrain_subset: str  # "" for the whole pretraining set, else the subset in words
+    recipe: str  # hash of all settings but seeds and split: only numbers of one recipe are averaged
     architecture: str
     evaluation: str  # name of the evaluation, e.g. finetune, audio_probe, round
     protocol: str  # kind of the evaluation: finetune, linear_probe, linear_svm, round
@@ -34,6 +36,9 @@ class Record(BaseModel):
     items_expected: int  # test items that the official lists name (after the subset)
     items_used: int
     items_failed: int  # there, but unreadable
+    failed_items: tuple[str, ...]  # the first of them, by id; failed.json in the run directory names all
+    train_items_used: int  # of the evaluation's training part; 0 where nothing is trained
+    train_items_failed: int
     split: str
     splits_official: tuple[str, ...]  # all official splits of the data set, for means over them
     pretrain_seed: int

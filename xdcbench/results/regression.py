@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from xdcbench.errors import UserError
 from xdcbench.results.records import Record
 from xdcbench.schema import Config, Suite
+from xdcbench.stages import NOT_SCIENCE
 from xdcbench.store import read_json, write_json
 
 TOLERANCES = {"top1": 40.0, "nmi_class": 0.2, "purity": 0.2, "unexplained": 0.15, "accuracy": 0.2}
@@ -105,8 +106,11 @@ def load_reference(path: Path) -> Reference:
 
 
 def settings_digest(suite: Suite) -> str:
-    """Hash of what a suite measures, without its descriptions and tables."""
-    settings = suite.model_dump(mode="json", exclude={"name", "description", "tables"})
+    """Hash of what a suite measures: settings off their default, without descriptions, tables and places."""
+    settings = suite.model_dump(mode="json", exclude={"name", "description", "tables"}, exclude_defaults=True)
+    for dataset in settings["datasets"].values():
+        for name in NOT_SCIENCE & dataset.keys():
+            del dataset[name]
     return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:12]
 
 

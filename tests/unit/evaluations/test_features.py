@@ -75,6 +75,8 @@ def test_an_encoder_that_has_diverged_is_told(tiny_runs: Path, tiny_context: Con
     with torch.no_grad():
         encoder.conv1.weight[0] = float("nan")
     (tmp_path / "init").mkdir()
-    save_encoders(tmp_path / "init", {"audio": encoder}, Card(method="xdc", seed=0, models=MODELS))
+    save_encoders(
+        tmp_path / "init", {"audio": encoder}, Card(recipe="r", method="xdc", seed=0, models=MODELS)
+    )
     with pytest.raises(UserError, match=r"xdc: the audio features of audio/\S+\.wav are not finite"):
         do("audio", tiny_runs / "esc50", tmp_path / "init", tmp_path / "run", tiny_context, clips=1)

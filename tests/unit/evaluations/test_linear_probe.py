@@ -75,7 +75,7 @@ def runs(tmp_path: Path, index: Index, features: np.ndarray, failed: dict[int, s
     index.save(inputs["data"])
     np.save(inputs["features"] / "features.npy", features, allow_pickle=False)
     write_json(inputs["features"] / "failed.json", failed)
-    card = Card(seed=0, models=MODELS)
+    card = Card(recipe="r", seed=0, models=MODELS)
     write_json(inputs["features"] / "encoders.json", card.model_dump(mode="json"))
     return inputs
 

@@ -157,7 +157,9 @@ def test_the_stage_never_shows_test_items_to_the_choice_of_c(
     index.save(inputs["data"])
     np.save(inputs["features"] / "features.npy", x, allow_pickle=False)
     write_json(inputs["features"] / "failed.json", {})
-    write_json(inputs["features"] / "encoders.json", Card(seed=0, models=MODELS).model_dump(mode="json"))
+    write_json(
+        inputs["features"] / "encoders.json", Card(recipe="r", seed=0, models=MODELS).model_dump(mode="json")
+    )
     calls = spied(monkeypatch)
     config = EvaluationStage(name="svm", split="official", seed=5, settings=SETTINGS)
     linear_svm.run(config, inputs, tmp_path, Context("tests"))

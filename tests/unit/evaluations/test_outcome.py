@@ -22,7 +22,15 @@ from xdcbench.stages import KINDS, EvaluationStage
 CONFIG = EvaluationStage(
     name="probe", split="official", seed=3, settings=LinearProbe(clips=7, precision="fp32")
 )
-CARD = Card(method="xdc", pretrain_data="k400", pretrain_items=9, seed=2, models=MODELS, factors={"k_a": 5})
+CARD = Card(
+    recipe="r",
+    method="xdc",
+    pretrain_data="k400",
+    pretrain_items=9,
+    seed=2,
+    models=MODELS,
+    factors={"k_a": 5},
+)
 LABELS = [0, 1, 2, 0, 1, 2, 0, 1, 2, 0]
 PARTS = ["train"] * 3 + ["test"] * 7
 

@@ -38,7 +38,9 @@ def test_the_start_is_drawn_from_the_seed_alone(tiny_runs: Path, tmp_path: Path)
         assert weights_of(tmp_path / "same", modality) == start
         assert weights_of(tmp_path / "other", modality) != start
     card = load_card(tmp_path / "other")
-    assert card == Card(seed=1, models=MODELS)
+    assert card == Card(recipe=load_card(tmp_path / "same").recipe, seed=1, models=MODELS), (
+        "no seed in a recipe"
+    )
     assert (card.method, card.pretrain_data, card.round, card.epochs) == ("scratch", "none", 0, 0)
 
 
@@ -48,7 +50,7 @@ def test_what_is_saved_is_loaded(tmp_path: Path) -> None:
         for encoder in encoders.values():
             encoder.train()
             encode(encoder, batch(), device=CPU)  # moves the running statistics
-    card = Card(seed=4, models=MODELS, method="xdc", factors={"k_a": 3})
+    card = Card(recipe="r", seed=4, models=MODELS, method="xdc", factors={"k_a": 3})
     save_encoders(tmp_path, encoders, card)
     assert load_card(tmp_path) == card
     again = load_encoders(tmp_path, ("audio", "video"), device=CPU)
@@ -61,7 +63,7 @@ def test_what_is_saved_is_loaded(tmp_path: Path) -> None:
 
 def test_weights_that_do_not_fit_the_card_are_refused(tmp_path: Path) -> None:
     wide = MODELS.video.model_copy(update={"width": 8})
-    save_encoders(tmp_path, {"video": build_encoder(wide, seed=0)}, Card(seed=0, models=MODELS))
+    save_encoders(tmp_path, {"video": build_encoder(wide, seed=0)}, Card(recipe="r", seed=0, models=MODELS))
     with pytest.raises(UserError, match="weights do not fit"):
         load_encoders(tmp_path, ("video",), device=CPU)
 

@@ -56,7 +56,7 @@ def test_a_round_leaves_all_that_belongs_to_it(xdc: Path) -> None:
     assert {path.name for path in xdc.iterdir()} == {
         *("video.safetensors", "audio.safetensors", "video_heads.safetensors", "audio_heads.safetensors"),
         *("centroids.safetensors", "assignments.parquet", "clusters.json", "encoders.json"),
-        *("records.json", "metrics.jsonl"),
+        *("records.json", "metrics.jsonl", "failed.json"),
     }
 
 
@@ -64,7 +64,7 @@ def test_the_card_says_what_the_encoders_are(xdc: Path) -> None:
     card = load_card(xdc)
     assert (card.method, card.pretrain_data, card.round, card.epochs) == ("xdc", "kinetics400", 1, 3)
     assert card.pretrain_items == 18
-    assert card.factors == {"k_v": 3, "k_a": 4}
+    assert card.factors == {"round": 1, "k_v": 3, "k_a": 4}
 
 
 def test_heads_and_centroids_have_the_sizes_of_the_clusterings(xdc: Path) -> None:

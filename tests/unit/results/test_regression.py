@@ -66,8 +66,12 @@ def test_beyond_tolerance_is_a_move(make_record: Maker, found: float) -> None:
     assert str(move) == f"{NAME}: expected 90 ± 2, found {found:.4g}"
 
 
-def test_reference_that_is_no_number_never_passes(make_record: Maker) -> None:
-    assert len(compare([make_record()], reference({NAME: float("nan")}))) == 1
+def test_reference_that_is_no_number_is_refused(make_record: Maker, tmp_path: Path) -> None:
+    write_reference(tmp_path / "mini.json", "mini", "0", [make_record()])
+    broken = read_json(tmp_path / "mini.json") | {"values": {NAME: "NaN"}}
+    (tmp_path / "mini.json").write_text(json.dumps(broken))
+    with pytest.raises(UserError, match="finite"):
+        load_reference(tmp_path / "mini.json")
 
 
 @given(expected=st.floats(-1e3, 1e3), found=st.floats(-1e3, 1e3), tolerance=st.floats(0, 1e3))

@@ -365,3 +365,15 @@ def test_table1_shows_the_papers_numbers(tables_folder: Path, published: list[Pu
     assert rows["XDC | kinetics400"] == ["74.2†", "39.0†", "78.0†"]
     assert rows["scratch | none"] == ["54.3†", "24.1†", "54.3†"]
     assert len(rows) == 6
+
+
+def test_numbers_of_two_recipes_are_never_averaged(record: Make) -> None:
+    """Seed 0 of one setting and seed 1 of another are two rows, not a mean with a spread."""
+    two = [
+        record(run=f"r{seed}", pretrain_seed=seed, recipe=f"recipe-{seed}", value=20.0 + seed)
+        for seed in (0, 1)
+    ]
+    rows = _rows(build(_table(), two, []), SYNTHETIC if two[0].world == "synthetic" else REAL)
+    assert len(rows) == 2
+    one = [record(run=f"r{seed}", pretrain_seed=seed, recipe="recipe", value=20.0 + seed) for seed in (0, 1)]
+    assert len(_rows(build(_table(), one, []), SYNTHETIC if one[0].world == "synthetic" else REAL)) == 1
