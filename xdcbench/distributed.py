@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 if TYPE_CHECKING:
     from torch import nn
 
+K = TypeVar("K")
 T = TypeVar("T")
 
 PATIENCE = timedelta(hours=24)
@@ -76,6 +77,11 @@ def from_leader(make: Callable[[], T]) -> T:
     distributed.broadcast_object_list(box, src=0)
     value: T = box[0]
     return value
+
+
+def united(parts: dict[K, T]) -> dict[K, T]:
+    """One mapping of what every process has."""
+    return {key: value for part in gathered(parts) for key, value in part.items()}
 
 
 def total(value: float) -> float:

@@ -1,7 +1,8 @@
 """Device, precision, seeds and threads: everything of torch that is set once per process."""
 
 import os
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 
 import numpy as np
 import torch
@@ -50,6 +51,15 @@ def resolve_precision(precision: Precision, device: torch.device) -> Precision:
 def autocast(precision: Precision, device: torch.device) -> AbstractContextManager[object]:
     """Context in which a model's forward pass runs at ``precision``."""
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bf16")
+
+
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Draw torch's random values on the CPU from ``seed`` alone; the global random state is kept."""
+    with torch.random.fork_rng(devices=[]):
+        # torch.manual_seed would seed the accelerators too, which this fork does not restore.
+        torch.default_generator.manual_seed(seed)
+        yield
 
 
 def generator(*parts: int) -> np.random.Generator:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from xdcbench.data.clips import Batch
-from xdcbench.distributed import gathered, leads, same_buffers, sum_gradients, total
+from xdcbench.distributed import gathered, leads, same_buffers, sum_gradients, total, united
 from xdcbench.errors import UserError
 from xdcbench.progress import log, track
 from xdcbench.runtime import autocast
@@ -79,7 +79,7 @@ class Trainer:
             if time.monotonic() - saved >= self.checkpoint_seconds and len(history) < self.schedule.epochs:
                 self._save(history, failed)
                 saved = time.monotonic()
-        return history, {row: reason for part in gathered(failed) for row, reason in part.items()}
+        return history, united(failed)
 
     def _epoch(self, epoch: int, epoch_of: Epoch, loss_of: Loss, failed: dict[int, str]) -> dict[str, float]:
         self.modules.train()

@@ -11,19 +11,15 @@ from torch.nn.functional import cross_entropy
 from xdcbench.context import Context
 from xdcbench.data.clips import Batch, Clips, batches, even_draws, training_draws
 from xdcbench.data.index import Index
-from xdcbench.distributed import gathered, leads
+from xdcbench.distributed import leads
 from xdcbench.evaluations.outcome import finish, split_rows
-from xdcbench.extract import merged
+from xdcbench.extract import forward
 from xdcbench.models.encoders import Encoder, encode, load_card, load_encoders
 from xdcbench.models.heads import Heads
-from xdcbench.progress import track
-from xdcbench.runtime import autocast, generator, pick_device
+from xdcbench.runtime import generator, pick_device, seeded
 from xdcbench.schema import Finetune
 from xdcbench.stages import EvaluationStage
 from xdcbench.training import Trainer, sgd
-
-TEST_BATCH = 64
-"""Clips per forward pass at test time; it changes no result."""
 
 
 def run(config: EvaluationStage, inputs: dict[str, Path], work: Path, context: Context) -> None:
@@ -79,8 +75,7 @@ def run(config: EvaluationStage, inputs: dict[str, Path], work: Path, context: C
 
 def head_for(encoder: Encoder, classes: int, seed: int) -> Heads:
     """A new head, drawn from the seed alone."""
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(int(generator(seed, 6).integers(2**31)))
+    with seeded(int(generator(seed, 6).integers(2**31))):
         return Heads(encoder.features, {"class": classes})
 
 
@@ -101,7 +96,6 @@ class Classifier:
         logits: Tensor = self.head(encode(self.encoder, batch, device=self.device))["class"]
         return logits
 
-    @torch.inference_mode()
     def predict(
         self, clips: Clips, rows: np.ndarray, settings: Finetune, *, workers: int
     ) -> tuple[np.ndarray, dict[int, str]]:
@@ -112,16 +106,14 @@ class Classifier:
         """
         self.encoder.eval()
         self.head.eval()
-        draws = even_draws(rows, settings.clips)
-        scores = np.full((len(draws), self.head.sizes["class"]), np.nan, dtype=np.float32)
-        failed: dict[int, str] = {}
-        with track("test clips", len(draws)) as tick:
-            for batch in batches(clips, draws, size=TEST_BATCH, workers=workers):
-                failed |= dict(batch.failed)
-                if len(batch.rows):
-                    with autocast(settings.precision, self.device):
-                        logits = self(batch)
-                    scores[batch.positions.numpy()] = logits.float().softmax(1).cpu().numpy()
-                tick(len(batch.rows) + len(batch.failed))
-        everything = merged(scores).reshape(len(rows), settings.clips, -1).mean(axis=1)
-        return everything, {row: reason for part in gathered(failed) for row, reason in part.items()}
+        found, failed = forward(
+            lambda batch: {"class": self(batch).float().softmax(1)},
+            {"class": self.head.sizes["class"]},
+            clips,
+            even_draws(rows, settings.clips),
+            precision=settings.precision,
+            device=self.device,
+            workers=workers,
+            label="test clips",
+        )
+        return found["class"].reshape(len(rows), settings.clips, -1).mean(axis=1), failed

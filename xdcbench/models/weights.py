@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
@@ -10,14 +9,13 @@ from torch import Tensor, nn
 from xdcbench.errors import UserError
 from xdcbench.models.audio import AudioResNet
 from xdcbench.models.video import R2Plus1D
+from xdcbench.runtime import seeded
 from xdcbench.schema import AudioModel, VideoModel
 
 
 def build_encoder(model: VideoModel | AudioModel, *, seed: int) -> R2Plus1D | AudioResNet:
     """Build an encoder on the CPU whose weights depend on ``seed`` alone; global random state is kept."""
-    with torch.random.fork_rng(devices=[]):
-        # torch.manual_seed would seed the accelerators too, which this fork does not restore.
-        torch.default_generator.manual_seed(seed)
+    with seeded(seed):
         return R2Plus1D(model) if isinstance(model, VideoModel) else AudioResNet(model)
 
 

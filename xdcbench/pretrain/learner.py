@@ -14,7 +14,7 @@ from xdcbench.models.encoders import Encoder, encode
 from xdcbench.models.heads import Heads
 from xdcbench.models.weights import load_weights
 from xdcbench.pretrain.labels import Labels
-from xdcbench.runtime import autocast, generator
+from xdcbench.runtime import autocast, generator, seeded
 from xdcbench.schema import Modality
 from xdcbench.stages import RoundStage
 from xdcbench.training import Trainer, sgd, summed
@@ -37,8 +37,7 @@ class Learner:
         self.device, self.workers = device, workers
         self.targets = {name: torch.from_numpy(of) for name, of in labels.of.items()}
         seed = int(generator(config.seed, config.round, 4).integers(2**31))
-        with torch.random.fork_rng(devices=[]):
-            torch.default_generator.manual_seed(seed)
+        with seeded(seed):
             self.heads: dict[Modality, Heads] = {
                 modality: Heads(encoders[modality].features, {s: labels.sizes[s] for s in sources}).to(device)
                 for modality, sources in sorted(config.heads.items())

@@ -149,12 +149,12 @@ def records(
         }
     )
     for name, found in labels.facts.items():
-        factors = {**base.factors, "round": config.round, "clustering": name}
+        factors = {**base.factors, "clustering": name}
         for metric, value in found.items():
             update = {"metric": metric, "value": value, "factors": factors}
             yield base.model_copy(update=update | {"higher_is_better": metric.startswith(("nmi", "purity"))})
     start = {name: value for name, value in history[0].items() if name.startswith("start_")}
     for metric, value in {**history[-1], **start}.items():
         if metric not in ("clips_per_second", "share_waiting"):
-            update = {"metric": metric, "value": value, "factors": {**base.factors, "round": config.round}}
+            update = {"metric": metric, "value": value}
             yield base.model_copy(update=update | {"higher_is_better": not metric.endswith("loss")})

@@ -13,6 +13,7 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from tests.unit.tiny import CPU, MODELS, linked, make_index, spoil
+from xdcbench import extract
 from xdcbench.context import Context
 from xdcbench.data.clips import Clips, Draw, training_draws
 from xdcbench.data.index import Index
@@ -172,7 +173,8 @@ def test_the_video_encoder_is_finetuned_too(
         read.append(clips.audio is None)
         return true(clips, *args, **rest)
 
-    monkeypatch.setattr(finetune, "batches", spying)
+    for module in (finetune, extract):  # training clips, test clips
+        monkeypatch.setattr(module, "batches", spying)
     finetune.run(config, inputs, tmp_path, tiny_context)
     (record,) = json.loads((tmp_path / "records.json").read_text())
     assert (record["items_used"], record["factors"]["frames"]) == (6, 4)
