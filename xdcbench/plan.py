@@ -223,7 +223,12 @@ class _Builder:
         """What an evaluation reads: the encoder itself, or its features, extracted once for all."""
         if isinstance(settings, Finetune):
             return "encoders", encoder
-        config = FeaturesStage(modality=settings.modality, clips=settings.clips, precision=settings.precision)
+        config = FeaturesStage(
+            modality=settings.modality,
+            clips=settings.clips,
+            last_start=settings.last_start,
+            precision=settings.precision,
+        )
         name = f"{where}/features/{settings.modality}/{dataset}"
         return "features", Stage("features", name, config, (("encoders", encoder), ("data", data)))
 

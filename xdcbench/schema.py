@@ -119,6 +119,9 @@ class Dataset(Config):
         (), description="all official splits, where `splits` has only some of them"
     )
     options: dict[str, Any] = Field({}, description="what the adapter takes beyond the folder")
+    counts: dict[str, dict[Literal["train", "test"], int]] = Field(
+        {}, description="items that the official lists name, by split and part; what `data verify` expects"
+    )
     root: str | None = Field(None, description="folder of this data set; instead of the data root")
     subset: Subset = Subset()
     max_failed: float = Field(0.1, ge=0, le=1, description="share of unreadable items that fails a stage")
@@ -267,6 +270,9 @@ class Finetune(Config):
     head_lr: float = Field(2.5e-3, gt=0, description="rate of the head after warm-up")
     augment: Augment = Augment()
     clips: int = Field(10, ge=1, description="test clips or windows per item, evenly spaced")
+    last_start: float | None = Field(
+        None, ge=0, description="start of the last clip, seconds, clamped to the item; none: the last that fits"
+    )
     precision: Precision = "auto"
 
 
@@ -276,6 +282,9 @@ class LinearProbe(Config):
     kind: Literal["linear_probe"] = "linear_probe"
     modality: Modality = "video"
     clips: int = Field(10, ge=1, description="clips or windows per item, evenly spaced")
+    last_start: float | None = Field(
+        None, ge=0, description="start of the last clip, seconds, clamped to the item; none: the last that fits"
+    )
     c: float = Field(1.0, gt=0)
     max_iter: int = 1000
     precision: Precision = "auto"
@@ -287,6 +296,9 @@ class LinearSVM(Config):
     kind: Literal["linear_svm"] = "linear_svm"
     modality: Literal["audio"] = "audio"
     clips: int = Field(10, ge=1, description="windows per recording, evenly spaced")
+    last_start: float | None = Field(
+        None, ge=0, description="start of the last clip, seconds, clamped to the item; none: the last that fits"
+    )
     cs: tuple[float, ...] = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
     inner_folds: int = Field(4, ge=2)
     max_iter: int = 5000

@@ -27,7 +27,7 @@ from xdcbench.schema import (
 )
 from xdcbench.store import key_of
 
-NOT_SCIENCE = {"title", "folder", "root", "official", "licence", "source"}
+NOT_SCIENCE = {"title", "folder", "root", "official", "counts", "licence", "source"}
 """Fields of a data set that say where it lies, not what it holds."""
 
 
@@ -72,6 +72,7 @@ class FeaturesStage(Config):
 
     modality: Modality
     clips: int
+    last_start: float | None = None
     precision: Precision
 
 
