@@ -7,7 +7,17 @@ from fnmatch import fnmatch
 from xdcbench.config import merge, validate
 from xdcbench.errors import UserError
 from xdcbench.resources import unknown
-from xdcbench.schema import Clustering, Evaluation, Finetune, Measurement, Method, Precision, Pretrain, Suite
+from xdcbench.schema import (
+    Clustering,
+    Evaluation,
+    Finetune,
+    LinearProbe,
+    Measurement,
+    Method,
+    Precision,
+    Pretrain,
+    Suite,
+)
 from xdcbench.stages import (
     EvaluationStage,
     FeaturesStage,
@@ -29,8 +39,8 @@ CLUSTERING_ONLY = (
 )
 """Settings of pretraining that a method without clusterings does not use."""
 
-RESULTS = ("round", "finetune", "linear_probe", "linear_svm")
-"""Kinds that a suite is run for."""
+NEEDED = {"world", "index", "init", "features"}
+"""Kinds that are made only where a result needs them."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +81,7 @@ def make_plan(
     """
     check(suite)
     stages = tuple(_ordered(_Builder(suite, sources, precision).targets()))
-    return Plan(suite, stages, frozenset(stage.key for stage in stages if stage.kind in RESULTS))
+    return Plan(suite, stages, frozenset(stage.key for stage in stages if stage.kind not in NEEDED))
 
 
 def check(suite: Suite) -> None:
@@ -227,6 +237,8 @@ class _Builder:
             modality=settings.modality,
             clips=settings.clips,
             last_start=settings.last_start,
+            augmented=settings.augmented if isinstance(settings, LinearProbe) else 0,
+            layer=settings.layer,
             precision=settings.precision,
         )
         name = f"{where}/features/{settings.modality}/{dataset}"

@@ -258,8 +258,12 @@ class Pretrain(Config):
 # ------------------------------------------------------------------------------------ evaluations
 
 
+LAST_START = "start of the last clip, seconds, clamped to the item; none: the last that fits"
+LAYER = "submodule whose mean output is the feature; empty: the encoder's own feature"
+
+
 class Finetune(Config):
-    """Full finetuning of one encoder and a new head; the last epoch counts."""
+    """Full finetuning of one encoder and a new head; the last epoch counts, or the best on held-out items."""
 
     kind: Literal["finetune"] = "finetune"
     modality: Modality = "video"
@@ -270,23 +274,30 @@ class Finetune(Config):
     head_lr: float = Field(2.5e-3, gt=0, description="rate of the head after warm-up")
     augment: Augment = Augment()
     clips: int = Field(10, ge=1, description="test clips or windows per item, evenly spaced")
-    last_start: float | None = Field(
-        None, ge=0, description="start of the last clip, seconds, clamped to the item; none: the last that fits"
+    last_start: float | None = Field(None, ge=0, description=LAST_START)
+    selection: Literal["last", "val-best"] = Field(
+        "last", description="epoch that counts; val-best holds out part of the training items to choose it"
     )
+    val_share: float = Field(0.1, gt=0, lt=1, description="share of training groups held out for val-best")
     precision: Precision = "auto"
 
 
 class LinearProbe(Config):
-    """Logistic regression on frozen features; C is the inverse L2 penalty on standardised features."""
+    """Logistic regression on frozen features, standardised."""
 
     kind: Literal["linear_probe"] = "linear_probe"
     modality: Modality = "video"
     clips: int = Field(10, ge=1, description="clips or windows per item, evenly spaced")
-    last_start: float | None = Field(
-        None, ge=0, description="start of the last clip, seconds, clamped to the item; none: the last that fits"
+    last_start: float | None = Field(None, ge=0, description=LAST_START)
+    augmented: int = Field(0, ge=0, description="augmented clips that are learned from beside those")
+    layer: str = Field("", description=LAYER)
+    solver: Literal["lbfgs", "sgd"] = "lbfgs"
+    c: float = Field(1.0, gt=0, description="inverse L2 penalty (lbfgs)")
+    max_iter: int = Field(1000, ge=1, description="iterations (lbfgs)")
+    schedule: Schedule = Field(
+        Schedule(epochs=30, lr=0.1, warmup=0, decay="cosine"), description="of the layer (sgd)"
     )
-    c: float = Field(1.0, gt=0)
-    max_iter: int = 1000
+    batch: int = Field(256, ge=1, description="clips per step (sgd)")
     precision: Precision = "auto"
 
 
@@ -296,16 +307,62 @@ class LinearSVM(Config):
     kind: Literal["linear_svm"] = "linear_svm"
     modality: Literal["audio"] = "audio"
     clips: int = Field(10, ge=1, description="windows per recording, evenly spaced")
-    last_start: float | None = Field(
-        None, ge=0, description="start of the last clip, seconds, clamped to the item; none: the last that fits"
-    )
+    last_start: float | None = Field(None, ge=0, description=LAST_START)
+    layer: str = Field("", description=LAYER)
     cs: tuple[float, ...] = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
     inner_folds: int = Field(4, ge=2)
     max_iter: int = 5000
     precision: Precision = "auto"
 
 
-Evaluation = Annotated[Finetune | LinearProbe | LinearSVM, Field(discriminator="kind")]
+class Retrieval(Config):
+    """Nearest training items of each test item by cosine of mean features; recall is of the class."""
+
+    kind: Literal["retrieval"] = "retrieval"
+    modality: Modality = "video"
+    clips: int = Field(10, ge=1, description="clips or windows per item, evenly spaced, averaged")
+    last_start: float | None = Field(None, ge=0, description=LAST_START)
+    layer: str = Field("", description=LAYER)
+    ks: tuple[int, ...] = Field((1, 5, 10, 20), min_length=1, description="depths of recall")
+    precision: Precision = "auto"
+
+
+class LowShot(Config):
+    """Linear probes that learn from few training items, several draws of them."""
+
+    kind: Literal["low_shot"] = "low_shot"
+    modality: Modality = "video"
+    clips: int = Field(10, ge=1, description="clips or windows per item, evenly spaced")
+    last_start: float | None = Field(None, ge=0, description=LAST_START)
+    layer: str = Field("", description=LAYER)
+    per_class: tuple[int, ...] = Field((1, 5, 20), description="training items of each class")
+    shares: tuple[float, ...] = Field((0.01, 0.1), description="shares of the training items, by class")
+    draws: int = Field(5, ge=1)
+    c: float = Field(1.0, gt=0, description="inverse L2 penalty")
+    max_iter: int = Field(1000, ge=1)
+    precision: Precision = "auto"
+
+
+class Clusters(Config):
+    """k-means on the mean features of test items, compared with their classes."""
+
+    kind: Literal["clusters"] = "clusters"
+    modality: Modality = "video"
+    clips: int = Field(1, ge=1, description="clips or windows per item, evenly spaced, averaged")
+    last_start: float | None = Field(None, ge=0, description=LAST_START)
+    layer: str = Field("", description=LAYER)
+    k: int | None = Field(None, ge=2, description="clusters; none: as many as classes")
+    preprocess: Literal["none", "l2", "pca_whiten_l2"] = "l2"
+    pca_dim: int = 256
+    iterations: int = Field(50, ge=1)
+    restarts: int = Field(5, ge=1)
+    precision: Precision = "auto"
+
+
+OnFeatures = LinearProbe | LinearSVM | Retrieval | LowShot | Clusters
+"""Evaluations of a frozen encoder; those with equal clips and layer share its features."""
+
+Evaluation = Annotated[Finetune | OnFeatures, Field(discriminator="kind")]
 
 
 # ------------------------------------------------------------------------------------------ suite

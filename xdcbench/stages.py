@@ -16,9 +16,7 @@ from xdcbench.schema import (
     Clustering,
     Config,
     Dataset,
-    Finetune,
-    LinearProbe,
-    LinearSVM,
+    Evaluation,
     Modality,
     Models,
     Precision,
@@ -73,6 +71,8 @@ class FeaturesStage(Config):
     modality: Modality
     clips: int
     last_start: float | None = None
+    augmented: int = 0
+    layer: str = ""
     precision: Precision
 
 
@@ -82,7 +82,7 @@ class EvaluationStage(Config):
     name: str
     split: str
     seed: int
-    settings: Finetune | LinearProbe | LinearSVM = Field(discriminator="kind")
+    settings: Evaluation
 
 
 class Kind(NamedTuple):
@@ -105,6 +105,9 @@ KINDS: dict[str, Kind] = {
     "finetune": Kind(1, "xdcbench.evaluations.finetune:run", shared=True),
     "linear_probe": Kind(1, "xdcbench.evaluations.linear_probe:run"),
     "linear_svm": Kind(1, "xdcbench.evaluations.linear_svm:run"),
+    "retrieval": Kind(1, "xdcbench.evaluations.retrieval:run"),
+    "low_shot": Kind(1, "xdcbench.evaluations.low_shot:run"),
+    "clusters": Kind(1, "xdcbench.evaluations.clusters:run"),
 }
 
 

@@ -1,7 +1,8 @@
-"""From class scores of test items to accuracy, per-item predictions and the record."""
+"""From what an evaluation finds to its records and per-item predictions."""
 
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -14,6 +15,16 @@ from xdcbench.models.encoders import Card
 from xdcbench.results.measured import measured
 from xdcbench.results.records import write_records
 from xdcbench.stages import KINDS, EvaluationStage, recipe
+
+
+class Measure(NamedTuple):
+    """One number that an evaluation yields, with what tells it from the others."""
+
+    metric: str
+    value: float
+    unit: str = "%"
+    higher_is_better: bool = True
+    factors: Mapping[str, Any] = {}
 
 
 def split_rows(config: EvaluationStage, index: Index) -> tuple[np.ndarray, np.ndarray]:
@@ -51,8 +62,9 @@ def finish(
     context: Context,
     epochs: int = 0,
     outcomes: dict[str, Any] | None = None,
+    selection: str = "last",
 ) -> None:
-    """Write the record and the predictions of one evaluation.
+    """Write the accuracy of class scores, and the scores themselves.
 
     Args:
         config: the evaluation.
@@ -65,20 +77,80 @@ def finish(
         context: of the stage.
         epochs: trained for.
         outcomes: what was found on the way, to record.
+        selection: how the epoch was chosen.
 
     Raises:
         UserError: scores that are not finite, or more unreadable items than allowed.
     """
+    predicted = classified(index, scores, rows)
+    right = predicted == index.labels[rows]
+    write_outcome(
+        config,
+        index,
+        card,
+        [Measure("top1", 100.0 * float(right.mean()))],
+        pd.DataFrame({"prediction": predicted}),
+        rows,
+        failed,
+        work=work,
+        context=context,
+        common={"epochs": epochs, "outcomes": outcomes or {}, "selection": selection},
+    )
+    np.save(work / "scores.npy", scores.astype(np.float32), allow_pickle=False)
+
+
+def classified(index: Index, scores: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """The class of highest score, int64 (len(rows),), the first of equals.
+
+    Raises:
+        UserError: names the first item whose scores are not finite.
+    """
     bad = rows[~np.isfinite(scores).all(axis=1)]
     if len(bad):
         raise UserError(f"{index.name}: the scores of item {index.items['id'].iloc[bad[0]]!r} are not finite")
+    predicted: np.ndarray = scores.argmax(axis=1)
+    return predicted
+
+
+def write_outcome(
+    config: EvaluationStage,
+    index: Index,
+    card: Card,
+    measures: Iterable[Measure],
+    predictions: pd.DataFrame,
+    rows: np.ndarray,
+    failed: dict[int, str],
+    *,
+    work: Path,
+    context: Context,
+    common: dict[str, Any] | None = None,
+) -> None:
+    """Write the records of an evaluation and what it says of each test item.
+
+    Args:
+        config: the evaluation.
+        index: the data set.
+        card: the encoders.
+        measures: the numbers, one record each.
+        predictions: what is said of each of ``rows``, or of each of them several times over, in that order;
+            ``predictions.parquet`` holds it beside id, group and label.
+        rows: int64 positions of the test items that were used.
+        failed: reason per item that could not be decoded.
+        work: the run directory.
+        context: of the stage.
+        common: further fields of every record.
+
+    Raises:
+        UserError: more unreadable items than allowed.
+    """
     train, lost_train = lost_items(config, index, "train", failed)
     _, lost = lost_items(config, index, "test", failed)
     write_failed(work, index, failed)
-    labels, predicted = index.labels[rows], scores.argmax(axis=1)
-    write_predictions(work, index, rows, predicted, scores)
+    times = len(predictions) // len(rows)
+    items = index.items.iloc[np.tile(rows, times)][["id", "group", "label"]].reset_index(drop=True)
+    pd.concat([items, predictions], axis=1).to_parquet(work / "predictions.parquet", index=False)
     settings = config.settings
-    record = measured(
+    base = measured(
         index,
         card,
         work,
@@ -99,14 +171,14 @@ def finish(
         "train_items_failed": len(lost_train),
         "split": config.split,
         "seed": config.seed,
-        "metric": "top1",
-        "value": 100.0 * float((predicted == labels).mean()),
         "unit": "%",
-        "epochs": epochs,
-        "factors": {**record.factors, "clips": settings.clips},
-        "outcomes": outcomes or {},
-    }
-    write_records(work, [record.model_copy(update=update)])
+    } | (common or {})
+    factors = {**base.factors, "clips": settings.clips}
+    records = [
+        base.model_copy(update=update | measure._asdict() | {"factors": factors | measure.factors})
+        for measure in measures
+    ]
+    write_records(work, records)
 
 
 def lost_items(
@@ -126,20 +198,3 @@ def lost_items(
             f"{index.items['path'].iloc[lost[0]]}; mend them or raise datasets.{index.name}.max_failed"
         )
     return here, lost
-
-
-def write_predictions(
-    work: Path, index: Index, rows: np.ndarray, predicted: np.ndarray, scores: np.ndarray
-) -> None:
-    """Write ``predictions.parquet`` (id, group, label, prediction) and ``scores.npy`` beside it."""
-    items = index.items.iloc[rows]
-    table = pd.DataFrame(
-        {
-            "id": items["id"].to_numpy(),
-            "group": items["group"].to_numpy(),
-            "label": index.labels[rows],
-            "prediction": predicted,
-        }
-    )
-    table.to_parquet(work / "predictions.parquet", index=False)
-    np.save(work / "scores.npy", scores.astype(np.float32), allow_pickle=False)
