@@ -1,5 +1,6 @@
 """What is done to features before they are clustered."""
 
+from dataclasses import dataclass
 from typing import Literal
 
 import torch
@@ -10,39 +11,59 @@ from xdcbench.errors import UserError
 
 CHUNK = 8192
 
+Mode = Literal["none", "l2", "pca_whiten_l2"]
 
-def preprocess(x: Tensor, *, mode: Literal["none", "l2", "pca_whiten_l2"], dim: int) -> Tensor:
-    """Prepare features for k-means.
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """What is done to features before k-means, the same for the items it was fitted to and for later ones.
+
+    Attributes:
+        mode: ``none``: as they are; ``l2``: rows of unit length; ``pca_whiten_l2``: PCA, whitening, rows of
+            unit length (DeepCluster's).
+        mean: float64 (d,) of the PCA; empty without one.
+        axes: float64 (d, kept), principal axes over their standard deviations; empty without a PCA.
+    """
+
+    mode: Mode
+    mean: Tensor
+    axes: Tensor
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Float32 (n, d) to float32 (n, d), or (n, kept) after a PCA; a row of zeros stays so."""
+        if self.mode == "none":
+            return x
+        return normalize(self._whitened(x) if self.mode == "pca_whiten_l2" else x, dim=1)
+
+    def _whitened(self, x: Tensor) -> Tensor:
+        mean, axes = self.mean.to(x.device), self.axes.to(x.device)
+        return torch.cat([((part.double() - mean) @ axes).to(x.dtype) for part in x.split(CHUNK)])
+
+
+def fit(x: Tensor, *, mode: Mode, dim: int) -> Preprocessing:
+    """Preprocessing for features like ``x``.
 
     Args:
         x: float32 (n, d).
-        mode: ``none``: as they are; ``l2``: rows of unit length; ``pca_whiten_l2``: PCA to ``dim``
-            dimensions, whitening, rows of unit length (DeepCluster's).
-        dim: dimensions kept by the PCA, at most min(n, d); directions without variance are dropped, so
-            that fewer may be left.
-
-    Returns:
-        float32 (n, d), or (n, at most ``dim``) after a PCA. A row of zeros stays so.
+        mode: see ``Preprocessing``.
+        dim: dimensions kept by a PCA, at most min(n, d); directions without variance are dropped, so that
+            fewer may be left.
 
     Raises:
         UserError: no direction has any variance.
     """
-    if mode == "none":
-        return x
-    return normalize(pca_whiten(x, dim=dim) if mode == "pca_whiten_l2" else x, dim=1)
+    mean, axes = pca(x, dim=dim) if mode == "pca_whiten_l2" else (torch.empty(0), torch.empty(0))
+    return Preprocessing(mode, mean, axes)
 
 
-def pca_whiten(x: Tensor, *, dim: int) -> Tensor:
-    """Rotate features to their principal axes, scaled to unit variance (divisor n - 1).
+def pca(x: Tensor, *, dim: int) -> tuple[Tensor, Tensor]:
+    """Mean, float64 (d,), and whitening principal axes, float64 (d, kept), of unit variance (divisor n - 1).
 
     The covariance and its eigenvectors are exact, in float64; an eigenvector's sign is arbitrary.
 
     Args:
         x: float32 (n, d).
         dim: axes kept, from the largest variance down; those without variance are dropped.
-
-    Returns:
-        float32 (n, at most min(dim, n, d)), centred.
 
     Raises:
         UserError: no direction has any variance.
@@ -58,8 +79,7 @@ def pca_whiten(x: Tensor, *, dim: int) -> Tensor:
     kept = variances > _floor(covariance, mean)
     if not kept.any():
         raise UserError(f"PCA: the features of all {n} items are equal; the encoder has collapsed")
-    projection = axes[:, kept] / variances[kept].sqrt()
-    return torch.cat([((part.double() - mean) @ projection).to(x.dtype) for part in x.split(CHUNK)])
+    return mean, axes[:, kept] / variances[kept].sqrt()
 
 
 def concat(features: list[Tensor], *, l2: bool) -> Tensor:

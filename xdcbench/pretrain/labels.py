@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from safetensors.torch import save_file
 from torch import Tensor
 
+from xdcbench.clustering.assigner import Assigner, save_assigners
 from xdcbench.clustering.kmeans import kmeans
 from xdcbench.clustering.metrics import nmi, purity, summary
-from xdcbench.clustering.preprocess import concat, preprocess
+from xdcbench.clustering.preprocess import concat, fit
 from xdcbench.data.clips import Clips, even_draws, random_draw
 from xdcbench.data.index import Index
 from xdcbench.distributed import from_leader
@@ -113,9 +113,11 @@ def cluster_all(
     read = np.array([row not in failed for row in rows])
     labels = Labels({}, {}, {}, failed)
     before = read_clusters(previous, index)
-    centroids: dict[str, Tensor] = {}
+    assigners: dict[str, Assigner] = {}
     for number, (name, clustering) in enumerate(sorted(config.clusterings.items())):
-        x = gather(clustering, {m: torch.from_numpy(f[read]) for m, f in features.items()}, config.pretrain)
+        raw = gather(clustering, {m: torch.from_numpy(f[read]) for m, f in features.items()}, config.pretrain)
+        prepared = fit(raw, mode=config.pretrain.preprocess, dim=config.pretrain.pca_dim)
+        x = prepared(raw)
         found = kmeans(
             x,
             k=clustering.k,
@@ -132,18 +134,17 @@ def cluster_all(
         }
         if before is not None and name in before.of:
             labels.facts[name]["nmi_previous"] = nmi(of, before.of[name])
-        centroids[name] = found.centroids.cpu().contiguous()
+        assigners[name] = Assigner(prepared, found.centroids)
         log.info("round %d clustering %s: %s", config.round, name, labels.facts[name])
-    save_file(centroids, work / "centroids.safetensors")
+    save_assigners(assigners, work / "centroids.safetensors")
     write_clusters(work, index, labels)
     return labels
 
 
 def gather(clustering: Clustering, features: dict[Modality, Tensor], settings: Pretrain) -> Tensor:
-    """The matrix that is clustered: one modality or both side by side, then the preprocessing."""
+    """The matrix that is preprocessed and clustered: one modality, or both side by side."""
     chosen = [features[m] for m in clustering.features]
-    x = chosen[0] if len(chosen) == 1 else concat(chosen, l2=settings.concat_l2)
-    return preprocess(x, mode=settings.preprocess, dim=settings.pca_dim)
+    return chosen[0] if len(chosen) == 1 else concat(chosen, l2=settings.concat_l2)
 
 
 def facts(assignments: np.ndarray, classes: np.ndarray, k: int) -> dict[str, float]:

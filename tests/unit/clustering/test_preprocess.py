@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from sklearn.decomposition import PCA
 from sklearn.preprocessing import normalize
 
-from xdcbench.clustering.preprocess import concat, pca_whiten, preprocess
+from xdcbench.clustering.preprocess import Mode, concat, fit
 from xdcbench.errors import UserError
 
 
@@ -15,6 +15,22 @@ def features(n: int, d: int, *, seed: int = 0) -> torch.Tensor:
     generator = torch.Generator().manual_seed(seed)
     mixing = torch.randn(d, d, generator=generator) / torch.arange(1, d + 1)[:, None]
     return torch.randn(n, d, generator=generator) @ mixing + 5
+
+
+def preprocess(x: torch.Tensor, *, mode: Mode, dim: int) -> torch.Tensor:
+    return fit(x, mode=mode, dim=dim)(x)
+
+
+def pca_whiten(x: torch.Tensor, *, dim: int) -> torch.Tensor:
+    """Whitened rows before they are scaled to unit length."""
+    found = fit(x, mode="pca_whiten_l2", dim=dim)
+    return ((x.double() - found.mean) @ found.axes).float()
+
+
+def test_later_items_get_what_the_fitted_ones_got() -> None:
+    x = features(60, 8)
+    found = fit(x, mode="pca_whiten_l2", dim=3)
+    torch.testing.assert_close(found(x[20:30]), found(x)[20:30])
 
 
 def test_none_changes_nothing() -> None:

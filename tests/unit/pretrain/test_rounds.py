@@ -13,6 +13,7 @@ import torch
 from safetensors.torch import load_file
 
 from tests.unit.tiny import METHODS, linked, make_index, round_config, spoil, weights_of
+from xdcbench.clustering.assigner import load_assigners
 from xdcbench.context import Context
 from xdcbench.data.index import Index
 from xdcbench.data.synth import write_world
@@ -70,7 +71,8 @@ def test_the_card_says_what_the_encoders_are(xdc: Path) -> None:
 def test_heads_and_centroids_have_the_sizes_of_the_clusterings(xdc: Path) -> None:
     assert load_file(xdc / "video_heads.safetensors")["linear.weight"].shape == (4, 32)
     assert load_file(xdc / "audio_heads.safetensors")["linear.weight"].shape == (3, 64)
-    shapes = {name: tuple(c.shape) for name, c in load_file(xdc / "centroids.safetensors").items()}
+    assigners = load_assigners(xdc / "centroids.safetensors")
+    shapes = {name: tuple(a.centroids.shape) for name, a in assigners.items()}
     assert shapes == {"v": (3, 32), "a": (4, 64)}
 
 

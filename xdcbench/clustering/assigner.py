@@ -1,0 +1,59 @@
+"""Clusterings kept with their preprocessing, so that items that were not clustered find their cluster."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from xdcbench.clustering.preprocess import Preprocessing
+
+CHUNK = 65_536
+
+
+@dataclass(frozen=True)
+class Assigner:
+    """A clustering as a function of features.
+
+    Attributes:
+        prepared: what was done to features before k-means.
+        centroids: float32 (k, kept).
+    """
+
+    prepared: Preprocessing
+    centroids: Tensor
+
+    def __call__(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """Nearest centroid of each row, int64 (n,), and the distance to it, float32 (n,).
+
+        Args:
+            features: float32 (n, d), as the encoder gives them, both modalities joined where k-means saw both.
+        """
+        parts = [torch.cdist(self.prepared(x), self.centroids).min(dim=1) for x in features.split(CHUNK)]
+        return torch.cat([p.indices for p in parts]), torch.cat([p.values for p in parts])
+
+
+def save_assigners(assigners: Mapping[str, Assigner], path: Path) -> None:
+    """Write a safetensors file: ``<name>`` (centroids), and ``<name>.mean``, ``<name>.axes`` of a PCA."""
+    tensors = {name: a.centroids for name, a in assigners.items()}
+    tensors |= {f"{name}.mean": a.prepared.mean for name, a in assigners.items()}
+    tensors |= {f"{name}.axes": a.prepared.axes for name, a in assigners.items()}
+    modes = {name: a.prepared.mode for name, a in assigners.items()}
+    save_file({name: t.cpu().contiguous() for name, t in tensors.items()}, path, metadata=dict(modes))
+
+
+def load_assigners(path: Path) -> dict[str, Assigner]:
+    """Read what ``save_assigners`` wrote, by the name of the clustering."""
+    with safe_open(path, framework="pt") as file:
+        modes = file.metadata() or {}
+        return {
+            name: Assigner(
+                Preprocessing(mode, file.get_tensor(f"{name}.mean"), file.get_tensor(f"{name}.axes")),
+                file.get_tensor(name),
+            )
+            for name, mode in modes.items()
+        }
+
