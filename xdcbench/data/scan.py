@@ -3,12 +3,14 @@
 import hashlib
 import os
 import pkgutil
-from collections.abc import Callable, Iterable, Mapping
+from array import array
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from xdcbench.errors import UserError
@@ -19,7 +21,10 @@ SUFFIXES = {
     "audio": {".wav", ".flac", ".ogg", ".opus", ".mp3", ".m4a", ".aac"},
     "image": {".jpeg", ".jpg", ".png", ".bmp", ".webp"},
 }
+MEDIA = frozenset().union(*SUFFIXES.values())
 SPLIT = "split:"
+LABELS = "labels"
+CHUNK = 100_000
 MISSING = -1
 """Bytes of an item that is listed but not on disk."""
 
@@ -31,10 +36,11 @@ class Scan:
     Attributes:
         items: one row per item that the lists name, or per file where there is no list: id (unique), path
             (posix, below the root), label (int64, -1 where unlabelled), group (recordings cut from one
-            source; the id where unknown), bytes (int64, -1 where the disk lacks the file), and a column
-            ``split:<name>`` per split of "train", "test" or "".
+            source; the id where unknown), bytes (int64, -1 where the disk lacks the file), a column
+            ``split:<name>`` per split of "train", "test" or "", and, of a multi-label data set, whose
+            ``label`` is -1, ``labels`` (the sorted tuple of an item's classes).
         classes: names in the order of the labels.
-        extra: media files on disk that no list names.
+        extra: media files on disk that no list names, or that are of another kind than the data set.
         sources: list files that were read.
     """
 
@@ -78,8 +84,13 @@ def scan(root: Path, dataset: Dataset) -> Scan:
 def fingerprint(scan: Scan) -> str:
     """Sha256, hex, of ids, sizes, labels, groups and splits; whatever the order of rows and the root."""
     splits = sorted(c for c in map(str, scan.items) if c.startswith(SPLIT))
-    rows = scan.items[["id", "bytes", "label", "group", *splits]].sort_values("id")
-    return hashlib.sha256(rows.to_csv(index=False, lineterminator="\n").encode()).hexdigest()
+    several = [LABELS] if LABELS in scan.items else []
+    rows = scan.items[["id", "bytes", "label", "group", *splits, *several]].sort_values("id")
+    digest = hashlib.sha256()
+    for start in range(0, len(rows), CHUNK):
+        part = rows.iloc[start : start + CHUNK]
+        digest.update(part.to_csv(index=False, header=not start, lineterminator="\n").encode())
+    return digest.hexdigest()
 
 
 def _adapter(name: str) -> Callable[[Path, Dataset], Scan]:
@@ -115,56 +126,58 @@ def _check(scan: Scan, root: Path, dataset: Dataset) -> None:
         parts = items.loc[items[SPLIT + name] != "", ["group", SPLIT + name]]
         if (here[SPLIT + name] == "").all():
             raise UserError(f"{title}: split `{name}` has no file below {root}; mend `splits` or add files")
-        leaking = parts.groupby("group")[SPLIT + name].nunique()
-        if (leaking > 1).any():
+        train, test = (parts.loc[parts[SPLIT + name] == part, "group"] for part in ("train", "test"))
+        leaking = test[test.isin(train)]
+        if len(leaking):
             raise UserError(
-                f"{title}: group `{leaking.idxmax()}` is in train and test of split `{name}`; mend its lists"
+                f"{title}: group `{leaking.min()}` is in train and test of split `{name}`; mend its lists"
             )
 
 
 # ------------------------------------------------------------------------------- tools of adapters
 
 
-@dataclass(frozen=True)
-class File:
-    """A media file: path below the root, posix, and size in bytes."""
+def media_files(root: Path, dataset: Dataset, below: str = "") -> tuple[pd.DataFrame, tuple[str, ...]]:
+    """Media files in ``root/below``; not the hidden, but the linked ones.
 
-    path: Path
-    bytes: int
-
-
-def media_files(root: Path, dataset: Dataset, below: str = "") -> list[File]:
-    """Files of the data set's kind in ``root/below``, sorted by path; not the hidden, but the linked ones."""
-    files = []
-    for folder, folders, names in os.walk(root / below, followlinks=True):
-        folders[:] = [f for f in folders if not f.startswith(".")]
-        for name in names:
-            path = Path(folder, name)
-            wanted = not name.startswith(".") and path.suffix.lower() in SUFFIXES[dataset.media]
-            if wanted and path.is_file():
-                files.append(File(path.relative_to(root), path.stat().st_size))
-    return sorted(files, key=lambda f: f.path)
-
-
-def place(file: File | None, listed_as: str) -> dict[str, Any]:
-    """Path and bytes of an item: of its file, or as the list names it where there is none."""
-    if file is None:
-        return {"path": listed_as, "bytes": MISSING}
-    return {"path": file.path.as_posix(), "bytes": file.bytes}
-
-
-def read_list(path: Path, dataset: Dataset) -> list[str]:
-    """Lines of an official list that are not blank.
+    Returns:
+        the files of the data set's kind, sorted by the parts of their paths: path and folder (posix, below
+        the root), stem, bytes (int64); and the paths of media files that are of another kind or that have
+        a name that is not UTF-8.
 
     Raises:
-        UserError: the list is not there.
+        OSError: a folder cannot be read.
     """
-    if not path.is_file():
-        raise UserError(
-            f"{dataset.title}: no list {path}; get it from {dataset.source or 'the data set'} or say where "
-            "it is with `options.lists`"
-        )
-    return [line.strip() for line in path.read_text().splitlines() if line.strip()]
+    files: dict[str, list[str]] = {"path": [], "folder": [], "stem": []}
+    sizes, others = array("q"), []
+    for folder, entry in _walk(str(root / below), below):
+        stem, _, ending = entry.name.rpartition(".")
+        suffix = "." + ending.lower()
+        path = f"{folder}/{entry.name}" if folder else entry.name
+        if suffix in SUFFIXES[dataset.media] and _is_utf8(path):
+            for column, value in zip(files.values(), (path, folder, stem), strict=True):
+                column.append(value)
+            sizes.append(entry.stat().st_size)
+        elif suffix in MEDIA:
+            others.append(os.fsencode(path).decode(errors="backslashreplace"))
+    table = pd.DataFrame(files, dtype="str").assign(bytes=np.array(sizes, dtype=np.int64))
+    return table, tuple(others)
+
+
+def _walk(folder: str, below: str) -> Iterator[tuple[str, os.DirEntry[str]]]:
+    if not Path(folder).is_dir():
+        return
+    with os.scandir(folder) as entries:
+        ordered = sorted((e for e in entries if not e.name.startswith(".")), key=lambda e: e.name)
+    for entry in ordered:
+        if entry.is_dir():
+            yield from _walk(entry.path, f"{below}/{entry.name}" if below else entry.name)
+        elif entry.is_file():
+            yield below, entry
+
+
+def _is_utf8(path: str) -> bool:
+    return path.isascii() or not any("\ud800" <= character <= "\udfff" for character in path)
 
 
 def options(dataset: Dataset, **defaults: Any) -> dict[str, Any]:
@@ -182,67 +195,11 @@ def options(dataset: Dataset, **defaults: Any) -> dict[str, Any]:
     return {**defaults, **dataset.options}
 
 
-def table(rows: Iterable[Mapping[str, Any]], splits: Iterable[str]) -> pd.DataFrame:
-    """Rows of id, path, label, group, bytes and splits in the columns and types of ``Scan.items``."""
+def table(rows: pd.DataFrame | Iterable[Mapping[str, Any]], splits: Iterable[str]) -> pd.DataFrame:
+    """Rows of id, path, label, group, bytes and splits, and ``labels`` where a table of rows has them, in
+    the columns and types of ``Scan.items``."""
     types = {"id": "str", "path": "str", "label": "int64", "group": "str", "bytes": "int64"}
     types |= {SPLIT + name: "str" for name in splits}
-    return pd.DataFrame(list(rows), columns=list(types)).astype(types)
-
-
-def class_folders(root: Path, dataset: Dataset, folders: Mapping[str, str]) -> Scan:
-    """Scan of ``<folder>/<class>/<id>.*``; ``folders`` maps each folder to its part of the one split."""
-    options(dataset)
-    files = [(part, f) for folder, part in folders.items() for f in media_files(root, dataset, folder)]
-    kept = [(part, f) for part, f in files if len(f.path.parts) == 3]
-    classes = sorted({f.path.parts[1] for _, f in kept})
-    labels = {name: i for i, name in enumerate(classes)}
-    rows = [
-        {
-            "id": f.path.stem,
-            "path": f.path.as_posix(),
-            "label": labels[f.path.parts[1]],
-            "group": f.path.stem,
-            "bytes": f.bytes,
-            SPLIT + "official": part,
-        }
-        for part, f in kept
-    ]
-    extra = tuple(f.path.as_posix() for _, f in files if len(f.path.parts) != 3)
-    return Scan(table(rows, ["official"]), tuple(classes), extra=extra)
-
-
-def listed(
-    root: Path,
-    dataset: Dataset,
-    splits: Mapping[str, Mapping[str, str]],
-    *,
-    group: Callable[[str], str],
-    sources: Iterable[Path],
-) -> Scan:
-    """Scan of videos in class folders anywhere below the root, with the splits of official lists.
-
-    Args:
-        root: the data set's folder.
-        dataset: its configuration.
-        splits: for each split, ``class/name`` without suffix to "train", "test" or "".
-        group: source of a name without suffix.
-        sources: the lists.
-
-    Returns:
-        the listed videos, found whatever their suffix; the name without suffix is the id.
-    """
-    keys = sorted({key for parts in splits.values() for key in parts})
-    # The order of UCF101's classInd.txt, which puts Hammering before HammerThrow.
-    classes = sorted({key.split("/")[0] for key in keys}, key=str.casefold)
-    labels = {name: i for i, name in enumerate(classes)}
-    files: dict[str, list[File | None]] = {}
-    for f in media_files(root, dataset):
-        files.setdefault(f"{f.path.parent.name}/{f.path.stem}", []).append(f)
-    rows = []
-    for key in keys:
-        name, stem = key.split("/")
-        row = {"id": stem, "label": labels[name], "group": group(stem)}
-        row |= {SPLIT + s: parts.get(key, "") for s, parts in splits.items()}
-        rows += [row | place(f, key) for f in files.pop(key, [None])]
-    extra = tuple(sorted(f.path.as_posix() for left in files.values() for f in left if f))
-    return Scan(table(rows, splits), tuple(classes), extra, tuple(sources))
+    frame = rows if isinstance(rows, pd.DataFrame) else pd.DataFrame(list(rows), columns=list(types))
+    several = [LABELS] if LABELS in frame else []
+    return frame[[*types, *several]].astype(types).reset_index(drop=True)

@@ -1,3 +1,6 @@
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -5,41 +8,18 @@ from typing import Any
 
 import pandas as pd
 import pytest
-import yaml
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from xdcbench.data.datasets.labelled import _parts
-from xdcbench.data.scan import Scan, fingerprint, scan
+from tests.unit.data.trees import column, config, counts, text, touch
+from xdcbench.data.scan import Scan, fingerprint, media_files, scan, table
 from xdcbench.errors import UserError
 from xdcbench.schema import Dataset
 
-CONFIGS = sorted((Path(__file__).parents[3] / "configs" / "datasets").glob("*.yaml"))
-
-
-def config(name: str, **changes: Any) -> Dataset:
-    path = next(p for p in CONFIGS if p.stem == name)
-    return Dataset(**{**yaml.safe_load(path.read_text()), **changes})
-
-
-def touch(root: Path, *names: str) -> None:
-    for name in names:
-        (root / name).parent.mkdir(parents=True, exist_ok=True)
-        (root / name).touch()
-
-
-def text(root: Path, name: str, *lines: str) -> None:
-    (root / name).parent.mkdir(parents=True, exist_ok=True)
-    (root / name).write_text("".join(line + "\n" for line in lines))
-
-
-def counts(found: Scan, split: str) -> tuple[int, int]:
-    column = found.items["split:" + split]
-    return int((column == "train").sum()), int((column == "test").sum())
+ROOT = Path(__file__).parents[3]
+DATASETS = ROOT / "xdcbench" / "data" / "datasets"
 
 
 def part(found: Scan, split: str) -> dict[str, str]:
-    return dict(zip(found.items["id"], found.items["split:" + split], strict=True))
+    return column(found, "split:" + split)
 
 
 # ------------------------------------------------------------------------------------ small trees
@@ -108,10 +88,6 @@ TREES: dict[str, Callable[[Path], None]] = {
 }
 
 
-def test_every_config_has_a_tree_here() -> None:
-    assert {p.stem for p in CONFIGS} >= set(TREES)
-
-
 @pytest.mark.parametrize("name", sorted(TREES))
 def test_scan_holds_its_promises(tmp_path: Path, name: str) -> None:
     TREES[name](tmp_path)
@@ -160,6 +136,49 @@ def test_ucf101_without_lists(tmp_path: Path) -> None:
     touch(tmp_path, "Archery/v_Archery_g01_c01.avi")
     with pytest.raises(UserError, match=r"no list .*trainlist01.txt; get it from https.*options\.lists"):
         scan(tmp_path, config("ucf101"))
+
+
+@pytest.mark.parametrize(
+    ("name", "line", "saying"),
+    [
+        (
+            "trainlist01",
+            "v_YoYo_g02_c01.avi 2",
+            r"trainlist01.txt: `v_YoYo_g02_c01.avi 2` does not read <class>/",
+        ),
+        ("trainlist01", "YoYo/v_YoYo_g02_c01.avi 1", r"contradicts classInd.txt, where YoYo is 2"),
+        ("testlist01", "Yoyo/v_Yoyo_g01_c01.avi", r"unknown class `Yoyo`, which is not in classInd.txt"),
+        ("testlist01", "YoYo/v_YoYo_g02_c01.avi", r"is in train and test of split 1"),
+        ("classInd", "YoYo", r"classInd.txt must hold lines of a number and a class"),
+    ],
+)
+def test_ucf101_mistakes(tmp_path: Path, name: str, line: str, saying: str) -> None:
+    ucf101(tmp_path)
+    text(tmp_path, "ucfTrainTestlist/classInd.txt", "1 Archery", "2 YoYo")
+    with (tmp_path / f"ucfTrainTestlist/{name}.txt").open("a") as file:
+        file.write(line + "\n")
+    with pytest.raises(UserError, match=saying):
+        scan(tmp_path, config("ucf101"))
+
+
+def test_hmdb51_test_lists_may_share_clips(tmp_path: Path) -> None:
+    hmdb51(tmp_path)
+    again = tmp_path / "testTrainMulti_7030_splits/hug_test_split2.txt"
+    again.write_text((tmp_path / "testTrainMulti_7030_splits/hug_test_split1.txt").read_text())
+    found = scan(tmp_path, config("hmdb51"))
+    assert part(found, "1")["film_0_hug_1"] == part(found, "2")["film_0_hug_1"] == "test"
+
+
+def test_hmdb51_mistakes(tmp_path: Path) -> None:
+    hmdb51(tmp_path)
+    path = tmp_path / "testTrainMulti_7030_splits/hug_test_split1.txt"
+    good = path.read_text()
+    path.write_text(good + "film_9_hug_0.avi\n")
+    with pytest.raises(UserError, match=r"hug_test_split1.txt: `film_9_hug_0.avi` must end in 0, 1 or 2"):
+        scan(tmp_path, config("hmdb51"))
+    path.write_text(good + "film_0_hug_0.avi 1\n")
+    with pytest.raises(UserError, match="hug/film_0_hug_0 is in two parts of split 1"):
+        scan(tmp_path, config("hmdb51"))
 
 
 def test_hmdb51(tmp_path: Path) -> None:
@@ -212,6 +231,31 @@ def test_esc10_is_a_part_of_esc50(tmp_path: Path) -> None:
         scan(tmp_path, config("esc10", splits=tuple("12345")))
 
 
+@pytest.mark.parametrize(
+    ("change", "saying"),
+    [
+        (("fold,", "part,"), r"esc50.csv: no column `fold` among filename, part"),
+        ((",0,dog,", ",zero,dog,"), "target `zero` is no number"),
+        (("1-000-A-0.wav,1,0,dog", "1-000-A-0.wav,1,0,cat"), r"esc50.csv: `0` has category `cat` and `dog`"),
+        (("2-000-A-0.wav,2,", "1-000-A-0.wav,2,"), r"`audio/1-000-A-0` has fold `1` and `2`"),
+        (("cow,False", "cow,no"), "unknown esc10 `no`, which is not in True, False"),
+        (("cow,False,700,A", "cow"), "has 4 fields, not 7"),
+    ],
+)
+def test_esc50_mistakes(tmp_path: Path, change: tuple[str, str], saying: str) -> None:
+    esc50(tmp_path)
+    path = tmp_path / "meta/esc50.csv"
+    path.write_text(path.read_text().replace(*change))
+    with pytest.raises(UserError, match=saying):
+        scan(tmp_path, config("esc50"))
+
+
+def test_a_source_in_two_folds_stays_as_published(tmp_path: Path) -> None:
+    esc50(tmp_path)
+    groups = column(scan(tmp_path, config("esc50")), "group")
+    assert groups["1-000-A-0"] != groups["2-000-A-0"]
+
+
 def test_dcase_labels_come_from_names(tmp_path: Path) -> None:
     dcase(tmp_path)
     touch(tmp_path, "scenes_stereo_testset/test_tube12.wav", "scenes_stereo/12.wav")
@@ -222,48 +266,6 @@ def test_dcase_labels_come_from_names(tmp_path: Path) -> None:
     assert labels["scenes_stereo_testset/test_tube12"] == 1
     assert found.extra == ("scenes_stereo/12.wav",)
     assert counts(found, "official") == (6, 7)
-
-
-def test_labelled_reports_what_does_not_match(tmp_path: Path) -> None:
-    grid(tmp_path)
-    (tmp_path / "video/3.mpg").unlink()
-    touch(tmp_path, "video/new.mpg")
-    found = scan(tmp_path, config("grid"))
-    assert (found.missing, found.extra) == (("video/3.mpg",), ("video/new.mpg",))
-    assert found.classes == ("bin", "lay")
-    assert (len(found.items), (found.items["bytes"] >= 0).sum()) == (40, 39)
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"label": "mood"}, "no column `mood`; set `options.label` to one of file, command"),
-        ({"label": "command", "path": "file", "test_share": 2}, "options.test_share is 2"),
-        ({"list": "other.csv"}, "no list .*other.csv"),
-        ({"colour": 1}, "no option `colour` of adapter `labelled`; it takes list, path, label, test_share"),
-    ],
-)
-def test_labelled_mistakes(tmp_path: Path, options: dict[str, Any], message: str) -> None:
-    grid(tmp_path)
-    with pytest.raises(UserError, match=message):
-        scan(tmp_path, config("grid", options=options))
-
-
-@given(st.sets(st.text(min_size=1, max_size=8), min_size=8), st.sets(st.text(min_size=9, max_size=10)))
-@settings(max_examples=50, deadline=None)
-def test_hashed_split_is_stable(ids: set[str], more: set[str]) -> None:
-    before, after = _parts(sorted(ids), 0.25), _parts(sorted(ids | more), 0.25)
-    assert set(before.values()) == {"train", "test"}
-    # Only a side that the hash alone leaves empty borrows an item, and gives it back.
-    assert sum(before[i] != after[i] for i in ids) <= 2
-
-
-def test_hashed_split_keeps_its_share_and_its_items() -> None:
-    ids = [f"video/{i}" for i in range(4000)]
-    parts = _parts(ids, 0.25)
-    assert sum(p == "test" for p in parts.values()) == pytest.approx(1000, abs=80)
-    fewer = _parts(ids[::2], 0.25)
-    assert all(parts[i] == fewer[i] for i in fewer)
 
 
 # ------------------------------------------------------------------------------------ the checks
@@ -298,7 +300,11 @@ def test_a_split_that_is_not_there(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("adapter", "message"),
-    [("ucf", "no adapter `ucf`; use one of dcase, "), ("nowhere:scan", "nowhere"), ("json:scan", "scan")],
+    [
+        ("ucf", "no adapter `ucf`; use one of audioset, dcase, "),
+        ("nowhere:scan", "nowhere"),
+        ("json:scan", "scan"),
+    ],
 )
 def test_an_adapter_that_is_not_there(tmp_path: Path, adapter: str, message: str) -> None:
     with pytest.raises(UserError, match=message):
@@ -312,6 +318,78 @@ def test_no_folder_and_no_file(tmp_path: Path) -> None:
         scan(tmp_path, config("kinetics400"))
 
 
+def test_files_of_the_wrong_kind_are_extra(tmp_path: Path) -> None:
+    esc50(tmp_path)
+    (tmp_path / "audio/1-000-A-0.wav").rename(tmp_path / "audio/1-000-A-0.mp4")
+    found = scan(tmp_path, config("esc50"))
+    assert found.missing == ("audio/1-000-A-0",)
+    assert found.extra == ("audio/1-000-A-0.mp4",)
+
+
+def test_media_files(tmp_path: Path) -> None:
+    touch(
+        tmp_path,
+        "b/2.MP4",
+        "b/1.tar.mkv",
+        "b c/3.mp4",
+        "b-c/4.mp4",
+        "a.mp4",
+        ".hidden/5.mp4",
+        "b/.6.mp4",
+        "x.txt",
+    )
+    touch(tmp_path, "sound.wav")
+    (tmp_path / "link").symlink_to(tmp_path / "b", target_is_directory=True)
+    (tmp_path / "gone.mp4").symlink_to(tmp_path / "nowhere.mp4")
+    (tmp_path / "a.mp4").write_bytes(b"12345")
+    (tmp_path / os.fsdecode(b"caf\xe9.mp4")).touch()
+    files, others = media_files(tmp_path, config("kinetics400"))
+    assert files["path"].tolist() == [
+        "a.mp4", "b/1.tar.mkv", "b/2.MP4", "b c/3.mp4", "b-c/4.mp4", "link/1.tar.mkv", "link/2.MP4"
+    ]  # fmt: skip
+    assert files["folder"].tolist() == ["", "b", "b", "b c", "b-c", "link", "link"]
+    assert files["stem"].tolist() == ["a", "1.tar", "2", "3", "4", "1.tar", "2"]
+    assert files["bytes"].tolist() == [5, 0, 0, 0, 0, 0, 0]
+    assert others == (r"caf\xe9.mp4", "sound.wav"), "a name that is no text cannot be an id"
+    below, _ = media_files(tmp_path, config("kinetics400"), "b")
+    assert below["path"].tolist() == ["b/1.tar.mkv", "b/2.MP4"]
+    assert media_files(tmp_path, config("kinetics400"), "absent")[0].empty
+
+
+def test_table_takes_rows_one_by_one_or_as_a_whole() -> None:
+    rows = [
+        {
+            "id": "a",
+            "path": "a.mp4",
+            "label": -1,
+            "group": "a",
+            "bytes": 1,
+            "split:1": "train",
+            "labels": (0, 2),
+        }
+    ]
+    assert "labels" not in table(rows, ["1"]), "a row has what the caller's columns say"
+    whole = table(pd.DataFrame(rows, index=[7]).assign(more=1), ["1"])
+    assert list(whole) == ["id", "path", "label", "group", "bytes", "split:1", "labels"]
+    assert whole["labels"].tolist() == [(0, 2)]
+
+
+def test_fingerprint_in_parts_is_that_of_the_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    grid(tmp_path)
+    found = scan(tmp_path, config("grid"))
+    whole = fingerprint(found)
+    for size in (1, 7, 40):
+        monkeypatch.setattr("xdcbench.data.scan.CHUNK", size)
+        assert fingerprint(found) == whole
+
+
+def test_scanning_imports_no_torch(tmp_path: Path) -> None:
+    names = [f"xdcbench.data.datasets.{m.stem}" for m in DATASETS.glob("*.py") if m.stem != "__init__"]
+    assert len(names) > 8
+    code = f"import sys, {', '.join(names)}; assert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
+
+
 def test_fingerprint_sees_content_alone(tmp_path: Path) -> None:
     for name in ("here", "there"):
         grid(tmp_path / name)
@@ -319,10 +397,10 @@ def test_fingerprint_sees_content_alone(tmp_path: Path) -> None:
     shuffled = replace(here, items=here.items.sample(frac=1, random_state=1))
     assert fingerprint(here) == fingerprint(there) == fingerprint(shuffled)
     assert len(fingerprint(here)) == 64
-    for column, value in (("bytes", 7), ("label", 9), ("id", "new"), ("split:hashed", "")):
+    for name, value in (("bytes", 7), ("label", 9), ("id", "new"), ("split:hashed", "")):
         changed = here.items.copy()
-        changed.loc[3, column] = value
-        assert fingerprint(replace(here, items=changed)) != fingerprint(here), column
+        changed.loc[3, name] = value
+        assert fingerprint(replace(here, items=changed)) != fingerprint(here), name
 
 
 # -------------------------------------------------------------------------------- official lists

@@ -1,15 +1,17 @@
 """DCASE 2013 scenes: ``scenes_stereo/<class><number>.wav`` and ``scenes_stereo_testset/`` alike."""
 
-import re
 from pathlib import Path
 
-from xdcbench.data.scan import SPLIT, File, Scan, media_files, options, table
+import pandas as pd
+
+from xdcbench.data.folders import labelled
+from xdcbench.data.scan import SPLIT, Scan, media_files, options, table
 from xdcbench.errors import UserError
 from xdcbench.schema import Dataset
 
 FOLDERS = {"scenes_stereo": "train", "scenes_stereo_testset": "test"}
 # dcase_util puts test_ before the names of the test set.
-NAME = re.compile(r"(?:test_)?([a-z]+)\d+")
+NAME = r"^(?:test_)?([a-z]+)\d+$"
 
 
 def scan(root: Path, dataset: Dataset) -> Scan:
@@ -18,31 +20,19 @@ def scan(root: Path, dataset: Dataset) -> Scan:
     The two sets share file names, so an id is folder/name.
     """
     options(dataset)
-    named: list[tuple[str, str, File]] = []
-    extra = []
-    for folder in FOLDERS:
-        before = len(named)
-        for f in media_files(root, dataset, folder):
-            match = NAME.fullmatch(f.path.stem)
-            if match:
-                named.append((folder, match[1], f))
-            else:
-                extra.append(f.path.as_posix())
-        if len(named) == before:
+    tables, extra = [], []
+    for folder, part in FOLDERS.items():
+        files, others = media_files(root, dataset, folder)
+        name = files["stem"].str.extract(NAME)[0]
+        if name.isna().all():
             raise UserError(
                 f"{dataset.title}: no file named like bus01.wav in {root / folder}; "
                 f"get it from {dataset.source or 'the challenge'}"
             )
-    classes = sorted({name for _, name, _ in named})
-    rows = [
-        {
-            "id": f"{folder}/{f.path.stem}",
-            "path": f.path.as_posix(),
-            "label": classes.index(name),
-            "group": f"{folder}/{f.path.stem}",
-            "bytes": f.bytes,
-            SPLIT + "official": FOLDERS[folder],
-        }
-        for folder, name, f in named
-    ]
-    return Scan(table(rows, ["official"]), tuple(classes), extra=tuple(extra))
+        ids = folder + "/" + files["stem"]
+        items = files.assign(id=ids, group=ids, **{"class": name})
+        items[SPLIT + "official"] = part
+        tables.append(items[name.notna()])
+        extra += [*files.loc[name.isna(), "path"], *others]
+    items, classes = labelled(pd.concat(tables, ignore_index=True))
+    return Scan(table(items, ["official"]), classes, tuple(extra))

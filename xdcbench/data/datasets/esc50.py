@@ -2,13 +2,12 @@
 
 from pathlib import Path
 
-import pandas as pd
-
-from xdcbench.data.scan import MISSING, SPLIT, Scan, media_files, options, place, table
+from xdcbench.data.lists import check_known, numbers, one_per, place, read_csv
+from xdcbench.data.scan import MISSING, SPLIT, Scan, media_files, options, table
 from xdcbench.errors import UserError
 from xdcbench.schema import Dataset
 
-COLUMNS = {"filename", "fold", "target", "category", "esc10", "src_file"}
+COLUMNS = ("filename", "fold", "target", "category", "esc10", "src_file")
 
 
 def scan(root: Path, dataset: Dataset) -> Scan:
@@ -22,27 +21,25 @@ def scan(root: Path, dataset: Dataset) -> Scan:
     """
     chosen = options(dataset, esc10_only=False)
     csv = root / "meta" / "esc50.csv"
-    if not csv.is_file():
-        raise UserError(f"{dataset.title}: no list {csv}; get it from {dataset.source or 'ESC-50'}")
-    meta = pd.read_csv(csv, dtype={"src_file": str})
-    if COLUMNS - set(meta):
-        raise UserError(f"{csv}: no column {', '.join(sorted(COLUMNS - set(meta)))}; get the official file")
-    meta = meta.drop_duplicates("filename")
-    files = {f.path.stem: f for f in media_files(root, dataset, "audio")}
-    stems = meta["filename"].map(lambda name: Path(name).stem)
-    extra = tuple(files[stem].path.as_posix() for stem in sorted(set(files) - set(stems)))
+    meta = read_csv(csv, dataset, COLUMNS)
+    check_known(meta["esc10"], ("True", "False"), csv, "True, False")
+    meta["listed"] = "audio/" + meta["filename"].str.replace(r"\.[^.]*$", "", regex=True)
+    meta = one_per(meta[["listed", *COLUMNS[1:]]], "listed", csv)
+    meta["target"] = numbers(meta, "target", csv)
+    classes = one_per(meta[["target", "category"]], "target", csv).sort_values("target")
+    files, others = media_files(root, dataset, "audio")
+    files["listed"] = files["folder"] + "/" + files["stem"]
+    items, extra = place(meta, files, "listed")
     if chosen["esc10_only"]:
-        meta, stems = meta[meta["esc10"]], stems[meta["esc10"]]
-    classes = meta.drop_duplicates("target").sort_values("target")
-    labels = {target: i for i, target in enumerate(classes["target"])}
-    rows = []
-    for stem, fold, target, source in zip(
-        stems, meta["fold"].astype(str), meta["target"], meta["src_file"], strict=True
-    ):
-        row = {"id": stem, "label": labels[target], "group": f"{fold}-{source}"}
-        row |= place(files.get(stem), f"audio/{stem}")
-        rows.append(row | {SPLIT + n: "test" if fold == n else "train" for n in dataset.splits})
+        items = items[items["esc10"] == "True"]
+        classes = classes[classes["target"].isin(items["target"])]
+    items = items.assign(
+        id=items["listed"].str.removeprefix("audio/"),
+        label=items["target"].map({target: i for i, target in enumerate(classes["target"])}),
+        group=items["fold"] + "-" + items["src_file"],
+        **{SPLIT + n: (items["fold"] == n).map({True: "test", False: "train"}) for n in dataset.splits},
+    )
     for name in dataset.splits:
-        if not any(row[SPLIT + name] == "test" and row["bytes"] != MISSING for row in rows):
+        if (items.loc[items["fold"] == name, "bytes"] == MISSING).all():
             raise UserError(f"{csv}: fold {name} has no recording in {root / 'audio'}; take it from `splits`")
-    return Scan(table(rows, dataset.splits), tuple(classes["category"]), extra, (csv,))
+    return Scan(table(items, dataset.splits), tuple(classes["category"]), (*extra, *others), (csv,))

@@ -2,7 +2,9 @@
 
 from pathlib import Path
 
-from xdcbench.data.scan import Scan, listed, options, read_list
+from xdcbench.data.folders import listed
+from xdcbench.data.lists import no_list, read_list
+from xdcbench.data.scan import Scan, options
 from xdcbench.errors import UserError
 from xdcbench.schema import Dataset
 
@@ -12,7 +14,8 @@ PARTS = {"0": "", "1": "train", "2": "test"}
 def scan(root: Path, dataset: Dataset) -> Scan:
     """Three splits of 70 training and 30 test clips per class; the other clips belong to none.
 
-    A group is the clips whose names differ in the last number alone; no official split parts one.
+    Test lists of different splits share clips, which is as the authors made them. A group is the clips whose
+    names differ in the last number alone; no official split parts one.
 
     Options:
         lists: folder of the lists, absolute or below the root ("testTrainMulti_7030_splits").
@@ -23,7 +26,7 @@ def scan(root: Path, dataset: Dataset) -> Scan:
         ending = f"_test_split{number}.txt"
         found = sorted(lists.glob("*" + ending))
         if not found:
-            read_list(lists / ("<class>" + ending), dataset)
+            raise no_list(lists / ("<class>" + ending), dataset)
         parts: dict[str, str] = {}
         for path in found:
             for line in read_list(path, dataset):
@@ -35,4 +38,11 @@ def scan(root: Path, dataset: Dataset) -> Scan:
                     raise UserError(f"{path}: {key} is in two parts of split {number}; mend the list")
         sources += found
         splits[number] = parts
-    return listed(root, dataset, splits, group=lambda stem: stem.rpartition("_")[0], sources=sources)
+    return listed(
+        root,
+        dataset,
+        splits,
+        classes=sorted({key.partition("/")[0] for parts in splits.values() for key in parts}),
+        group=lambda stem: stem.rpartition("_")[0],
+        sources=sources,
+    )

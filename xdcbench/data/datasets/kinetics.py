@@ -1,11 +1,75 @@
-"""Kinetics: ``train/<class>/<id>.mp4`` and ``val/<class>/<id>.mp4``."""
+"""Kinetics: the official csv and files named by YouTube id, in class folders or flat; or class folders alone."""
 
 from pathlib import Path
 
-from xdcbench.data.scan import Scan, class_folders
+import pandas as pd
+
+from xdcbench.data.folders import class_folders, labelled
+from xdcbench.data.lists import check_known, find_lists, need_list, numbers, one_per, read_csv
+from xdcbench.data.scan import SPLIT, Scan, media_files, options, table
+from xdcbench.data.youtube import place_clips
 from xdcbench.schema import Dataset
+
+FOLDERS = {"train": "train", "val": "test"}
+COLUMNS = ("label", "youtube_id", "time_start", "time_end", "split")
+PARTS = {"train": ("train",), "test": ("val", "validate", "validation")}
 
 
 def scan(root: Path, dataset: Dataset) -> Scan:
-    """One split, "official": the validation part is the test; test labels were never published."""
-    return class_folders(root, dataset, {"train": "train", "val": "test"})
+    """One split, "official": the validation part is the test; test labels were never published.
+
+    A part with a csv has the csv's clips, wherever below the root their files lie. A part without one has
+    the files ``train/<class>/*`` or ``val/<class>/*``. Classes in alphabetical order; the names of folders may
+    differ from those of a csv in case and in all that is no letter or digit. A group is a video within a
+    part, since the official parts stand.
+
+    Options:
+        lists: folder of the csv files, absolute or below the root; none: anywhere below the root.
+        train: name or pattern of the training csv ("*train*.csv").
+        test: name or pattern of the validation csv ("*val*.csv").
+    """
+    chosen = options(dataset, lists=None, train="*train*.csv", test="*val*.csv")
+    found = find_lists(root, dataset, [chosen["train"], chosen["test"]])
+    for part in dataset.options.keys() & PARTS.keys():
+        need_list(found, chosen[part], root, dataset)
+    files, extra = media_files(root, dataset)
+    rest, tables = files, []
+    lists = {part: found[chosen[part]] for part in PARTS if chosen[part] in found}
+    if lists:
+        clips = pd.concat([_clips(path, dataset, part) for part, path in lists.items()], ignore_index=True)
+        clips = one_per(clips, "id", ", ".join(p.name for p in lists.values())).reset_index(drop=True)
+        items, unlisted = place_clips(clips, files)
+        tables.append(items)
+        rest = files[files["path"].isin(unlisted)]
+    folders = {folder: part for folder, part in FOLDERS.items() if part not in lists}
+    items, unlisted = class_folders(rest, folders)
+    if not lists and ((items.empty and unlisted) or chosen["lists"]):
+        need_list(found, chosen["train"], root, dataset)
+    items = _same_names(pd.concat([*tables, items], ignore_index=True))
+    items, classes = labelled(items)
+    return Scan(table(items, ["official"]), classes, (*unlisted, *extra), tuple(lists.values()))
+
+
+def _clips(path: Path, dataset: Dataset, part: str) -> pd.DataFrame:
+    rows = read_csv(path, dataset, COLUMNS)
+    check_known(rows["split"], PARTS[part], path, " or ".join(PARTS[part]))
+    start, end = numbers(rows, "time_start", path), numbers(rows, "time_end", path)
+    times = [t.astype("int64").astype("str").str.zfill(6) for t in (start, end)]
+    return pd.DataFrame(
+        {
+            "id": rows["youtube_id"] + "_" + times[0] + "_" + times[1],
+            "ytid": rows["youtube_id"],
+            "start": start,
+            "class": rows["label"],
+            SPLIT + "official": part,
+            "group": part + "-" + rows["youtube_id"],
+        }
+    )
+
+
+def _same_names(items: pd.DataFrame) -> pd.DataFrame:
+    """Items with one spelling of each class, the first: a csv's where there is one."""
+    names = pd.Series(items["class"].unique(), dtype="str")
+    keys = names.str.lower().str.replace(r"[^a-z0-9]", "", regex=True)
+    first = names.groupby(keys).transform("first")
+    return items.assign(**{"class": items["class"].map(dict(zip(names, first, strict=True)))})

@@ -2,9 +2,13 @@
 
 from pathlib import Path
 
-from xdcbench.data.scan import Scan, listed, options, read_list
+from xdcbench.data.folders import listed
+from xdcbench.data.lists import read_list
+from xdcbench.data.scan import Scan, options
 from xdcbench.errors import UserError
 from xdcbench.schema import Dataset
+
+INDEX = "classInd.txt"
 
 
 def scan(root: Path, dataset: Dataset) -> Scan:
@@ -14,16 +18,51 @@ def scan(root: Path, dataset: Dataset) -> Scan:
         lists: folder of the lists, absolute or below the root ("ucfTrainTestlist").
     """
     lists = root / options(dataset, lists="ucfTrainTestlist")["lists"]
+    numbers = _numbers(lists / INDEX, dataset)
     sources, splits = [], {}
     for number in dataset.splits:
         parts: dict[str, str] = {}
         for part in ("train", "test"):
             path = lists / f"{part}list{number.zfill(2)}.txt"
             for line in read_list(path, dataset):
-                # Train lists carry a label after the name, test lists do not.
-                key = str(Path(line.split()[0]).with_suffix(""))
+                key = _key(line, numbers, path)
                 if parts.setdefault(key, part) != part:
                     raise UserError(f"{path}: {key} is in train and test of split {number}; mend the lists")
             sources.append(path)
         splits[number] = parts
-    return listed(root, dataset, splits, group=lambda stem: stem.rpartition("_c")[0], sources=sources)
+    # The order of classInd.txt, which puts Hammering before HammerThrow.
+    found = {key.partition("/")[0] for parts in splits.values() for key in parts}
+    return listed(
+        root,
+        dataset,
+        splits,
+        classes=numbers or sorted(found, key=str.casefold),
+        group=lambda stem: stem.rpartition("_c")[0],
+        sources=sources,
+    )
+
+
+def _numbers(path: Path, dataset: Dataset) -> dict[str, str]:
+    """Number of each class in the order of classInd.txt; none where that list is not there."""
+    if not path.is_file():
+        return {}
+    fields = [line.split() for line in read_list(path, dataset)]
+    if any(len(field) != 2 for field in fields):
+        raise UserError(f"{path} must hold lines of a number and a class; get the official list again")
+    return {name: number for number, name in fields}
+
+
+def _key(line: str, numbers: dict[str, str], path: Path) -> str:
+    """``class/name`` of a line ``class/name.avi``, after which train lists have the number of the class."""
+    name, *number = line.split()
+    folder, _, file = name.partition("/")
+    stem = file.rpartition(".")[0]
+    if not stem or "/" in stem:
+        raise UserError(f"{path}: `{line}` does not read <class>/<name>.avi; get the official list again")
+    if numbers and folder not in numbers:
+        raise UserError(f"{path}: unknown class `{folder}`, which is not in {INDEX}; mend one of them")
+    if numbers and number not in ([], [numbers[folder]]):
+        raise UserError(
+            f"{path}: `{line}` contradicts {INDEX}, where {folder} is {numbers[folder]}; mend one"
+        )
+    return f"{folder}/{stem}"

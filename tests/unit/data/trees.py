@@ -1,0 +1,39 @@
+"""Trees of empty files and small lists, laid out as real data sets are."""
+
+from pathlib import Path
+from typing import Any
+
+from xdcbench.config import load_dataset
+from xdcbench.data.scan import Scan
+from xdcbench.schema import Dataset
+
+
+def config(name: str, **changes: Any) -> Dataset:
+    return Dataset(**{**load_dataset(name).model_dump(), **changes})
+
+
+def touch(root: Path, *names: str) -> None:
+    for name in names:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).touch()
+
+
+def text(root: Path, name: str, *lines: str, end: str = "\n") -> None:
+    (root / name).parent.mkdir(parents=True, exist_ok=True)
+    (root / name).write_bytes("".join(line + end for line in lines).encode())
+
+
+def counts(found: Scan, split: str) -> tuple[int, int]:
+    column = found.items["split:" + split]
+    return int((column == "train").sum()), int((column == "test").sum())
+
+
+def column(found: Scan, name: str) -> dict[str, Any]:
+    """A column of the items by id."""
+    return dict(zip(found.items["id"], found.items[name], strict=True))
+
+
+def paths(found: Scan) -> dict[str, str]:
+    """Paths of the items that the disk has, by id."""
+    here = found.items[found.items["bytes"] >= 0]
+    return dict(zip(here["id"], here["path"], strict=True))

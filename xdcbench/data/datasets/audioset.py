@@ -1,0 +1,72 @@
+"""AudioSet: ``*_segments.csv``, ``class_labels_indices.csv`` and files named by YouTube id, in any folders."""
+
+import re
+from pathlib import Path
+
+import pandas as pd
+
+from xdcbench.data.lists import check_known, find_lists, need_list, numbers, one_per, read_csv, read_text
+from xdcbench.data.scan import LABELS, SPLIT, Scan, media_files, options, table
+from xdcbench.data.youtube import place_clips
+from xdcbench.errors import UserError
+from xdcbench.schema import Dataset
+
+FIELDS = ("ytid", "start", "end", "class")
+CLASSES = "class_labels_indices.csv"
+COMMENT = re.compile(r"^#.*$", re.MULTILINE)
+
+
+def scan(root: Path, dataset: Dataset) -> Scan:
+    """One split, "official", multi-label; an item is a segment, and each video has one.
+
+    Options:
+        lists: folder of the lists, absolute or below the root; none: anywhere below the root.
+        train: names of the lists of the training part (unbalanced and balanced).
+        test: names of the lists of the test part (evaluation).
+    """
+    chosen = options(
+        dataset,
+        lists=None,
+        train=["unbalanced_train_segments.csv", "balanced_train_segments.csv"],
+        test=["eval_segments.csv"],
+    )
+    part_of = {name: part for part in ("train", "test") for name in chosen[part]}
+    found = find_lists(root, dataset, [CLASSES, *part_of])
+    paths = {name: need_list(found, name, root, dataset) for name in (CLASSES, *part_of)}
+    mids, classes = _classes(paths[CLASSES], dataset)
+    parts = [
+        _segments(paths[name], dataset, mids).assign(**{SPLIT + "official": part})
+        for name, part in part_of.items()
+    ]
+    rows = one_per(pd.concat(parts, ignore_index=True), "ytid", ", ".join(part_of)).reset_index(drop=True)
+    files, others = media_files(root, dataset)
+    items, extra = place_clips(rows.assign(id=rows["ytid"]), files)
+    items = items.assign(label=-1, group=items["ytid"])
+    return Scan(table(items, ["official"]), classes, (*extra, *others), tuple(paths.values()))
+
+
+def _classes(path: Path, dataset: Dataset) -> tuple[dict[str, int], tuple[str, ...]]:
+    """Index of each machine id, and names in the order of the indices."""
+    rows = read_csv(path, dataset, ("index", "mid", "display_name"))
+    rows = rows.assign(index=numbers(rows, "index", path)).sort_values("index")
+    if rows["index"].tolist() != list(range(len(rows))) or rows["mid"].duplicated().any():
+        raise UserError(f"{path}: its {len(rows)} classes are not numbered from 0, each once; get it again")
+    return dict(zip(rows["mid"], rows["index"], strict=True)), tuple(rows["display_name"])
+
+
+def _segments(path: Path, dataset: Dataset, mids: dict[str, int]) -> pd.DataFrame:
+    """Segments of one list: ytid, start (seconds) and labels (sorted tuples)."""
+    # Comments become blank lines, so that messages name the right line; no field has a comma and a space.
+    text = COMMENT.sub("", read_text(path, dataset)).replace(", ", ",")
+    rows = one_per(read_csv(path, dataset, FIELDS, header=False, text=text), "ytid", path)
+    sets = pd.Series(rows["class"].unique(), name="class").map(lambda text: text.split(","))
+    check_known(sets.explode(), mids, path, CLASSES)
+    # Segments of the same classes share one tuple.
+    labels = {",".join(names): tuple(sorted({mids[name] for name in names})) for names in sets}
+    return pd.DataFrame(
+        {
+            "ytid": rows["ytid"],
+            "start": numbers(rows, "start", path),
+            LABELS: [labels[text] for text in rows["class"]],
+        }
+    )

@@ -1,0 +1,127 @@
+"""Any files: named by a csv or Parquet with a column of paths, or all that lie below the root."""
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from xdcbench.data.lists import check_known, one_per, place, read_csv
+from xdcbench.data.scan import MISSING, SPLIT, Scan, media_files, options, table
+from xdcbench.errors import UserError
+from xdcbench.schema import Dataset
+
+COLUMNS = ("path", "label", "split", "group")
+
+
+def scan(root: Path, dataset: Dataset) -> Scan:
+    """One split: declared by a column, or drawn by hash, or with all items in the train part.
+
+    A draw depends on an item's id or, where there are groups, on its group alone: no item changes sides when
+    others come or go. Without groups each class is drawn by itself. Of two or more, at least one is on each
+    side.
+
+    Options:
+        list: the csv or ``.parquet``, absolute or below the root; none: every media file below the root.
+        path: column of file paths, below the root or absolute ("path"); any suffix will do.
+        label: column of class names; an empty one is unlabelled.
+        classes: names in the order of the labels; none: those of the list, sorted.
+        split: column of "train", "test" or nothing.
+        group: column of the sources of items, which no draw parts.
+        test_share: share of items expected in the test part of a draw.
+    """
+    chosen = options(
+        dataset, list=None, path="path", label=None, classes=None, split=None, group=None, test_share=None
+    )
+    _check_options(chosen, dataset)
+    files, others = media_files(root, dataset)
+    files["listed"] = files["path"]
+    if chosen["list"] is None:
+        sources: tuple[Path, ...] = ()
+        rows = files[["listed"]]
+    else:
+        sources = (root / chosen["list"],)
+        rows = _rows(sources[0], dataset, chosen)
+    ids = rows["listed"].str.replace(r"(?<=[^/])\.[^./]*$", "", regex=True)
+    rows = rows.assign(id=ids, label=rows.get("label", ""), group=rows.get("group", ids))
+    classes = tuple(chosen["classes"] or sorted(set(rows["label"]) - {""}))
+    if "split" not in rows:
+        together = "group" if chosen["group"] else "label"
+        rows = rows.assign(split=_draw(rows, together, chosen["test_share"] or 0))
+    indices = {name: i for i, name in enumerate(classes)} | {"": -1}
+    if sources:
+        check_known(rows["label"], indices, sources[0], "options.classes")
+    rows = rows.assign(label=rows["label"].map(indices)).sort_values("listed")
+    items, extra = place(rows, files, "listed")
+    items["bytes"] = [
+        _bytes(root / path) if size == MISSING else size
+        for path, size in zip(items["path"], items["bytes"], strict=True)
+    ]
+    (split,) = dataset.splits
+    items = table(items.rename(columns={"split": SPLIT + split}), [split])
+    strays = set(others) - set(items["path"])
+    return Scan(items, classes, (*extra, *sorted(strays)), sources)
+
+
+def _check_options(chosen: dict[str, Any], dataset: Dataset) -> None:
+    share, title = chosen["test_share"], dataset.title
+    if len(dataset.splits) != 1:
+        raise UserError(f"{title}: adapter `filelist` makes one split, not {list(dataset.splits)}")
+    if share is not None and not 0 < share < 1:
+        raise UserError(f"{title}: options.test_share is {share}; give 0 to 1")
+    if share is not None and chosen["split"]:
+        raise UserError(f"{title}: options.split and options.test_share both say how to split; keep one")
+    lone = [name for name in ("label", "classes", "split", "group") if chosen[name]]
+    if chosen["list"] is None and lone:
+        raise UserError(f"{title}: options.{lone[0]} needs a list; say where it is with `options.list`")
+
+
+def _rows(path: Path, dataset: Dataset, chosen: dict[str, Any]) -> pd.DataFrame:
+    """Rows of the list with those of path (as ``listed``), label, split and group that the options name."""
+    names = {chosen[column]: column for column in COLUMNS if chosen[column]}
+    if not path.is_file():
+        raise UserError(f"{dataset.title}: no list {path}; say where it is with `options.list`")
+    rows = _read_parquet(path) if path.suffix == ".parquet" else read_csv(path, dataset, ())
+    for column, option in names.items():
+        if column not in rows:
+            there = ", ".join(map(str, rows))
+            raise UserError(f"{path}: no column `{column}`; set `options.{option}` to one of {there}")
+    rows = rows[list(names)].astype("object").fillna("").astype("str")
+    rows = rows.rename(columns=names | {chosen["path"]: "listed"})
+    rows["listed"] = rows["listed"].str.replace(r"^(?:\./)+", "", regex=True)
+    if "split" in rows:
+        check_known(rows["split"], ("train", "test", ""), path, "train, test")
+    return one_per(rows, "listed", path)
+
+
+def _read_parquet(path: Path) -> pd.DataFrame:
+    try:
+        return pd.read_parquet(path)
+    except (ValueError, OSError) as error:
+        raise UserError(f"{path} is no readable Parquet ({error}); write it again") from error
+
+
+def _bytes(path: Path) -> int:
+    return path.stat().st_size if path.is_file() else MISSING
+
+
+def _draw(rows: pd.DataFrame, together: str, test_share: float) -> pd.Series:
+    """Part of each row by a hash of its group: each label drawn by itself, or all groups together."""
+    if not test_share:
+        return pd.Series("train", index=rows.index, dtype="str")
+    names = rows["group"]
+    pools = [names] if together == "group" else [pool for _, pool in names.groupby(rows["label"])]
+    parts: dict[str, str] = {}
+    for pool in pools:
+        parts |= draw(pool.unique().tolist(), test_share)
+    return names.map(parts)
+
+
+def draw(names: list[str], test_share: float) -> dict[str, str]:
+    """Part of each name by its hash; of two or more names, at least one is on each side."""
+    at = {name: int.from_bytes(hashlib.sha256(name.encode()).digest()[:8]) / 2**64 for name in names}
+    parts = {name: "test" if place < test_share else "train" for name, place in at.items()}
+    if len(names) > 1:
+        parts[min(at, key=at.__getitem__)] = "test"
+        parts[max(at, key=at.__getitem__)] = "train"
+    return parts

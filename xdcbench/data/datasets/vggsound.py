@@ -1,0 +1,76 @@
+"""VGGSound: ``vggsound.csv``, or ``train.csv`` and ``test.csv``, and files named by YouTube id and start."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from xdcbench.data.lists import check_known, find_lists, need_list, numbers, one_per, read_csv
+from xdcbench.data.scan import SPLIT, Scan, media_files, options, table
+from xdcbench.data.youtube import NAME, place_clips
+from xdcbench.errors import UserError
+from xdcbench.schema import Dataset
+
+LIST = "vggsound.csv"
+PARTS = {"train.csv": "train", "test.csv": "test"}
+STATISTICS = "stat.csv"
+
+
+def scan(root: Path, dataset: Dataset) -> Scan:
+    """One split, "official"; classes in alphabetical order.
+
+    ``vggsound.csv`` holds ytid, start, label and part; the lists of the first release hold
+    ``<ytid>_<start>.mp4`` and label, one of them for each part. Where ``stat.csv`` is there, it says which
+    classes there are. A video may have several clips; a group is a video within a part, since the official
+    parts stand.
+
+    Options:
+        lists: folder of the lists, absolute or below the root; none: anywhere below the root.
+    """
+    options(dataset, lists=None)
+    found = find_lists(root, dataset, [LIST, *PARTS, STATISTICS])
+    if LIST in found:
+        sources = [found[LIST]]
+        rows = _clips(found[LIST], dataset)
+    else:
+        sources = [found[name] for name in PARTS if name in found]
+        if not sources:
+            need_list(found, LIST, root, dataset)
+        rows = pd.concat([_files(path, dataset) for path in sources], ignore_index=True)
+    known = rows["class"]
+    if STATISTICS in found:
+        known = read_csv(found[STATISTICS], dataset, ("class", "clips", "kind"), header=False)["class"]
+        check_known(rows["class"], known, sources[0], found[STATISTICS])
+        sources.append(found[STATISTICS])
+    classes = sorted(set(known))
+    rows["id"] = rows["ytid"] + "_" + rows["start"].astype("int64").astype("str").str.zfill(6)
+    rows = one_per(rows, "id", sources[0]).reset_index(drop=True)
+    files, others = media_files(root, dataset)
+    items, extra = place_clips(rows, files)
+    items = items.assign(
+        label=items["class"].map({name: i for i, name in enumerate(classes)}),
+        group=items[SPLIT + "official"] + "-" + items["ytid"],
+    )
+    return Scan(table(items, ["official"]), tuple(classes), (*extra, *others), tuple(sources))
+
+
+def _clips(path: Path, dataset: Dataset) -> pd.DataFrame:
+    split = SPLIT + "official"
+    rows = read_csv(path, dataset, ("ytid", "start", "class", split), header=False)
+    check_known(rows[split], PARTS.values(), path, "train, test")
+    return rows.assign(start=numbers(rows, "start", path))
+
+
+def _files(path: Path, dataset: Dataset) -> pd.DataFrame:
+    rows = read_csv(path, dataset, ("file", "class"), header=False)
+    names = rows["file"].str.rpartition(".")[0].str.extract(NAME)
+    strange = rows["file"][names[1].isna()]
+    if len(strange):
+        raise UserError(f"{path}: `{strange.iloc[0]}` does not read <ytid>_<start>.mp4; mend the row")
+    return pd.DataFrame(
+        {
+            "ytid": names[0],
+            "start": pd.to_numeric(names[1]),
+            "class": rows["class"],
+            SPLIT + "official": PARTS[path.name],
+        }
+    )

@@ -1,0 +1,220 @@
+"""Official lists: finding them, reading them strictly, joining them with the files on disk."""
+
+import csv
+import io
+import os
+from collections.abc import Iterable, Sequence
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+from pyarrow import csv as arrow_csv
+
+from xdcbench.data.scan import MISSING
+from xdcbench.errors import UserError
+from xdcbench.schema import Dataset
+
+# ---------------------------------------------------------------------------------------- finding
+
+
+def find_lists(root: Path, dataset: Dataset, patterns: Iterable[str]) -> dict[str, Path]:
+    """The file that fits each name or pattern, in the folder ``options.lists`` or, without one, in the root.
+
+    Folders are searched level by level, and the level nearest to the top counts. A pattern that no file fits
+    is left out.
+
+    Raises:
+        UserError: there is no such folder, or several files of one level fit a pattern.
+    """
+    wanted, found = list(patterns), dict[str, Path]()
+    suffixes = tuple(Path(pattern).suffix for pattern in wanted)
+    top = root / (dataset.options.get("lists") or "")
+    if not top.is_dir():
+        raise UserError(f"{dataset.title}: no folder {top}; mend `options.lists`")
+    level = [str(top)]
+    while level and len(found) < len(wanted):
+        names, deeper = list[Path](), list[str]()
+        for folder in level:
+            with os.scandir(folder) as entries:
+                for entry in entries:
+                    if entry.name.startswith("."):
+                        continue
+                    if entry.is_dir():
+                        deeper.append(entry.path)
+                    elif entry.name.endswith(suffixes):
+                        names.append(Path(entry.path))
+        for pattern in wanted:
+            fitting = sorted(path for path in names if fnmatchcase(path.name, pattern))
+            if len(fitting) > 1 and pattern not in found:
+                raise UserError(
+                    f"{dataset.title}: both {fitting[0]} and {fitting[1]} fit `{pattern}`; "
+                    "name one list in the data set's `options`"
+                )
+            if fitting:
+                found.setdefault(pattern, fitting[0])
+        level = deeper
+    return found
+
+
+def need_list(found: dict[str, Path], name: str, root: Path, dataset: Dataset) -> Path:
+    """The list that was found under ``name``.
+
+    Raises:
+        UserError: there is none.
+    """
+    if name not in found:
+        raise no_list(root / (dataset.options.get("lists") or "") / name, dataset)
+    return found[name]
+
+
+def no_list(path: Path, dataset: Dataset) -> UserError:
+    """The mistake that a list is not there."""
+    return UserError(
+        f"{dataset.title}: no list {path}; get it from {dataset.source or 'the data set'} or say where "
+        "it is with `options.lists`"
+    )
+
+
+# ---------------------------------------------------------------------------------------- reading
+
+
+def read_text(path: Path, dataset: Dataset) -> str:
+    """A list's text, with any line ends, without a byte order mark.
+
+    Raises:
+        UserError: the list is not there, or is not UTF-8 text.
+    """
+    if not path.is_file():
+        raise no_list(path, dataset)
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+        if "\0" in text:
+            raise ValueError("zero bytes")
+    except ValueError as error:
+        raise UserError(f"{path} is not UTF-8 text ({error}); get it again or save it as such") from error
+    return text
+
+
+def read_list(path: Path, dataset: Dataset) -> list[str]:
+    """Lines of a list that are not blank, without space around them.
+
+    Raises:
+        UserError: the list is not there, or is not text.
+    """
+    return [line.strip() for line in read_text(path, dataset).splitlines() if line.strip()]
+
+
+def read_csv(
+    path: Path,
+    dataset: Dataset,
+    columns: Sequence[str],
+    *,
+    header: bool = True,
+    text: str | None = None,
+) -> pd.DataFrame:
+    """Rows of a csv, every value a string.
+
+    Args:
+        path: the file.
+        dataset: the data set, for messages.
+        columns: those that must be there; all of them, in order, where the file has no ``header``.
+        header: whether the first line names the columns.
+        text: what to parse in place of the file's text, line for line.
+
+    Raises:
+        UserError: names file and line of what is not there, not text, or has too few or too many fields.
+    """
+    text = read_text(path, dataset) if text is None else text
+    names = [name.strip() for name in next(csv.reader(io.StringIO(text)), [])] if header else list(columns)
+    for column in columns:
+        if column not in names:
+            raise UserError(
+                f"{path}: no column `{column}` among {', '.join(names) or 'none'}; mend its header"
+            )
+    odd: list[pa.csv.InvalidRow] = []
+
+    def skip(row: pa.csv.InvalidRow) -> str:
+        odd.append(row)
+        return "skip"
+
+    try:
+        rows = arrow_csv.read_csv(
+            io.BytesIO(text.encode()),
+            arrow_csv.ReadOptions(use_threads=False, column_names=names, skip_rows=int(header)),
+            arrow_csv.ParseOptions(invalid_row_handler=skip),
+            arrow_csv.ConvertOptions(column_types=dict.fromkeys(names, pa.string())),
+        )
+    except pa.ArrowInvalid as error:
+        raise UserError(f"{path} is no readable csv ({error}); get it again or mend it") from error
+    if odd:
+        number = [line.strip() for line in text.splitlines()].index(odd[0].text.strip()) + 1
+        raise UserError(
+            f"{path}, line {number}: `{odd[0].text}` has {odd[0].actual_columns} fields, not "
+            f"{odd[0].expected_columns}; mend the line"
+        )
+    return pd.DataFrame(rows.to_pandas())
+
+
+def numbers(rows: pd.DataFrame, column: str, path: Path) -> pd.Series:
+    """A column of strings as numbers.
+
+    Raises:
+        UserError: a value is no number.
+    """
+    values = pd.to_numeric(rows[column], errors="coerce")
+    if values.isna().any():
+        value = rows.loc[values.isna(), column].iloc[0]
+        raise UserError(f"{path}: {column} `{value}` is no number; mend the row")
+    return values
+
+
+def check_known(values: pd.Series, known: Iterable[str], path: Path, index: str | Path) -> None:
+    """See that a list's values are all in an index.
+
+    Raises:
+        UserError: one is not.
+    """
+    strange = values[~values.isin(list(known))]
+    if len(strange):
+        raise UserError(
+            f"{path}: unknown {values.name} `{strange.iloc[0]}`, which is not in {index}; mend one of them"
+        )
+
+
+def one_per(rows: pd.DataFrame, key: str, where: str | Path) -> pd.DataFrame:
+    """Rows without repetitions.
+
+    Raises:
+        UserError: two rows of one ``key`` contradict each other.
+    """
+    rows = rows.drop_duplicates()
+    twice = rows[rows[key].duplicated(keep=False)]
+    if len(twice):
+        two = twice[twice[key] == twice[key].iloc[0]].iloc[:2]
+        column = next(name for name in rows if two[name].nunique() > 1)
+        raise UserError(
+            f"{where}: `{two[key].iloc[0]}` has {column} `{two[column].iloc[0]}` and "
+            f"`{two[column].iloc[1]}`; keep one of the rows"
+        )
+    return rows
+
+
+# ---------------------------------------------------------------------------------------- joining
+
+
+def place(rows: pd.DataFrame, files: pd.DataFrame, on: str) -> tuple[pd.DataFrame, tuple[str, ...]]:
+    """Join listed rows with files on a column that both have.
+
+    Args:
+        rows: with ``listed``, the path to name where the disk lacks the file.
+        files: path and bytes.
+        on: the column.
+
+    Returns:
+        the rows, in their order, with path and bytes; paths of the files that belong to no row.
+    """
+    placed = rows.merge(files[[on, "path", "bytes"]], how="left", on=on)
+    placed["path"] = placed["path"].fillna(placed["listed"])
+    placed["bytes"] = placed["bytes"].fillna(MISSING).astype("int64")
+    return placed, tuple(files.loc[~files[on].isin(rows[on]), "path"])
