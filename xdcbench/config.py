@@ -52,13 +52,20 @@ def load_suite(
 
 
 def _check_trust(tree: Tree, path: Path) -> None:
-    for name, dataset in tree["datasets"].items():
-        adapter = dataset.get("adapter") if isinstance(dataset, dict) else None
-        if isinstance(adapter, str) and ":" in adapter:
+    named = {f"datasets.{name}.adapter": _at(entry, "adapter") for name, entry in tree["datasets"].items()}
+    for name, entry in _mapping(tree, "encoders", path).items():
+        for modality in ("video", "audio"):
+            named[f"encoders.{name}.{modality}.source"] = _at(_at(entry, modality), "source")
+    for key, code in named.items():
+        if isinstance(code, str) and ":" in code and not code.startswith("torchvision:"):
             raise UserError(
-                f"{path}: data set {name!r} runs code, {adapter!r}; read it, then give --trust, "
-                f"or name it yourself with --set datasets.{name}.adapter={adapter}"
+                f"{path}: {key} runs code, {code!r}; read it, then give --trust, or name it yourself with "
+                f"--set {key}={code}"
             )
+
+
+def _at(tree: Any, key: str) -> Any:
+    return tree.get(key) if isinstance(tree, dict) else None
 
 
 def load_table(name: str) -> Table:
@@ -67,10 +74,21 @@ def load_table(name: str) -> Table:
     return validate(Table, read(path), where=str(path))
 
 
-def load_dataset(name: str) -> Dataset:
-    """A data set of ``configs/datasets`` by name, or a YAML file by path."""
+def load_dataset(name: str, *, overrides: Sequence[str] = (), trust: bool = True) -> Dataset:
+    """A data set of ``configs/datasets`` by name, or a YAML file by path, with ``a.b=value`` laid over it.
+
+    Raises:
+        UserError: as `load_suite`.
+    """
     path = find(folder("configs") / "datasets", name, what="data set")
-    return validate(Dataset, read(path), where=str(path))
+    tree = read(path)
+    code = str(tree.get("adapter"))
+    if ":" in code and not trust:
+        raise UserError(
+            f"{path}: adapter runs code, {code!r}; read it, then give --trust, or name it yourself with "
+            f"--set adapter={code}"
+        )
+    return validate(Dataset, override(tree, overrides), where=str(path))
 
 
 def read(path: Path) -> Tree:

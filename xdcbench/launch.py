@@ -9,6 +9,7 @@ from pathlib import Path
 from xdcbench.config import load_suite
 from xdcbench.context import Context
 from xdcbench.errors import UserError
+from xdcbench.models.origins import find_origin
 from xdcbench.plan import Plan, check, make_plan, settings_of
 from xdcbench.schema import Precision, Suite
 from xdcbench.stages import Source
@@ -72,7 +73,12 @@ def prepare(request: Request, *, write: bool = True) -> Launch:
     store = Store(request.out, write=write)
     device, resolved = resolve(suite, request)
     sources = find_sources(suite, request, store, write=write)
-    plan = make_plan(suite, sources, precision=lambda asked: request.precision or resolved.get(asked, asked))
+    plan = make_plan(
+        suite,
+        sources,
+        origins={name: find_origin(name, given) for name, given in suite.encoders.items()},
+        precision=lambda asked: request.precision or resolved.get(asked, asked),
+    )
     keys = tuple(stage.key for stage in plan.stages)
     if request.only:
         plan = plan.only(request.only)

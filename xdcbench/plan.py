@@ -6,14 +6,17 @@ from fnmatch import fnmatch
 
 from xdcbench.config import merge, validate
 from xdcbench.errors import UserError
+from xdcbench.models.origins import Origin
 from xdcbench.resources import unknown
 from xdcbench.schema import (
     Clustering,
+    CrossRetrieval,
     Evaluation,
     Finetune,
     LinearProbe,
     Measurement,
     Method,
+    Modality,
     Precision,
     Pretrain,
     Suite,
@@ -21,6 +24,7 @@ from xdcbench.schema import (
 from xdcbench.stages import (
     EvaluationStage,
     FeaturesStage,
+    GivenStage,
     IndexStage,
     InitStage,
     RoundStage,
@@ -39,7 +43,9 @@ CLUSTERING_ONLY = (
 )
 """Settings of pretraining that a method without clusterings does not use."""
 
-NEEDED = {"world", "index", "init", "features"}
+OTHER: dict[Modality, Modality] = {"video": "audio", "audio": "video"}
+
+NEEDED = {"world", "index", "init", "given", "features"}
 """Kinds that are made only where a result needs them."""
 
 
@@ -67,20 +73,25 @@ class Plan:
 
 
 def make_plan(
-    suite: Suite, sources: Mapping[str, Source], *, precision: Callable[[Precision], Precision] = lambda p: p
+    suite: Suite,
+    sources: Mapping[str, Source],
+    *,
+    origins: Mapping[str, Origin] | None = None,
+    precision: Callable[[Precision], Precision] = lambda p: p,
 ) -> Plan:
     """Expand methods x pretraining data x evaluations x splits x seeds.
 
     Args:
         suite: what to run.
         sources: for each real data set of the suite, its place; not used by a suite with a world.
+        origins: for each encoder from elsewhere, what it is here.
         precision: resolves ``auto`` to what this machine's device will use.
 
     Raises:
         UserError: the suite names something that does not fit.
     """
     check(suite)
-    stages = tuple(_ordered(_Builder(suite, sources, precision).targets()))
+    stages = tuple(_ordered(_Builder(suite, sources, origins or {}, precision).targets()))
     return Plan(suite, stages, frozenset(stage.key for stage in stages if stage.kind not in NEEDED))
 
 
@@ -100,6 +111,9 @@ def check(suite: Suite) -> None:
                     raise UserError(
                         f"method {name!r}: " + unknown("label source", label, [*method.clusterings, "labels"])
                     )
+    for name in suite.encoders:
+        if name in suite.methods:
+            raise UserError(f"{name!r} is a method and one of `encoders`; give the encoders another name")
     for group in suite.pretraining:
         _check_known("method", group.methods, suite.methods)
         _check_known("data set", [group.data] if group.data else [], suite.datasets)
@@ -162,9 +176,13 @@ class _Builder:
     """Makes each stage of one suite; equal stages have equal keys, so making one twice is harmless."""
 
     def __init__(
-        self, suite: Suite, sources: Mapping[str, Source], precision: Callable[[Precision], Precision]
+        self,
+        suite: Suite,
+        sources: Mapping[str, Source],
+        origins: Mapping[str, Origin],
+        precision: Callable[[Precision], Precision],
     ) -> None:
-        self.suite, self.sources, self.precision = suite, sources, precision
+        self.suite, self.sources, self.origins, self.precision = suite, sources, origins, precision
         self.world = Stage("world", "world", WorldStage(world=suite.world)) if suite.world else None
 
     def targets(self) -> Iterator[Stage]:
@@ -173,8 +191,16 @@ class _Builder:
                 for seed in self.suite.seeds:
                     encoder = self.encoder(method, group.data, group.split, seed)
                     yield encoder
+                    encoders = self.suite.methods[method].encoders
                     for measure in self.suite.measure:
-                        yield from self.measure(method, encoder, measure, seed)
+                        yield from self.measure(method, encoder, encoders, measure, seed)
+        for name, given in self.suite.encoders.items():
+            origin = self.origins[name]
+            config = GivenStage(name=name, given=given, fingerprint=origin.fingerprint)
+            encoder = Stage("given", name, config, unavailable=origin.unavailable)
+            for seed in self.suite.seeds:
+                for measure in self.suite.measure:
+                    yield from self.measure(name, encoder, origin.encoders, measure, seed)
 
     def index(self, name: str) -> Stage:
         dataset = self.suite.datasets[name]
@@ -214,35 +240,76 @@ class _Builder:
             stage = Stage("round", f"{name}/{data}/seed{seed}/round{number}", config, inputs)
         return stage
 
-    def measure(self, name: str, encoder: Stage, measure: Measurement, seed: int) -> Iterator[Stage]:
+    def measure(
+        self, name: str, encoder: Stage, encoders: Iterable[Modality], measure: Measurement, seed: int
+    ) -> Iterator[Stage]:
         settings = settings_of(self.suite, measure)
-        if settings.modality not in self.suite.methods[name].encoders:
+        if settings.modality not in encoders:
             return
         settings = settings.model_copy(update={"precision": self.precision(settings.precision)})
+        if isinstance(settings, CrossRetrieval):
+            clustering = self.across(encoder, settings)
+            if clustering is None:
+                return
+            settings = settings.model_copy(update={"clustering": clustering})
         data = self.index(measure.dataset)
-        where = f"{name}/seed{seed}" if encoder.kind == "init" else encoder.name.rpartition("/")[0]
-        source = self.source(settings, encoder, data, where=where, dataset=measure.dataset)
+        where = encoder.name.rpartition("/")[0] if encoder.kind == "round" else f"{name}/seed{seed}"
+        inputs = (*self.sources_of(settings, encoder, data, where, measure.dataset), ("data", data))
         for split in measure.splits:
             config = EvaluationStage(name=measure.evaluation, split=split, seed=seed, settings=settings)
             title = f"{where}/{measure.evaluation}/{measure.dataset}/{split}"
-            yield Stage(settings.kind, title, config, (source, ("data", data)))
+            yield Stage(settings.kind, title, config, inputs)
 
-    def source(
-        self, settings: Evaluation, encoder: Stage, data: Stage, *, where: str, dataset: str
-    ) -> tuple[str, Stage]:
+    def across(self, encoder: Stage, settings: CrossRetrieval) -> str | None:
+        """The clustering of the other modality that the queries' encoder has learned; None without one.
+
+        Raises:
+            UserError: there are several and `clustering` names none of them.
+        """
+        if not isinstance(encoder.config, RoundStage):
+            return None
+        other = OTHER[settings.modality]
+        clusterings = encoder.config.clusterings
+        known = [
+            name
+            for name in encoder.config.heads.get(settings.modality, ())
+            if name in clusterings and clusterings[name].features == (other,)
+        ]
+        if settings.clustering in known or not known:
+            return settings.clustering if known else None
+        if settings.clustering or len(known) > 1:
+            raise UserError(
+                f"method {encoder.config.method!r}: "
+                + unknown(f"clustering of {other} to retrieve by", settings.clustering, known)
+            )
+        return known[0]
+
+    def sources_of(
+        self, settings: Evaluation, encoder: Stage, data: Stage, where: str, dataset: str
+    ) -> tuple[tuple[str, Stage], ...]:
         """What an evaluation reads: the encoder itself, or its features, extracted once for all."""
         if isinstance(settings, Finetune):
-            return "encoders", encoder
+            return (("encoders", encoder),)
         config = FeaturesStage(
             modality=settings.modality,
             clips=settings.clips,
             last_start=settings.last_start,
-            augmented=settings.augmented if isinstance(settings, LinearProbe) else 0,
-            layer=settings.layer,
+            layer="" if isinstance(settings, CrossRetrieval) else settings.layer,
             precision=settings.precision,
         )
+        if isinstance(settings, LinearProbe) and settings.augmented:
+            update = {"augmented": settings.augmented, "augment": settings.augment}
+            config = config.model_copy(update=update)
         name = f"{where}/features/{settings.modality}/{dataset}"
-        return "features", Stage("features", name, config, (("encoders", encoder), ("data", data)))
+        features = Stage("features", name, config, (("encoders", encoder), ("data", data)))
+        if not isinstance(settings, CrossRetrieval):
+            return (("features", features),)
+        # A round clusters the features of the encoders that it starts from.
+        other, before = OTHER[settings.modality], dict(encoder.inputs)["encoders"]
+        config = FeaturesStage(modality=other, clips=1, precision=settings.precision)
+        name = f"{where}/features/clustered-{other}/{dataset}"
+        gallery = Stage("features", name, config, (("encoders", before), ("data", data)))
+        return ("encoders", encoder), ("features", features), ("gallery", gallery)
 
 
 def _ordered(targets: Iterator[Stage] | list[Stage]) -> Iterator[Stage]:

@@ -290,6 +290,7 @@ class LinearProbe(Config):
     clips: int = Field(10, ge=1, description="clips or windows per item, evenly spaced")
     last_start: float | None = Field(None, ge=0, description=LAST_START)
     augmented: int = Field(0, ge=0, description="augmented clips that are learned from beside those")
+    augment: Augment = Augment()
     layer: str = Field("", description=LAYER)
     solver: Literal["lbfgs", "sgd"] = "lbfgs"
     c: float = Field(1.0, gt=0, description="inverse L2 penalty (lbfgs)")
@@ -323,6 +324,18 @@ class Retrieval(Config):
     clips: int = Field(10, ge=1, description="clips or windows per item, evenly spaced, averaged")
     last_start: float | None = Field(None, ge=0, description=LAST_START)
     layer: str = Field("", description=LAYER)
+    ks: tuple[int, ...] = Field((1, 5, 10, 20), min_length=1, description="depths of recall")
+    precision: Precision = "auto"
+
+
+class CrossRetrieval(Config):
+    """Training items of the other modality by the cluster that an encoder's head takes a test item for."""
+
+    kind: Literal["cross_retrieval"] = "cross_retrieval"
+    modality: Modality = Field("video", description="of the queries; the gallery is of the other one")
+    clips: int = Field(10, ge=1, description="clips or windows per query, evenly spaced, mean softmax")
+    last_start: float | None = Field(None, ge=0, description=LAST_START)
+    clustering: str = Field("", description="clustering of the other modality; empty: the only one")
     ks: tuple[int, ...] = Field((1, 5, 10, 20), min_length=1, description="depths of recall")
     precision: Precision = "auto"
 
@@ -362,7 +375,49 @@ class Clusters(Config):
 OnFeatures = LinearProbe | LinearSVM | Retrieval | LowShot | Clusters
 """Evaluations of a frozen encoder; those with equal clips and layer share its features."""
 
-Evaluation = Annotated[Finetune | OnFeatures, Field(discriminator="kind")]
+Evaluation = Annotated[Finetune | CrossRetrieval | OnFeatures, Field(discriminator="kind")]
+
+
+# ---------------------------------------------------------------------------- encoders from elsewhere
+
+
+class GivenVideo(Config):
+    """A video encoder that is not trained by the suite."""
+
+    source: str = Field(
+        "r2plus1d", description="r2plus1d: this project's, by `model`; torchvision:NAME; or module:object"
+    )
+    weights: str | None = Field(
+        None, description="safetensors or torch file; with torchvision:NAME also a name of its weights"
+    )
+    model: VideoModel = Field(
+        VideoModel(), description="its `input` also declares what a model of torchvision takes"
+    )
+
+
+class GivenAudio(Config):
+    """An audio encoder that is not trained by the suite."""
+
+    source: str = Field("resnet", description="resnet: this project's, by `model`; or module:object")
+    weights: str | None = Field(None, description="safetensors or torch file")
+    model: AudioModel = AudioModel()
+
+
+class Given(Config):
+    """Encoders that are measured as they are: of an earlier run, of files, of torchvision, of the user."""
+
+    title: str = ""
+    pretrain_data: str = Field("none", description="what they have learned from, for the tables")
+    run: str | None = Field(None, description="run directory of this suite's encoders; instead of the others")
+    video: GivenVideo | None = None
+    audio: GivenAudio | None = None
+
+    @model_validator(mode="after")
+    def _one_origin(self) -> Self:
+        parts = self.video or self.audio
+        if bool(self.run) == bool(parts):
+            raise ValueError("give either `run`, or `video` and `audio` or one of them")
+        return self
 
 
 # ------------------------------------------------------------------------------------------ suite
@@ -395,6 +450,7 @@ class Suite(Config):
     models: Models = Models()
     pretrain: Pretrain = Pretrain()
     methods: dict[str, Method]
+    encoders: dict[str, Given] = Field({}, description="measured beside the methods, by name")
     datasets: dict[str, Dataset]
     evaluations: dict[str, Evaluation]
     pretraining: tuple[Pretraining, ...]

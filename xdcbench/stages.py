@@ -13,10 +13,12 @@ from typing import Any, NamedTuple
 from pydantic import Field
 
 from xdcbench.schema import (
+    Augment,
     Clustering,
     Config,
     Dataset,
     Evaluation,
+    Given,
     Modality,
     Models,
     Precision,
@@ -52,6 +54,14 @@ class InitStage(Config):
     seed: int
 
 
+class GivenStage(Config):
+    """Encoders that come from elsewhere, as a run directory like any other's."""
+
+    name: str
+    given: Given
+    fingerprint: str = Field(description="of weights and code")
+
+
 class RoundStage(Config):
     """One round: extract, cluster, train."""
 
@@ -72,6 +82,7 @@ class FeaturesStage(Config):
     clips: int
     last_start: float | None = None
     augmented: int = 0
+    augment: Augment = Augment()
     layer: str = ""
     precision: Precision
 
@@ -100,12 +111,14 @@ KINDS: dict[str, Kind] = {
     "world": Kind(1, "xdcbench.data.synth.stage:run"),
     "index": Kind(1, "xdcbench.data.index:run"),
     "init": Kind(1, "xdcbench.pretrain.init:run"),
+    "given": Kind(1, "xdcbench.models.given:run"),
     "round": Kind(1, "xdcbench.pretrain.rounds:run", shared=True),
     "features": Kind(1, "xdcbench.evaluations.features:run", shared=True),
     "finetune": Kind(1, "xdcbench.evaluations.finetune:run", shared=True),
     "linear_probe": Kind(1, "xdcbench.evaluations.linear_probe:run"),
     "linear_svm": Kind(1, "xdcbench.evaluations.linear_svm:run"),
     "retrieval": Kind(1, "xdcbench.evaluations.retrieval:run"),
+    "cross_retrieval": Kind(1, "xdcbench.evaluations.cross_retrieval:run"),
     "low_shot": Kind(1, "xdcbench.evaluations.low_shot:run"),
     "clusters": Kind(1, "xdcbench.evaluations.clusters:run"),
 }
@@ -162,9 +175,20 @@ def science(config: Config) -> dict[str, Any]:
     content = config.model_dump(mode="json", exclude_defaults=True)
     if isinstance(config, IndexStage):
         content["dataset"] = {k: v for k, v in content["dataset"].items() if k not in NOT_SCIENCE}
+    if isinstance(config, GivenStage):
+        content["given"] = _without_places(content["given"])
     if isinstance(config, RoundStage):
         content["pretrain"].pop("max_failed", None)  # when to give up changes no number
     return content
+
+
+def _without_places(given: dict[str, Any]) -> dict[str, Any]:
+    """Without where weights lie on this machine; the fingerprint says which they are."""
+    kept = {k: v for k, v in given.items() if k not in ("title", "run")}
+    for modality in ("video", "audio"):
+        if modality in kept:
+            kept[modality] = {k: v for k, v in kept[modality].items() if k != "weights"}
+    return kept
 
 
 def recipe(config: Config, *sources: str) -> str:

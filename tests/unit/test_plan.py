@@ -6,7 +6,7 @@ import pytest
 from xdcbench.config import load_suite
 from xdcbench.errors import UserError
 from xdcbench.plan import Plan, check, make_plan, settings_of
-from xdcbench.schema import Finetune, Measurement, Suite
+from xdcbench.schema import CrossRetrieval, Finetune, Measurement, Suite
 from xdcbench.stages import Source
 
 Sources = Callable[[Suite], Mapping[str, Source]]
@@ -258,3 +258,31 @@ def test_images_may_teach_the_video_encoder(smoke: Plan) -> None:
 def test_learning_from_test_items_is_refused(override: str) -> None:
     with pytest.raises(UserError, match="test items would be learned from"):
         check(load_suite("mini", overrides=[override]))
+
+
+# --------------------------------------------------------------------- retrieval across modalities
+
+
+def across(**settings: str) -> Plan:
+    """Smoke, asked for nothing but retrieval across modalities."""
+    measure = Measurement(evaluation="across", dataset="kinetics400", splits=("official",))
+    update = {"evaluations": {"across": CrossRetrieval(**settings)}, "measure": (measure,)}
+    return make_plan(load_suite("smoke").model_copy(update=update), {})
+
+
+def test_methods_that_learn_across_modalities_alone_are_asked_across() -> None:
+    plan = across()
+    asked = {stage.name.split("/")[0]: stage for stage in plan.stages if stage.kind == "cross_retrieval"}
+    assert set(asked) == {"mdc", "xdc"}
+    inputs = dict(asked["xdc"].inputs)
+    assert inputs["encoders"].name.endswith("round2")
+    assert dict(inputs["features"].inputs)["encoders"] == inputs["encoders"]
+    # The second round clustered what the first round's encoders gave.
+    assert dict(inputs["gallery"].inputs)["encoders"].name.endswith("round1")
+    assert inputs["gallery"].config.modality == "audio"
+    assert asked["xdc"].config.settings.clustering == "a"
+
+
+def test_a_clustering_that_is_not_across_is_told() -> None:
+    with pytest.raises(UserError, match="clustering of audio to retrieve by 'b'"):
+        across(clustering="b")

@@ -9,13 +9,16 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from xdcbench.data.clips import Batch
+from xdcbench.data.transforms import squares
 from xdcbench.models.audio import AudioResNet
+from xdcbench.models.foreign import Foreign, build_foreign
+from xdcbench.models.origins import OWN
 from xdcbench.models.video import R2Plus1D
 from xdcbench.models.weights import build_encoder, load_weights, save_weights
-from xdcbench.schema import Config, Modality, Models
+from xdcbench.schema import AudioInput, AudioModel, Config, Modality, Models, VideoInput, VideoModel
 from xdcbench.store import read_json, write_json
 
-Encoder = R2Plus1D | AudioResNet
+Encoder = R2Plus1D | AudioResNet | Foreign
 
 
 class Card(Config):
@@ -34,6 +37,7 @@ class Card(Config):
     epochs: int = 0
     encoders: tuple[Modality, ...] = ("video", "audio")
     models: Models
+    sources: dict[Modality, str] = Field({}, description="of encoders that are not this project's own")
     factors: dict[str, Any] = Field(default_factory=dict)
 
 
@@ -53,13 +57,27 @@ def load_encoders(
     run: Path, modalities: Iterable[Modality], *, device: torch.device
 ) -> dict[Modality, Encoder]:
     """The encoders of ``modalities`` from a run directory, on ``device``."""
-    models = load_card(run).models
+    card = load_card(run)
     encoders: dict[Modality, Encoder] = {}
     for modality in modalities:
-        encoder = build_encoder(models.video if modality == "video" else models.audio, seed=0)
+        model = card.models.video if modality == "video" else card.models.audio
+        encoder = build(card.sources.get(modality, OWN[0]), model)
         load_weights(encoder, run / f"{modality}.safetensors")
         encoders[modality] = place(encoder, device)
     return encoders
+
+
+def build(source: str, model: VideoModel | AudioModel) -> Encoder:
+    """An encoder on the CPU, its weights still to be loaded.
+
+    Args:
+        source: as ``GivenVideo`` and ``GivenAudio`` take it; this project's own ones follow from ``model``.
+        model: architecture, or for torchvision's models the input that they are to take.
+
+    Raises:
+        UserError: there is no such model, or the user's code gives no encoder.
+    """
+    return build_encoder(model, seed=0) if source in OWN else build_foreign(source, model)
 
 
 def place(encoder: Encoder, device: torch.device) -> Encoder:
@@ -68,7 +86,7 @@ def place(encoder: Encoder, device: torch.device) -> Encoder:
     The audio encoder stays contiguous: torch 2.11 on the CPU corrupts memory in the backward pass of a
     strided 1x1 convolution of few channels in ``channels_last``.
     """
-    if isinstance(encoder, R2Plus1D):
+    if isinstance(encoder.input, VideoInput) and all(p.dim() != 4 for p in encoder.parameters()):
         encoder = encoder.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
     return encoder.to(device)
 
@@ -79,8 +97,12 @@ def encode(encoder: Encoder, batch: Batch, *, device: torch.device) -> Tensor:
     Raises:
         ValueError: the batch was read without that modality.
     """
-    raw = batch.video if isinstance(encoder, R2Plus1D) else batch.audio
-    if raw is None:
+    spec = encoder.input
+    if isinstance(spec, VideoInput) and batch.video is not None:
+        raw = squares(batch.video.to(device), spec.size)
+    elif isinstance(spec, AudioInput) and batch.audio is not None:
+        raw = batch.audio.to(device, non_blocking=True)
+    else:
         raise ValueError(f"the batch holds nothing for {type(encoder).__name__}")
-    features: Tensor = encoder(encoder.prepare(raw.to(device, non_blocking=True)))
+    features: Tensor = encoder(encoder.prepare(raw))
     return features

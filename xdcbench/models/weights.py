@@ -1,7 +1,10 @@
 """Encoders by configuration and seed, and their weights as safetensors files."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from pickle import UnpicklingError
 
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
@@ -11,6 +14,9 @@ from xdcbench.models.audio import AudioResNet
 from xdcbench.models.video import R2Plus1D
 from xdcbench.runtime import seeded
 from xdcbench.schema import AudioModel, VideoModel
+
+NESTED = ("state_dict", "model", "model_state")
+"""Names under which training scripts keep a model's tensors."""
 
 
 def build_encoder(model: VideoModel | AudioModel, *, seed: int) -> R2Plus1D | AudioResNet:
@@ -42,6 +48,25 @@ def load_weights(module: nn.Module, path: Path) -> dict[str, str]:
             module's by name and shape; all that differ are listed.
     """
     tensors, metadata = _read(path)
+    fill(module, tensors, path)
+    return metadata
+
+
+def read_metadata(path: Path) -> dict[str, str]:
+    """What ``save_weights`` was given to keep beside the tensors.
+
+    Raises:
+        UserError: the file is missing or no safetensors file.
+    """
+    return _read(path)[1]
+
+
+def fill(module: nn.Module, tensors: Mapping[str, Tensor], path: Path) -> None:
+    """Copy tensors into a module, whole or not at all.
+
+    Raises:
+        UserError: names and shapes are not exactly the module's; all that differ are listed.
+    """
     own = module.state_dict()
     problems = {
         "missing": sorted(own.keys() - tensors.keys()),
@@ -59,7 +84,32 @@ def load_weights(module: nn.Module, path: Path) -> dict[str, str]:
             "Give the width, blocks and kind of model that the file was saved from."
         )
     module.load_state_dict(tensors)
-    return metadata
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """Tensors by name of a safetensors file or of a torch file, which may nest them or prefix ``module.``.
+
+    Raises:
+        UserError: the file is missing, cut short, or holds more than tensors: nothing is unpickled.
+    """
+    if path.suffix == ".safetensors":
+        return _read(path)[0]
+    if not path.is_file():
+        raise UserError(f"{path}: no such weights file; check the path")
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except (RuntimeError, EOFError, OSError, ValueError, UnpicklingError, KeyError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise UserError(
+            f"{path}: no readable weights ({reason}); give a file of tensors alone, whole, as "
+            "torch.save(model.state_dict()) writes it"
+        ) from error
+    for name in NESTED:
+        if isinstance(state, dict) and isinstance(state.get(name), dict):
+            state = state[name]
+    if not isinstance(state, dict) or not all(isinstance(t, Tensor) for t in state.values()):
+        raise UserError(f"{path}: holds no tensors by name; give a state dict")
+    return {str(name).removeprefix("module."): tensor for name, tensor in state.items()}
 
 
 def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from xdcbench.context import Context, elapsed
 from xdcbench.data.index import Index
+from xdcbench.data.verify import verified_counts
 from xdcbench.distributed import size
 from xdcbench.models.encoders import Card
 from xdcbench.provenance import commit, versions
@@ -51,6 +52,7 @@ def measured(
         dataset=index.name,
         world="synthetic" if index.world else "real",
         fingerprint=index.fingerprint,
+        verified=verified_counts(context.cache.parent / "data", index),
         subset=index.subset,
         items_expected=0,
         items_used=0,
@@ -80,6 +82,8 @@ def measured(
 
 def architecture(card: Card, modality: Modality) -> str:
     """The encoder's name; a reduced one says its width and blocks, since it is not the paper's."""
+    if modality in card.sources:
+        return card.sources[modality]
     model = card.models.video if modality == "video" else card.models.audio
     name = ARCHITECTURE[modality]
     if (model.width, model.blocks) == (64, (2, 2, 2, 2)):

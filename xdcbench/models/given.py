@@ -1,0 +1,75 @@
+"""Encoders from elsewhere, filled with their weights and kept like any run's."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from xdcbench.context import Context
+from xdcbench.models.encoders import Card, Encoder, build, load_card, save_encoders
+from xdcbench.models.foreign import Foreign, PerFrame, torchvision_tensors
+from xdcbench.models.origins import OWN, TORCHVISION, named
+from xdcbench.models.weights import fill, read_tensors
+from xdcbench.progress import log
+from xdcbench.schema import GivenAudio, GivenVideo, Modality, Models
+from xdcbench.stages import GivenStage, recipe
+
+CLASSIFIER = "fc"
+"""Name of the classifier in files of the R(2+1)D models that this project builds without one."""
+
+
+def run(config: GivenStage, inputs: dict[str, Path], work: Path, context: Context) -> None:
+    """Stage: build the encoders, load their weights, keep both in this project's form."""
+    given = config.given
+    if given.run is not None:
+        card = load_card(Path(given.run))
+        for modality in card.encoders:
+            shutil.copyfile(Path(given.run, f"{modality}.safetensors"), work / f"{modality}.safetensors")
+        save_encoders(work, {}, card.model_copy(update={"method": config.name, "recipe": recipe(config)}))
+        return
+    stated = {"video": given.video, "audio": given.audio}
+    parts: dict[Modality, GivenVideo | GivenAudio] = {m: p for m, p in stated.items() if p}  # type: ignore[misc]
+    encoders = {modality: filled(build(part.source, part.model), part) for modality, part in parts.items()}
+    declared: dict[str, Any] = {
+        m: parts[m].model.model_copy(update={"input": e.input}) for m, e in encoders.items()
+    }
+    card = Card(
+        method=config.name,
+        recipe=recipe(config),
+        pretrain_data=given.pretrain_data,
+        seed=0,
+        encoders=tuple(encoders),
+        models=Models().model_copy(update=declared),
+        sources={m: part.source for m, part in parts.items() if part.source not in OWN},
+    )
+    save_encoders(work, encoders, card)
+
+
+def filled(encoder: Encoder, part: GivenVideo | GivenAudio) -> Encoder:
+    """The encoder with the weights that ``part`` names; all must fit but a classifier's, which are left out.
+
+    Raises:
+        UserError: the weights are not to be had, or do not fit.
+    """
+    if part.weights is None:
+        return encoder
+    tensors = weights_of(part)
+    net, classifier = (
+        (encoder.net, encoder.classifier) if isinstance(encoder, Foreign) else (encoder, CLASSIFIER)
+    )
+    if isinstance(net, PerFrame):
+        net = net.net
+    left_out = [name for name in tensors if classifier and name.startswith(f"{classifier}.")]
+    if left_out:
+        log.info("%s: left out %s", part.weights, ", ".join(left_out))
+    fill(net, {name: t for name, t in tensors.items() if name not in left_out}, Path(part.weights))
+    return encoder
+
+
+def weights_of(part: GivenVideo | GivenAudio) -> dict[str, Tensor]:
+    """The tensors of a weights file, or those that torchvision offers under that name."""
+    assert part.weights is not None
+    if named(part):
+        return torchvision_tensors(part.source.removeprefix(TORCHVISION), part.weights)
+    return read_tensors(Path(part.weights))

@@ -1,0 +1,65 @@
+"""Features of an inner layer of an encoder, with the face of an encoder."""
+
+import torch
+from torch import Tensor, nn
+
+from xdcbench.errors import UserError
+from xdcbench.models.foreign import Foreign
+from xdcbench.resources import unknown
+from xdcbench.schema import VideoInput
+
+
+class Tapped(nn.Module):
+    """An encoder that gives what one of its submodules gives, averaged over time and space or frequency.
+
+    Args:
+        encoder: takes what its ``prepare`` gives.
+        layer: name of the submodule, whose output is (B, channels, ...).
+    """
+
+    def __init__(self, encoder: nn.Module, layer: str) -> None:
+        super().__init__()
+        self.encoder, self.layer = encoder, layer
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Float (B, channels)."""
+        seen: list[Tensor] = []
+        hook = self.encoder.get_submodule(self.layer).register_forward_hook(
+            lambda _module, _inputs, output: seen.append(output)
+        )
+        try:
+            self.encoder(x)
+        finally:
+            hook.remove()
+        (output,) = seen
+        return output.flatten(2).mean(dim=2) if output.dim() > 2 else output
+
+
+@torch.inference_mode()
+def at_layer(encoder: nn.Module, layer: str) -> Foreign:
+    """The encoder up to ``layer``, in eval mode, on its own device.
+
+    Raises:
+        UserError: the encoder has no such submodule, or it does not give one (B, channels, ...) per clip.
+    """
+    names = [name for name, _ in encoder.named_modules() if name]
+    if layer not in names:
+        raise UserError(unknown(f"layer of {type(encoder).__name__}", layer, names))
+    declared: object = encoder.input
+    if isinstance(declared, VideoInput):
+        shape: tuple[int, ...] = (2, 3, declared.frames, declared.size, declared.size)
+    else:
+        shape = (2, 1, declared.mels, declared.frames)  # type: ignore[attr-defined]
+    raw = torch.zeros(shape, device=next(encoder.parameters()).device)
+    tapped = Tapped(encoder, layer).eval()
+    try:
+        found = tapped(raw)
+    except (ValueError, AttributeError) as error:
+        raise UserError(
+            f"layer {layer!r} of {type(encoder).__name__} gives no tensor once per clip; choose another"
+        ) from error
+    if found.dim() != 2 or len(found) != 2:
+        raise UserError(
+            f"layer {layer!r} of {type(encoder).__name__} gives {tuple(found.shape)} for two clips; choose another"
+        )
+    return Foreign(tapped, declared, features=found.shape[1]).to(raw.device)  # type: ignore[arg-type]

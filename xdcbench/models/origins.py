@@ -1,0 +1,95 @@
+"""Encoders from elsewhere: what they are on this machine, known when planning, without torch."""
+
+import hashlib
+import importlib.util
+from dataclasses import dataclass
+from pathlib import Path
+
+from xdcbench.errors import UserError
+from xdcbench.schema import Given, GivenAudio, GivenVideo, Modality
+from xdcbench.store import read_json
+
+TORCHVISION = "torchvision:"
+OWN = ("r2plus1d", "resnet")
+CHUNK = 1 << 20
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What planning knows of encoders from elsewhere.
+
+    Attributes:
+        encoders: the modalities that they come in.
+        fingerprint: sha256 of their weights and code, hex.
+        unavailable: why they are not here; empty where they are.
+    """
+
+    encoders: tuple[Modality, ...]
+    fingerprint: str = ""
+    unavailable: str = ""
+
+
+def find_origin(name: str, given: Given) -> Origin:
+    """Hash the weights and the code of ``given``.
+
+    Raises:
+        UserError: a source that is neither known nor code, or code that cannot be found.
+    """
+    if given.run is not None:
+        return _of_run(name, Path(given.run))
+    parts: dict[Modality, GivenVideo | GivenAudio | None] = {"video": given.video, "audio": given.audio}
+    encoders = tuple(modality for modality, part in parts.items() if part is not None)
+    marks = hashlib.sha256()
+    for modality, part in parts.items():
+        if part is None:
+            continue
+        marks.update(f"{modality} {part.source} {_code_hash(name, part.source)}".encode())
+        if part.weights and not named(part):
+            path = Path(part.weights)
+            if not path.is_file():
+                return Origin(encoders, unavailable=f"no weights file {path} for {name}")
+            marks.update(file_hash(path).encode())
+        elif part.weights:
+            marks.update(part.weights.encode())
+    return Origin(encoders, marks.hexdigest())
+
+
+def named(part: GivenVideo | GivenAudio) -> bool:
+    """Whether ``weights`` is a name of torchvision's (``KINETICS400_V1``), no file."""
+    weights = part.weights or ""
+    return part.source.startswith(TORCHVISION) and weights.isidentifier() and not Path(weights).exists()
+
+
+def file_hash(path: Path) -> str:
+    """Sha256 of a file's content, hex."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(CHUNK):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def _of_run(name: str, run: Path) -> Origin:
+    card = run / "encoders.json"
+    if not card.is_file():
+        return Origin((), unavailable=f"no encoders in {run} for {name}")
+    encoders: tuple[Modality, ...] = tuple(read_json(card)["encoders"])
+    files = [card, *(run / f"{modality}.safetensors" for modality in encoders)]
+    return Origin(encoders, hashlib.sha256("".join(file_hash(f) for f in files).encode()).hexdigest())
+
+
+def _code_hash(name: str, source: str) -> str:
+    """Hash of the file that holds the user's code; nothing for what this project or torchvision builds."""
+    if source in OWN or source.startswith(TORCHVISION):
+        return ""
+    module, colon, attribute = source.partition(":")
+    try:
+        spec = importlib.util.find_spec(module) if colon and attribute else None
+    except (ImportError, ValueError) as error:
+        raise UserError(f"encoders.{name}: cannot find {source!r} ({error})") from error
+    if spec is None or spec.origin is None:
+        raise UserError(
+            f"encoders.{name}: source {source!r} is none of {', '.join(OWN)}, torchvision:NAME or an importable "
+            "module:object; mend its `source`, or put its folder on PYTHONPATH"
+        )
+    return file_hash(Path(spec.origin))
