@@ -55,9 +55,21 @@ class Trainer:
     label: str
 
     def fit(
-        self, epoch_of: Epoch, loss_of: Loss, *, validate: Callable[[], dict[str, float]] | None = None
+        self,
+        epoch_of: Epoch,
+        loss_of: Loss,
+        *,
+        validate: Callable[[], dict[str, float]] | None = None,
+        best_by: str = "",
     ) -> tuple[list[dict[str, float]], dict[int, str]]:
         """Train for all epochs, going on after the last checkpoint.
+
+        Args:
+            epoch_of: batches of an epoch.
+            loss_of: the loss of a batch.
+            validate: what to measure after each epoch.
+            best_by: the measure whose highest epoch, the first of equals, is left in the modules; empty
+                leaves the last.
 
         Returns:
             The means of each epoch, in order (in the first, ``start_...loss``: before the first step), and
@@ -66,19 +78,23 @@ class Trainer:
         Raises:
             UserError: the loss is not finite, or no clip of an epoch could be read.
         """
-        history, failed = self._resume()
+        history, failed, best = self._resume()
         saved = time.monotonic()
         for epoch in range(len(history), self.schedule.epochs):
             row = self._epoch(epoch, epoch_of, loss_of, failed)
             if validate is not None:
                 row |= validate()
+            if best_by and row[best_by] > max((past[best_by] for past in history), default=-math.inf):
+                best = {name: tensor.detach().clone() for name, tensor in self.modules.state_dict().items()}
             history.append(row)
             if leads():
                 _append(self.work / "metrics.jsonl", {"run": self.label, "epoch": epoch + 1, **row})
             log.info("%s epoch %d/%d: %s", self.label, epoch + 1, self.schedule.epochs, _words(row))
             if time.monotonic() - saved >= self.checkpoint_seconds and len(history) < self.schedule.epochs:
-                self._save(history, failed)
+                self._save(history, failed, best)
                 saved = time.monotonic()
+        if best_by:
+            self.modules.load_state_dict(best)
         return history, united(failed)
 
     def _epoch(self, epoch: int, epoch_of: Epoch, loss_of: Loss, failed: dict[int, str]) -> dict[str, float]:
@@ -140,7 +156,7 @@ class Trainer:
         self.optimizer.step()
         return values
 
-    def _save(self, history: list[dict[str, float]], failed: dict[int, str]) -> None:
+    def _save(self, history: list[dict[str, float]], failed: dict[int, str], best: dict[str, Tensor]) -> None:
         if not leads():
             return
         state = {
@@ -148,15 +164,16 @@ class Trainer:
             "optimizer": self.optimizer.state_dict(),
             "history": history,
             "failed": failed,
+            "best": best,
         }
         building = self.work / ".checkpoint.pt"
         torch.save(state, building)
         building.replace(self.work / "checkpoint.pt")
 
-    def _resume(self) -> tuple[list[dict[str, float]], dict[int, str]]:
+    def _resume(self) -> tuple[list[dict[str, float]], dict[int, str], dict[str, Tensor]]:
         path = self.work / "checkpoint.pt"
         if not path.exists():
-            return [], {}
+            return [], {}, {}
         state: dict[str, Any] = torch.load(path, map_location=self.device, weights_only=True)
         self.modules.load_state_dict(state["modules"])
         self.optimizer.load_state_dict(state["optimizer"])
@@ -165,7 +182,7 @@ class Trainer:
             (self.work / "metrics.jsonl").unlink(missing_ok=True)
             for epoch, row in enumerate(state["history"], 1):
                 _append(self.work / "metrics.jsonl", {"run": self.label, "epoch": epoch, **row})
-        return state["history"], state["failed"]
+        return state["history"], state["failed"], state["best"]
 
 
 def sgd(groups: list[tuple[nn.Module, float]], schedule: Schedule) -> torch.optim.SGD:

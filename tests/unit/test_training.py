@@ -256,3 +256,29 @@ def test_modules_train_even_where_validation_left_them_in_eval_mode(tmp_path: Pa
     trainer(model, tmp_path).fit(epoch_of, loss, validate=validate)
     assert len(modes) == 4 * 5
     assert all(modes)
+
+
+@pytest.mark.parametrize("killed_after", [None, 2, 3])
+def test_the_best_epoch_is_left_where_that_is_asked(killed_after: int | None, tmp_path: Path) -> None:
+    """The first of the best epochs by a measure, also when the run is interrupted before or after it."""
+    measures = iter([1.0, 3.0, 3.0, 2.0])
+    kept: list[Tensor] = []
+    model = toy()
+
+    def validate() -> dict[str, float]:
+        if killed_after is not None and len(kept) == killed_after:
+            raise KeyboardInterrupt
+        kept.append(model[0].weight.detach().clone())
+        return {"measure": next(measures)}
+
+    def fit() -> None:
+        trainer(model, tmp_path).fit(epoch_of, loss_with(model), validate=validate, best_by="measure")
+
+    if killed_after is not None:
+        with pytest.raises(KeyboardInterrupt):
+            fit()
+        killed_after = None
+        model = toy()
+    fit()
+    assert len(kept) == 4
+    assert torch.equal(model[0].weight, kept[1])

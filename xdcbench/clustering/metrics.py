@@ -22,6 +22,59 @@ def nmi(a: Labels, b: Labels) -> float:
     return float(normalized_mutual_info_score(*_labelled(a, b), average_method="arithmetic"))
 
 
+def ami(a: Labels, b: Labels) -> float:
+    """Mutual information adjusted for chance, at most 1, about 0 for independent labelings; see ``nmi``."""
+    from sklearn.metrics import adjusted_mutual_info_score
+
+    return float(adjusted_mutual_info_score(*_labelled(a, b), average_method="arithmetic"))
+
+
+def ari(a: Labels, b: Labels) -> float:
+    """Rand index adjusted for chance (Hubert and Arabie 1985), at most 1, about 0 for independent labelings.
+
+    Arguments and errors as of ``nmi``.
+    """
+    from sklearn.metrics import adjusted_rand_score
+
+    return float(adjusted_rand_score(*_labelled(a, b)))
+
+
+def class_entropy(assignments: Labels, labels: Labels) -> float:
+    """Entropy of the label given the cluster, in bits: 0 if every cluster holds one label only.
+
+    Arguments and errors as of ``purity``.
+    """
+    counts = _counts(assignments, labels)
+    shares = counts / counts.sum(axis=1, keepdims=True)
+    bits = -np.where(counts > 0, shares * np.log2(np.where(counts > 0, shares, 1.0)), 0.0).sum(axis=1)
+    return float((bits * counts.sum(axis=1)).sum() / counts.sum())
+
+
+def matching(assignments: Labels, labels: Labels) -> tuple[float, dict[int, int]]:
+    """Share of items that are right if each cluster stands for one label and each label for one cluster.
+
+    The best such matching (Kuhn 1955). With more clusters than labels, or fewer, the rest stand for nothing,
+    and their items are wrong.
+
+    Args:
+        assignments: cluster of each item, integers (n,); -1 is left out.
+        labels: true label of each item, integers (n,); -1 is left out.
+
+    Returns:
+        The share, and the label of each matched cluster. Of equal matchings, the one that SciPy finds.
+
+    Raises:
+        ValueError: the shapes differ, or no item has both a cluster and a label.
+    """
+    from scipy.optimize import linear_sum_assignment
+
+    counts = _counts(assignments, labels)
+    clusters, names = (np.unique(of) for of in _labelled(assignments, labels))
+    rows, columns = linear_sum_assignment(counts, maximize=True)
+    matched = dict(zip(clusters[rows].tolist(), names[columns].tolist(), strict=True))
+    return float(counts[rows, columns].sum() / counts.sum()), matched
+
+
 def purity(assignments: Labels, labels: Labels) -> tuple[float, float]:
     """Share of a cluster's most frequent label, averaged over clusters.
 
@@ -35,10 +88,8 @@ def purity(assignments: Labels, labels: Labels) -> tuple[float, float]:
     Raises:
         ValueError: the shapes differ, or no item has both a cluster and a label.
     """
-    from sklearn.metrics.cluster import contingency_matrix
-
-    counts = contingency_matrix(*reversed(_labelled(assignments, labels)))
-    best, sizes = counts.max(axis=0), counts.sum(axis=0)
+    counts = _counts(assignments, labels)
+    best, sizes = counts.max(axis=1), counts.sum(axis=1)
     return float(best.sum() / sizes.sum()), float((best / sizes).mean())
 
 
@@ -62,6 +113,14 @@ def summary(assignments: Labels, *, k: int) -> dict[str, float]:
         "empty": float((sizes == 0).sum()),
         "entropy": float(-(shares * np.log(shares)).sum() / np.log(k)) + 0.0,
     }
+
+
+def _counts(a: Labels, b: Labels) -> NDArray[np.integer]:
+    """Items by value of ``a`` (rows) and of ``b`` (columns), values that occur only."""
+    from sklearn.metrics.cluster import contingency_matrix
+
+    counts: NDArray[np.integer] = contingency_matrix(*_labelled(a, b))
+    return counts
 
 
 def _labelled(a: Labels, b: Labels) -> tuple[NDArray[np.integer], NDArray[np.integer]]:

@@ -1,18 +1,20 @@
 """Features of a frozen encoder for every item of a data set, extracted once for all that reads them."""
 
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
 
 from xdcbench.context import Context
-from xdcbench.data.clips import Clips, even_draws
+from xdcbench.data.clips import Clips, Draw, even_draws, random_draw
 from xdcbench.data.index import Index
 from xdcbench.distributed import leads
 from xdcbench.errors import UserError
 from xdcbench.extract import extract
 from xdcbench.models.encoders import load_card, load_encoders
-from xdcbench.runtime import pick_device
+from xdcbench.models.layers import at_layer
+from xdcbench.runtime import generator, pick_device
 from xdcbench.stages import FeaturesStage
 from xdcbench.store import read_json, write_json
 
@@ -22,7 +24,8 @@ class Features:
     """Features of the items that could be read.
 
     Attributes:
-        of: float32 (items, clips, features), NaN for items without.
+        of: float32 (items, clips, features), NaN for items without. Evenly spaced clips with centre crop
+            come first, augmented ones, which only training may use, after them.
         failed: reason per item that could not be decoded, by its position in the index.
     """
 
@@ -36,23 +39,25 @@ class Features:
 
 
 def run(config: FeaturesStage, inputs: dict[str, Path], work: Path, context: Context) -> None:
-    """Stage: evenly spaced clips or windows of every readable item, in eval mode, centre crop."""
+    """Stage: features of the clips or windows of every readable item, in eval mode."""
     index, card = Index.load(inputs["data"]), load_card(inputs["encoders"])
     device = pick_device(context.device)
     encoders = load_encoders(inputs["encoders"], (config.modality,), device=device)
+    if config.layer:
+        encoders[config.modality] = at_layer(encoders[config.modality], config.layer)
     spec = {config.modality: encoders[config.modality].input}
     clips = Clips(index, context.roots[index.name], **spec)  # type: ignore[arg-type]
     rows = np.flatnonzero((index.items["ok"] & index.items[config.modality]).to_numpy())
     found, failed = extract(
         encoders,
         clips,
-        even_draws(rows, config.clips),
+        [draw for row in rows for draw in draws_of(config, index, int(row))],
         precision=config.precision,
         device=device,
         workers=context.workers,
         label=f"{card.method}: {config.modality} features of {index.name}",
     )
-    features = found[config.modality].reshape(len(rows), config.clips, -1)
+    features = found[config.modality].reshape(len(rows), config.clips + config.augmented, -1)
     bad = rows[~np.isfinite(features).all(axis=(1, 2)) & ~np.isin(rows, list(failed))]
     if len(bad):
         raise UserError(
@@ -66,6 +71,13 @@ def run(config: FeaturesStage, inputs: dict[str, Path], work: Path, context: Con
     np.save(work / "features.npy", everything, allow_pickle=False)
     write_json(work / "failed.json", failed)
     (work / "encoders.json").write_bytes((inputs["encoders"] / "encoders.json").read_bytes())
+
+
+def draws_of(config: FeaturesStage, index: Index, row: int) -> list[Draw]:
+    """The clips of one item: evenly spaced ones, then augmented ones, which depend on its id alone."""
+    even = even_draws([row], config.clips, last_start=config.last_start)
+    rng = generator(int.from_bytes(sha256(index.items["id"].iloc[row].encode()).digest()[:8]))
+    return even + [random_draw(row, config.augment, rng) for _ in range(config.augmented)]
 
 
 def load_features(run: Path) -> Features:

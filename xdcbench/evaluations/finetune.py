@@ -1,17 +1,21 @@
-"""Full finetuning of one encoder with a new head; the last epoch counts."""
+"""Full finetuning of one encoder with a new head; the last epoch counts, or one chosen on held-out items."""
 
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import torch
+from sklearn.model_selection import StratifiedGroupKFold
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from xdcbench.context import Context
-from xdcbench.data.clips import Batch, Clips, batches, even_draws, training_draws
+from xdcbench.data.clips import Batch, Clips, even_draws, training_draws
 from xdcbench.data.index import Index
+from xdcbench.data.loading import batches
 from xdcbench.distributed import leads
+from xdcbench.errors import UserError
 from xdcbench.evaluations.outcome import finish, split_rows
 from xdcbench.extract import forward
 from xdcbench.models.encoders import Encoder, encode, load_card, load_encoders
@@ -33,6 +37,9 @@ def run(config: EvaluationStage, inputs: dict[str, Path], work: Path, context: C
     train, test = split_rows(config, index)
     classifier = Classifier(encoder, head_for(encoder, len(index.classes), config.seed).to(device), device)
     labels = torch.from_numpy(index.labels)
+    held = np.empty(0, dtype=np.int64)
+    if settings.selection == "val-best":
+        train, held = hold_out(index, train, share=settings.val_share, seed=config.seed)
 
     def epoch(number: int) -> tuple[int, Iterator[Batch]]:
         draws = training_draws(train, augment=settings.augment, seed=config.seed, epoch=number)
@@ -43,8 +50,13 @@ def run(config: EvaluationStage, inputs: dict[str, Path], work: Path, context: C
         value = cross_entropy(scores.float(), target)
         return value, {"loss": value.item(), "accuracy": (scores.argmax(1) == target).float().mean().item()}
 
+    def validate() -> dict[str, float]:
+        scores, unread = classifier.predict(clips, held, settings, workers=context.workers)
+        read = ~np.isin(held, list(unread))
+        return {"val_top1": 100.0 * float((scores[read].argmax(1) == index.labels[held[read]]).mean())}
+
     schedule = settings.schedule
-    _, failed = Trainer(
+    history, failed = Trainer(
         modules=nn.ModuleDict({"encoder": encoder, "head": classifier.head}),
         optimizer=sgd([(encoder, schedule.lr), (classifier.head, settings.head_lr)], schedule),
         schedule=schedule,
@@ -54,7 +66,12 @@ def run(config: EvaluationStage, inputs: dict[str, Path], work: Path, context: C
         batch=settings.batch,
         checkpoint_seconds=context.checkpoint_seconds,
         label=f"{card.method}: {config.name} on {index.name} split {config.split}",
-    ).fit(epoch, loss)
+    ).fit(
+        epoch,
+        loss,
+        validate=validate if len(held) else None,
+        best_by="val_top1" if len(held) else "",
+    )
     scores, unread = classifier.predict(clips, test, settings, workers=context.workers)
     if not leads():
         return
@@ -69,8 +86,45 @@ def run(config: EvaluationStage, inputs: dict[str, Path], work: Path, context: C
         work=work,
         context=context,
         epochs=schedule.epochs,
+        outcomes=chosen(history) | {"held_out": len(held)} if len(held) else {},
+        selection=settings.selection,
     )
     (work / "checkpoint.pt").unlink(missing_ok=True)
+
+
+def hold_out(index: Index, rows: np.ndarray, *, share: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Part training rows, int64, into those to learn from and those to choose an epoch by.
+
+    Videos of one group stay together, and classes keep their shares as far as that allows.
+
+    Raises:
+        UserError: the part to learn from lacks a class.
+    """
+    groups, labels = index.items["group"].to_numpy()[rows], index.labels[rows]
+    folds = max(2, round(1 / share))
+    if folds > len(np.unique(groups)):
+        raise UserError(
+            f"{index.name}: {len(np.unique(groups))} groups of training items are too few to hold out a share "
+            f"of {share}; raise val_share or select the last epoch"
+        )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # classes of fewer groups than folds are seen to below
+        split = StratifiedGroupKFold(folds, shuffle=True, random_state=seed).split(rows, labels, groups)
+        learned, held = next(split)
+    lacking = np.setdiff1d(labels, labels[learned])
+    if len(lacking):
+        names = ", ".join(index.classes[i] for i in lacking[:5])
+        raise UserError(
+            f"{index.name}: holding out a share of {share} leaves no training item of {names}; lower val_share "
+            "or select the last epoch"
+        )
+    return rows[learned], rows[held]
+
+
+def chosen(history: list[dict[str, float]]) -> dict[str, float]:
+    """The epoch of highest accuracy on held-out items, from 1, the first of equals, and that accuracy."""
+    best = max(range(len(history)), key=lambda epoch: history[epoch]["val_top1"])
+    return {"epoch": best + 1, "val_top1": history[best]["val_top1"]}
 
 
 def head_for(encoder: Encoder, classes: int, seed: int) -> Heads:
@@ -110,7 +164,7 @@ class Classifier:
             lambda batch: {"class": self(batch).float().softmax(1)},
             {"class": self.head.sizes["class"]},
             clips,
-            even_draws(rows, settings.clips),
+            even_draws(rows, settings.clips, last_start=settings.last_start),
             precision=settings.precision,
             device=self.device,
             workers=workers,

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -11,6 +11,7 @@ from xdcbench.context import Context
 from xdcbench.data.index import Index, write_failed
 from xdcbench.data.scan import MISSING
 from xdcbench.errors import UserError
+from xdcbench.evaluations.features import Features
 from xdcbench.models.encoders import Card
 from xdcbench.results.measured import measured
 from xdcbench.results.records import write_records
@@ -18,36 +19,69 @@ from xdcbench.stages import KINDS, EvaluationStage, recipe
 
 
 class Measure(NamedTuple):
-    """One number that an evaluation yields, with what tells it from the others."""
+    """One number that an evaluation yields, with what tells it from the others and how it came about."""
 
     metric: str
     value: float
     unit: str = "%"
     higher_is_better: bool = True
     factors: Mapping[str, Any] = {}
+    outcomes: Mapping[str, Any] = {}
 
 
-def split_rows(config: EvaluationStage, index: Index) -> tuple[np.ndarray, np.ndarray]:
-    """Positions (int64) of the training and test items that are readable and labelled.
+def split_rows(
+    config: EvaluationStage, index: Index, features: Features | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Positions (int64) of the training and test items that are readable, labelled and have features.
 
     Raises:
-        UserError: one of them is empty, or a test class has no training item.
+        UserError: as ``part_rows``, or the training items have one class only, or a test class has none.
     """
-    modality = config.settings.modality
-    tracks = () if index.media == "image" else (modality,)
-    train, test = (index.rows(config.split, part, tracks=tracks) for part in ("train", "test"))
+    train = part_rows(config, index, "train", features)
+    test = part_rows(config, index, "test", features)
     labels = index.labels
-    train, test = train[labels[train] >= 0], test[labels[test] >= 0]
-    for part, rows in (("training", train), ("test", test)):
-        if not len(rows):
-            raise UserError(
-                f"{index.name} split {config.split}: no readable {part} item with a {modality} track"
-            )
-    unseen = np.setdiff1d(labels[test], labels[train])
+    learned = np.unique(labels[train])
+    if len(learned) == 1:
+        raise UserError(
+            f"{index.name} split {config.split}: all training items are of {index.classes[learned[0]]}, "
+            f"and one class tells encoders nothing; give it a larger subset or another split"
+        )
+    unseen = np.setdiff1d(labels[test], learned)
     if len(unseen):
         names = ", ".join(index.classes[i] for i in unseen[:5])
         raise UserError(f"{index.name} split {config.split}: no readable training item of {names}")
     return train, test
+
+
+def part_rows(
+    config: EvaluationStage, index: Index, part: Literal["train", "test"], features: Features | None = None
+) -> np.ndarray:
+    """Positions (int64) of the items of one part of the split that are readable, labelled and have features.
+
+    Args:
+        config: the evaluation.
+        index: the data set.
+        part: of the split.
+        features: of the items; those that could not be decoded are left out.
+
+    Raises:
+        UserError: there is no such item, or the features of one are NaN or infinite though it was decoded.
+    """
+    modality = config.settings.modality
+    rows: np.ndarray = index.rows(config.split, part, tracks=() if index.media == "image" else (modality,))
+    rows = rows[index.labels[rows] >= 0]
+    if features is not None:
+        rows = rows[~np.isin(rows, list(features.failed))]
+        bad = next((row for row in rows if not np.isfinite(features.of[row]).all()), None)
+        if bad is not None:
+            raise UserError(
+                f"{index.name}: the {modality} features of item {index.items['id'].iloc[bad]!r} are not "
+                f"finite; train the encoder again at a lower learning rate"
+            )
+    if not len(rows):
+        word = {"train": "training"}.get(part, part)
+        raise UserError(f"{index.name} split {config.split}: no readable {word} item with a {modality} track")
+    return rows
 
 
 def finish(
@@ -159,7 +193,7 @@ def write_outcome(
         precision=settings.precision,
         recipe=recipe(config, card.recipe, index.fingerprint),
     )
-    update = {
+    update: dict[str, Any] = {
         "evaluation": config.name,
         "protocol": settings.kind,
         "evaluation_version": KINDS[settings.kind].version,
@@ -174,8 +208,13 @@ def write_outcome(
         "unit": "%",
     } | (common or {})
     factors = {**base.factors, "clips": settings.clips}
+    outcomes = update.pop("outcomes", {})
     records = [
-        base.model_copy(update=update | measure._asdict() | {"factors": factors | measure.factors})
+        base.model_copy(
+            update=update
+            | measure._asdict()
+            | {"factors": {**factors, **measure.factors}, "outcomes": {**outcomes, **measure.outcomes}}
+        )
         for measure in measures
     ]
     write_records(work, records)

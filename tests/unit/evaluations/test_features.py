@@ -11,6 +11,8 @@ from tests.unit.tiny import CPU, MODELS, linked, make_index, spoil
 from xdcbench.context import Context
 from xdcbench.data.clips import Clips, Draw
 from xdcbench.data.index import Index
+from xdcbench.data.loading import batches
+from xdcbench.data.transforms import squares
 from xdcbench.errors import UserError
 from xdcbench.evaluations import features as stage
 from xdcbench.evaluations.features import Features, load_features
@@ -80,3 +82,52 @@ def test_an_encoder_that_has_diverged_is_told(tiny_runs: Path, tiny_context: Con
     )
     with pytest.raises(UserError, match=r"xdc: the audio features of audio/\S+\.wav are not finite"):
         do("audio", tiny_runs / "esc50", tmp_path / "init", tmp_path / "run", tiny_context, clips=1)
+
+
+def test_augmented_clips_follow_the_even_ones_and_depend_on_the_item_alone(
+    tiny_runs: Path, tiny_context: Context, tmp_path: Path
+) -> None:
+    inputs = {"data": tiny_runs / "esc50", "encoders": tiny_runs / "init"}
+    plain = FeaturesStage(modality="audio", clips=2, precision="fp32")
+    found = []
+    for name, config in (("plain", plain), ("more", plain.model_copy(update={"augmented": 2}))):
+        (tmp_path / name).mkdir()
+        stage.run(config, inputs, tmp_path / name, tiny_context)
+        found.append(load_features(tmp_path / name).of)
+    np.testing.assert_allclose(found[1][:, :2], found[0], rtol=1e-4, atol=1e-5)
+    assert found[1].shape[1] == 4
+    assert not np.allclose(found[1][:, 2], found[1][:, 3]), "two random windows of an item"
+    index = Index.load(tiny_runs / "esc50")
+    config = plain.model_copy(update={"augmented": 2})
+    moved = replace(index, items=index.items.iloc[::-1].reset_index(drop=True))
+    here, there = (
+        stage.draws_of(config, index, 0)[2:],
+        stage.draws_of(config, moved, len(index.items) - 1)[2:],
+    )
+    assert [draw.place for draw in here] == [draw.place for draw in there]
+
+
+@pytest.mark.parametrize(("modality", "data"), [("audio", "esc50"), ("video", "kinetics400")])
+def test_a_layers_feature_is_its_mean_output(
+    modality: Modality, data: str, tiny_runs: Path, tiny_context: Context, world: Path, tmp_path: Path
+) -> None:
+    inputs = {"data": tiny_runs / data, "encoders": tiny_runs / "init"}
+    config = FeaturesStage(modality=modality, clips=1, layer="layer2", precision="fp32")
+    stage.run(config, inputs, tmp_path, tiny_context)
+    found = load_features(tmp_path).of
+    encoder = load_encoders(tiny_runs / "init", (modality,), device=CPU)[modality].eval()
+    clips = Clips(Index.load(tiny_runs / data), world / data, **{modality: encoder.input})  # type: ignore[arg-type]
+    (batch,) = batches(clips, [Draw(0)], size=1, workers=0)
+    raw = batch.audio if modality == "audio" else squares(batch.video, encoder.input.size)
+    with torch.no_grad():
+        x = encoder.prepare(raw)
+        for name in ("conv1", "stem", "layer1", "layer2"):
+            x = getattr(encoder, name)(x) if hasattr(encoder, name) else x
+    np.testing.assert_allclose(found[0, 0], x.flatten(2).mean(2)[0].numpy(), rtol=1e-3, atol=1e-4)
+
+
+def test_an_unknown_layer_is_told(tiny_runs: Path, tiny_context: Context, tmp_path: Path) -> None:
+    inputs = {"data": tiny_runs / "esc50", "encoders": tiny_runs / "init"}
+    config = FeaturesStage(modality="audio", clips=1, layer="layer5", precision="fp32")
+    with pytest.raises(UserError, match="unknown layer of AudioResNet 'layer5'; did you mean 'layer"):
+        stage.run(config, inputs, tmp_path, tiny_context)

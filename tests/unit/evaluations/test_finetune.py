@@ -179,3 +179,49 @@ def test_the_video_encoder_is_finetuned_too(
     (record,) = json.loads((tmp_path / "records.json").read_text())
     assert (record["items_used"], record["factors"]["frames"]) == (6, 4)
     assert read == [True] * 4
+
+
+# ------------------------------------------------------------- an epoch chosen on held-out training items
+
+
+def test_the_best_epoch_is_chosen_on_held_out_training_items_alone(
+    tiny_runs: Path, tiny_context: Context, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    index = Index.load(tiny_runs / "esc50")
+    settings = SETTINGS.model_copy(update={"selection": "val-best", "val_share": 0.25})
+    learned: set[int] = set()
+    judged: list[set[int]] = []
+    draws, predict = finetune.training_draws, Classifier.predict
+
+    def spy_on_draws(rows: np.ndarray, **rest: Any) -> list[Draw]:
+        learned.update(rows.tolist())
+        return draws(rows, **rest)
+
+    def best_after_two(self: Classifier, clips: Clips, rows: np.ndarray, *args: Any, **rest: Any) -> Any:
+        judged.append(set(rows.tolist()))
+        scores, failed = predict(self, clips, rows, *args, **rest)
+        if len(judged) <= 3:  # right in the second epoch, wrong in the others
+            shift = 0 if len(judged) == 2 else 1
+            scores = np.eye(3, dtype=np.float32)[(index.labels[rows] + shift) % 3]
+        return scores, failed
+
+    monkeypatch.setattr(finetune, "training_draws", spy_on_draws)
+    monkeypatch.setattr(Classifier, "predict", best_after_two)
+    inputs = {"data": tiny_runs / "esc50", "encoders": tiny_runs / "init"}
+    finetune.run(CONFIG.model_copy(update={"settings": settings}), inputs, tmp_path, tiny_context)
+    (record,) = json.loads((tmp_path / "records.json").read_text())
+    assert (record["selection"], record["epochs"]) == ("val-best", 3)
+    assert record["outcomes"]["epoch"] == 2 and record["outcomes"]["val_top1"] == 100.0
+    train, test = (set(index.listed("1", part).tolist()) for part in ("train", "test"))
+    held = judged[0]
+    assert judged == [held] * 3 + [test]
+    assert learned | held == train and not learned & held and record["outcomes"]["held_out"] == len(held)
+    groups = index.items["group"]
+    assert not set(groups.iloc[sorted(learned)]) & set(groups.iloc[sorted(held)])
+
+
+def test_too_few_groups_to_hold_out_are_told(tiny_runs: Path) -> None:
+    index = Index.load(tiny_runs / "esc50")
+    rows = index.rows("1", "train")
+    with pytest.raises(UserError, match=r"too few to hold out a share of 0\.01; raise val_share"):
+        finetune.hold_out(index, rows, share=0.01, seed=0)

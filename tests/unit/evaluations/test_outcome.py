@@ -14,7 +14,8 @@ from tests.unit.tiny import MODELS, small_index
 from xdcbench.context import Context
 from xdcbench.data.index import Index
 from xdcbench.errors import UserError
-from xdcbench.evaluations.outcome import finish, split_rows
+from xdcbench.evaluations.features import Features
+from xdcbench.evaluations.outcome import Measure, finish, part_rows, split_rows, write_outcome
 from xdcbench.models.encoders import Card
 from xdcbench.schema import LinearProbe
 from xdcbench.stages import KINDS, EvaluationStage
@@ -172,3 +173,52 @@ def test_an_empty_part_is_refused(part: str, word: str) -> None:
     other = "test" if part == "train" else "train"
     with pytest.raises(UserError, match=f"toy split official: no readable {word} item with a video track"):
         split_rows(CONFIG, small_index(LABELS, [other] * len(LABELS)))
+
+
+def test_one_class_to_learn_from_is_refused() -> None:
+    index = small_index([1, 1, 1, 0, 1, 1, 1, 1, 1, 1], PARTS)
+    with pytest.raises(
+        UserError, match="toy split official: all training items are of class1, and one class"
+    ):
+        split_rows(CONFIG, index)
+
+
+def test_rows_without_features_are_left_out_only_with_a_reason() -> None:
+    index, of = small_index(LABELS, PARTS), np.zeros((10, 2, 3), dtype=np.float32)
+    of[4] = np.nan
+    assert part_rows(CONFIG, index, "test", Features(of, {4: "torn"})).tolist() == [3, 5, 6, 7, 8, 9]
+    of[7, 1, 2] = np.inf
+    with pytest.raises(UserError, match="toy: the video features of item 'item07' are not finite; train the"):
+        part_rows(CONFIG, index, "test", Features(of, {4: "torn"}))
+
+
+def test_a_class_whose_training_items_have_no_features_is_refused() -> None:
+    of = np.zeros((10, 2, 3), dtype=np.float32)
+    with pytest.raises(UserError, match="toy split official: no readable training item of class2"):
+        split_rows(CONFIG, small_index(LABELS, PARTS), Features(of, {2: "torn"}))
+
+
+def test_several_measures_have_factors_outcomes_and_predictions_of_their_own(tmp_path: Path) -> None:
+    measures = [
+        Measure("top1", 50.0, factors={"draw": 0}, outcomes={"converged": True}),
+        Measure("nmi", 0.5, unit="", higher_is_better=False, factors={"draw": 1, "clips": 9}),
+    ]
+    write_outcome(
+        CONFIG,
+        small_index(LABELS, PARTS),
+        CARD,
+        measures,
+        pd.DataFrame({"draw": [0, 0, 1, 1], "prediction": [2, 1, 0, 1]}),
+        np.array([8, 4]),
+        {},
+        work=tmp_path,
+        context=Context("suite"),
+        common={"outcomes": {"k": 3}},
+    )
+    one, other = json.loads((tmp_path / "records.json").read_text())
+    assert one["outcomes"] == {"k": 3, "converged": True} and other["outcomes"] == {"k": 3}
+    assert (one["factors"]["draw"], one["factors"]["clips"], other["factors"]["clips"]) == (0, 7, 9)
+    assert (other["metric"], other["unit"], other["higher_is_better"]) == ("nmi", "", False)
+    table = pd.read_parquet(tmp_path / "predictions.parquet")
+    assert table["id"].tolist() == ["item08", "item04"] * 2
+    assert table["draw"].tolist() == [0, 0, 1, 1] and table["prediction"].tolist() == [2, 1, 0, 1]

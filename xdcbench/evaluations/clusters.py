@@ -1,0 +1,106 @@
+"""How clusters of frozen features agree with the classes, which no step of the clustering has seen."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+
+from xdcbench.clustering import metrics
+from xdcbench.clustering.kmeans import KMeans, kmeans
+from xdcbench.clustering.preprocess import fit
+from xdcbench.context import Context
+from xdcbench.data.index import Index
+from xdcbench.errors import UserError
+from xdcbench.evaluations.features import load_features
+from xdcbench.evaluations.outcome import Measure, part_rows, write_outcome
+from xdcbench.models.encoders import load_card
+from xdcbench.schema import Clusters
+from xdcbench.stages import EvaluationStage
+
+UNMATCHED = -1
+"""Prediction for the items of a cluster that stands for no class."""
+
+
+def run(config: EvaluationStage, inputs: dict[str, Path], work: Path, context: Context) -> None:
+    """Stage: k-means on the mean features of the test items, measured against their classes.
+
+    Raises:
+        UserError: the test items have one class only, or fewer items than clusters.
+    """
+    assert isinstance(config.settings, Clusters)
+    index, features = Index.load(inputs["data"]), load_features(inputs["features"])
+    rows = part_rows(config, index, "test", features)
+    labels = index.labels[rows]
+    present = len(np.unique(labels))
+    if present == 1:
+        raise UserError(
+            f"{index.name} split {config.split}: all test items are of {index.classes[labels[0]]}, "
+            f"with which clusters cannot be compared"
+        )
+    means = np.stack([features.of[row].mean(axis=0) for row in rows])
+    found = cluster(means, k=config.settings.k or present, settings=config.settings, seed=config.seed)
+    assignments = found.assignments.numpy()
+    _, matched = metrics.matching(assignments, labels)
+    predictions = {
+        "prediction": [matched.get(cluster, UNMATCHED) for cluster in assignments.tolist()],
+        "cluster": assignments,
+    }
+    write_outcome(
+        config,
+        index,
+        load_card(inputs["features"]),
+        measures(assignments, labels, k=len(found.sizes)),
+        pd.DataFrame(predictions),
+        rows,
+        features.failed,
+        work=work,
+        context=context,
+        common={
+            "train_items_used": 0,
+            "train_items_failed": 0,
+            "outcomes": {
+                "k": len(found.sizes),
+                "classes": present,
+                "iterations": found.iterations,
+                "repaired": found.repaired,
+            },
+        },
+    )
+
+
+def cluster(means: np.ndarray, *, k: int, settings: Clusters, seed: int) -> KMeans:
+    """k-means of items, float32 (n, features), after the preprocessing of ``settings``; best of its restarts."""
+    x = torch.from_numpy(means)
+    prepared = fit(x, mode=settings.preprocess, dim=settings.pca_dim)(x)
+    return kmeans(prepared, k=k, seed=seed, iterations=settings.iterations, restarts=settings.restarts)
+
+
+def measures(assignments: np.ndarray, labels: np.ndarray, *, k: int) -> Iterator[Measure]:
+    """Agreement of clusters with classes, and the clusters' sizes.
+
+    Args:
+        assignments: cluster of each item, int64 (n,), in 0..k - 1.
+        labels: class of each item, int64 (n,), at least two of them.
+        k: number of clusters, at least 2; empty ones count in the sizes and in ``entropy`` alone.
+    """
+    weighted, plain = metrics.purity(assignments, labels)
+    share, _ = metrics.matching(assignments, labels)
+    yield Measure("hungarian", 100.0 * share)
+    agreement = {
+        "nmi": metrics.nmi(assignments, labels),
+        "ami": metrics.ami(assignments, labels),
+        "ari": metrics.ari(assignments, labels),
+        "purity": weighted,
+        "purity_plain": plain,
+    }
+    for name, value in agreement.items():
+        yield Measure(name, value, unit="")
+    bits = metrics.class_entropy(assignments, labels)
+    yield Measure("class_entropy", bits, unit="bits", higher_is_better=False)
+    sizes = metrics.summary(assignments, k=k)
+    yield Measure("entropy", sizes.pop("entropy"), unit="")
+    yield Measure("empty", sizes.pop("empty"), unit="clusters", higher_is_better=False)
+    for name, value in sizes.items():
+        yield Measure(name, value, unit="items", higher_is_better=name != "size_max")

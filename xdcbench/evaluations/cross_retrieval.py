@@ -1,0 +1,86 @@
+"""Retrieval across modalities: through clusters, which is all that XDC's encoders know of each other."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from xdcbench.clustering.assigner import load_assigners
+from xdcbench.context import Context
+from xdcbench.data.index import Index
+from xdcbench.errors import UserError
+from xdcbench.evaluations.features import Features, load_features
+from xdcbench.evaluations.outcome import Measure, split_rows, write_outcome
+from xdcbench.evaluations.retrieval import check_depths, rank, unordered
+from xdcbench.models.encoders import load_card
+from xdcbench.models.heads import Heads
+from xdcbench.models.weights import load_weights, read_metadata
+from xdcbench.schema import CrossRetrieval
+from xdcbench.stages import EvaluationStage
+
+
+def run(config: EvaluationStage, inputs: dict[str, Path], work: Path, context: Context) -> None:
+    """Stage: rank the training items' sound for each test video (or the reverse).
+
+    The head on the queries' encoder says how likely each cluster of the other modality is. An item of the
+    gallery lies in the cluster whose centroid is nearest to it; of one cluster, the item nearest to the
+    centroid is first. A query has found what it looks for where the item is of its class.
+    """
+    settings = config.settings
+    assert isinstance(settings, CrossRetrieval)
+    index = Index.load(inputs["data"])
+    queries, recordings = load_features(inputs["features"]), load_features(inputs["gallery"])
+    train, test = split_rows(config, index, queries)
+    gallery = unordered(index, recordings.readable(with_both(index, train)))
+    if not len(gallery):
+        raise UserError(f"{index.name} split {config.split}: no training item has both picture and sound")
+    check_depths(settings.ks, len(gallery))
+    assigner = load_assigners(inputs["encoders"] / "centroids.safetensors")[settings.clustering]
+    clusters, distances = assigner(torch.from_numpy(np.ascontiguousarray(recordings.of[gallery, 0])))
+    closest = torch.argsort(distances, stable=True)
+    gallery, clusters = gallery[closest.numpy()], clusters[closest]
+    chances = cluster_chances(inputs["encoders"], settings, queries, test)
+    labels = torch.from_numpy(index.labels)
+    found = rank((part[:, clusters] for part in chances.split(256)), labels[test], labels[gallery])
+    nearest = gallery[found.nearest]
+    predictions = pd.DataFrame(
+        {
+            "prediction": index.labels[nearest],
+            "rank": found.rank,
+            "nearest": index.items["id"].to_numpy()[nearest],
+        }
+    )
+    write_outcome(
+        config,
+        index,
+        load_card(inputs["encoders"]),
+        [Measure(f"recall_at_{k}", found.recall(k)) for k in settings.ks],
+        predictions,
+        test,
+        queries.failed,
+        work=work,
+        context=context,
+        common={"outcomes": {"gallery": len(gallery), "clustering": settings.clustering}},
+    )
+
+
+def with_both(index: Index, rows: np.ndarray) -> np.ndarray:
+    """Those of ``rows`` that have a picture and a sound track."""
+    both: np.ndarray = rows[(index.items["video"] & index.items["audio"]).to_numpy()[rows]]
+    return both
+
+
+def cluster_chances(run: Path, settings: CrossRetrieval, features: Features, rows: np.ndarray) -> Tensor:
+    """Mean softmax of the head over a query's clips, float32 (len(rows), k)."""
+    path = run / f"{settings.modality}_heads.safetensors"
+    sources = read_metadata(path)["sources"].split()
+    assigners = load_assigners(run / "centroids.safetensors")
+    heads = Heads(features.of.shape[-1], {name: len(assigners[name].centroids) for name in sources})
+    load_weights(heads, path)
+    clips = torch.from_numpy(np.ascontiguousarray(features.of[rows]))
+    with torch.inference_mode():
+        logits: Tensor = heads(clips.flatten(0, 1))[settings.clustering]
+        chances: Tensor = logits.softmax(dim=1).unflatten(0, clips.shape[:2]).mean(dim=1)
+    return chances
