@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from xdcbench import cli_data
 from xdcbench.distributed import leads
 from xdcbench.errors import MediaError, UserError
 
@@ -17,6 +18,7 @@ app = typer.Typer(
     add_completion=True,
     pretty_exceptions_enable=False,
 )
+app.add_typer(cli_data.app, name="data")
 
 PolicyName = Literal["missing", "always", "never"]
 FormatName = Literal["md", "tex", "csv", "html", "txt"]
@@ -54,7 +56,7 @@ WorkersOption = Annotated[
 
 TrustOption = Annotated[
     bool,
-    typer.Option("--trust", help="Let the suite file name code of its own (adapters as module:function)."),
+    typer.Option("--trust", help="Let the suite file name code of its own (module:object)."),
 ]
 
 OUT = Path("results")
@@ -177,6 +179,32 @@ def table(
     from xdcbench.report import table_lines
 
     _say(table_lines(names or [], source or [OUT], format_, out))
+
+
+@app.command()
+def compare(
+    names: Annotated[
+        list[str],
+        typer.Argument(metavar="A B ...", help="Methods, METHOD@PRETRAINING_DATA, or keys of runs."),
+    ],
+    source: Annotated[
+        list[Path] | None, typer.Option("--from", metavar="DIR", help="Results folders, read as one.")
+    ] = None,
+    metric: Annotated[str, typer.Option(help="A share of test items.")] = "top1",
+    dataset: Annotated[str, typer.Option(help="Only this data set.")] = "",
+    evaluation: Annotated[str, typer.Option(help="Only this evaluation.")] = "",
+    json: Annotated[
+        Path | None, typer.Option("--json", metavar="FILE", help="Also write all numbers here.")
+    ] = None,
+) -> None:
+    """Test the first method against each other one on the same test items: differences, intervals, p values."""
+    from xdcbench.results.compare import compare
+    from xdcbench.results.verdict import verdict_lines, write_verdict
+
+    blocks = compare(names, source or [OUT], metric=metric, dataset=dataset, evaluation=evaluation)
+    _say(verdict_lines(blocks))
+    if json is not None:
+        write_verdict(blocks, json)
 
 
 @app.command("list")

@@ -32,6 +32,7 @@ class Record(BaseModel):
     dataset: str
     world: str  # "real", or "synthetic" for a generated world
     fingerprint: str  # of the data set
+    verified: dict[str, int] | None = None  # counts of `data verify`; None: never verified
     subset: str  # "" for the whole data set, else the subset in words
     items_expected: int  # test items that the official lists name (after the subset)
     items_used: int

@@ -1,0 +1,253 @@
+import json
+import math
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import imageio_ffmpeg
+import pandas as pd
+import pytest
+
+from tests.unit.tiny import small_index
+from xdcbench.context import Context
+from xdcbench.data.local import Local, facts, local
+from xdcbench.data.media.inspect import Facts
+from xdcbench.data.scan import MISSING, Scan
+from xdcbench.data.verify import KINDS, verified_counts, verify
+from xdcbench.models.encoders import Card
+from xdcbench.results.measured import measured
+from xdcbench.results.records import Record
+from xdcbench.schema import Dataset, Models, Subset
+
+FFMPEG = imageio_ffmpeg.get_ffmpeg_exe()
+FILES = Dataset(
+    title="Files",
+    adapter="filelist",
+    folder="files",
+    media="video",
+    splits=("mine",),
+    options={"list": "list.csv", "label": "class", "split": "part"},
+)
+
+
+def film(
+    path: Path, *, seconds: float = 2.5, sound: str | None = "sine=440:r=16000", heard: float = 2.5
+) -> None:
+    picture = ["-f", "lavfi", "-i", f"testsrc2=s=160x120:r=10:d={seconds}"]
+    track = ["-f", "lavfi", "-t", str(min(seconds, heard)), "-i", sound] if sound else []
+    subprocess.run([FFMPEG, "-v", "error", *picture, *track, "-movflags", "faststart", path], check=True)
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One file of each kind of fault, named by it, in two of three classes."""
+    root = tmp_path_factory.mktemp("faulty")
+    for name in ("fine", "twin"):
+        film(root / f"{name}.mp4")
+    film(root / "no_sound.mp4", sound=None)
+    film(root / "silent.mp4", sound="anullsrc=r=16000:cl=mono")
+    film(root / "sound_short.mp4", heard=1.8)
+    film(root / "short.mp4", seconds=1.2)
+    film(root / "extra.mp4")
+    content = (root / "fine.mp4").read_bytes()
+    (root / "damaged.mp4").write_bytes(content[: len(content) * 6 // 10])
+    (root / "empty.mp4").write_bytes(b"")
+    (root / "garbage.mp4").write_bytes(bytes(range(256)) * 16)
+    subprocess.run([FFMPEG, "-v", "error", "-i", root / "fine.mp4", "-vn", root / "sound.mp3"], check=True)
+    (root / "sound.mp3").rename(root / "wrong_sound.mp4")
+    subprocess.run(
+        [FFMPEG, "-v", "error", "-i", root / "fine.mp4", "-frames:v", "1", root / "still.png"], check=True
+    )
+    (root / "still.png").rename(root / "wrong_still.mp4")
+    listed = [*sorted({p.name for p in root.glob("*.mp4")} - {"extra.mp4"}), "missing.mp4"]
+    rows = [
+        {
+            "path": name,
+            "class": "b" if name == "missing.mp4" else "a",
+            "part": "test" if name == "twin.mp4" else "train",
+        }
+        for name in listed
+    ]
+    pd.DataFrame(rows).to_csv(root / "list.csv", index=False)
+    return root
+
+
+@pytest.fixture(scope="module")
+def report(root: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    data = local("files", FILES, root, tmp_path_factory.mktemp("out"))
+    report = verify(data, facts(data, workers=1, limit=60), clip_seconds=2.0)
+    assert json.loads((data.folder / "verify.json").read_text()) == report
+    assert data.folder.name == f"files-{report['fingerprint'][:12]}"
+    return report
+
+
+def test_every_fault_is_told_apart(report: dict[str, Any]) -> None:
+    found: dict[str, set[str]] = {}
+    for finding in report["findings"]:
+        found.setdefault(finding["kind"], set()).add(Path(finding["path"]).stem)
+        assert finding["reason"]
+    assert found == {
+        "missing": {"missing"},
+        "extra": {"extra"},
+        "undecodable": {"empty", "garbage"},
+        "wrong_kind": {"wrong_sound", "wrong_still"},
+        "damaged": {"damaged"},
+        "no_sound": {"no_sound"},
+        "silent": {"silent"},
+        "sound_short": {"sound_short", "damaged"},
+        "short": {"short", "damaged"},
+    }
+    reasons = {Path(f["path"]).stem: f["reason"] for f in report["findings"] if f["kind"] == "sound_short"}
+    assert 0.6 <= float(reasons["sound_short"].split()[0]) <= 0.8
+
+
+def test_counts_are_those_of_the_findings(report: dict[str, Any]) -> None:
+    counts = report["counts"]
+    assert (counts["expected"], counts["found"], counts["usable"]) == (12, 11, 7)
+    for kind in KINDS:
+        assert counts[kind] == sum(finding["kind"] == kind for finding in report["findings"])
+    assert report["splits"]["mine"] == {
+        "train": {"official": None, "listed": 11, "found": 10, "usable": 6},
+        "test": {"official": None, "listed": 1, "found": 1, "usable": 1},
+    }
+    assert report["classes"] == {"number": 2, "without_items": ["b"]}
+    assert not report["ok"]
+
+
+# --------------------------------------------------------------------------------- what is judged how
+
+FINE = Facts(
+    container="mov,mp4",
+    video_codec="h264",
+    pix_fmt="yuv420p",
+    width=64,
+    height=48,
+    rotation=0,
+    rate=10.0,
+    variable=False,
+    frames=100,
+    video_seconds=10.0,
+    audio_codec="aac",
+    sample_rate=16000,
+    channels=1,
+    audio_seconds=10.0,
+    offset=0.0,
+    peak=0.5,
+    damaged=0,
+    lost=0.0,
+)
+
+
+def judged(
+    tmp_path: Path,
+    media: Any = "video",
+    count: int = 1,
+    *,
+    dataset: Any = None,
+    fingerprint: str = "f" * 64,
+    **changes: Any,
+) -> dict[str, Any]:
+    """The report of ``count`` items of one training part with these facts."""
+    names = [f"i{i}" for i in range(count)]
+    items = pd.DataFrame(
+        {"id": names, "path": names, "label": -1, "group": names, "bytes": 1, "split:mine": "train"}
+    )
+    items = items.assign(**({"error": ""} | vars(FINE) | changes))
+    config = FILES.model_copy(update={"media": media, **(dataset or {})})
+    folder = tmp_path / "files-ffffffffffff"
+    folder.mkdir(parents=True)
+    data = Local("files", config, tmp_path, Scan(items, ()), fingerprint, folder)
+    return verify(data, items, clip_seconds=2.0)
+
+
+def kinds(report: dict[str, Any]) -> set[str]:
+    return {finding["kind"] for finding in report["findings"]}
+
+
+@pytest.mark.parametrize(
+    ("media", "changes", "expected"),
+    [
+        ("video", {}, set()),
+        ("video", {"peak": 0.001}, set()),
+        ("video", {"peak": 0.0009}, {"silent"}),
+        ("video", {"audio_seconds": 9.95}, set()),
+        ("video", {"audio_seconds": 9.85}, {"sound_short"}),
+        ("video", {"offset": 0.3}, {"sound_short"}),
+        ("video", {"offset": -0.3}, {"sound_short"}),
+        ("video", {"offset": 20.0}, {"sound_short"}),
+        ("video", {"offset": math.nan}, set()),
+        ("video", {"audio_codec": "", "audio_seconds": 0.0, "peak": math.nan}, {"no_sound"}),
+        ("video", {"audio_seconds": 0.0, "peak": math.nan}, {"damaged"}),
+        ("video", {"damaged": 1}, {"damaged"}),
+        ("video", {"lost": 0.6}, {"damaged"}),
+        ("video", {"video_seconds": 1.9}, {"short"}),
+        ("video", {"frames": 0}, {"undecodable"}),
+        ("video", {"error": "why"}, {"undecodable"}),
+        ("video", {"bytes": MISSING}, {"missing"}),
+        ("video", {"video_codec": ""}, {"wrong_kind"}),
+        ("audio", {"video_codec": "", "frames": 0, "video_seconds": 0.0, "offset": math.nan}, set()),
+        ("audio", {"audio_seconds": 1.9}, {"short"}),
+        ("audio", {"audio_codec": "", "audio_seconds": 0.0}, {"wrong_kind"}),
+        ("audio", {"audio_seconds": 0.0}, {"undecodable"}),
+        ("image", {}, {"wrong_kind"}),
+        ("image", {"container": "jpeg_pipe", "frames": 1, "audio_codec": ""}, set()),
+        ("video", {"container": "png_pipe", "frames": 1, "audio_codec": ""}, {"wrong_kind"}),
+    ],
+)
+def test_rules(media: str, changes: dict[str, Any], expected: set[str], tmp_path: Path) -> None:
+    assert kinds(judged(tmp_path, media, **changes)) == expected
+
+
+@pytest.mark.parametrize(
+    ("official", "max_failed", "ok"),
+    [(None, 0.0, True), (10, 0.0, True), (11, 0.1, True), (12, 0.1, False), (9, 0.0, True)],
+)
+def test_official_numbers_decide_whether_enough_is_there(
+    official: int | None, max_failed: float, ok: bool, tmp_path: Path
+) -> None:
+    counts = {"mine": {"train": official}} if official else {}
+    report = judged(tmp_path, count=10, dataset={"counts": counts, "max_failed": max_failed})
+    assert report["ok"] == ok
+    assert report["counts"]["expected"] == max(10, official or 0)
+
+
+def test_official_numbers_are_not_those_of_a_subset(tmp_path: Path) -> None:
+    changes = {"counts": {"mine": {"train": 1000}}, "subset": Subset(items=10)}
+    report = judged(tmp_path, count=10, dataset=changes)
+    assert report["ok"]
+    assert report["splits"]["mine"]["train"]["official"] is None
+
+
+# ------------------------------------------------------------------------------------------ records
+
+
+def test_records_find_the_counts_of_their_fingerprint(tmp_path: Path) -> None:
+    index = small_index([0], ["train"])
+    assert verified_counts(tmp_path / "data", index) is None
+    for name, mark, subset, n in (("a", "other", "", 1), ("b", "f", "", 2), ("c", "f", "5 items", 3)):
+        (tmp_path / "data" / name).mkdir(parents=True)
+        report = {"schema_version": 1, "fingerprint": mark, "subset": subset, "counts": {"expected": n}}
+        (tmp_path / "data" / name / "verify.json").write_text(json.dumps(report))
+    assert verified_counts(tmp_path / "data", index) == {"expected": 2}
+
+
+def test_subset_has_a_folder_of_its_own(root: Path, tmp_path: Path) -> None:
+    whole = local("files", FILES, root, tmp_path)
+    part = local("files", FILES.model_copy(update={"subset": Subset(items=2)}), root, tmp_path)
+    assert whole.fingerprint == part.fingerprint
+    assert whole.folder != part.folder
+    assert len(part.scan.items) == 3
+
+
+def test_record_carries_the_counts_and_old_ones_load_without(
+    tmp_path: Path, make_record: Callable[..., Record]
+) -> None:
+    report = judged(tmp_path / "data", fingerprint="f")
+    context = Context("tests", cache=tmp_path / "cache")
+    card = Card(recipe="r", seed=0, models=Models())
+    index = small_index([0], ["train"])
+    record = measured(index, card, tmp_path / "run", context, modality="video", precision="fp32", recipe="r")
+    assert record.verified == report["counts"]
+    old = make_record().model_dump(exclude={"verified"})
+    assert Record.model_validate(old).verified is None

@@ -1,0 +1,103 @@
+"""A data set on this machine, and what decoding tells of each of its files."""
+
+import hashlib
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from xdcbench.data.index import take
+from xdcbench.data.media.inspect import Facts, inspect
+from xdcbench.data.scan import SPLIT, Scan, fingerprint, scan
+from xdcbench.data.survey import survey
+from xdcbench.errors import MediaError, UserError
+from xdcbench.schema import Dataset
+
+FACTS = {
+    fact.name: {str: "string", int: "Int64", bool: "boolean", float: "float64"}[fact.type]  # type: ignore[index]
+    for fact in fields(Facts)
+}
+"""Pandas types of the facts."""
+
+
+@dataclass(frozen=True)
+class Local:
+    """A data set on this machine.
+
+    Attributes:
+        name: as the user calls it.
+        dataset: its configuration.
+        root: its folder.
+        scan: its lists and files; ``items`` are those of the subset.
+        fingerprint: of the whole.
+        folder: where what is found out about it is kept.
+    """
+
+    name: str
+    dataset: Dataset
+    root: Path
+    scan: Scan
+    fingerprint: str
+    folder: Path
+
+    def part(self, name: str) -> pd.DataFrame:
+        """Items that are in part ``name`` of any split, or all.
+
+        Raises:
+            UserError: there is none.
+        """
+        items = self.scan.items
+        if name != "all":
+            columns = [column for column in map(str, items) if column.startswith(SPLIT)]
+            items = items[(items[columns] == name).any(axis=1)].reset_index(drop=True)
+        if items.empty:
+            raise UserError(f"{self.name}: no item is in a part {name!r}; give another part")
+        return items
+
+
+def local(name: str, dataset: Dataset, root: Path, out: Path) -> Local:
+    """Scan a data set and make its folder, named by the fingerprint and, where there is one, the subset.
+
+    Raises:
+        UserError: files and lists do not fit the layout; ``out`` cannot be written to.
+    """
+    found = scan(root, dataset)
+    mark = state = fingerprint(found)
+    if dataset.subset.words:
+        state = hashlib.sha256(f"{mark} {dataset.subset.words}".encode()).hexdigest()
+    items = take(found.items, dataset.subset, dataset.splits).reset_index(drop=True)
+    folder = out / "data" / f"{name}-{state[:12]}"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"cannot write to {out}: {error.strerror}; give another folder with --out") from error
+    return Local(name, dataset, root, replace(found, items=items), mark, folder)
+
+
+def facts(data: Local, *, workers: int, limit: float) -> pd.DataFrame:
+    """The items with the columns of `Facts` and of `survey`; kept as ``items.parquet``.
+
+    Args:
+        data: the data set.
+        workers: number of processes that decode.
+        limit: seconds that one file may take.
+    """
+    return survey(
+        data.scan.items,
+        data.root,
+        look,
+        kept=data.folder / "items.parquet",
+        types=FACTS,
+        workers=workers,
+        limit=limit,
+        label=f"decoding {data.name}",
+    )
+
+
+def look(path: str) -> dict[str, Any]:
+    """The facts of a file, or why there are none."""
+    try:
+        return asdict(inspect(Path(path)))
+    except MediaError as error:
+        return {"error": error.reason}

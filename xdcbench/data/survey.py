@@ -1,0 +1,169 @@
+"""What is known of every file of a data set: looked at once, in parallel, and kept."""
+
+import glob
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow.parquet as pq
+from filelock import FileLock, Timeout
+
+from xdcbench.data.scan import MISSING
+from xdcbench.data.workers import Lost, answers
+from xdcbench.errors import UserError
+from xdcbench.progress import track
+
+KEY = ["path", "bytes", "mtime"]
+"""A file is looked at again when one of these changes; ``mtime`` is in nanoseconds."""
+CHUNK = 50_000
+"""Lines of the journal that are held as objects at once."""
+FOLDER = "[0-9a-f]" * 12
+"""How the folder of a data set's state ends, as a glob."""
+
+
+def survey(
+    items: pd.DataFrame,
+    root: Path,
+    look: Callable[[str], dict[str, Any]],
+    *,
+    kept: Path,
+    types: Mapping[str, str],
+    workers: int,
+    limit: float,
+    label: str,
+) -> pd.DataFrame:
+    """``items`` with what ``look`` says of each file, looking only at files that it has not seen.
+
+    Answers go to a journal at once, so that an interrupted survey goes on, and to ``kept`` at the end. Those
+    in the folders of the data set's other states are used too. A file whose process died is looked at again
+    by the next survey, one that took too long by a survey that allows more.
+
+    Args:
+        items: path below ``root`` and bytes (`MISSING` where the disk lacks the file), among other columns.
+        root: folder of the data set.
+        look: importable by name; from an absolute path to a row of ``types``, or to ``error`` alone.
+        kept: a Parquet file in the folder, which exists, of this state of the data set.
+        types: nullable pandas types of the columns that ``look`` fills.
+        workers: number of processes.
+        limit: seconds that one file may take.
+        label: what the progress bar says.
+
+    Returns:
+        ``items`` in their order with the columns of ``types``, missing where there is no answer, and: mtime,
+        error (why there is none, else ""), given (seconds after which a file was given up, 0 where the
+        process died; nan for an answer).
+
+    Raises:
+        UserError: another process surveys the same data set.
+    """
+    types = {
+        "path": "string",
+        "bytes": "int64",
+        "mtime": "int64",
+        "error": "string",
+        "given": "float64",
+        **types,
+    }
+    journal = kept.with_suffix(".jsonl")
+    stamps = [_mtime(root / path, size) for path, size in zip(items["path"], items["bytes"], strict=True)]
+    items = items.assign(mtime=stamps)
+    with _locked(kept.parent):
+        known = _known(kept, journal, types)
+        usable = known.loc[~(known["given"] < limit), KEY].astype({"path": items["path"].dtype})
+        here = items.loc[items["bytes"] != MISSING, KEY].drop_duplicates()
+        todo = here.merge(usable, how="left", on=KEY, indicator=True).query("_merge == 'left_only'")[KEY]
+        if len(todo):
+            _look(todo, root, look, journal, workers=workers, limit=limit, label=label)
+            known = _known(kept, journal, types)
+        known = known.astype({"path": items["path"].dtype})
+        found = items.merge(known, how="left", on=KEY).fillna({"error": ""})
+        if len(todo) or not kept.exists():
+            building = kept.with_name(f".{kept.name}")
+            found.to_parquet(building, index=False)
+            building.replace(kept)
+        journal.unlink(missing_ok=True)
+    return found
+
+
+def _look(
+    todo: pd.DataFrame,
+    root: Path,
+    look: Callable[[str], dict[str, Any]],
+    journal: Path,
+    *,
+    workers: int,
+    limit: float,
+    label: str,
+) -> None:
+    files = {str((root / row["path"]).absolute()): row for row in todo.to_dict("records")}
+    with track(label, len(files)) as tick, _lines(journal) as write:
+        for path, answer in answers(look, files, workers=min(workers, len(files)), limit=limit):
+            if isinstance(answer, Lost):
+                answer = {"error": answer.reason, "given": limit if answer.timeout else 0.0}
+            write(files[path] | answer)
+            tick()
+
+
+def _known(kept: Path, journal: Path, types: Mapping[str, str]) -> pd.DataFrame:
+    """One row of ``types`` per file version: the journal's, else this folder's, else another state's."""
+    name = glob.escape(kept.parent.name[: kept.parent.name.rindex("-")])
+    others = sorted(kept.parent.parent.glob(f"{name}-{FOLDER}/{kept.name}"))
+    tables = [pd.DataFrame(columns=list(types)).astype(types)]
+    for path in [*(p for p in others if p != kept), *([kept] if kept.exists() else [])]:
+        if set(types) <= set(pq.read_schema(path).names):
+            table = pd.read_parquet(path, columns=list(types))
+            tables.append(table[table["bytes"] != MISSING].astype(types))
+    tables += [pd.DataFrame(rows, columns=list(types)).astype(types) for rows in _chunks(journal)]
+    return pd.concat(tables, ignore_index=True).drop_duplicates(KEY, keep="last")
+
+
+def _chunks(journal: Path) -> Iterator[Sequence[dict[str, Any]]]:
+    """Rows of the journal, some at a time; a line that a killed process did not finish is passed over."""
+    if not journal.exists():
+        return
+    with journal.open() as lines:
+        while chunk := list(islice(lines, CHUNK)):
+            yield [row for line in chunk if (row := _row(line)) is not None]
+
+
+def _row(line: str) -> dict[str, Any] | None:
+    try:
+        row: dict[str, Any] = json.loads(line)
+    except ValueError:
+        return None
+    return row
+
+
+@contextmanager
+def _lines(journal: Path) -> Iterator[Callable[[dict[str, Any]], int]]:
+    """Appends rows, each on disk before the next is made; begins on a line of its own."""
+    with journal.open("a", buffering=1) as file:
+        if file.tell():
+            file.write("\n")
+        yield lambda row: file.write(json.dumps(row) + "\n")
+
+
+def _mtime(path: Path, size: int) -> int:
+    try:
+        return MISSING if size == MISSING else path.stat().st_mtime_ns
+    except OSError:  # gone since it was listed, which `look` will tell
+        return MISSING
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    lock = FileLock(folder / ".lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        raise UserError(
+            f"another process surveys the data set of {folder}; wait for it or use --out"
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()

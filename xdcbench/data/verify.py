@@ -1,0 +1,188 @@
+"""Whether a data set is whole and readable: what was expected, what is there, what is wrong with it."""
+
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+import pandas as pd
+
+from xdcbench.data.index import Index
+from xdcbench.data.local import Local
+from xdcbench.data.scan import LABELS, MISSING, SPLIT
+from xdcbench.schema import Dataset
+from xdcbench.store import read_json, write_json
+
+SCHEMA_VERSION = 1
+UNUSABLE = ("missing", "undecodable", "wrong_kind")
+KINDS = (
+    "missing",
+    "extra",
+    "undecodable",
+    "wrong_kind",
+    "damaged",
+    "no_sound",
+    "silent",
+    "sound_short",
+    "short",
+)
+"""Kinds of findings, in the order of a report."""
+SILENCE = 1e-3
+"""Peak below which a track is silent: -60 dB of full scale."""
+SOUND_GAP = 0.1
+"""Seconds of picture without sound that need no mention."""
+LOST = 0.5
+"""Seconds by which a file may end before the end that it states."""
+
+Part = Literal["train", "test"]
+PARTS: tuple[Part, ...] = ("train", "test")
+Report = dict[str, Any]
+
+
+def verify(data: Local, items: pd.DataFrame, *, clip_seconds: float) -> Report:
+    """Judge a data set by its facts; writes ``verify.json`` into its folder.
+
+    Args:
+        data: the data set.
+        items: its facts.
+        clip_seconds: length below which an item is too short.
+
+    Returns:
+        what the file holds: name, title, root, media, fingerprint, subset, clip_seconds, max_failed; ok,
+        whether in each part of each split at most ``max_failed`` of the expected items are unusable; counts,
+        whose ``expected`` is the number of items that the lists name or, where larger, the official one;
+        splits, the same by part; classes without a usable item; findings of kind, id, path and reason.
+    """
+    dataset = data.dataset
+    findings = _findings(data, items, clip_seconds)
+    unusable = findings.loc[findings["kind"].isin(UNUSABLE), "path"]
+    items = items.assign(found=items["bytes"] != MISSING, usable=~items["path"].isin(unusable))
+    splits = {name: {part: _part(dataset, items, name, part) for part in PARTS} for name in dataset.splits}
+    official = max(sum(part["official"] or 0 for part in split.values()) for split in splits.values())
+    present = _labels(items[items["usable"]])
+    report = {
+        "schema_version": SCHEMA_VERSION,
+        "name": data.name,
+        "title": dataset.title,
+        "root": str(data.root.absolute()),
+        "media": dataset.media,
+        "fingerprint": data.fingerprint,
+        "subset": dataset.subset.words,
+        "clip_seconds": clip_seconds,
+        "max_failed": dataset.max_failed,
+        "ok": all(_enough(part, dataset.max_failed) for split in splits.values() for part in split.values()),
+        "counts": {
+            "expected": max(len(items), official),
+            "found": int(items["found"].sum()),
+            "usable": int(items["usable"].sum()),
+            **{kind: int((findings["kind"] == kind).sum()) for kind in KINDS},
+        },
+        "splits": splits,
+        "classes": {
+            "number": len(data.scan.classes),
+            "without_items": [name for i, name in enumerate(data.scan.classes) if i not in present],
+        },
+        "findings": findings.to_dict("records"),
+    }
+    write_json(data.folder / "verify.json", report)
+    return report
+
+
+def verified_counts(folder: Path, index: Index) -> dict[str, int] | None:
+    """Counts of the verification of an index's subset or, where there is none, of its whole data set.
+
+    Args:
+        folder: ``data`` of a results folder; a report counts under whatever name the data set was verified.
+        index: the data set.
+    """
+    reports = [read_json(path) for path in sorted(folder.glob("*/verify.json"))]
+    counts: dict[str, dict[str, int]] = {
+        report["subset"]: report["counts"]
+        for report in reports
+        if (report["schema_version"], report["fingerprint"]) == (SCHEMA_VERSION, index.fingerprint)
+    }
+    return counts.get(index.subset, counts.get(""))
+
+
+def _part(dataset: Dataset, items: pd.DataFrame, split: str, part: Part) -> Report:
+    """Numbers of items: official (None where unknown, or of a subset), listed, found, usable."""
+    inside = items[items[SPLIT + split] == part]
+    return {
+        "official": None if dataset.subset.words else dataset.counts.get(split, {}).get(part),
+        "listed": len(inside),
+        "found": int(inside["found"].sum()),
+        "usable": int(inside["usable"].sum()),
+    }
+
+
+def _enough(part: Report, max_failed: float) -> bool:
+    expected = part["listed"] if part["official"] is None else part["official"]
+    return bool(expected - part["usable"] <= max_failed * expected)
+
+
+def _labels(items: pd.DataFrame) -> set[int]:
+    """Classes that occur, in single-label and multi-label sets."""
+    return set(items["label"]).union(*items[LABELS]) if LABELS in items else set(items["label"])
+
+
+def _findings(data: Local, items: pd.DataFrame, clip_seconds: float) -> pd.DataFrame:
+    """Columns kind, id, path and reason, ordered by kind; an item may occur with several kinds."""
+    rows: list[Any] = [
+        ("extra", "", path, "on disk, but in no list or of another kind") for path in data.scan.extra
+    ]
+    for item in items.itertuples():
+        rows += [
+            (kind, item.id, item.path, reason) for kind, reason in _faults(item, data.dataset, clip_seconds)
+        ]
+    rows.sort(key=lambda row: KINDS.index(row[0]))
+    return pd.DataFrame(rows, columns=["kind", "id", "path", "reason"])
+
+
+def _faults(item: Any, dataset: Dataset, clip_seconds: float) -> Iterator[tuple[str, str]]:
+    """Kinds and reasons of what is wrong with one item; nothing more of one that is unusable."""
+    unusable = _unusable(item, dataset.media)
+    if unusable is not None:
+        yield unusable
+        return
+    if item.damaged or item.lost > LOST:
+        yield "damaged", f"{item.damaged} packets or pictures are corrupt, {item.lost:.2f} s lost at the end"
+    if dataset.media == "image":
+        return
+    seconds = item.video_seconds if dataset.media == "video" else item.audio_seconds
+    if seconds < clip_seconds:
+        yield "short", f"{seconds:.2f} s"
+    yield from _sound_faults(item, dataset.media)
+
+
+def _unusable(item: Any, media: str) -> tuple[str, str] | None:
+    if item.bytes == MISSING:
+        return "missing", "listed, but not on disk"
+    if item.error:
+        return "undecodable", item.error
+    if media == "audio":
+        if not item.audio_codec:
+            return "wrong_kind", "holds no sound"
+        return None if item.audio_seconds else ("undecodable", "nothing of its sound track decodes")
+    if not item.video_codec:
+        return "wrong_kind", "holds sound alone"
+    if not item.frames:
+        return "undecodable", "no picture decodes"
+    still = item.frames == 1 and not item.audio_codec and item.container.endswith(("_pipe", "image2", "gif"))
+    if still != (media == "image"):
+        return "wrong_kind", "holds a still picture" if still else "holds a film"
+    return None
+
+
+def _sound_faults(item: Any, media: str) -> Iterator[tuple[str, str]]:
+    if not item.audio_codec:
+        yield "no_sound", "no sound track"
+    elif not item.audio_seconds:
+        yield "damaged", "nothing of its sound track decodes"
+    else:
+        if item.peak < SILENCE:
+            yield "silent", f"peak {20 * math.log10(item.peak):.1f} dB" if item.peak else "nothing but zeros"
+        late = 0.0 if math.isnan(item.offset) else item.offset
+        covered = min(item.video_seconds, late + item.audio_seconds) - max(0.0, late)
+        gap = item.video_seconds - max(0.0, covered)
+        if media == "video" and gap > SOUND_GAP:
+            yield "sound_short", f"{gap:.2f} of {item.video_seconds:.2f} s are without sound"

@@ -1,0 +1,102 @@
+"""One function over many files in processes that may die or hang: each file gets an answer or a reason."""
+
+import signal
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from multiprocessing import get_context
+from multiprocessing.connection import Connection, wait
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Lost:
+    """Why there is no answer for a file: its process died, or took longer than the limit."""
+
+    reason: str
+    timeout: bool
+
+
+def answers(
+    function: Callable[[str], Any], paths: Iterable[str], *, workers: int, limit: float
+) -> Iterator[tuple[str, Any]]:
+    """Each path with what ``function`` returns for it, or `Lost`, as soon as it is known.
+
+    Args:
+        function: importable by name; takes a path and returns what can be pickled.
+        paths: of the files.
+        workers: number of processes.
+        limit: seconds that one file may take before its process is killed.
+    """
+    waiting = iter(paths)
+    busy: list[_Worker] = []
+    idle: list[_Worker] = []
+    try:
+        while True:
+            while len(busy) < workers and (path := next(waiting, None)) is not None:
+                busy.append(idle.pop() if idle else _Worker(function))
+                busy[-1].take(path, limit)
+            if not busy:
+                return
+            soonest = min(worker.deadline for worker in busy)
+            ready = wait([worker.pipe for worker in busy], max(0.0, soonest - time.monotonic()))
+            for worker in [w for w in busy if w.pipe in ready or time.monotonic() >= w.deadline]:
+                answer = worker.answer(limit)
+                busy.remove(worker)
+                if isinstance(answer, Lost):
+                    worker.end()
+                else:
+                    idle.append(worker)
+                yield worker.path, answer
+    finally:
+        for worker in busy + idle:
+            worker.end()
+
+
+class _Worker:
+    """A process and the one file that it holds.
+
+    It is forked from a server without threads, not from this process, and answers before its first file, so
+    that the time of its start counts for none.
+    """
+
+    def __init__(self, function: Callable[[str], Any]) -> None:
+        context = get_context("forkserver")
+        context.set_forkserver_preload(["xdcbench.data.media", function.__module__])
+        self.pipe, theirs = context.Pipe()
+        self.process = context.Process(target=_serve, args=(function, theirs), daemon=True)
+        self.process.start()
+        theirs.close()
+        self.pipe.recv()
+        self.path, self.deadline = "", 0.0
+
+    def take(self, path: str, limit: float) -> None:
+        self.path, self.deadline = path, time.monotonic() + limit
+        with suppress(BrokenPipeError):  # `answer` tells that it died
+            self.pipe.send(path)
+
+    def answer(self, limit: float) -> Any:
+        if not self.pipe.poll():
+            return Lost(f"not read within {limit:g} s", timeout=True)
+        try:
+            return self.pipe.recv()
+        except (EOFError, ConnectionResetError):
+            self.process.join()
+            code = self.process.exitcode or 0
+            how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
+            return Lost(f"the process that read it died ({how})", timeout=False)
+
+    def end(self) -> None:
+        self.process.kill()
+        self.process.join()
+        self.pipe.close()
+
+
+def _serve(function: Callable[[str], Any], pipe: Connection) -> None:
+    """Answer paths until the other end of the pipe is gone."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the caller ends this process
+    pipe.send(None)
+    with suppress(EOFError):
+        while True:
+            pipe.send(function(pipe.recv()))
