@@ -1,6 +1,6 @@
 """What a suite may say: every option of every part, with its type, unit and default.
 
-The defaults are the paper's protocol as far as it is established (see docs/protocol.md); suites state
+The defaults are the paper's protocol as far as it is established (see docs/fidelity.md); suites state
 what they change. A field at its default is left out of a stage's key.
 """
 

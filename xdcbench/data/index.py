@@ -11,7 +11,7 @@ import pandas as pd
 
 from xdcbench.context import Context
 from xdcbench.data.media import probe
-from xdcbench.data.scan import MISSING, fingerprint, scan
+from xdcbench.data.scan import LABELS, MISSING, fingerprint, scan
 from xdcbench.errors import MediaError, UserError
 from xdcbench.progress import log, track
 from xdcbench.schema import Dataset, Modality, Subset
@@ -131,6 +131,10 @@ def take(items: pd.DataFrame, subset: Subset, splits: tuple[str, ...]) -> pd.Dat
     """
     if subset.per_class is None and subset.items is None:
         return items
+    if subset.per_class is not None and LABELS in items:
+        raise UserError(
+            "subset.per_class: items with several labels each cannot be counted by class; give subset.items"
+        )
     items = items.copy()
     draw = [hashlib.sha256(f"{subset.seed}/{name}".encode()).hexdigest() for name in items["id"]]
     order = pd.Series(draw, index=items.index)
