@@ -293,6 +293,7 @@ class _Builder:
         config = FeaturesStage(
             modality=settings.modality,
             clips=settings.clips,
+            frames=getattr(settings, "frames", None),
             last_start=settings.last_start,
             layer="" if isinstance(settings, CrossRetrieval) else settings.layer,
             precision=settings.precision,

@@ -259,6 +259,7 @@ class Pretrain(Config):
 
 
 LAST_START = "start of the last clip, seconds, clamped to the item; none: the last that fits"
+FRAMES = "frames per clip, in place of the encoder's own; video alone"
 LAYER = "submodule whose mean output is the feature; empty: the encoder's own feature"
 
 
@@ -274,6 +275,7 @@ class Finetune(Config):
     head_lr: float = Field(2.5e-3, gt=0, description="rate of the head after warm-up")
     augment: Augment = Augment()
     clips: int = Field(10, ge=1, description="test clips or windows per item, evenly spaced")
+    frames: int | None = Field(None, ge=1, description=FRAMES)
     last_start: float | None = Field(None, ge=0, description=LAST_START)
     selection: Literal["last", "val-best"] = Field(
         "last", description="epoch that counts; val-best holds out part of the training items to choose it"
@@ -288,6 +290,7 @@ class LinearProbe(Config):
     kind: Literal["linear_probe"] = "linear_probe"
     modality: Modality = "video"
     clips: int = Field(10, ge=1, description="clips or windows per item, evenly spaced")
+    frames: int | None = Field(None, ge=1, description=FRAMES)
     last_start: float | None = Field(None, ge=0, description=LAST_START)
     augmented: int = Field(0, ge=0, description="augmented clips that are learned from beside those")
     augment: Augment = Augment()
@@ -322,6 +325,7 @@ class Retrieval(Config):
     kind: Literal["retrieval"] = "retrieval"
     modality: Modality = "video"
     clips: int = Field(10, ge=1, description="clips or windows per item, evenly spaced, averaged")
+    frames: int | None = Field(None, ge=1, description=FRAMES)
     last_start: float | None = Field(None, ge=0, description=LAST_START)
     layer: str = Field("", description=LAYER)
     ks: tuple[int, ...] = Field((1, 5, 10, 20), min_length=1, description="depths of recall")
@@ -346,6 +350,7 @@ class LowShot(Config):
     kind: Literal["low_shot"] = "low_shot"
     modality: Modality = "video"
     clips: int = Field(10, ge=1, description="clips or windows per item, evenly spaced")
+    frames: int | None = Field(None, ge=1, description=FRAMES)
     last_start: float | None = Field(None, ge=0, description=LAST_START)
     layer: str = Field("", description=LAYER)
     per_class: tuple[int, ...] = Field((1, 5, 20), description="training items of each class")
@@ -362,6 +367,7 @@ class Clusters(Config):
     kind: Literal["clusters"] = "clusters"
     modality: Modality = "video"
     clips: int = Field(1, ge=1, description="clips or windows per item, evenly spaced, averaged")
+    frames: int | None = Field(None, ge=1, description=FRAMES)
     last_start: float | None = Field(None, ge=0, description=LAST_START)
     layer: str = Field("", description=LAYER)
     k: int | None = Field(None, ge=2, description="clusters; none: as many as classes")

@@ -80,6 +80,7 @@ class FeaturesStage(Config):
 
     modality: Modality
     clips: int
+    frames: int | None = None
     last_start: float | None = None
     augmented: int = 0
     augment: Augment = Augment()

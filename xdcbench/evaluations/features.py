@@ -12,7 +12,7 @@ from xdcbench.data.index import Index
 from xdcbench.distributed import leads
 from xdcbench.errors import UserError
 from xdcbench.extract import extract
-from xdcbench.models.encoders import load_card, load_encoders
+from xdcbench.models.encoders import load_card, load_encoders, save_encoders, with_frames
 from xdcbench.models.layers import at_layer
 from xdcbench.runtime import generator, pick_device
 from xdcbench.stages import FeaturesStage
@@ -40,9 +40,9 @@ class Features:
 
 def run(config: FeaturesStage, inputs: dict[str, Path], work: Path, context: Context) -> None:
     """Stage: features of the clips or windows of every readable item, in eval mode."""
-    index, card = Index.load(inputs["data"]), load_card(inputs["encoders"])
+    index, card = Index.load(inputs["data"]), with_frames(load_card(inputs["encoders"]), config.frames)
     device = pick_device(context.device)
-    encoders = load_encoders(inputs["encoders"], (config.modality,), device=device)
+    encoders = load_encoders(inputs["encoders"], (config.modality,), device=device, frames=config.frames)
     if config.layer:
         encoders[config.modality] = at_layer(encoders[config.modality], config.layer)
     spec = {config.modality: encoders[config.modality].input}
@@ -70,7 +70,7 @@ def run(config: FeaturesStage, inputs: dict[str, Path], work: Path, context: Con
     everything[rows] = features
     np.save(work / "features.npy", everything, allow_pickle=False)
     write_json(work / "failed.json", failed)
-    (work / "encoders.json").write_bytes((inputs["encoders"] / "encoders.json").read_bytes())
+    save_encoders(work, {}, card)
 
 
 def draws_of(config: FeaturesStage, index: Index, row: int) -> list[Draw]:

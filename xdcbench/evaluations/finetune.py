@@ -18,7 +18,7 @@ from xdcbench.distributed import leads
 from xdcbench.errors import UserError
 from xdcbench.evaluations.outcome import finish, split_rows
 from xdcbench.extract import forward
-from xdcbench.models.encoders import Encoder, encode, load_card, load_encoders
+from xdcbench.models.encoders import Encoder, encode, load_card, load_encoders, with_frames
 from xdcbench.models.heads import Heads
 from xdcbench.runtime import generator, pick_device, seeded
 from xdcbench.schema import Finetune
@@ -30,9 +30,11 @@ def run(config: EvaluationStage, inputs: dict[str, Path], work: Path, context: C
     """Stage: train encoder and head on the training items, score test items by the mean softmax of clips."""
     settings = config.settings
     assert isinstance(settings, Finetune)
-    index, card = Index.load(inputs["data"]), load_card(inputs["encoders"])
+    index, card = Index.load(inputs["data"]), with_frames(load_card(inputs["encoders"]), settings.frames)
     device = pick_device(context.device)
-    encoder = load_encoders(inputs["encoders"], (settings.modality,), device=device)[settings.modality]
+    (encoder,) = load_encoders(
+        inputs["encoders"], (settings.modality,), device=device, frames=settings.frames
+    ).values()
     clips = Clips(index, context.roots[index.name], **{settings.modality: encoder.input})  # type: ignore[arg-type]
     train, test = split_rows(config, index)
     classifier = Classifier(encoder, head_for(encoder, len(index.classes), config.seed).to(device), device)

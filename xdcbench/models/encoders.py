@@ -41,6 +41,19 @@ class Card(Config):
     factors: dict[str, Any] = Field(default_factory=dict)
 
 
+def with_frames(card: Card, frames: int | None) -> Card:
+    """The card of encoders that are fed ``frames`` per clip; None leaves them what they declare.
+
+    R(2+1)D averages over time, so it takes clips of any length (tables 6 and 7: pretrained on 8 frames,
+    finetuned on 32).
+    """
+    if frames is None:
+        return card
+    declared = card.models.video.input.model_copy(update={"frames": frames})
+    video = card.models.video.model_copy(update={"input": declared})
+    return card.model_copy(update={"models": card.models.model_copy(update={"video": video})})
+
+
 def save_encoders(run: Path, encoders: Mapping[Modality, nn.Module], card: Card) -> None:
     """Write ``<modality>.safetensors`` and ``encoders.json``."""
     for modality, encoder in encoders.items():
@@ -54,14 +67,15 @@ def load_card(run: Path) -> Card:
 
 
 def load_encoders(
-    run: Path, modalities: Iterable[Modality], *, device: torch.device
+    run: Path, modalities: Iterable[Modality], *, device: torch.device, frames: int | None = None
 ) -> dict[Modality, Encoder]:
-    """The encoders of ``modalities`` from a run directory, on ``device``."""
-    card = load_card(run)
+    """The encoders of ``modalities`` from a run directory, on ``device``; see ``with_frames``."""
+    card = with_frames(load_card(run), frames)
     encoders: dict[Modality, Encoder] = {}
     for modality in modalities:
         model = card.models.video if modality == "video" else card.models.audio
         encoder = build(card.sources.get(modality, OWN[0]), model)
+        encoder.input = model.input
         load_weights(encoder, run / f"{modality}.safetensors")
         encoders[modality] = place(encoder, device)
     return encoders

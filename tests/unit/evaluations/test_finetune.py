@@ -225,3 +225,20 @@ def test_too_few_groups_to_hold_out_are_told(tiny_runs: Path) -> None:
     rows = index.rows("1", "train")
     with pytest.raises(UserError, match=r"too few to hold out a share of 0\.01; raise val_share"):
         finetune.hold_out(index, rows, share=0.01, seed=0)
+
+
+def test_more_frames_than_the_encoder_has_learned_from(
+    tiny_runs: Path, tiny_context: Context, tmp_path: Path
+) -> None:
+    """Tables 6 and 7: pretrained on short clips, finetuned on long ones; the record says the long ones."""
+    settings = SETTINGS.model_copy(update={"modality": "video", "frames": 6})
+    config = CONFIG.model_copy(update={"settings": settings, "split": "official"})
+    inputs = {"data": tiny_runs / "kinetics400", "encoders": tiny_runs / "init"}
+    assert MODELS.video.input.frames == 4
+    encoder = load_encoders(tiny_runs / "init", ("video",), device=CPU, frames=6)["video"]
+    kept = load_encoders(tiny_runs / "init", ("video",), device=CPU)["video"].state_dict()
+    assert encoder.input.frames == 6
+    assert all(torch.equal(tensor, kept[name]) for name, tensor in encoder.state_dict().items())
+    finetune.run(config, inputs, tmp_path, tiny_context)
+    (record,) = json.loads((tmp_path / "records.json").read_text())
+    assert record["factors"]["frames"] == 6
