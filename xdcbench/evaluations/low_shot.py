@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterable
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -24,7 +23,7 @@ Wanted = Callable[[int], int]
 
 
 def run(config: EvaluationStage, inputs: dict[str, Path], work: Path, context: Context) -> None:
-    """Stage: for each number of shots, probes on the items of each draw, scored on all test items; their mean."""
+    """Stage: for each number of shots and each draw, a probe on the drawn items, scored on all test items."""
     settings = config.settings
     assert isinstance(settings, LowShot)
     index, features = Index.load(inputs["data"]), load_features(inputs["features"])
@@ -34,10 +33,9 @@ def run(config: EvaluationStage, inputs: dict[str, Path], work: Path, context: C
     wanted = shots(settings)
     measures, tables = [], []
     with track(f"{config.name}: probes", len(wanted) * settings.draws) as tick:
-        for name, want in wanted.items():
-            draws: list[dict[str, Any]] = []
-            for draw in range(settings.draws):
-                order = train[shuffled(ids[train], seed=config.seed, draw=draw)]
+        for draw in range(settings.draws):
+            order = train[shuffled(ids[train], seed=config.seed, draw=draw)]
+            for name, want in wanted.items():
                 few, short = take(order, labels, want)
                 scores, outcomes = probe(
                     np.asarray(features.of[few]),
@@ -48,11 +46,15 @@ def run(config: EvaluationStage, inputs: dict[str, Path], work: Path, context: C
                 )
                 predicted = classified(index, scores, test)
                 tables.append(pd.DataFrame({"shots": name, "draw": draw, "prediction": predicted}))
-                top1 = 100.0 * float((predicted == labels[test]).mean())
-                draws.append({"top1": top1, **outcomes, "learned_from": len(few), "short_classes": short})
+                measures.append(
+                    Measure(
+                        "top1",
+                        100.0 * float((predicted == labels[test]).mean()),
+                        factors={"shots": name, "draw": draw},
+                        outcomes={**outcomes, "learned_from": len(few), "short_classes": short},
+                    )
+                )
                 tick()
-            mean = float(np.mean([draw["top1"] for draw in draws]))
-            measures.append(Measure("top1", mean, factors={"shots": name}, outcomes={"draws": draws}))
     write_outcome(
         config,
         index,

@@ -21,6 +21,8 @@ _RECORD_SETTINGS = (
     *("architecture", "pretrain_items", "protocol", "evaluation_version", "dataset", "fingerprint"),
     *("subset", "pretrain_subset", "selection", "epochs", "precision", "unit", "recipe"),
 )
+REPETITION = "draw"
+"""The factor that is no setting: which training items a low-shot probe happened to learn from."""
 # What a fit finds out differs between seeds and folds; it is no setting.
 _PUBLISHED_SETTINGS = ("architecture", "pretrain_size", "factors.k", "selection")
 
@@ -227,13 +229,14 @@ def split_settings(entries: Sequence[tuple[int, Item]], columns: Sequence[Column
 def _settings(items: Sequence[Record | Published], column: Column) -> set[str]:
     if isinstance(items[0], Published):
         return set(_PUBLISHED_SETTINGS)
-    factors = {f"factors.{name}" for item in items if isinstance(item, Record) for name in item.factors}
+    names = {name for item in items if isinstance(item, Record) for name in item.factors}
+    factors = {f"factors.{name}" for name in names - {REPETITION}}
     return {*_RECORD_SETTINGS, *factors, *(() if column.split == "mean" else ("split",))}
 
 
 def _one_number(items: Sequence[Record | Published]) -> bool:
-    """Whether items of equal settings may share a cell: seeds and splits of one, or one printed value."""
-    repetitions = [(r.split, seed_name(r)) for r in items if isinstance(r, Record)]
+    """Whether items of equal settings may share a cell: seeds, splits and draws of one, or one printed value."""
+    repetitions = [(r.split, seed_name(r), r.factors.get(REPETITION)) for r in items if isinstance(r, Record)]
     printed = {row.value for row in items if isinstance(row, Published)}
     return len(set(repetitions)) == len(repetitions) and len(printed) <= 1
 

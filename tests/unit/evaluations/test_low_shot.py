@@ -59,26 +59,31 @@ def test_each_probe_is_that_of_scikit_learn_on_the_drawn_items(
     monkeypatch.setattr(low_shot, "take", spying)
     records = do(feature_runs(index, features), tmp_path / "work")
     table = pd.read_parquet(tmp_path / "work" / "predictions.parquet")
-    assert [r["factors"]["shots"] for r in records] == ["1", "4", "25%", "0.5%"]
-    assert len(drawn) == 4 * 3 and len(table) == 12 * 15
-    said = {}
-    for record in records:
-        shots, draws = record["factors"]["shots"], record["outcomes"]["draws"]
-        assert record["metric"] == "top1" and len(draws) == 3
-        assert record["value"] == pytest.approx(np.mean([draw["top1"] for draw in draws]))
+    assert len(records) == len(drawn) == 4 * 3 and len(table) == 12 * 15
+    for record, few in zip(records, drawn, strict=True):
+        x = features.astype(np.float32)
+        model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
+        model.fit(x[few].reshape(-1, 6), LABELS[few].repeat(2))
+        guess = [model.predict_proba(item).mean(axis=0).argmax() for item in x[22:]]
+        factors = record["factors"]
+        own = table[(table["shots"] == factors["shots"]) & (table["draw"] == factors["draw"])]
+        assert own["prediction"].tolist() == guess
+        assert own["id"].tolist() == index.items["id"][22:].tolist()
+        assert record["value"] == pytest.approx(100 * np.mean(guess == LABELS[22:]))
+        assert record["metric"] == "top1" and record["outcomes"]["converged"]
         assert (record["items_used"], record["train_items_used"]) == (15, 22)
-        for number, draw in enumerate(draws):
-            x, few = features.astype(np.float32), drawn.pop(0)
-            model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
-            model.fit(x[few].reshape(-1, 6), LABELS[few].repeat(2))
-            guess = [model.predict_proba(item).mean(axis=0).argmax() for item in x[22:]]
-            own = table[(table["shots"] == shots) & (table["draw"] == number)]
-            assert own["prediction"].tolist() == guess
-            assert own["id"].tolist() == index.items["id"][22:].tolist()
-            assert draw["top1"] == pytest.approx(100 * np.mean(guess == LABELS[22:]))
-            assert draw["converged"]
-            said[shots] = (draw["learned_from"], draw["short_classes"])
+    said = {
+        r["factors"]["shots"]: (r["outcomes"]["learned_from"], r["outcomes"]["short_classes"])
+        for r in records
+    }
     assert said == {"1": (3, 0), "4": (10, 1), "25%": (3 + 2 + 1, 0), "0.5%": (3, 0)}
+    assert [(r["factors"]["shots"], r["factors"]["draw"]) for r in records[:5]] == [
+        ("1", 0),
+        ("4", 0),
+        ("25%", 0),
+        ("0.5%", 0),
+        ("1", 1),
+    ]
 
 
 names = st.lists(st.text("abcdef0123/", min_size=1, max_size=6), min_size=1, max_size=20, unique=True)

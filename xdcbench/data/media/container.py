@@ -19,10 +19,12 @@ from av.video.stream import VideoStream
 
 from xdcbench.errors import MediaError
 
-# Decoders hand out frames late and some indices hold decoding times: FFmpeg's own tool also steps back by
-# about three frames of 23 fps before a seek.
+# Decoders hand out reordered frames late and some indices hold decoding times: FFmpeg's own tool also steps
+# back by about three frames of 23 fps before a seek.
 SEEK_BACK = 0.15
 STILL = {".jpg", ".jpeg", ".png", ".bmp", ".webp"}
+# What these show lies in other files, which no fingerprint covers.
+PLAYLISTS = {"concat", "dash", "hls"}
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,7 @@ def probe(path: Path) -> MediaInfo:
             duration = container.duration / av.time_base if container.duration else math.nan
         return MediaInfo(
             duration=duration,
-            start=clock_origin(container),
+            start=clock_origin(container) + edit_shift(container),
             rate=float(video.guessed_rate or video.average_rate or 0) if video else 0.0,
             width=video.codec_context.width if video else 0,
             height=video.codec_context.height if video else 0,
@@ -81,8 +83,8 @@ def probe(path: Path) -> MediaInfo:
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[InputContainer]:
-    """Container of a local file.
+def opened(path: Path, **options: str) -> Iterator[InputContainer]:
+    """Container of a local file; ``options`` are those of FFmpeg's demuxer.
 
     Raises:
         MediaError: the file cannot be opened, or FFmpeg or the file system fails inside the ``with`` block.
@@ -91,10 +93,11 @@ def opened(path: Path) -> Iterator[InputContainer]:
         # FFmpeg takes the codec of a picture from its file's name unless it sees the content alone; ImageNet
         # holds PNGs that are called JPEG.
         source = BytesIO(path.read_bytes()) if path.suffix.lower() in STILL else str(path)
-        # Genuine HMDB51 files hold titles that are not UTF-8. A list of remote files under a media file's
-        # name is refused.
-        options = {"protocol_whitelist": "file"}
+        # Genuine HMDB51 files hold titles that are not UTF-8. Nothing is fetched from elsewhere.
+        options = {"protocol_whitelist": "file"} | options
         with av.open(source, "r", metadata_errors="replace", container_options=options) as container:
+            if container.format.name in PLAYLISTS:
+                raise MediaError(path, "is a playlist, which names media files and holds none")
             yield container
     except (av.FFmpegError, OSError, UnicodeError) as error:
         # The text of FFmpeg's errors repeats the path; strerror is the reason alone.
@@ -121,21 +124,40 @@ def time_base(stream: VideoStream | AudioStream) -> Fraction:
 
 
 def clock_origin(container: InputContainer) -> float:
-    """Time zero of the shared clock on the container's clock, seconds; 0 without streams."""
+    """Presentation time of the first frame, else sample, on the container's clock, seconds."""
     main = video_stream(container) or audio_stream(container)
     if main is None:
         return 0.0
     start = main.start_time or 0
-    if container.format.name == "avi" and isinstance(main, VideoStream):
-        # AVI's header counts decoding times, which lie before the presentation where there are B-frames.
+    if container.format.name == "avi" and isinstance(main, VideoStream) and reorders(main):
+        # AVI's header counts decoding times.
         with opened(Path(container.name)) as again:
-            stamps = (
-                frame_stamp(f)
-                for f in decoded(again, again.streams.video[container.streams.video.index(main)])
-                if f is not None
-            )
+            same = next(stream for stream in again.streams.video if stream.index == main.index)
+            stamps = (frame_stamp(frame) for frame in decoded(again, same) if frame is not None)
             start = next(stamps, None) or 0
     return float(start * time_base(main))
+
+
+def edit_shift(container: InputContainer) -> float:
+    """Seconds by which FFmpeg stamps all frames of a trimmed film too early, less than a frame's length.
+
+    Where an edit list (ISO 14496-12, 8.6.6) begins within a frame, FFmpeg moves the next frame to its start,
+    but cuts the sound by the sample. Read without this, the index has the true times.
+    """
+    stream = video_stream(container)
+    if stream is None or not any(entry.is_discard for entry in stream.index_entries[:1]):
+        return 0.0
+    kept = next((entry for entry in stream.index_entries if not entry.is_discard), None)
+    with opened(Path(container.name), advanced_editlist="0") as plain:
+        entries = plain.streams[stream.index].index_entries
+        shifts = (entry.timestamp - kept.timestamp for entry in entries if kept and entry.pos == kept.pos)
+        shift = float(next(shifts, 0) * time_base(stream))
+    return shift if 0 < shift * float(stream.guessed_rate or 0) < 1 else 0.0
+
+
+def reorders(stream: VideoStream) -> bool:
+    """Whether pictures may be decoded in another order than they are shown (B-frames)."""
+    return bool(stream.codec_context.has_b_frames)
 
 
 def frame_stamp(frame: VideoFrame) -> int | None:
@@ -156,17 +178,19 @@ def decoded(container: InputContainer, stream: VideoStream | AudioStream) -> Ite
     """Frames of the stream's kind as the decoder presents them; None for a packet that did not decode."""
     stream.codec_context.thread_count = 1
     packets = container.demux(stream)
-    packet: Packet | None = None
-    drained = False
-    while not drained:
+    packet: Packet | None
+    while True:
         try:
             packet = next(packets)
-            drained = packet.size == 0
         except (StopIteration, av.error.InvalidDataError):  # the rest of the file cannot be read
-            packet, drained = None, True
+            packet = None
+        if packet is not None and packet.size == 0:  # the picture before goes on (Theora, AVI)
+            continue
         try:
             yield from stream.decode(packet)
-        except av.error.InvalidDataError:
+        except av.error.EOFError:
+            return
+        except av.FFmpegError:  # of whatever kind: AAC's decoder calls damage "not permitted"
             yield None
-        except EOFError:
+        if packet is None:
             return

@@ -2,14 +2,15 @@
 
 import math
 from collections.abc import Iterator
+from fractions import Fraction
 from pathlib import Path
 
 import av
 import numpy as np
 import torch
 from av.container import InputContainer
+from av.filter.graph import Graph
 from av.video.frame import VideoFrame
-from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 from torch import Tensor
 
@@ -19,6 +20,7 @@ from xdcbench.data.media.container import (
     decoded,
     frame_stamp,
     opened,
+    reorders,
     seek_keyframe,
     time_base,
     video_stream,
@@ -80,10 +82,11 @@ def _clip(path: Path, times: list[float], short_side: int, *, seek: bool) -> Ten
         if stream is None:
             raise MediaError(path, "no video stream")
         origin = clock_origin(container)
-        sought = seek and times[0] > SEEK_BACK
+        target = times[0] - (SEEK_BACK if reorders(stream) else 0.0)
+        sought = seek and target > 0
         try:
             if sought:
-                seek_keyframe(container, stream, origin + times[0] - SEEK_BACK)
+                seek_keyframe(container, stream, origin + target)
         except av.FFmpegError:
             return None
         slack = min(float(time_base(stream)) / 2, CLOCK_SLACK)
@@ -127,22 +130,38 @@ def _timed(
 
 
 class _Converter:
-    """Frames to upright RGB pictures of one size, through one scaler.
+    """Frames to upright RGB pictures of one size.
 
-    A scaler holds about 15 MB, so there is one per decode, not one per frame.
+    FFmpeg's own ``scale`` filter reads matrix, range and place of the chroma samples from each frame, which
+    the bare scaler of PyAV does not (10-bit pictures then differ by 3/255). A scaler holds about 15 MB, so
+    there is one filter per decode, not one per frame.
     """
 
     def __init__(self, short_side: int) -> None:
         self.short_side = short_side
-        self.scaler = VideoReformatter()
-        self.size: tuple[int, int] | None = None
+        self.graph: Graph | None = None
 
     def __call__(self, frame: VideoFrame) -> Tensor:
         """Uint8 (H, W, 3); all of the first frame's size, should the stream change its own."""
-        if self.size is None:
-            scale = self.short_side / min(frame.width, frame.height)
-            self.size = round(frame.width * scale), round(frame.height * scale)
-        width, height = self.size
-        scaled = self.scaler.reformat(frame, width=width, height=height, format="rgb24", threads=1)
-        picture = np.rot90(scaled.to_ndarray(), k=round(frame.rotation / 90))
+        if self.graph is None:
+            self.graph = _scaler(frame, self.short_side)
+        self.graph.vpush(frame)
+        picture = np.rot90(self.graph.vpull().to_ndarray(), k=round(frame.rotation / 90))
         return torch.from_numpy(np.ascontiguousarray(picture))
+
+
+def _scaler(frame: VideoFrame, short_side: int) -> Graph:
+    """Filters from frames like this one to RGB, the aspect kept; one thread."""
+    scale = short_side / min(frame.width, frame.height)
+    size = f"{round(frame.width * scale)}:{round(frame.height * scale)}"
+    graph = Graph()
+    graph.threads = 1
+    # Pictures leave one by one, as they enter; their times do not matter.
+    tick = Fraction(1, 1)
+    graph.link_nodes(
+        graph.add_buffer(width=frame.width, height=frame.height, format=frame.format, time_base=tick),
+        graph.add("scale", f"{size}:flags=bilinear"),
+        graph.add("format", "rgb24"),
+        graph.add("buffersink"),
+    ).configure()
+    return graph

@@ -19,6 +19,7 @@ from xdcbench.data.media.container import (
     audio_stream,
     clock_origin,
     decoded,
+    edit_shift,
     opened,
     seek_keyframe,
     time_base,
@@ -70,7 +71,7 @@ def _sound(path: Path, begin: int, size: int, rate: int, *, seek: bool) -> NDArr
             raise MediaError(path, "no sound track")
         native = stream.codec_context.sample_rate
         exact = stream.codec_context.name.startswith(STATELESS) and time_base(stream) * native <= 1
-        origin = clock_origin(container)
+        origin = clock_origin(container) + edit_shift(container)
         sought = seek and exact and begin / rate > SEEK_BACK
         try:
             if sought:

@@ -1,0 +1,260 @@
+"""Who is compared with whom: the first method against each other one, wherever both were measured."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from xdcbench.errors import UserError
+from xdcbench.results.cells import seed_name, split_settings
+from xdcbench.results.duels import Duel, Overall, Unit, duel, overall
+from xdcbench.results.predictions import load_predictions, pair, run_folder
+from xdcbench.results.records import Record, read_records
+from xdcbench.results.significance import holm
+from xdcbench.schema import Column
+from xdcbench.store import Store, read_json
+
+_Key = tuple[str, str, tuple[tuple[str, Any], ...]]
+
+# Numbers that differ in one of these are of other test items or of other code.
+_MUST_AGREE = ("fingerprint", "subset", "protocol", "evaluation_version")
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """``a`` against ``b``, by the words that name them.
+
+    ``pretrainings`` is the number of pretraining seeds, ``overall`` is None where there is but one duel,
+    ``settings`` says what of the evaluation differs, ``unmatched`` what only one of them has.
+    """
+
+    a: str
+    b: str
+    pretrainings: int
+    duels: tuple[Duel, ...]
+    overall: Overall | None
+    settings: tuple[str, ...]
+    unmatched: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Block:
+    """All comparisons by one evaluation on one data set: the family of Holm's correction.
+
+    ``factors`` tell the numbers of one run apart; ``absent`` names what was not measured so.
+    """
+
+    evaluation: str
+    dataset: str
+    metric: str
+    factors: dict[str, Any]
+    world: str
+    fingerprint: str
+    comparisons: tuple[Comparison, ...]
+    absent: tuple[str, ...]
+
+
+def compare(
+    names: Sequence[str],
+    folders: Sequence[Path],
+    *,
+    metric: str = "top1",
+    dataset: str = "",
+    evaluation: str = "",
+) -> list[Block]:
+    """Compare the first of ``names`` with each other one.
+
+    Args:
+        names: at least two methods, ``method@pretraining data``, or keys of runs (or their beginnings).
+        folders: results folders, read as one.
+        metric: a share of test items, in %.
+        dataset: only this one.
+        evaluation: only this one.
+
+    Raises:
+        UserError: a name is unknown or ambiguous, nothing was measured for two of them alike, or their
+            predictions do not belong together.
+    """
+    if len(names) < 2 or len(set(names)) < len(names):
+        raise UserError(
+            f"compare needs two or more different methods or runs, not {', '.join(names) or 'none'}"
+        )
+    stores = [_results(folder) for folder in folders]
+    records = read_records(stores)
+    for field, value in {"metric": metric, "dataset": dataset, "evaluation": evaluation}.items():
+        known = sorted({str(getattr(record, field)) for record in records})
+        if value and value not in known:
+            raise UserError(f"no number has {field} {value!r}; there is {', '.join(known) or 'none at all'}")
+        records = [record for record in records if value in ("", getattr(record, field))]
+    sides = {name: _by_block(_named(name, records)) for name in names}
+    keys = sorted({key for side in sides.values() for key in side}, key=str)
+    blocks = [_block(key, {name: side.get(key, []) for name, side in sides.items()}, stores) for key in keys]
+    if not any(block.comparisons for block in blocks):
+        raise UserError(
+            f"{names[0]} shares no evaluation on one data set with {', '.join(names[1:])}; run one for both"
+        )
+    return blocks
+
+
+def _results(folder: Path) -> Store:
+    if not (folder / "results.json").exists():
+        raise UserError(
+            f"{folder} is no results folder; run a suite with --out {folder} or name another with --from"
+        )
+    return Store(folder, write=False)
+
+
+# --------------------------------------------------------------------------------- what a name stands for
+
+
+def _named(name: str, records: Sequence[Record]) -> list[Record]:
+    method, at, data = name.partition("@")
+    found = [r for r in records if r.method == method and (not at or r.pretrain_data == data)]
+    if found:
+        return found
+    keys = {record.run for record in records}
+    runs = {key for key in keys if name and (key.startswith(name) or key.split("-")[-1].startswith(name))}
+    if len(runs) != 1:
+        known = ", ".join(sorted({f"{record.method}@{record.pretrain_data}" for record in records}))
+        many = f"matches {len(runs)} runs" if runs else "names no method and no run among what is compared"
+        raise UserError(f"{name!r} {many}; give one of {known}, or more of a run's key")
+    return [record for record in records if record.run in runs]
+
+
+def _by_block(records: Sequence[Record]) -> dict[_Key, list[Record]]:
+    """Records by evaluation, data set and the factors that tell the numbers of one run apart.
+
+    Draws of training items are repetitions, as seeds are.
+    """
+    of_run: dict[str, list[Record]] = defaultdict(list)
+    for record in records:
+        of_run[record.run].append(record)
+    blocks: dict[_Key, list[Record]] = defaultdict(list)
+    for several in of_run.values():
+        names = sorted({name for record in several for name in record.factors} - {"draw"})
+        inner = [name for name in names if len({str(r.factors.get(name)) for r in several}) > 1]
+        for record in several:
+            factors = tuple((name, record.factors.get(name)) for name in inner)
+            blocks[record.evaluation, record.dataset, factors].append(record)
+    return blocks
+
+
+def _by_seed(name: str, records: Sequence[Record]) -> dict[tuple[str, str], Record]:
+    """The record of each split and seed, the draw being part of the seed.
+
+    Raises:
+        UserError: the records are of several settings, or two are of one split and seed.
+    """
+    column = Column(title="", evaluation=records[0].evaluation, split="mean")
+    found: dict[tuple[str, str], Record] = {}
+    for draw in sorted({record.factors.get("draw") for record in records}, key=str):
+        drawn = [record for record in records if record.factors.get("draw") == draw]
+        parts = split_settings([(0, record) for record in drawn], [column])
+        if len(parts) > 1:
+            raise UserError(
+                f"{name} has {len(parts)} settings of {drawn[0].evaluation} on {drawn[0].dataset} "
+                f"({'; '.join(text for text, _ in parts[:4])}); choose one by {drawn[0].method}@DATA, by another "
+                f"--from, or by the key of a run"
+            )
+        said = "" if draw is None else f" draw {draw}"
+        found |= {(record.split, f"{seed_name(record)}{said}"): record for record in drawn}
+    return found
+
+
+# -------------------------------------------------------------------------------------- what is compared
+
+
+def _block(key: _Key, sides: dict[str, list[Record]], stores: Sequence[Store]) -> Block:
+    (first, ours), *others = sides.items()
+    present = [(name, theirs) for name, theirs in others if ours and theirs]
+    comparisons = [_comparison((first, ours), other, stores) for other in present]
+    some = next(records[0] for records in sides.values() if records)
+    return Block(
+        evaluation=key[0],
+        dataset=key[1],
+        metric=some.metric,
+        factors=dict(key[2]),
+        world=some.world,
+        fingerprint=some.fingerprint,
+        comparisons=_corrected(comparisons),
+        absent=tuple(name for name, records in sides.items() if not records),
+    )
+
+
+def _comparison(
+    first: tuple[str, list[Record]], other: tuple[str, list[Record]], stores: Sequence[Store]
+) -> Comparison:
+    names = first[0], other[0]
+    ours, theirs = _by_seed(*first), _by_seed(*other)
+    shared = sorted(ours.keys() & theirs.keys())
+    pretrainings = {ours[at].pretrain_seed for at in shared}
+    pairs, duels, settings = {}, [], dict[str, None]()
+    for split, seed in shared:
+        a, b = ours[split, seed], theirs[split, seed]
+        _must_agree(names, a, b)
+        settings |= dict.fromkeys(_differences(a, b, stores))
+        both = pair(load_predictions(a, stores), load_predictions(b, stores), names=(a.run, b.run))
+        unit = Unit(split, seed, repetition=str(a.pretrain_seed) if len(pretrainings) > 1 else seed)
+        pairs[unit] = both
+        duels.append(duel(unit, (a.run, b.run), both))
+    return Comparison(
+        *names,
+        pretrainings=len(pretrainings),
+        duels=tuple(duels),
+        overall=overall(pairs) if pairs else None,
+        settings=tuple(settings),
+        unmatched=tuple(
+            f"split {split}, seed {seed} of {names[(split, seed) in theirs]}"
+            for split, seed in sorted(ours.keys() ^ theirs.keys())
+        ),
+    )
+
+
+def _must_agree(names: tuple[str, str], a: Record, b: Record) -> None:
+    if a.run == b.run:
+        raise UserError(f"{names[0]} and {names[1]} both name the run {a.run}; compare different ones")
+    for field in _MUST_AGREE:
+        left, right = getattr(a, field), getattr(b, field)
+        if left != right:
+            raise UserError(
+                f"{a.run} ({names[0]}) and {b.run} ({names[1]}) differ in {field.replace('_', ' ')} of "
+                f"{a.evaluation} on {a.dataset}: {left or 'none'} and {right or 'none'}; measure both alike, or "
+                f"choose others with --from, --evaluation or --dataset"
+            )
+
+
+def _differences(a: Record, b: Record, stores: Sequence[Store]) -> list[str]:
+    """Settings of the evaluation, and of what the encoders take in, in which two runs differ, in words."""
+    left, right = (
+        _flat(read_json(run_folder(stores, record.run) / "run.json")["config"]["settings"])
+        | record.factors
+        | {"architecture": record.architecture}
+        for record in (a, b)
+    )
+    names = sorted(left.keys() & right.keys())
+    return [f"{name} {left[name]} and {right[name]}" for name in names if left[name] != right[name]]
+
+
+def _flat(settings: dict[str, Any]) -> dict[str, Any]:
+    """Nested settings by dotted names, e.g. ``schedule.lr``."""
+    flat: dict[str, Any] = {}
+    for name, value in settings.items():
+        inner = _flat(value) if isinstance(value, dict) else None
+        flat |= {name: value} if inner is None else {f"{name}.{below}": v for below, v in inner.items()}
+    return flat
+
+
+def _corrected(comparisons: Sequence[Comparison]) -> tuple[Comparison, ...]:
+    """Holm's correction over all pairs of runs, and over all means over seeds."""
+    of_runs = iter(holm([one.p for comparison in comparisons for one in comparison.duels]))
+    means = [comparison.overall for comparison in comparisons]
+    of_means = iter(holm([mean.p for mean in means if mean is not None and mean.p is not None]))
+    return tuple(
+        replace(
+            comparison,
+            duels=tuple(replace(one, p_holm=next(of_runs)) for one in comparison.duels),
+            overall=mean if mean is None or mean.p is None else replace(mean, p_holm=next(of_means)),
+        )
+        for comparison, mean in zip(comparisons, means, strict=True)
+    )

@@ -1,0 +1,181 @@
+"""What a run said of each test item, as the scores that its number is the mean of."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from xdcbench.errors import UserError
+from xdcbench.results.intervals import Interval, Run, share_interval
+from xdcbench.results.records import Record
+from xdcbench.store import Store
+
+TOLERANCE = 1e-6
+"""Difference between a record's value and that of its predictions, per cent, that rounding explains."""
+
+_DEPTH = re.compile(r"recall_at_(\d+)")
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """Test items of one run, sorted by id: ``ids``, ``groups`` (str) and ``labels`` (int64) of shape (items,).
+
+    ``scores`` is float64 (items,), 1 where the run was right and 0 where not.
+    """
+
+    ids: np.ndarray
+    groups: np.ndarray
+    labels: np.ndarray
+    scores: np.ndarray
+
+
+class Pairs(NamedTuple):
+    """Items that two runs have in common: ``groups`` (str), scores ``a`` and ``b`` (float64), all (pairs,).
+
+    ``only_a`` and ``only_b`` are the numbers of items that the other run could not read.
+    """
+
+    groups: np.ndarray
+    a: np.ndarray
+    b: np.ndarray
+    only_a: int
+    only_b: int
+
+
+def run_folder(stores: Sequence[Store], key: str) -> Path:
+    """The run directory ``key`` of the first results folder that has it whole.
+
+    Raises:
+        UserError: none has it.
+    """
+    for store in stores:
+        if store.complete(key):
+            return store.path(key)
+    raise UserError(f"no run {key} in {', '.join(str(s.root) for s in stores)}; add its folder with --from")
+
+
+def is_share(metric: str) -> bool:
+    """Whether a metric is the share of test items that a run had right."""
+    return metric in ("top1", "hungarian") or _DEPTH.fullmatch(metric) is not None
+
+
+def load_predictions(record: Record, stores: Sequence[Store]) -> Predictions:
+    """The scores behind a record.
+
+    Of a run with several numbers, rows count whose columns agree with the record's factors of the same names.
+
+    Raises:
+        UserError: the file is missing, unreadable, lacks a column, names an item twice, or does not give
+            the record's value and number of items.
+    """
+    if not is_share(record.metric):
+        raise UserError(f"{record.metric} is no share of test items; take top1, recall_at_K or hungarian")
+    path = run_folder(stores, record.run) / "predictions.parquet"
+    columns = _read(path)
+    said = "rank" if _DEPTH.fullmatch(record.metric) else "prediction"
+    lacking = [name for name in ("id", "group", "label", said) if name not in columns]
+    if lacking:
+        raise UserError(
+            f"{path} has no column {', '.join(lacking)}; remove its folder to have it measured again"
+        )
+    own = np.ones(len(columns["id"]), dtype=bool)
+    for name in record.factors.keys() & columns.keys():
+        own &= columns[name] == record.factors[name]
+    order = np.flatnonzero(own)[np.argsort(columns["id"][own])]
+    sorted_ = {name: column[order] for name, column in columns.items()}
+    scores = _right(record.metric, sorted_).astype(np.float64)
+    predictions = Predictions(sorted_["id"], sorted_["group"], sorted_["label"], scores)
+    _check(record, predictions, path)
+    return predictions
+
+
+def cell_interval(records: Sequence[Record], stores: Sequence[Store]) -> Interval | None:
+    """What other test items would have given for the mean of a cell, in %; see ``share_interval``.
+
+    Args:
+        records: of one setting, over seeds and splits, as for ``measured_cell``.
+        stores: results folders that hold their runs.
+
+    Returns:
+        None for a metric that is no share of items, and where there are too few groups.
+
+    Raises:
+        UserError: as ``load_predictions``.
+    """
+    if not all(is_share(record.metric) for record in records):
+        return None
+    several = len({record.pretrain_seed for record in records}) > 1
+    runs = []
+    for record in records:
+        seed, items = record.pretrain_seed if several else record.seed, load_predictions(record, stores)
+        runs.append(Run(str(seed), record.split, items.groups, items.scores))
+    interval = share_interval(runs)
+    return interval and interval.percent
+
+
+def pair(a: Predictions, b: Predictions, *, names: tuple[str, str]) -> Pairs:
+    """The items of both runs side by side; those of one run alone are counted and left out.
+
+    Args:
+        a: of one run.
+        b: of another on the same test list.
+        names: of both, for messages.
+
+    Raises:
+        UserError: they have no item in common, or disagree about the label or group of one.
+    """
+    common, at_a, at_b = np.intersect1d(a.ids, b.ids, assume_unique=True, return_indices=True)
+    if not len(common):
+        raise UserError(
+            f"{names[0]} and {names[1]} have no test item in common; compare runs on one test list"
+        )
+    for what, left, right in (("label", a.labels, b.labels), ("group", a.groups, b.groups)):
+        differ = np.flatnonzero(left[at_a] != right[at_b])
+        if len(differ):
+            i = differ[0]
+            raise UserError(
+                f"item {common[i]!r} has {what} {left[at_a][i]} in {names[0]} and {right[at_b][i]} in "
+                f"{names[1]}; make both from the same files"
+            )
+    alone = len(a.ids) - len(common), len(b.ids) - len(common)
+    return Pairs(a.groups[at_a], a.scores[at_a], b.scores[at_b], *alone)
+
+
+def _read(path: Path) -> dict[str, np.ndarray]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        table = pq.read_table(path)
+    except (OSError, pa.ArrowException) as error:
+        said = "is missing" if not path.exists() else f"is not readable ({str(error).splitlines()[0]})"
+        raise UserError(f"{path} {said}; remove its folder to have it measured again") from error
+    return {name: table[name].to_numpy() for name in table.column_names}
+
+
+def _right(metric: str, columns: dict[str, np.ndarray]) -> np.ndarray:
+    """Whether each item counts for a metric, bool (items,)."""
+    right: np.ndarray
+    if depth := _DEPTH.fullmatch(metric):
+        right = columns["rank"] <= int(depth[1])
+    else:
+        right = columns["prediction"] == columns["label"]
+    return right
+
+
+def _check(record: Record, predictions: Predictions, path: Path) -> None:
+    twice = np.flatnonzero(predictions.ids[1:] == predictions.ids[:-1])
+    if len(twice):
+        raise UserError(
+            f"{path} names item {predictions.ids[twice[0]]!r} twice; remove its folder to have it measured again"
+        )
+    n = len(predictions.ids)
+    value = 100.0 * float(predictions.scores.mean()) if n else float("nan")
+    if n != record.items_used or not abs(value - record.value) <= TOLERANCE:
+        raise UserError(
+            f"{path} gives {record.metric} {value:.4f} over {n} items, its record says {record.value:.4f} over "
+            f"{record.items_used}; remove its folder to have it measured again"
+        )

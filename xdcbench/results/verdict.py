@@ -1,0 +1,140 @@
+"""Comparisons in words and numbers, and as JSON."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from xdcbench.errors import UserError
+from xdcbench.results.compare import Block, Comparison
+from xdcbench.results.duels import Duel, Overall
+from xdcbench.results.intervals import FEW_GROUPS, REPLICATES, Interval
+from xdcbench.results.intervals import LEVEL as COVERAGE
+from xdcbench.results.significance import LEVEL, seeds_needed, smallest_p
+from xdcbench.store import write_json
+
+SCHEMA_VERSION = 1
+"""Version of the JSON file."""
+
+
+def verdict_lines(blocks: Sequence[Block]) -> Iterator[str]:
+    """One block of lines per evaluation and data set; what could not be compared is named as well."""
+    for block in blocks:
+        where = " ".join([block.evaluation, *(f"({name} {value})" for name, value in block.factors.items())])
+        if not block.comparisons:
+            yield f"{where} on {block.dataset}: not measured for {', '.join(block.absent)}"
+            continue
+        world = "" if block.world == "real" else ", synthetic"
+        yield f"{where} on {block.dataset}, {block.metric} (data {block.fingerprint[:8]}{world})"
+        for comparison in block.comparisons:
+            yield from (f"  {line}" for line in _comparison(comparison, block))
+        yield from (f"  note: {note}" for note in _block_notes(block))
+
+
+def write_verdict(blocks: Sequence[Block], path: Path) -> None:
+    """Write all numbers as JSON, at full precision.
+
+    Raises:
+        UserError: the file cannot be written.
+    """
+    content = {
+        "schema_version": SCHEMA_VERSION,
+        "coverage": COVERAGE,
+        "level": LEVEL,
+        "replicates": REPLICATES,
+        "blocks": [asdict(block) for block in blocks],
+    }
+    try:
+        write_json(path, content)
+    except OSError as error:
+        raise UserError(f"cannot write {path}: {error.strerror}; give another file with --json") from error
+
+
+def _comparison(comparison: Comparison, block: Block) -> Iterator[str]:
+    a, b, mean = comparison.a, comparison.b, comparison.overall
+    one_seed = len({one.seed for one in comparison.duels}) == 1
+    for one in comparison.duels:
+        place = f"{block.dataset} split {one.split}" + ("" if one_seed else f", seed {one.seed}")
+        yield f"{_said(a, b, one.difference, one.p_holm)} on {place} ({_duel(one)})"
+        yield f"  {_items(one, a, b)}"
+    if mean is not None:
+        seeds = "" if len(mean.seeds) == 1 else f"{len(mean.seeds)} seeds and "
+        place = f"{seeds}{'split' if len(mean.splits) == 1 else 'splits'} {', '.join(mean.splits)}"
+        yield f"{_said(a, b, mean.difference, mean.p_holm)} over {place} of {block.dataset} ({_overall(mean)})"
+
+
+def _said(a: str, b: str, difference: float, p: float | None) -> str:
+    points = f"{abs(difference):.1f} points"
+    if points == "0.0 points":
+        return f"{a} is level with {b}"
+    doubt = "" if p is None or p < LEVEL else ", not significantly,"
+    return f"{a} is {points} {'above' if difference > 0 else 'below'} {b}{doubt}"
+
+
+def _duel(one: Duel) -> str:
+    by_group = " by group" if one.groups < one.items else ""
+    return (
+        f"{one.a:.1f} and {one.b:.1f} %; {_interval(one.interval)}; McNemar{by_group} {_p(one.p)}, "
+        f"Holm {_p(one.p_holm, '')}"
+    )
+
+
+def _items(one: Duel, a: str, b: str) -> str:
+    groups = f" in {one.groups} groups" if one.groups < one.items else ""
+    text = f"{one.items} items{groups}: {one.a_alone} right for {a} alone, {one.b_alone} for {b} alone"
+    unread = [f"{n} unreadable for {name} alone" for name, n in ((a, one.unread_a), (b, one.unread_b)) if n]
+    return "; ".join([text, *(f"left out: {said}" for said in unread)])
+
+
+def _overall(mean: Overall) -> str:
+    parts = [f"{mean.a:.1f} and {mean.b:.1f} %", _interval(mean.interval)]
+    if mean.deviation is not None:
+        parts.insert(1, f"± {mean.deviation:.1f} over seeds")
+    if mean.bootstrap is not None:
+        parts.append(f"hierarchical bootstrap {mean.bootstrap.low:.1f} to {mean.bootstrap.high:.1f}")
+    if mean.p is not None and mean.p_holm is not None:
+        parts.append(f"sign flips over seeds {_p(mean.p)}, Holm {_p(mean.p_holm, '')}")
+    return "; ".join(parts)
+
+
+def _block_notes(block: Block) -> Iterator[str]:
+    """What to bear in mind, each once; what is not true of all comparisons names those of which it is."""
+    against: dict[str, list[str]] = {}
+    for comparison in block.comparisons:
+        for note in _notes(comparison, len(block.comparisons)):
+            against.setdefault(note, []).append(comparison.b)
+    for note, names in against.items():
+        yield note if len(names) == len(block.comparisons) else f"against {', '.join(names)}: {note}"
+    if block.absent:
+        yield f"not measured for {', '.join(block.absent)}"
+
+
+def _notes(comparison: Comparison, comparisons: int) -> Iterator[str]:
+    if comparison.pretrainings == 1:
+        yield "1 pretraining seed: says nothing about other seeds"
+    seeds = 0 if comparison.overall is None else len(comparison.overall.seeds)
+    if seeds > 1 and comparisons * smallest_p(seeds) > LEVEL:
+        yield (
+            f"too few seeds: sign flips of {seeds} cannot give a p below {smallest_p(seeds):.2g}, after Holm "
+            f"{min(1.0, comparisons * smallest_p(seeds)):.2g}; {LEVEL:g} takes {seeds_needed(comparisons)} seeds"
+        )
+    groups = min((one.groups for one in comparison.duels), default=FEW_GROUPS)
+    if groups < FEW_GROUPS:
+        yield f"{groups} groups of test items in a split: with fewer than {FEW_GROUPS} an interval is too narrow"
+    if comparison.settings:
+        yield f"they differ in {'; '.join(comparison.settings)}"
+    if not comparison.duels:
+        yield "no split and seed in common"
+    if comparison.unmatched:
+        yield f"left out, without a counterpart: {', '.join(comparison.unmatched)}"
+
+
+def _interval(interval: Interval | None) -> str:
+    if interval is None:
+        return "too few groups for an interval"
+    by = " by t" if interval.method == "t" else ""
+    return f"{100 * COVERAGE:.0f} %{by} {interval.low:.1f} to {interval.high:.1f}"
+
+
+def _p(p: float, equals: str = "p = ") -> str:
+    small = 0.0001
+    return f"{equals.replace('=', '<') or '< '}{small:g}" if p < small else f"{equals}{p:.2g}"
