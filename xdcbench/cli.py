@@ -22,7 +22,7 @@ app.add_typer(cli_data.app, name="data")
 
 PolicyName = Literal["missing", "always", "never"]
 FormatName = Literal["md", "tex", "csv", "html", "txt"]
-Listed = Literal["methods", "suites", "datasets", "evaluations", "tables"]
+Listed = Literal["methods", "suites", "datasets", "evaluations", "tables", "weights"]
 
 SuiteOption = Annotated[
     str, typer.Option("--suite", metavar="NAME|FILE", help="Suite to run; see `list suites`.")
@@ -171,6 +171,9 @@ def table(
         list[Path] | None, typer.Option("--from", metavar="DIR", help="Results folders, read as one.")
     ] = None,
     format_: Annotated[FormatName, typer.Option("--format", help="Format to print.")] = "txt",
+    intervals: Annotated[
+        bool, typer.Option("--intervals", help="Add 95 % intervals from the test items.")
+    ] = False,
     out: Annotated[
         Path | None, typer.Option("--out", metavar="DIR", help="Also write every format here.")
     ] = None,
@@ -178,7 +181,7 @@ def table(
     """Print tables of what was measured, beside what was published."""
     from xdcbench.report import table_lines
 
-    _say(table_lines(names or [], source or [OUT], format_, out))
+    _say(table_lines(names or [], source or [OUT], format_, out, intervals=intervals))
 
 
 @app.command()
@@ -212,7 +215,9 @@ def list_(what: Annotated[Listed, typer.Argument(help="What to list.")]) -> None
     """List what a suite can be made of."""
     from xdcbench.library import rows
 
-    _say([f"{name:<22} {title}" for name, title in rows(what)])
+    listed = rows(what)
+    width = max(22, *(len(name) for name, _ in listed))
+    _say([f"{name:<{width}} {title}" for name, title in listed])
 
 
 @app.command()

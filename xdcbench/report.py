@@ -11,8 +11,9 @@ from xdcbench.errors import UserError
 from xdcbench.launch import Launch, Request, prepare
 from xdcbench.library import rows
 from xdcbench.resources import folder
+from xdcbench.results.cells import Intervals
 from xdcbench.results.present import grids, write_tables
-from xdcbench.results.records import read_records
+from xdcbench.results.records import Record, read_records
 from xdcbench.results.regression import compare, load_reference, settings_digest, write_reference
 from xdcbench.results.render import Format, render
 from xdcbench.run import Outcome, Policy, execute
@@ -131,10 +132,21 @@ def check_against(request: Request, reference: Path | None, *, update: bool) -> 
     return [*map(str, moves), said], MOVED if moves else PASSED
 
 
+def ends_of(stores: Sequence[Store]) -> Intervals:
+    """Intervals of cells from the predictions that lie in results folders."""
+    from xdcbench.results.predictions import cell_interval
+
+    def ends(records: Sequence[Record]) -> tuple[float, float] | None:
+        found = cell_interval(records, stores)
+        return (found.low, found.high) if found else None
+
+    return ends
+
+
 def table_lines(
-    names: Sequence[str], folders: Sequence[Path], fmt: Format, out: Path | None
+    names: Sequence[str], folders: Sequence[Path], fmt: Format, out: Path | None, *, intervals: bool = False
 ) -> Iterator[str]:
-    """Tables over several results folders.
+    """Tables over several results folders, their cells with intervals where that is asked for.
 
     Raises:
         UserError: a folder is no results folder, or a table is unknown.
@@ -144,8 +156,12 @@ def table_lines(
             raise UserError(
                 f"{root} is no results folder; run a suite with --out {root} or name another with --from"
             )
-    records = read_records([Store(root, write=False) for root in folders])
-    tables = grids(names or [name for name, _ in rows("tables")], records)
+    stores = [Store(root, write=False) for root in folders]
+    tables = grids(
+        names or [name for name, _ in rows("tables")],
+        read_records(stores),
+        intervals=ends_of(stores) if intervals else None,
+    )
     for grid in tables.values():
         if names or any(group.rows for group in grid.groups):
             yield render(grid, fmt)

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from io import StringIO
 from pathlib import Path
 
 import pandas as pd
@@ -94,3 +95,24 @@ def test_unreadable_files_are_counted_and_named(pico: Path, tmp_path: Path, brok
         assert all(path.name in done.stderr for path in victims)
         rows = next(rows for key, rows in records(out).items() if key.startswith("round"))
         assert {(r["items_expected"], r["items_used"], r["items_failed"]) for r in rows} == {(42, 40, 2)}
+
+
+def test_intervals_come_from_the_predictions(pico: Path) -> None:
+    plain = xdcbench("table", "audio_svm", "--from", pico, "--format", "csv").stdout
+    said = xdcbench("table", "audio_svm", "--from", pico, "--format", "csv", "--intervals").stdout
+    assert plain != said
+    cells = pd.read_csv(StringIO(said))
+    measured = cells[(cells["group"] != "published") & (cells["column"] == "ESC-50")]
+    assert len(measured) == 2
+    assert (measured["low"] <= measured["value"]).all() and (measured["value"] <= measured["high"]).all()
+    assert (measured["low"] < measured["high"]).all()
+
+
+def test_two_methods_are_compared_on_their_predictions(pico: Path) -> None:
+    done = xdcbench("compare", "xdc", "scratch", "--from", pico, "--evaluation", "audio_svm")
+    assert done.returncode == 0, done.stderr
+    assert "audio_svm on esc50, top1" in done.stdout
+    assert "on esc50 split 1, seed 0" in done.stdout and "on esc50 split 2, seed 0" in done.stdout
+    assert "1 pretraining seed: says nothing about other seeds" in done.stdout
+    missing = xdcbench("compare", "xdc", "cdc", "--from", pico)
+    assert missing.returncode == 2 and missing.stderr.count("\n") == 1

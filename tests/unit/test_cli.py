@@ -10,7 +10,7 @@ from xdcbench import cli, library
 from xdcbench.results.records import Record, write_records
 from xdcbench.store import Store, write_json
 
-COMMANDS = ("run", "check", "table", "list", "show", "doctor")
+COMMANDS = ("run", "check", "compare", "table", "list", "show", "doctor")
 HEAVY = ("torch", "torchvision", "torchaudio", "pandas", "sklearn", "scipy", "av", "pyarrow", "omegaconf")
 
 

@@ -2,7 +2,7 @@
 
 import json
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean, stdev
 from typing import Any, Literal, TypeVar
@@ -33,12 +33,14 @@ class Cell:
 
     ``spread`` is the sample standard deviation over the ``n`` seeds, None below two. Item counts are
     sums over splits, each with its worst seed. ``splits_missing`` are the data set's splits that some
-    seed lacks. ``source`` is the id of a published row, ``status`` "" where there is no number.
+    seed lacks. ``interval`` holds the ends of the 95 % interval from the test items, where it was asked for
+    and there is one. ``source`` is the id of a published row, ``status`` "" where there is no number.
     """
 
     value: float | None = None
     spread: float | None = None
     n: int = 0
+    interval: tuple[float, float] | None = None
     unit: str = ""
     splits: tuple[str, ...] = ()
     splits_missing: tuple[str, ...] = ()
@@ -62,12 +64,15 @@ class Cell:
 
     @property
     def text(self) -> str:
-        """What a reader sees, e.g. ``74.2 ± 0.3`` or ``74.2†``; emphasis is the renderer's."""
+        """What a reader sees: ``74.2 ± 0.3 [71.0, 77.1]`` or ``74.2†``; emphasis is the renderer's."""
         if self.value is None or self.status == "":
             return NOTHING
         spread = "" if self.spread is None else f" ± {self.spread:z.{self.digits}f}"
         mark = "" if self.status == "measured" else MARKS[self.status]
-        return f"{self.value:z.{self.digits}f}{spread}{mark}"
+        ends = (
+            "" if self.interval is None else " [{:z.{d}f}, {:z.{d}f}]".format(*self.interval, d=self.digits)
+        )
+        return f"{self.value:z.{self.digits}f}{spread}{ends}{mark}"
 
 
 @dataclass(frozen=True)
@@ -112,7 +117,11 @@ def seed_name(record: Record) -> str:
     return str(record.seed) if same else f"{record.pretrain_seed}/{record.seed}"
 
 
-def measured_cell(records: Sequence[Record]) -> Cell:
+Intervals = Callable[[Sequence[Record]], tuple[float, float] | None]
+"""From the records of a cell to the ends of its interval."""
+
+
+def measured_cell(records: Sequence[Record], intervals: Intervals | None = None) -> Cell:
     """One cell from the records of one setting, over its seeds and splits.
 
     The value is the mean of per-seed means. Evaluation seeds below one pretraining seed are no
@@ -134,6 +143,7 @@ def measured_cell(records: Sequence[Record]) -> Cell:
         value=fmean(means),
         spread=stdev(means) if len(means) > 1 else None,
         n=len(means),
+        interval=intervals(records) if intervals else None,
         unit=first.unit,
         splits=tuple(sorted(by_split)),
         splits_missing=tuple(sorted(available - common)),

@@ -7,7 +7,7 @@ from typing import get_args
 from xdcbench.config import load_table, read
 from xdcbench.errors import UserError
 from xdcbench.resources import folder
-from xdcbench.results.cells import Grid
+from xdcbench.results.cells import Grid, Intervals
 from xdcbench.results.published import load_published
 from xdcbench.results.records import Record
 from xdcbench.results.render import Format, render
@@ -17,15 +17,22 @@ FORMATS: tuple[Format, ...] = get_args(Format)
 
 
 def grids(
-    names: Sequence[str], records: Sequence[Record], *, titles: Mapping[str, str] | None = None
+    names: Sequence[str],
+    records: Sequence[Record],
+    *,
+    titles: Mapping[str, str] | None = None,
+    intervals: Intervals | None = None,
 ) -> dict[str, Grid]:
     """The tables ``names``, filled with ``records`` and what was published beside them.
 
-    ``titles`` are display names of methods that are not in the library.
+    ``titles`` are display names of methods that are not in the library; ``intervals`` as in ``build``.
     """
     published = load_published(folder("baselines") / "published.csv")
     titles = {**method_titles(), **(titles or {})}
-    return {Path(name).stem: build(load_table(name), records, published, titles=titles) for name in names}
+    return {
+        Path(name).stem: build(load_table(name), records, published, titles=titles, intervals=intervals)
+        for name in names
+    }
 
 
 def method_titles() -> dict[str, str]:

@@ -180,7 +180,7 @@ def _html_cell(cell: Cell) -> str:
 
 
 _CSV_CELL = (
-    *("value", "spread", "n", "unit", "items_used", "items_expected", "items_failed"),
+    *("value", "spread", "n", "low", "high", "unit", "items_used", "items_expected", "items_failed"),
     *("dataset", "fingerprint", "subset", "split", "seeds", "runs", "status", "source", "bold"),
 )
 
@@ -206,7 +206,7 @@ def _csv(grid: Grid) -> str:
 
 def _csv_cell(cell: Cell) -> list[str | float | int | None]:
     return [
-        *(cell.value, cell.spread, cell.n, cell.unit),
+        *(cell.value, cell.spread, cell.n, *(cell.interval or (None, None)), cell.unit),
         *(cell.items_used, cell.items_expected, cell.items_failed),
         *map(_name, (cell.dataset, cell.fingerprint, cell.subset)),
         *(_name(" ".join(values)) for values in (cell.splits, cell.seeds, cell.runs)),

@@ -3,7 +3,7 @@
 import json
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from xdcbench.errors import UserError
@@ -11,6 +11,7 @@ from xdcbench.results.cells import (
     Cell,
     Grid,
     Group,
+    Intervals,
     Item,
     Row,
     embolden,
@@ -25,6 +26,7 @@ from xdcbench.results.published import Published, choose
 from xdcbench.results.records import Record
 from xdcbench.schema import Column, Table
 
+INTERVALS = "In brackets: 95 % interval of what other test items would have given, groups kept together."
 SYNTHETIC, REAL, PUBLISHED = "measured (synthetic world)", "measured", "published"
 
 
@@ -34,6 +36,7 @@ def build(
     published: Sequence[Published],
     *,
     titles: Mapping[str, str] | None = None,
+    intervals: Intervals | None = None,
 ) -> Grid:
     """Fill a table; the order of ``records`` does not matter.
 
@@ -45,6 +48,7 @@ def build(
         records: of any number of results folders; a run that comes twice counts once.
         published: all published rows; ``table.published`` chooses among them.
         titles: display names of methods; others show as they are.
+        intervals: gives measured cells their intervals; None leaves them without.
 
     Raises:
         UserError: the table names a record field or a published row that does not exist.
@@ -62,20 +66,27 @@ def build(
     printed, other_frames = _same_frames(printed, measured, table.columns)
 
     names = titles or {}
-    synthetic = _rows([(i, r) for i, r in measured if r.world != "real"], table, names)
-    real = _rows([(i, r) for i, r in measured if r.world == "real"], table, names)
+
+    def cell(items: Sequence[Any]) -> Cell:
+        if not items:
+            return Cell()
+        return measured_cell(items, intervals) if isinstance(items[0], Record) else published_cell(items)
+
+    synthetic = _rows([(i, r) for i, r in measured if r.world != "real"], table, names, cell)
+    real = _rows([(i, r) for i, r in measured if r.world == "real"], table, names, cell)
     groups = tuple(
         Group(title, rows)
         for title, rows in (
             (SYNTHETIC, embolden(synthetic)),
             (REAL, embolden(real)),
-            (PUBLISHED, tuple(_rows(printed, table, names))),
+            (PUBLISHED, tuple(_rows(printed, table, names, cell))),
         )
         if rows
     )
     notes = [
         *table.footnotes,
         *(f"Only {name} {', '.join(map(str, some))}." for name, some in table.where.items()),
+        *([INTERVALS] if intervals else []),
         *number_notes(groups, table.columns, synthetic=SYNTHETIC),
         *record_notes([record for _, record in measured]),
         *published_notes([row for _, row in printed]),
@@ -181,7 +192,12 @@ def _same_frames(
 # ------------------------------------------------------------------------------------------------ rows
 
 
-def _rows(placed: Sequence[tuple[int, Item]], table: Table, titles: Mapping[str, str]) -> list[Row]:
+def _rows(
+    placed: Sequence[tuple[int, Item]],
+    table: Table,
+    titles: Mapping[str, str],
+    cell: Callable[[Sequence[Any]], Cell],
+) -> list[Row]:
     by_labels: dict[tuple[str, ...], list[tuple[int, Item]]] = defaultdict(list)
     for i, item in placed:
         by_labels[tuple(said(field(item, name)) for name in table.rows)].append((i, item))
@@ -194,17 +210,11 @@ def _rows(placed: Sequence[tuple[int, Item]], table: Table, titles: Mapping[str,
         method = labels[table.rows.index("method")] if "method" in table.rows else ""
         rank = table.methods.index(method) if method in table.methods else len(table.methods)
         for setting, part in split_settings(entries, table.columns):
-            cells = (_cell([item for at, item in part if at == i]) for i in range(len(table.columns)))
+            cells = (cell([item for at, item in part if at == i]) for i in range(len(table.columns)))
             rows.append((rank, Row(shown, setting, tuple(cells))))
     if any(isinstance(item, Record) for _, item in placed):  # published rows keep the order of their file
         rows.sort(key=lambda pair: [_natural(text) for text in (*pair[1].labels, pair[1].setting)])
     return [row for _, row in sorted(rows, key=lambda pair: pair[0])]
-
-
-def _cell(items: Sequence[Any]) -> Cell:
-    if not items:
-        return Cell()
-    return measured_cell(items) if isinstance(items[0], Record) else published_cell(items)
 
 
 def _natural(text: str) -> list[tuple[int, str]]:

@@ -117,3 +117,17 @@ def test_bold_cells_are_the_maximum_and_never_alone(values: list[float | None]) 
     numbers = [round(v, 1) for v in values if v is not None]
     expected = [v is not None and len(numbers) > 1 and round(v, 1) == max(numbers) for v in values]
     assert [cell.bold for cell in cells] == expected
+
+
+def test_an_interval_is_shown_beside_the_spread(record: Callable[..., Record]) -> None:
+    runs = [record(value=70 + 4 * s, seed=s, pretrain_seed=s, run=f"r{s}") for s in (0, 1)]
+    asked: list[list[str]] = []
+
+    def ends(records: list[Record]) -> tuple[float, float]:
+        asked.append([r.run for r in records])
+        return 68.25, 75.0
+
+    cell = measured_cell(runs, ends)
+    assert cell.text == "72.0 ± 2.8 [68.2, 75.0]"
+    assert asked == [["r0", "r1"]]
+    assert measured_cell(runs, lambda _: None).text == "72.0 ± 2.8"

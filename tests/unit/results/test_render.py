@@ -102,6 +102,8 @@ def test_csv_is_the_full_form() -> None:
         "value": "72.04",
         "spread": "2.83",
         "n": "2",
+        "low": "",
+        "high": "",
         "unit": "%",
         "items_used": "49",
         "items_expected": "50",

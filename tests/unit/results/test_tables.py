@@ -377,3 +377,22 @@ def test_numbers_of_two_recipes_are_never_averaged(record: Make) -> None:
     assert len(rows) == 2
     one = [record(run=f"r{seed}", pretrain_seed=seed, recipe="recipe", value=20.0 + seed) for seed in (0, 1)]
     assert len(_rows(build(_table(), one, []), SYNTHETIC if one[0].world == "synthetic" else REAL)) == 1
+
+
+def test_draws_of_a_low_shot_probe_are_averaged(record: Make) -> None:
+    rows = [
+        record(value=v, metric="top1", factors={"frames": 8, "shots": "5", "draw": d}, run="one")
+        for d, v in enumerate((40.0, 50.0, 60.0))
+    ]
+    first = rows[0]
+    column = Column(
+        title="5 shots",
+        evaluation=first.evaluation,
+        protocol=first.protocol,
+        dataset=first.dataset,
+        split=first.split,
+        factors={"shots": "5"},
+    )
+    grid = build(Table(title="t", columns=(column,)), rows, [])
+    (row,) = grid.groups[0].rows
+    assert (row.cells[0].value, row.cells[0].n, row.cells[0].spread) == (50.0, 1, None)
