@@ -9,17 +9,27 @@ import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from safetensors.numpy import load_file
+from torch.nn.functional import normalize
 
+from xdcbench.clustering.assigner import Assigner
+from xdcbench.clustering.preprocess import fit
+from xdcbench.context import Context
+from xdcbench.evaluations.clusters import cluster, measures
 from xdcbench.evaluations.linear_probe import probe
 from xdcbench.evaluations.linear_svm import choose_c, svm
-from xdcbench.schema import LinearProbe, LinearSVM
-from xdcbench.stages import KINDS
+from xdcbench.evaluations.low_shot import shots, shuffled, take
+from xdcbench.evaluations.retrieval import cosines, rank
+from xdcbench.models.given import run as keep
+from xdcbench.schema import Clusters, Given, LinearProbe, LinearSVM, LowShot
+from xdcbench.stages import KINDS, GivenStage
 
 FACTS = Path(__file__).with_name("facts.json")
 TOLERANCE = 2e-3
@@ -102,6 +112,43 @@ def linear_svm(_: Path) -> dict[str, float]:
     return {"c": c, "folds": folds, "scores": float(np.abs(scores).sum())}
 
 
+def retrieval(_: Path) -> dict[str, float]:
+    train, labels, test = (torch.from_numpy(x) for x in blobs())
+    unit = [normalize(of.mean(dim=1), dim=1) for of in (test, train)]
+    found = rank(cosines(*unit), torch.arange(6) % 3, labels)
+    return {"nearest": float(found.nearest.sum()), "ranks": float((found.rank * np.arange(1, 7)).sum())}
+
+
+def cross_retrieval(_: Path) -> dict[str, float]:
+    train, test = (torch.from_numpy(x).mean(dim=1) for x in blobs()[::2])
+    prepared = fit(train, mode="pca_whiten_l2", dim=3)
+    clusters, distances = Assigner(prepared, prepared(train[:3]))(test)
+    return {"clusters": float((clusters * torch.arange(1, 7)).sum()), "distances": float(distances.sum())}
+
+
+def low_shot(_: Path) -> dict[str, float]:
+    _train, labels, _test = blobs()
+    wanted = shots(LowShot(per_class=(2,), shares=(0.5,)))
+    order = shuffled([f"item{i}" for i in range(18)], seed=0, draw=1)
+    return {name: float((take(order, labels, want)[0] ** 2).sum()) for name, want in wanted.items()}
+
+
+def clusters(_: Path) -> dict[str, float]:
+    train, labels, _test = blobs()
+    found = cluster(train.mean(axis=1), k=3, settings=Clusters(), seed=0)
+    numbers = measures(found.assignments.numpy(), labels, k=3)
+    return {measure.metric: measure.value for measure in numbers}
+
+
+def given(out: Path) -> dict[str, float]:
+    (folder, _), *_ = stages(out, "init")
+    with TemporaryDirectory() as work:
+        config = GivenStage(name="same", given=Given(run=str(folder)), fingerprint="f")
+        keep(config, {}, Path(work), Context(suite="golden"))
+        weights = load_file(Path(work, "video.safetensors"))
+    return {"video": float(sum(np.abs(w).sum() for w in weights.values()))}
+
+
 MEASURES = {
     "world": world,
     "index": index,
@@ -111,6 +158,11 @@ MEASURES = {
     "finetune": finetune,
     "linear_probe": linear_probe,
     "linear_svm": linear_svm,
+    "retrieval": retrieval,
+    "cross_retrieval": cross_retrieval,
+    "low_shot": low_shot,
+    "clusters": clusters,
+    "given": given,
 }
 
 
