@@ -1,12 +1,14 @@
-"""What ships with the suite: names and titles of methods, suites, data sets, evaluations and tables."""
+"""What ships with the suite: names and titles of its methods, suites, data sets and the like."""
 
 from pathlib import Path
 from typing import Literal
 
 from xdcbench.config import read
+from xdcbench.models.released import registry, summary
 from xdcbench.resources import folder
 
 Part = Literal["methods", "suites", "datasets", "evaluations", "tables"]
+Listed = Part | Literal["weights"]
 
 
 def place(part: Part) -> Path:
@@ -16,8 +18,10 @@ def place(part: Part) -> Path:
     return folder("baselines") / part if part == "methods" else folder("configs") / part
 
 
-def rows(part: Part) -> list[tuple[str, str]]:
-    """Name and title of each entry, sorted by name."""
+def rows(part: Listed) -> list[tuple[str, str]]:
+    """Name and title of each entry, sorted by name; of weights also scores and file, in the registry's order."""
+    if part == "weights":
+        return [(name, summary(release)) for name, release in registry().items()]
     entries = []
     for path in sorted(place(part).glob("*.yaml")):
         tree = read(path)

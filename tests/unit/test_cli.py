@@ -95,6 +95,21 @@ def test_list_names_all_of_a_part(part: library.Part, xdcbench: Command) -> None
     assert all(len(line.split()) > 1 for line in lines)
 
 
+def test_list_weights_says_what_they_are_their_scores_and_files(xdcbench: Command) -> None:
+    said = xdcbench("list", "weights")
+    assert said.code == 0
+    assert said.out.splitlines() == [
+        f"{name:<30} {title}; ucf101 {ucf101}, hmdb51 {hmdb51}; {name}-{digits}.pth"
+        for name, title, ucf101, hmdb51, digits in [
+            ("r2plus1d_18_xdc_ig65m_kinetics", "XDC pretrained on IG-Kinetics", 95.5, 68.9, "f24f6ffb"),
+            ("r2plus1d_18_xdc_ig65m_random", "XDC pretrained on IG-Random", 94.6, 66.5, "189d23f4"),
+            ("r2plus1d_18_xdc_audioset", "XDC pretrained on AudioSet", 93.0, 63.7, "f29ffe8f"),
+            ("r2plus1d_18_fs_kinetics", "fully supervised on Kinetics", 94.2, 65.1, "622bdad9"),
+            ("r2plus1d_18_fs_imagenet", "fully supervised on ImageNet", 84.0, 48.1, "ff446670"),
+        ]
+    ]
+
+
 # --------------------------------------------------------------------------------------------- run
 
 

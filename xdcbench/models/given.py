@@ -9,14 +9,18 @@ from torch import Tensor
 from xdcbench.context import Context
 from xdcbench.models.encoders import Card, Encoder, build, load_card, save_encoders
 from xdcbench.models.foreign import Foreign, PerFrame, torchvision_tensors
-from xdcbench.models.origins import OWN, TORCHVISION, named
+from xdcbench.models.origins import OWN, TORCHVISION, named, weights_mark
+from xdcbench.models.released import fetch, registry, release_of
 from xdcbench.models.weights import fill, read_tensors
 from xdcbench.progress import log
-from xdcbench.schema import GivenAudio, GivenVideo, Modality, Models
+from xdcbench.schema import Given, GivenAudio, GivenVideo, Modality, Models
 from xdcbench.stages import GivenStage, recipe
 
 CLASSIFIER = "fc"
 """Name of the classifier in files of the R(2+1)D models that this project builds without one."""
+
+COUNTER = ".num_batches_tracked"
+"""Buffer of BatchNorm that files of torch before 0.4.1 lack, and that no fixed momentum uses."""
 
 
 def run(config: GivenStage, inputs: dict[str, Path], work: Path, context: Context) -> None:
@@ -37,7 +41,7 @@ def run(config: GivenStage, inputs: dict[str, Path], work: Path, context: Contex
     card = Card(
         method=config.name,
         recipe=recipe(config),
-        pretrain_data=given.pretrain_data,
+        pretrain_data=learned_from(given),
         seed=0,
         encoders=tuple(encoders),
         models=Models().model_copy(update=declared),
@@ -63,13 +67,25 @@ def filled(encoder: Encoder, part: GivenVideo | GivenAudio) -> Encoder:
     left_out = [name for name in tensors if classifier and name.startswith(f"{classifier}.")]
     if left_out:
         log.info("%s: left out %s", part.weights, ", ".join(left_out))
-    fill(net, {name: t for name, t in tensors.items() if name not in left_out}, Path(part.weights))
+    counters = {n: t for n, t in net.state_dict().items() if n.endswith(COUNTER) and n not in tensors}
+    if counters:
+        log.info("%s: holds no count of batches for %d BatchNorms; not used", part.weights, len(counters))
+    kept = {name: tensor for name, tensor in tensors.items() if name not in left_out}
+    fill(net, counters | kept, Path(part.weights))
     return encoder
 
 
 def weights_of(part: GivenVideo | GivenAudio) -> dict[str, Tensor]:
-    """The tensors of a weights file, or those that torchvision offers under that name."""
+    """The tensors of a weights file, of a release, or those that torchvision offers under that name."""
     assert part.weights is not None
     if named(part):
         return torchvision_tensors(part.source.removeprefix(TORCHVISION), part.weights)
-    return read_tensors(Path(part.weights))
+    release = release_of(part)
+    return read_tensors(fetch(release) if release else Path(part.weights))
+
+
+def learned_from(given: Given) -> str:
+    """Name of the pretraining data: as stated, or else of the release that the weights are."""
+    marks = {weights_mark(part) for part in (given.video, given.audio) if part}
+    releases = (release.pretrain_data for release in registry().values() if release.digits in marks)
+    return given.pretrain_data if given.pretrain_data != "none" else next(releases, "none")

@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from xdcbench.errors import UserError
+from xdcbench.models.download import file_hash
+from xdcbench.models.released import recognise, release_of
 from xdcbench.schema import Given, GivenAudio, GivenVideo, Modality
 from xdcbench.store import read_json
 
 TORCHVISION = "torchvision:"
 OWN = ("r2plus1d", "resnet")
-CHUNK = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,8 @@ def find_origin(name: str, given: Given) -> Origin:
     """Hash the weights and the code of ``given``.
 
     Raises:
-        UserError: a source that is neither known nor code, or code that cannot be found.
+        UserError: a source that is neither known nor code, code that cannot be found, or weights of an
+            unknown name.
     """
     if given.run is not None:
         return _of_run(name, Path(given.run))
@@ -44,13 +46,10 @@ def find_origin(name: str, given: Given) -> Origin:
         if part is None:
             continue
         marks.update(f"{modality} {part.source} {_code_hash(name, part.source)}".encode())
-        if part.weights and not named(part):
-            path = Path(part.weights)
-            if not path.is_file():
-                return Origin(encoders, unavailable=f"no weights file {path} for {name}")
-            marks.update(file_hash(path).encode())
-        elif part.weights:
-            marks.update(part.weights.encode())
+        mark = weights_mark(part)
+        if mark is None:
+            return Origin(encoders, unavailable=f"no weights file {part.weights} for {name}")
+        marks.update(mark.encode())
     return Origin(encoders, marks.hexdigest())
 
 
@@ -60,13 +59,26 @@ def named(part: GivenVideo | GivenAudio) -> bool:
     return part.source.startswith(TORCHVISION) and weights.isidentifier() and not Path(weights).exists()
 
 
-def file_hash(path: Path) -> str:
-    """Sha256 of a file's content, hex."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(CHUNK):
-            digest.update(chunk)
-    return digest.hexdigest()
+def weights_mark(part: GivenVideo | GivenAudio) -> str | None:
+    """What tells weights apart, wherever they lie; None where their file is not here.
+
+    Returns:
+        The name of torchvision's, the first digits of a release's hash, by name or by path and without a
+        download, the hash of any other file, hex; empty without weights.
+
+    Raises:
+        UserError: weights of an unknown name, or a file that is not the release whose name it bears.
+    """
+    if part.weights is None or named(part):
+        return part.weights or ""
+    if release := release_of(part):
+        return release.digits
+    path = Path(part.weights)
+    if not path.is_file():
+        return None
+    sha256 = file_hash(path)
+    release = recognise(path, sha256)
+    return release.digits if release else sha256
 
 
 def _of_run(name: str, run: Path) -> Origin:

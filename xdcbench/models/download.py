@@ -1,0 +1,120 @@
+"""Files by address: fetched once, taken up where a broken connection left off, checked by hash."""
+
+import hashlib
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.client import HTTPException
+from pathlib import Path
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
+
+from filelock import FileLock, Timeout
+
+from xdcbench.errors import UserError
+from xdcbench.progress import log, track
+
+CHUNK = 1 << 20
+"""Bytes read at once: a MiB, in which progress is counted."""
+
+SILENCE = 30.0
+"""Seconds without a byte after which a server counts as gone."""
+
+PARTIAL, NOTHING_LEFT = 206, 416
+"""Status of an answer that goes on where asked to, and of one that has nothing more to give."""
+
+
+def file_hash(path: Path) -> str:
+    """Sha256 of a file's content, hex."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(CHUNK):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def download(url: str, target: Path, *, digits: str) -> None:
+    """Have ``target`` hold what ``url`` offers, whole or not at all; nothing is asked for where it is there.
+
+    Of several processes one fetches, and the others wait for it. What a broken connection left is kept
+    beside ``target`` and gone on from.
+
+    Args:
+        url: http or https.
+        target: the file; its folder is made.
+        digits: first hex digits of the file's SHA-256.
+
+    Raises:
+        UserError: the file cannot be fetched or written, or its hash is another; one that was fetched is
+            then removed.
+    """
+    if target.exists():
+        found = file_hash(target)
+        if not found.startswith(digits):
+            raise UserError(
+                f"{target} has the SHA-256 {found[: len(digits)]}..., not {digits}...: it is cut short or another "
+                f"file; remove it, and run again to fetch {url}"
+            )
+        return
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with _alone(target):
+            if not target.exists():
+                part = target.with_name(f"{target.name}.part")
+                _fetch(url, part)
+                _keep(part, target, digits, url)
+    except (OSError, HTTPException) as error:
+        raise UserError(
+            f"cannot fetch {url} ({str(error) or type(error).__name__}); run again to go on from there, or "
+            f"fetch it elsewhere and put it at {target}"
+        ) from error
+
+
+@contextmanager
+def _alone(target: Path) -> Iterator[None]:
+    lock = FileLock(target.with_name(f".{target.name}.lock"))
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        log.info("%s: another process fetches it; waiting", target.name)
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _fetch(url: str, part: Path) -> None:
+    """Append to ``part`` what it lacks; a server that cannot go on from there sends the whole again."""
+    have = part.stat().st_size if part.exists() else 0
+    try:
+        answer = urlopen(Request(url, headers={"Range": f"bytes={have}-"} if have else {}), timeout=SILENCE)
+    except HTTPError as error:
+        if have and error.code == NOTHING_LEFT:
+            return
+        raise
+    with answer:
+        have = have if answer.status == PARTIAL else 0
+        total = have + int(answer.headers.get("Content-Length", 0))
+        with (
+            part.open("ab" if have else "wb") as file,
+            track(f"{part.stem}, MiB", math.ceil(total / CHUNK)) as done,
+        ):
+            done(have // CHUNK)
+            while chunk := answer.read(CHUNK):
+                file.write(chunk)
+                done()
+    if part.stat().st_size < total:
+        raise OSError(f"it ended after {part.stat().st_size} of {total} bytes")
+
+
+def _keep(part: Path, target: Path, digits: str, url: str) -> None:
+    found = file_hash(part)
+    if not found.startswith(digits):
+        part.unlink()
+        raise UserError(
+            f"{url} gave a file with the SHA-256 {found[: len(digits)]}..., not {digits}..., which was removed; "
+            f"fetch the right one elsewhere and put it at {target}"
+        )
+    part.replace(target)
+    log.info("%s: fetched, SHA-256 %s", target, found)
