@@ -7,7 +7,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from xdcbench.data.clips import Batch, Clips, Draw, batches
+from xdcbench.data.clips import Batch, Clips, Draw
+from xdcbench.data.loading import batches
 from xdcbench.distributed import gathered, size, united
 from xdcbench.models.encoders import Encoder, encode
 from xdcbench.progress import track

@@ -56,4 +56,3 @@ def load_assigners(path: Path) -> dict[str, Assigner]:
             )
             for name, mode in modes.items()
         }
-

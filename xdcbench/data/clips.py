@@ -1,42 +1,65 @@
-"""Clips: where in an item they lie, and reading them as batches."""
+"""Clips: which are drawn from an item, where they lie in time and picture, and reading one."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 
 from xdcbench.data.index import Index
 from xdcbench.data.media import read_audio, read_clip, read_image
-from xdcbench.distributed import share
-from xdcbench.errors import MediaError
 from xdcbench.runtime import generator
-from xdcbench.schema import AudioInput, Augment, VideoInput
+from xdcbench.schema import AudioInput, Augment, Modality, VideoInput
 
 
 @dataclass(frozen=True)
 class Draw:
-    """One clip of one item.
+    """One clip of one item; everything random about it is decided here.
 
     Attributes:
         row: position of the item in its index.
-        place: where in time, from 0 (as early as possible) to 1 (as late as possible).
+        place: where in time, from 0 (the start of the item) to 1 (``last``).
+        last: latest start, seconds, clamped to the last that fits; None: the last that fits.
         crop: where in the picture, (vertical, horizontal), each from 0 to 1.
         scale: where in the range of short sides, from 0 to 1; None takes the smallest.
         flip: whether the picture is mirrored.
-        position: in the list of draws that a batch was asked from.
     """
 
     row: int
     place: float = 0.5
+    last: float | None = None
     crop: tuple[float, float] = (0.5, 0.5)
     scale: float | None = None
     flip: bool = False
-    position: int = 0
+
+
+@dataclass(frozen=True)
+class Boxes:
+    """Squares that become the clips of a batch, one after another in one buffer, so that they travel at once.
+
+    Attributes:
+        pixels: uint8 (sum of T * b * b * 3,), RGB, each box in the order time, height, width, colour.
+        sides: b of each box, pixels.
+        frames: T.
+        flips: whether each clip is mirrored.
+    """
+
+    pixels: Tensor
+    sides: tuple[int, ...]
+    frames: int
+    flips: tuple[bool, ...]
+
+    def to(self, device: torch.device) -> "Boxes":
+        """The same on ``device``; from pinned memory without waiting."""
+        return replace(self, pixels=self.pixels.to(device, non_blocking=True))
+
+    def split(self) -> list[Tensor]:
+        """Each box, uint8 (T, b, b, 3), a view."""
+        parts = self.pixels.split([self.frames * side * side * 3 for side in self.sides])
+        return [part.view(self.frames, side, side, 3) for part, side in zip(parts, self.sides, strict=True)]
 
 
 @dataclass(frozen=True)
@@ -46,21 +69,21 @@ class Batch:
     Attributes:
         rows: int64 (B,), positions in the index.
         positions: int64 (B,), which of the draws asked for these are.
-        video: uint8 (B, T, S, S, 3) or None.
+        video: B boxes, or None.
         audio: float32 (B, samples) or None.
-        failed: position and reason of each unreadable item.
+        failed: position in the index and reason of each unreadable item.
     """
 
     rows: Tensor
     positions: Tensor
-    video: Tensor | None
+    video: Boxes | None
     audio: Tensor | None
     failed: tuple[tuple[int, str], ...]
 
 
 def random_draw(row: int, augment: Augment, rng: np.random.Generator) -> Draw:
     """A training clip; the number of random values drawn does not depend on the settings."""
-    place, up, left, scale, flip = rng.random(5)
+    place, up, left, scale, flip = rng.random(5).tolist()
     random_crop = augment.crop == "random"
     return Draw(
         row=row,
@@ -71,102 +94,17 @@ def random_draw(row: int, augment: Augment, rng: np.random.Generator) -> Draw:
     )
 
 
-def even_draws(rows: Iterable[int], clips: int) -> list[Draw]:
-    """``clips`` test clips of each item, evenly spaced in time, centre crop; one lies in the middle."""
-    places = [0.5] if clips == 1 else [i / (clips - 1) for i in range(clips)]
-    return [Draw(int(row), place) for row in rows for place in places]
-
-
-class Clips(Dataset[dict[str, Any]]):
-    """Reads draws from the files of an index.
+def even_draws(rows: Iterable[int], clips: int, *, last_start: float | None = None) -> list[Draw]:
+    """``clips`` test clips of each item, centre crop, at ``linspace(0, last_start, clips)``; one in the middle.
 
     Args:
-        index: the items.
-        root: folder of the data set.
-        video: clip to read; None reads no picture.
-        audio: window to read; None reads no sound. Read together, clip and window have one centre.
+        rows: positions in the index.
+        clips: per item.
+        last_start: seconds, of the longest of picture and sound; None: the last that fits. Starts beyond the
+            last that fits are clamped to it, as GDT and SeLaVi do (protocol.md).
     """
-
-    def __init__(
-        self, index: Index, root: Path, *, video: VideoInput | None = None, audio: AudioInput | None = None
-    ) -> None:
-        self.paths = [root / path for path in index.items["path"]]
-        self.durations = index.items["duration"].fillna(0.0).to_numpy()
-        self.still = index.media == "image"
-        self.video, self.audio = video, audio
-
-    def __len__(self) -> int:
-        return len(self.paths)
-
-    def __getitem__(self, draw: Draw) -> dict[str, Any]:
-        """One sample, or the reason why there is none."""
-        sample: dict[str, Any] = {"row": draw.row, "position": draw.position}
-        try:
-            if self.video is not None:
-                sample["video"] = self._picture(draw, self.video)
-            if self.audio is not None:
-                sample["audio"] = self._sound(draw, self.audio)
-        except MediaError as error:
-            sample["failed"] = error.reason
-        return sample
-
-    def _picture(self, draw: Draw, spec: VideoInput) -> Tensor:
-        """uint8 (frames, size, size, 3)."""
-        low, high = spec.short_side
-        short_side = low if draw.scale is None else low + int(draw.scale * (high - low + 1))
-        path = self.paths[draw.row]
-        if self.still:
-            clip = read_image(path, short_side=short_side)[None].expand(spec.frames, -1, -1, -1)
-        else:
-            start = self._start(draw, spec.seconds)
-            clip = read_clip(path, start=start, frames=spec.frames, rate=spec.rate, short_side=short_side)
-        top = round(draw.crop[0] * (clip.shape[1] - spec.size))
-        left = round(draw.crop[1] * (clip.shape[2] - spec.size))
-        clip = clip[:, top : top + spec.size, left : left + spec.size]
-        return (clip.flip(2) if draw.flip else clip).contiguous()
-
-    def _sound(self, draw: Draw, spec: AudioInput) -> Tensor:
-        """float32 (samples,)."""
-        start = self._start(draw, spec.seconds)
-        return read_audio(self.paths[draw.row], start=start, seconds=spec.seconds, rate=spec.rate)
-
-    def _start(self, draw: Draw, seconds: float) -> float:
-        """Start of a clip or window: both lie around one centre, the longer of them inside the file."""
-        span = max(spec.seconds for spec in (self.video, self.audio) if spec is not None)
-        return draw.place * max(0.0, float(self.durations[draw.row]) - span) + (span - seconds) / 2
-
-
-def collate(samples: Sequence[dict[str, Any]]) -> Batch:
-    """Stack what was read; keep what failed apart."""
-    good = [s for s in samples if "failed" not in s]
-
-    def stacked(name: str) -> Tensor | None:
-        return torch.stack([s[name] for s in good]) if good and name in good[0] else None
-
-    return Batch(
-        rows=torch.tensor([s["row"] for s in good], dtype=torch.int64),
-        positions=torch.tensor([s["position"] for s in good], dtype=torch.int64),
-        video=stacked("video"),
-        audio=stacked("audio"),
-        failed=tuple((s["row"], s["failed"]) for s in samples if "failed" in s),
-    )
-
-
-def batches(clips: Clips, draws: Sequence[Draw], *, size: int, workers: int) -> Iterator[Batch]:
-    """Read ``draws`` in order, ``size`` at a time, the last batch whatever is left.
-
-    Of several processes, each reads its share of every batch, which may be nothing.
-    """
-    placed = [replace(draw, position=i) for i, draw in enumerate(draws)]
-    groups = [list(share(placed[i : i + size])) for i in range(0, len(placed), size)]
-    loader: DataLoader[Any] = DataLoader(
-        clips,
-        batch_sampler=groups,
-        num_workers=min(workers, len(groups)),
-        collate_fn=collate,
-        pin_memory=torch.cuda.is_available(),
-    )
-    return iter(loader)
+    places = [0.5] if clips == 1 else [i / (clips - 1) for i in range(clips)]
+    return [Draw(int(row), place, last_start) for row in rows for place in places]
 
 
 def training_draws(
@@ -196,3 +134,94 @@ def training_draws(
         passes = -(-count // len(rows))
         chosen = np.concatenate([rng.permutation(rows) for _ in range(passes)])[:count]
     return [random_draw(int(row), augment, rng) for row in chosen]
+
+
+class Clips(Dataset[dict[Modality, Tensor]]):
+    """Reads draws from the files of an index.
+
+    Args:
+        index: the items.
+        root: folder of the data set.
+        video: clip to read; None reads no picture.
+        audio: window to read; None reads no sound. Read together, clip and window have one centre.
+    """
+
+    def __init__(
+        self, index: Index, root: Path, *, video: VideoInput | None = None, audio: AudioInput | None = None
+    ) -> None:
+        self.root, self.files = root, index.items["path"].array
+        self.durations = index.items["duration"].fillna(0.0).to_numpy()
+        self.still = index.media == "image"
+        self.video, self.audio = video, audio
+
+    @property
+    def pixels(self) -> int:
+        """Bytes of the largest box of a clip; 0 without picture."""
+        return self.video.frames * 3 * box(self.video, 0.0)[1] ** 2 if self.video else 0
+
+    @property
+    def samples(self) -> int:
+        """Length of a window of sound; 0 without."""
+        return round(self.audio.seconds * self.audio.rate) if self.audio else 0
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def __getitem__(self, draw: Draw) -> dict[Modality, Tensor]:
+        """Video: uint8 (frames, b, b, 3), the box that becomes the clip; audio: float32 (samples,).
+
+        Raises:
+            MediaError: the file cannot be read.
+        """
+        sample: dict[Modality, Tensor] = {}
+        if self.video is not None:
+            sample["video"] = self._box(draw, self.video)
+        if self.audio is not None:
+            start = self._start(draw, self.audio.seconds)
+            sample["audio"] = read_audio(
+                self.path(draw), start=start, seconds=self.audio.seconds, rate=self.audio.rate
+            )
+        return sample
+
+    def path(self, draw: Draw) -> Path:
+        """The file that a draw is read from."""
+        return self.root / str(self.files[draw.row])
+
+    def _box(self, draw: Draw, spec: VideoInput) -> Tensor:
+        """Uint8 (frames, b, b, 3), a view of the picture."""
+        short_side, side = box(spec, draw.scale)
+        path = self.path(draw)
+        if self.still:
+            clip = read_image(path, short_side=short_side)[None].expand(spec.frames, -1, -1, -1)
+        else:
+            start = self._start(draw, spec.seconds)
+            clip = read_clip(path, start=start, frames=spec.frames, rate=spec.rate, short_side=short_side)
+        top = round(draw.crop[0] * (clip.shape[1] - side))
+        left = round(draw.crop[1] * (clip.shape[2] - side))
+        return clip[:, top : top + side, left : left + side]
+
+    def _start(self, draw: Draw, seconds: float) -> float:
+        """Start of a clip or window: both lie around one centre, the longer of them inside the file."""
+        span = max(spec.seconds for spec in (self.video, self.audio) if spec is not None)
+        fits = max(0.0, float(self.durations[draw.row]) - span)
+        begin = draw.place * fits if draw.last is None else min(draw.place * draw.last, fits)
+        return begin + (span - seconds) / 2
+
+
+def box(spec: VideoInput, scale: float | None) -> tuple[int, int]:
+    """Short side of the picture to decode and side of the box to cut from it, pixels.
+
+    All training pictures are decoded at the longest short side. There, the box of side ``size * longest / s``
+    shows what a crop of ``size`` shows in a picture whose short side is s: shrinking the box to ``size`` jitters
+    the scale at the price of one small resize, which the device can do.
+
+    Args:
+        spec: the clip to be made.
+        scale: where s lies in the range of short sides, whole pixels, from 0 to 1; None: the test clip, the
+            box is the clip.
+    """
+    low, high = spec.short_side
+    if scale is None:
+        return low, spec.size
+    s = min(low + int(scale * (high - low + 1)), high)
+    return high, round(spec.size * high / s)

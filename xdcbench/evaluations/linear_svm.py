@@ -1,19 +1,18 @@
 """Linear SVM on frozen audio features: one against all, C chosen inside the training part."""
 
-import warnings
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import StratifiedGroupKFold
 from sklearn.preprocessing import StandardScaler
-from sklearn.svm import LinearSVC
 
 from xdcbench.context import Context
 from xdcbench.data.index import Index
 from xdcbench.errors import UserError
 from xdcbench.evaluations.features import load_features
 from xdcbench.evaluations.outcome import finish, split_rows
+from xdcbench.evaluations.squared_hinge import machines
 from xdcbench.models.encoders import load_card
 from xdcbench.progress import log, track
 from xdcbench.schema import LinearSVM
@@ -22,9 +21,10 @@ from xdcbench.stages import EvaluationStage
 
 def run(config: EvaluationStage, inputs: dict[str, Path], work: Path, context: Context) -> None:
     """Stage: choose C by cross-validation over training recordings, refit, score the test recordings."""
-    assert isinstance(config.settings, LinearSVM)
-    index, features, settings = Index.load(inputs["data"]), load_features(inputs["features"]), config.settings
-    train, test = (features.readable(rows) for rows in split_rows(config, index))
+    settings = config.settings
+    assert isinstance(settings, LinearSVM)
+    index, features = Index.load(inputs["data"]), load_features(inputs["features"])
+    train, test = split_rows(config, index, features)
     x, labels = np.asarray(features.of[train]), index.labels[train]
     groups = index.items["group"].to_numpy()[train]
     c, folds = choose_c(x, labels, groups, settings=settings, seed=config.seed)
@@ -70,50 +70,63 @@ def choose_c(
         raise UserError(
             "C cannot be chosen: a class has training recordings of one source only; give one C in `cs`"
         )
-    split = list(StratifiedGroupKFold(folds, shuffle=True, random_state=seed).split(x, labels, groups))
-    right = np.zeros(len(settings.cs))
-    with track("choosing C", len(split) * len(settings.cs)) as tick:
+    cs = sorted(settings.cs)
+    split = StratifiedGroupKFold(folds, shuffle=True, random_state=seed).split(x, labels, groups)
+    right = np.zeros(len(cs))
+    with track("choosing C", folds * len(cs)) as tick:
         for train, held in split:
-            for i, c in enumerate(settings.cs):
-                scores, _ = svm(
-                    x[train], labels[train], x[held], c=c, classes=labels.max() + 1, settings=settings
-                )
+            found = svms(x[train], labels[train], x[held], cs=cs, classes=labels.max() + 1, settings=settings)
+            for i, (scores, converged) in enumerate(found):
                 right[i] += (scores.argmax(axis=1) == labels[held]).sum()
+                if not converged:
+                    log.warning("C = %g: not converged in %d steps", cs[i], settings.max_iter)
                 tick()
-    log.info(
-        "accuracy over %d inner folds: %s",
-        folds,
-        dict(zip(settings.cs, (right / len(x)).round(4).tolist(), strict=True)),
-    )
-    return settings.cs[int(right.argmax())], folds
+    shares = dict(zip(cs, (right / len(x)).round(4).tolist(), strict=True))
+    log.info("accuracy over %d inner folds: %s", folds, shares)
+    return cs[int(right.argmax())], folds
 
 
 def svm(
     train: np.ndarray, labels: np.ndarray, test: np.ndarray, *, c: float, classes: int, settings: LinearSVM
 ) -> tuple[np.ndarray, bool]:
-    """One-vs-all margins of test recordings (LinearSVC: L2 penalty, squared hinge).
+    """Scores of one C, and whether its solver converged; see ``svms``."""
+    return next(svms(train, labels, test, cs=(c,), classes=classes, settings=settings))
+
+
+def svms(
+    train: np.ndarray,
+    labels: np.ndarray,
+    test: np.ndarray,
+    *,
+    cs: Sequence[float],
+    classes: int,
+    settings: LinearSVM,
+) -> Iterator[tuple[np.ndarray, bool]]:
+    """One-vs-all margins of test recordings for each C in ascending order, on standardised features.
 
     Args:
         train: float32 (recordings, windows, features); every window is a training point.
         labels: int64 (recordings,).
         test: float32 (test recordings, windows, features).
-        c: inverse penalty.
+        cs: weights of the squared hinge against the penalty.
         classes: number of classes.
-        settings: iterations.
+        settings: Newton steps per C.
 
-    Returns:
+    Yields:
         float64 (test recordings, classes), mean margin over windows, below all others for classes without
         a training recording; and whether the solver converged.
+
+    Raises:
+        UserError: all training recordings are of one class.
     """
-    x, y = train.reshape(-1, train.shape[-1]), labels.repeat(train.shape[1])
-    scale = StandardScaler().fit(x)
-    model = LinearSVC(C=c, max_iter=settings.max_iter, random_state=0)
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", ConvergenceWarning)
-        model.fit(scale.transform(x), y)
-    margins = model.decision_function(scale.transform(test.reshape(-1, test.shape[-1])))
-    if margins.ndim == 1:
-        margins = np.stack([-margins, margins], axis=1)
-    scores = np.full((len(test), classes), margins.min() - 1.0)
-    scores[:, model.classes_] = margins.reshape(*test.shape[:2], -1).mean(axis=1)
-    return scores, not any(issubclass(w.category, ConvergenceWarning) for w in caught)
+    present = np.unique(labels)
+    if len(present) < 2:
+        raise UserError("a linear SVM needs training recordings of two classes or more; there is one")
+    scale = StandardScaler().fit(train.reshape(-1, train.shape[-1]))
+    x, held = (scale.transform(part.reshape(-1, part.shape[-1])) for part in (train, test))
+    y = np.where(present[:, None] == labels.repeat(train.shape[1]), 1.0, -1.0)
+    for found in machines(x, y, cs=cs, max_iter=settings.max_iter):
+        margins = found.margins(held)
+        scores = np.full((len(test), classes), margins.min() - 1)
+        scores[:, present] = margins.reshape(*test.shape[:2], -1).mean(axis=1)
+        yield scores, found.converged

@@ -1,12 +1,13 @@
 """Where labels come from: the clusterings of a round, or the ground truth."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
+from scipy.sparse import csr_array
 from torch import Tensor
 
 from xdcbench.clustering.assigner import Assigner, save_assigners
@@ -15,6 +16,7 @@ from xdcbench.clustering.metrics import nmi, purity, summary
 from xdcbench.clustering.preprocess import concat, fit
 from xdcbench.data.clips import Clips, even_draws, random_draw
 from xdcbench.data.index import Index
+from xdcbench.data.scan import LABELS
 from xdcbench.distributed import from_leader
 from xdcbench.extract import extract
 from xdcbench.models.encoders import Encoder
@@ -32,16 +34,18 @@ class Labels:
     """Labels of every item of an index.
 
     Attributes:
-        of: int64 (items,) per source, -1 where an item has none.
+        of: int64 (items,) per source, -1 where an item has none; the first of an item's several.
         sizes: number of classes or clusters per source.
         facts: what is worth recording of each clustering.
         failed: reason per item that could not be read.
+        several: float32 (items, classes) of 0 and 1 per source whose items have several labels each.
     """
 
     of: dict[str, np.ndarray]
     sizes: dict[str, int]
     facts: dict[str, dict[str, float]]
     failed: dict[int, str]
+    several: dict[str, csr_array] = field(default_factory=dict)
 
 
 def make_labels(
@@ -70,7 +74,20 @@ def make_labels(
         )
     labels = clustered or Labels({}, {}, {}, {})
     labels.of["labels"], labels.sizes["labels"] = index.labels, len(index.classes)
+    if LABELS in index.items:
+        labels.several["labels"] = sets = label_sets(index)
+        first = np.append(sets.indices, UNLABELLED)[sets.indptr[:-1]]
+        labels.of["labels"] = np.where(np.diff(sets.indptr) > 0, first, UNLABELLED)
     return labels
+
+
+def label_sets(index: Index) -> csr_array:
+    """The classes of each item of a multi-label data set, float32 (items, classes) of 0 and 1."""
+    each = index.items[LABELS]
+    ends = np.concatenate([[0], np.cumsum(each.map(len))])
+    indices = np.concatenate([np.zeros(0, dtype=np.int64), *each])
+    ones = np.ones(len(indices), dtype=np.float32)
+    return csr_array((ones, indices, ends), shape=(len(each), len(index.classes)))
 
 
 def features_of(

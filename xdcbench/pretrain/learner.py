@@ -6,10 +6,12 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
+from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 
-from xdcbench.data.clips import Batch, Clips, batches, even_draws, training_draws
+from xdcbench.data.clips import Batch, Clips, even_draws, training_draws
+from xdcbench.data.loading import batches
 from xdcbench.distributed import total
+from xdcbench.errors import UserError
 from xdcbench.models.encoders import Encoder, encode
 from xdcbench.models.heads import Heads
 from xdcbench.models.weights import load_weights
@@ -81,18 +83,42 @@ class Learner:
         return len(draws), batches(self.clips, draws, size=self.settings.batch, workers=self.workers)
 
     def loss(self, batch: Batch) -> tuple[Tensor, dict[str, float]]:
-        """Sum over encoders and label sources of the softmax cross-entropy (paper, section 3)."""
+        """Sum over encoders and label sources of their cross-entropies (paper, section 3).
+
+        Accuracy is the share of clips whose highest score is that of a label of theirs.
+        """
         whole = torch.zeros((), device=self.device)
         values: dict[str, float] = {}
         for modality, heads in self.heads.items():
             logits = heads(encode(self.encoders[modality], batch, device=self.device))
             for source, scores in logits.items():
-                target = self.targets[source][batch.rows].to(self.device)
-                loss = cross_entropy(scores.float(), target)
+                loss, right = self.judge(scores.float(), source, batch.rows)
                 whole = whole + loss
                 values[f"{modality}_{source}_loss"] = loss.item()
-                values[f"{modality}_{source}_accuracy"] = (scores.argmax(1) == target).float().mean().item()
+                values[f"{modality}_{source}_accuracy"] = right.float().mean().item()
         return whole, values
+
+    def judge(self, scores: Tensor, source: str, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """Softmax cross-entropy, or that of a sigmoid per class where items have several labels.
+
+        The latter is summed over classes: their mean would have gradients of the number of classes below
+        those of a softmax, at one learning rate. Both are means over clips.
+
+        Args:
+            scores: float32 (B, classes).
+            source: of the labels.
+            rows: int64 (B,), positions in the index.
+
+        Returns:
+            The loss, and whether the highest score of each clip is that of a label of its item, bool (B,).
+        """
+        best = scores.argmax(1)
+        if source not in self.labels.several:
+            target = self.targets[source][rows].to(self.device)
+            return cross_entropy(scores, target), best == target
+        sets = torch.from_numpy(self.labels.several[source][rows.numpy()].toarray()).to(self.device)
+        loss = binary_cross_entropy_with_logits(scores, sets, reduction="sum") / len(scores)
+        return loss, sets.gather(1, best[:, None])[:, 0] > 0
 
     @torch.inference_mode()
     def validate(self, rows: np.ndarray) -> dict[str, float]:
@@ -113,8 +139,17 @@ class Learner:
 
 
 def uniform_weights(rows: np.ndarray, labels: Labels, config: RoundStage) -> np.ndarray:
-    """Chance of each row such that clusters count alike; with several sources, the mean of theirs."""
+    """Chance of each row such that clusters count alike; with several sources, the mean of theirs.
+
+    Raises:
+        UserError: items of a source have several labels each.
+    """
     sources = {source for heads in config.heads.values() for source in heads}
+    if several := sources & labels.several.keys():
+        raise UserError(
+            f"pretrain.uniform: items with several {several.pop()} each cannot be drawn uniformly over them; "
+            f"set it to false for {config.method}"
+        )
     each = []
     for source in sorted(sources):
         of = labels.of[source][rows]

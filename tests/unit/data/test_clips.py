@@ -9,9 +9,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.unit.tiny import MODELS, linked, spoil
+from tests.unit.tiny import MODELS
 from xdcbench.data import clips as module
-from xdcbench.data.clips import Clips, Draw, batches, even_draws, random_draw, training_draws
+from xdcbench.data.clips import Clips, Draw, box, even_draws, random_draw, training_draws
 from xdcbench.data.index import Index
 from xdcbench.data.media import read_audio, read_clip
 from xdcbench.schema import AudioInput, Augment, VideoInput
@@ -52,21 +52,31 @@ def starts(
 
 
 @pytest.mark.parametrize(
-    ("duration", "clips", "expected"),
+    ("duration", "clips", "last", "expected"),
     [
-        (5.0, 10, np.linspace(0, 3, 10)),  # ESC-50's published windows
-        (30.0, 60, np.linspace(0, 28, 60)),  # DCASE; two code bases have linspace(0, 29, 60), then clamp
-        (5.0, 1, [1.5]),
-        (2.0, 3, [0.0, 0.0, 0.0]),
-        (1.0, 3, [0.0, 0.0, 0.0]),
+        (5.0, 10, 3.0, np.linspace(0, 3, 10)),  # ESC-50's published windows
+        (5.001, 10, 3.0, np.linspace(0, 3, 10)),  # of Ogg files, which decode to a little more
+        (5.0, 10, None, np.linspace(0, 3, 10)),
+        (30.0, 60, 29.0, np.minimum(np.linspace(0, 29, 60), 28)),  # DCASE's
+        (30.0, 60, None, np.linspace(0, 28, 60)),
+        (5.0, 1, None, [1.5]),
+        (5.0, 1, 2.0, [1.0]),
+        (4.0, 3, 3.0, [0.0, 1.5, 2.0]),
+        (2.0, 3, 3.0, [0.0, 0.0, 0.0]),
+        (1.0, 3, None, [0.0, 0.0, 0.0]),
     ],
 )
 def test_windows_are_evenly_spaced(
-    kinetics: Index, monkeypatch: pytest.MonkeyPatch, duration: float, clips: int, expected: list[float]
+    kinetics: Index,
+    monkeypatch: pytest.MonkeyPatch,
+    duration: float,
+    clips: int,
+    last: float | None,
+    expected: list[float],
 ) -> None:
     reader = Clips(kinetics, Path(), audio=AudioInput(seconds=2.0))
     reader.durations = np.full(len(reader), duration)
-    _, found = starts(reader, even_draws([3], clips), monkeypatch)
+    _, found = starts(reader, even_draws([3], clips, last_start=last), monkeypatch)
     np.testing.assert_allclose(found, expected, atol=1e-9)
 
 
@@ -152,7 +162,7 @@ def test_crops_reach_the_corners(
     kinetics: Index, folder: Path, crop: tuple[float, float], rows: slice, columns: slice
 ) -> None:
     clips = Clips(kinetics, folder, video=VIDEO)
-    found = clips[Draw(0, 0.0, crop, 0.9999)]["video"]
+    found = clips[Draw(0, 0.0, crop=crop, scale=0.9999)]["video"]
     path = folder / kinetics.items["path"].iloc[0]
     whole = read_clip(path, start=0.0, frames=4, rate=8, short_side=20)
     assert torch.equal(found, whole[:, rows, columns])
@@ -167,16 +177,41 @@ def test_scale_picks_every_short_side_alike(kinetics: Index, monkeypatch: pytest
 
     monkeypatch.setattr(module, "read_clip", picture)
     clips = Clips(kinetics, Path(), video=VIDEO)
-    for scale in (np.arange(100) + 0.5) / 100:
-        clips[Draw(0, scale=float(scale))]
-    assert [asked.count(side) for side in range(15, 22)] == [0, 20, 20, 20, 20, 20, 0]
+    scales = (np.arange(100) + 0.5) / 100
+    sides = [clips[Draw(0, scale=float(scale))]["video"].shape[1] for scale in scales]
+    assert set(asked) == {20}
+    # 16 of 16, 17, 18, 19 and 20 pixels are 20, 18.8, 17.8, 16.8 and 16 of 20.
+    assert [sides.count(side) for side in range(15, 22)] == [0, 20, 20, 20, 20, 20, 0]
 
 
-def test_flip_mirrors_left_and_right(kinetics: Index, folder: Path) -> None:
-    clips = Clips(kinetics, folder, video=VIDEO)
-    straight, mirrored = clips[Draw(0)]["video"], clips[Draw(0, flip=True)]["video"]
-    assert np.array_equal(mirrored.numpy(), straight.numpy()[:, :, ::-1])
-    assert not torch.equal(mirrored, straight)
+@given(
+    size=st.integers(8, 256),
+    shrink=st.integers(0, 64),
+    spread=st.integers(0, 64),
+    scale=st.none() | st.floats(0, 1),
+)
+def test_a_box_shows_what_the_crop_of_a_rescaled_picture_shows(
+    size: int, shrink: int, spread: int, scale: float | None
+) -> None:
+    low, high = size + shrink, size + shrink + spread
+    short_side, side = box(VideoInput(size=size, short_side=(low, high)), scale)
+    assert size <= side <= short_side <= high
+    if scale is None:
+        assert (short_side, side) == (low, size)
+    else:
+        wanted = min(low + int(scale * (spread + 1)), high)
+        assert side / short_side == pytest.approx(size / wanted, abs=0.5 / high + 1e-9)
+    if spread == 0:
+        assert (short_side, side) == (low, size)
+
+
+def test_no_clip_or_window_is_larger_than_said(kinetics: Index, folder: Path) -> None:
+    clips = Clips(kinetics, folder, video=VIDEO, audio=AUDIO)
+    sample = clips[Draw(0, scale=0.0)]
+    assert sample["video"].numel() == clips.pixels == 4 * 20 * 20 * 3
+    assert sample["audio"].numel() == clips.samples == 12_800
+    blind, deaf = Clips(kinetics, folder, audio=AUDIO), Clips(kinetics, folder, video=VIDEO)
+    assert (blind.pixels, deaf.samples) == (0, 0)
 
 
 def test_an_image_is_a_clip_that_stands_still(tiny_runs: Path, world: Path) -> None:
@@ -188,41 +223,6 @@ def test_an_image_is_a_clip_that_stands_still(tiny_runs: Path, world: Path) -> N
         frame = next(file.decode(video=0))
     shrunk = torch.from_numpy(frame.reformat(16, 16, "rgb24").to_ndarray()).float()
     assert (clip[0].float() - shrunk).abs().mean() < 8
-
-
-def spoilt(kinetics: Index, folder: Path, tmp_path: Path) -> Path:
-    root = linked(folder, tmp_path / "kinetics400")
-    for row in (2, 5):
-        spoil(root / kinetics.items["path"].iloc[row])
-    return root
-
-
-@pytest.mark.parametrize("workers", [0, 2])
-def test_an_unreadable_item_is_named_and_in_no_batch(
-    kinetics: Index, folder: Path, tmp_path: Path, workers: int
-) -> None:
-    clips = Clips(kinetics, spoilt(kinetics, folder, tmp_path), video=VIDEO, audio=AUDIO)
-    draws = [Draw(row) for row in (0, 2, 4, 5, 2, 6, 5)]
-    read = list(batches(clips, draws, size=3, workers=workers))
-    assert [b.rows.tolist() for b in read] == [[0, 4], [6], []]
-    assert [b.positions.tolist() for b in read] == [[0, 2], [5], []]
-    assert [[row for row, _ in b.failed] for b in read] == [[2], [5, 2], [5]]
-    assert all(reason for b in read for _, reason in b.failed)
-    assert read[0].video is not None and len(read[0].video) == 2
-    assert read[2].video is None and read[2].audio is None
-
-
-def test_the_number_of_workers_changes_nothing(kinetics: Index, folder: Path) -> None:
-    clips = Clips(kinetics, folder, video=VIDEO, audio=AUDIO)
-    draws = training_draws(np.arange(8), augment=Augment(), seed=1, epoch=0)
-    alone, together = (list(batches(clips, draws, size=3, workers=n)) for n in (0, 2))
-    assert [len(b.rows) for b in alone] == [3, 3, 2]
-    for one, other in zip(alone, together, strict=True):
-        assert one.video is not None and other.video is not None
-        assert one.audio is not None and other.audio is not None
-        assert torch.equal(one.rows, other.rows)
-        assert torch.equal(one.video, other.video)
-        assert torch.equal(one.audio, other.audio)
 
 
 @given(

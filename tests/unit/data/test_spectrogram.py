@@ -47,7 +47,16 @@ def test_logmel_equals_the_definition(spec: AudioInput) -> None:
     assert out.shape == (2, 1, spec.mels, spec.frames)
     assert out.dtype == torch.float32
     for got, wave in zip(out, waves, strict=True):
-        np.testing.assert_allclose(got[0].numpy(), reference(wave, spec), rtol=1e-3, atol=2e-3)
+        np.testing.assert_allclose(got[0].numpy(), reference(wave, spec), rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("samples", [1, 100, 4000, 31_999, 32_001, 40_000])
+def test_missing_sound_is_silence_and_spare_sound_unheard(samples: int) -> None:
+    spec = AudioInput()
+    wave = np.random.default_rng(1).normal(size=samples) * 0.1
+    whole = np.concatenate([wave, np.zeros(32_000)])[:32_000]
+    found = LogMel(spec)(torch.from_numpy(wave)[None].float())[0, 0]
+    np.testing.assert_allclose(found.numpy(), reference(whole, spec), rtol=0, atol=1e-4)
 
 
 def test_silence_is_the_least_value() -> None:

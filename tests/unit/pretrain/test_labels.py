@@ -1,7 +1,7 @@
 """Where labels come from: what is clustered, who is labelled, what is kept for a restart."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -232,3 +232,20 @@ def test_the_clip_that_is_clustered(
     assert one == same and one != next_round
     assert len({d.place for d in one}) == len(one)
     assert all(d.crop == (0.5, 0.5) and d.scale is None and not d.flip for draws in seen for d in draws)
+
+
+def test_items_of_a_multi_label_set_have_all_their_classes() -> None:
+    each = [(0, 2), (), (1,), (3,)] * 10
+    index = Index(**{**vars(INDEX), "items": INDEX.items.assign(label=-1, labels=each)})
+    config, none = round_config("supervised"), Path("none")
+    labels = make_labels(
+        config, index, ROWS, {}, cast(Clips, None), previous=none, work=none, device=CPU, workers=0
+    )
+    assert labels.of["labels"].tolist() == [0, -1, 1, 3] * 10
+    assert labels.sizes == {"labels": 4}
+    expected = np.array([[1, 0, 1, 0], [0, 0, 0, 0], [0, 1, 0, 0], [0, 0, 0, 1]] * 10)
+    assert np.array_equal(labels.several["labels"].toarray(), expected)
+
+
+def test_a_set_of_one_label_each_has_no_several(tiny_runs: Path, world: Path, tmp_path: Path) -> None:
+    assert not labelled(round_config("supervised"), tiny_runs, world / "kinetics400", tmp_path).several

@@ -9,10 +9,13 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.sparse import csr_array
 
 from tests.unit.tiny import CPU, METHODS, MODELS, PRETRAIN, round_config
-from xdcbench.data.clips import Batch, Clips, batches, even_draws
+from xdcbench.data.clips import Batch, Clips, even_draws
 from xdcbench.data.index import Index
+from xdcbench.data.loading import batches
+from xdcbench.errors import UserError
 from xdcbench.models.encoders import Encoder, load_encoders
 from xdcbench.models.weights import save_weights
 from xdcbench.pretrain.labels import Labels
@@ -68,7 +71,7 @@ def test_the_loss_is_the_sum_over_encoders_and_their_label_sources(learner_of: A
     modality: Modality
     for modality in ("video", "audio"):
         begin = 0
-        raw = getattr(batch, modality)
+        raw = torch.stack(batch.video.split()) if modality == "video" else batch.audio
         for source in METHODS[method]["heads"][modality]:
             weight = learner.heads[modality].linear.weight[begin : begin + SIZES[source]]
             begin += SIZES[source]
@@ -209,3 +212,58 @@ def test_uniform_sampling_is_used_where_it_is_asked_for(learner_of: Any) -> None
     for batch in learner.epoch(rows, 0)[1]:
         drawn += learner.labels.of["joint"][batch.rows.numpy()].tolist()
     assert np.bincount(drawn) / 600 == pytest.approx([1 / 3] * 3, abs=0.07)
+
+
+# ------------------------------------------------------------------------------ several labels each
+
+
+def of_several(learner: Learner) -> np.ndarray:
+    """Gives items 0, 1, 2 the classes (0, 2), (1,) and (0, 1, 2); returns them as 0 and 1."""
+    sets = np.zeros((len(learner.labels.of["labels"]), SIZES["labels"]), dtype=np.float32)
+    sets[0, [0, 2]] = sets[1, 1] = sets[2] = 1
+    learner.labels.several["labels"] = csr_array(sets)
+    return sets[:3]
+
+
+def test_several_labels_are_learned_by_a_sigmoid_each_summed_over_classes(learner_of: Any) -> None:
+    learner = learner_of("supervised")
+    sets = of_several(learner)
+    scores = torch.tensor([[2.0, -1.0, 0.5], [0.0, -3.0, 1.0], [-1.0, -2.0, -4.0]])
+    loss, right = learner.judge(scores, "labels", torch.tensor([0, 1, 2]))
+    p = 1 / (1 + np.exp(-scores.double().numpy()))
+    by_class = -(sets * np.log(p) + (1 - sets) * np.log(1 - p))
+    assert loss.item() == pytest.approx(by_class.sum(axis=1).mean(), rel=1e-6)
+    assert right.tolist() == [True, False, True]
+
+
+def test_several_labels_start_at_ln_2_a_class_and_are_learned(learner_of: Any, tmp_path: Path) -> None:
+    learner = learner_of("supervised")
+    of_several(learner)
+    batch = a_batch(learner, [0, 1, 2])
+    loss, values = learner.loss(batch)
+    assert values["video_labels_loss"] == pytest.approx(SIZES["labels"] * math.log(2), rel=0.05)
+    assert loss.item() == pytest.approx(values["video_labels_loss"] + values["audio_labels_loss"])
+    optimizer = learner.trainer(tmp_path, 60.0).optimizer
+    for _ in range(20):
+        optimizer.zero_grad()
+        learner.loss(batch)[0].backward()
+        optimizer.step()
+    _, after = learner.loss(batch)
+    assert after["video_labels_loss"] < 0.5 * values["video_labels_loss"]
+    assert after["video_labels_accuracy"] == after["audio_labels_accuracy"] == 1
+
+
+def test_one_label_of_several_classes_agrees_with_the_other_loss_in_accuracy(learner_of: Any) -> None:
+    learner = learner_of("supervised")
+    scores, rows = torch.randn(9, 3, generator=torch.Generator().manual_seed(0)), torch.arange(9)
+    _, single = learner.judge(scores, "labels", rows)
+    learner.labels.several["labels"] = csr_array(np.eye(3, dtype=np.float32)[learner.labels.of["labels"]])
+    _, several = learner.judge(scores, "labels", rows)
+    assert torch.equal(single, several)
+
+
+def test_uniform_sampling_over_several_labels_is_refused(learner_of: Any) -> None:
+    learner = learner_of("supervised", uniform=True)
+    of_several(learner)
+    with pytest.raises(UserError, match=r"pretrain\.uniform: items with several labels each.*false"):
+        learner.epoch(np.arange(3), 0)

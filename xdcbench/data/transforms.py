@@ -1,0 +1,64 @@
+"""What becomes of decoded boxes on the device: clips of one size, mirrored where drawn so, normalised."""
+
+import mmap
+
+import torch
+from torch import Tensor
+from torchvision.transforms.v2 import functional
+
+from xdcbench.data.clips import Boxes
+
+
+def squares(boxes: Boxes, size: int) -> Tensor:
+    """Resize every box to ``size`` (antialiased) and mirror it where its draw says so.
+
+    All frames of a clip are treated alike. Boxes of that size already, as test clips are, pass unchanged.
+
+    Args:
+        boxes: of a batch, at least one.
+        size: side of the clips, pixels.
+
+    Returns:
+        uint8 (B, frames, size, size, 3).
+    """
+    if set(boxes.sides) == {size} and not any(boxes.flips):
+        return boxes.pixels.view(-1, boxes.frames, size, size, 3)
+    clips = boxes.pixels.new_empty(len(boxes.sides), boxes.frames, size, size, 3)
+    for clip, box, flip in zip(clips, boxes.split(), boxes.flips, strict=True):
+        picture = box.permute(0, 3, 1, 2)
+        if box.shape[1] != size:
+            picture = functional.resize(picture, [size, size], antialias=True)
+        if flip:
+            picture = functional.horizontal_flip(picture)
+        clip.copy_(picture.permute(0, 2, 3, 1))
+    return clips
+
+
+def normalised(clips: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
+    """``clips * scale + shift`` for each colour.
+
+    Args:
+        clips: uint8 (B, T, H, W, 3).
+        scale: float32, 3 values, 1 / (255 * std).
+        shift: float32, 3 values, -mean / std.
+
+    Returns:
+        float32 (B, 3, T, H, W), laid out in memory as ``channels_last_3d``.
+    """
+    # Colours repeated along a whole row of the picture leave no short inner loop.
+    scale, shift = (values.flatten().repeat(clips.shape[3]) for values in (scale, shift))
+    rows = _floats(clips).flatten(-2).copy_(clips.flatten(-2))
+    return torch.addcmul(shift, rows, scale, out=rows).view(clips.shape).permute(0, 4, 1, 2, 3)
+
+
+def _floats(like: Tensor) -> Tensor:
+    """Float32 of the shape and device of ``like``, uninitialised.
+
+    The C library takes what exceeds 32 MB, a batch of 32 clips, from the kernel anew each time, and in pages of
+    4 KB that costs three times as long as all that is then computed. Huge pages cost next to nothing.
+    """
+    if like.is_cuda or not hasattr(mmap, "MADV_HUGEPAGE"):
+        return torch.empty_like(like, dtype=torch.float32, memory_format=torch.contiguous_format)
+    memory = mmap.mmap(-1, 4 * like.numel(), flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    memory.madvise(mmap.MADV_HUGEPAGE)
+    return torch.frombuffer(memory, dtype=torch.float32).view(like.shape)
