@@ -27,6 +27,13 @@ Listed = Literal["methods", "suites", "datasets", "evaluations", "tables", "weig
 SuiteOption = Annotated[
     str, typer.Option("--suite", metavar="NAME|FILE", help="Suite to run; see `list suites`.")
 ]
+WorldOption = Annotated[
+    str,
+    typer.Option(
+        metavar="NAME|FILE",
+        help="Run the suite in this synthetic world at reduced size, e.g. `synthetic`, on no real data.",
+    ),
+]
 SetOption = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Change a setting, e.g. pretrain.rounds=3."),
@@ -65,6 +72,7 @@ OUT = Path("results")
 @app.command()
 def run(
     suite: SuiteOption,
+    world: WorldOption = "",
     set_: SetOption = None,
     only: Annotated[
         str, typer.Option(metavar="GLOB", help="Only stages with this name, and what they need.")
@@ -98,6 +106,7 @@ def run(
 
     request = _request(
         suite=suite,
+        world=world,
         overrides=tuple(set_ or ()),
         only=stage or only,
         methods=_words(methods),
@@ -122,6 +131,7 @@ def run(
 @app.command()
 def check(
     suite: SuiteOption = "smoke",
+    world: WorldOption = "",
     set_: SetOption = None,
     methods: MethodsOption = "",
     seeds: SeedsOption = "",
@@ -147,6 +157,7 @@ def check(
     with TemporaryDirectory(prefix="xdcbench-check-") as new:
         request = _request(
             suite=suite,
+            world=world,
             overrides=tuple(set_ or ()),
             methods=_words(methods),
             seeds=_numbers(seeds),

@@ -1,4 +1,4 @@
-"""Suites from YAML: loading, composing with the shared library of parts, overriding, validating."""
+"""Suites from YAML: loading, overriding, validating."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -9,17 +9,20 @@ from omegaconf.errors import OmegaConfBaseException
 from pydantic import BaseModel, ValidationError
 from yaml import YAMLError
 
+from xdcbench.compose import PARTS, Tree, mapping, merge, one_line, read, read_suite
 from xdcbench.errors import UserError
-from xdcbench.resources import find, folder, listing, unknown
+from xdcbench.resources import find, folder, unknown
 from xdcbench.schema import Config, Dataset, Suite, Table
 
+__all__ = ["load_dataset", "load_suite", "load_table", "merge", "override", "read", "select", "validate"]
+
 C = TypeVar("C", bound=Config)
-Tree = dict[str, Any]
 
 
 def load_suite(
     name: str,
     *,
+    world: str = "",
     overrides: Sequence[str] = (),
     methods: Sequence[str] = (),
     seeds: Sequence[int] = (),
@@ -27,33 +30,42 @@ def load_suite(
 ) -> Suite:
     """Compose a suite: its own YAML over the library's parts, then the overrides.
 
+    A suite of ``parts`` is those suites, each with the overrides that fit it, and the union of what they name.
+
     Args:
         name: a suite of ``configs/suites`` or the path of a YAML file.
+        world: a world of ``configs/worlds`` to run it in, or the path of a YAML file; empty: as the suite says.
         overrides: ``a.b=value`` strings, applied last.
         methods: keep only these methods; empty keeps all.
         seeds: pretraining seeds in place of the suite's own.
         trust: whether the file may name code of its own; the command line always may.
 
     Raises:
-        UserError: code that is not trusted; an unknown name, key or value, of the suite or of a table that it names.
+        UserError: code that is not trusted; an unknown name, key or value, of the suite or of a table that it
+            names; parts that are no suites, form a circle or disagree.
     """
     path = find(folder("configs") / "suites", name, what="suite")
-    tree = compose(read(path), path)
-    tree.setdefault("name", path.stem)
-    if not trust:
-        _check_trust(tree, path)
-    tree = override(tree, overrides)
-    if seeds:
-        tree["seeds"] = list(seeds)
-    suite = validate(Suite, tree, where=str(path))
-    for table in suite.tables:  # an unknown one shall be told before hours of work, not after
-        load_table(table)
+    head, leaves = read_suite(path, world)
+    known = {part: {n: None for tree in leaves.values() for n in tree[part]} for part in PARTS}
+    for text in overrides:
+        _check_name(known, text)
+    suites = []
+    for leaf, tree in leaves.items():
+        if not trust:
+            _check_trust(tree, leaf)
+        tree = override(tree, [text for text in overrides if len(leaves) == 1 or _fits(tree, text)])
+        if seeds:
+            tree["seeds"] = list(seeds)
+        suites.append(validate(Suite, tree, where=str(leaf)))
+        for table in suites[-1].tables:  # an unknown one shall be told before hours of work, not after
+            load_table(table)
+    suite = unite(head, suites, where=path) if "parts" in head else suites[0]
     return select(suite, methods) if methods else suite
 
 
 def _check_trust(tree: Tree, path: Path) -> None:
     named = {f"datasets.{name}.adapter": _at(entry, "adapter") for name, entry in tree["datasets"].items()}
-    for name, entry in _mapping(tree, "encoders", path).items():
+    for name, entry in mapping(tree, "encoders", path).items():
         for modality in ("video", "audio"):
             named[f"encoders.{name}.{modality}.source"] = _at(_at(entry, modality), "source")
     for key, code in named.items():
@@ -91,85 +103,17 @@ def load_dataset(name: str, *, overrides: Sequence[str] = (), trust: bool = True
     return validate(Dataset, override(tree, overrides), where=str(path))
 
 
-def read(path: Path) -> Tree:
-    """The mapping in a YAML file, loaded safely; interpolations stay text.
-
-    Raises:
-        UserError: the file is not YAML, or not a mapping.
-    """
-    try:
-        tree = OmegaConf.to_container(OmegaConf.load(path), resolve=False)
-    except (YAMLError, OmegaConfBaseException, UnicodeDecodeError, OSError) as error:
-        raise UserError(f"{path} is not readable YAML: {_one_line(error)}") from error
-    if not isinstance(tree, dict):
-        raise UserError(f"{path} must hold a mapping of names to values; found a {type(tree).__name__}")
-    return {str(key): value for key, value in tree.items()}
+def _fits(tree: Tree, text: str) -> bool:
+    """Whether an override names no method, data set or evaluation but those of ``tree``."""
+    head, *rest = text.partition("=")[0].split(".")
+    known = tree.get(head) if head in PARTS else None
+    return not rest or not isinstance(known, dict) or rest[0] in known
 
 
-def compose(suite: Tree, path: Path) -> Tree:
-    """Lay the suite's own values over the parts that it names."""
-    configs, baselines = folder("configs"), folder("baselines")
-    tree = dict(suite)
-    for part in ("pretrain", "models"):
-        own = _mapping(tree, part, path)
-        base = own.pop("base", None)
-        tree[part] = merge(read(find(configs / part, str(base), what=f"{part} base")), own) if base else own
-    groups = _mappings(tree, "pretraining", path)
-    measures = _mappings(tree, "measure", path)
-    used = {
-        "methods": (baselines / "methods", [m for g in groups for m in _names(g, "methods", path)]),
-        "datasets": (
-            configs / "datasets",
-            [g["data"] for g in groups if g.get("data")] + [m["dataset"] for m in measures if "dataset" in m],
-        ),
-        "evaluations": (configs / "evaluations", [m["evaluation"] for m in measures if "evaluation" in m]),
-    }
-    for part, (where, wanted) in used.items():
-        own = _mapping(tree, part, path)
-        what = {"methods": "method", "datasets": "data set", "evaluations": "evaluation"}[part]
-        tree[part] = {
-            name: _part(_mapping(own, name, path), name, where, what)
-            for name in dict.fromkeys(map(str, [*wanted, *own]))
-        }
-    return tree
-
-
-def _part(stated: Tree, name: str, where: Path, what: str) -> Tree:
-    """A library entry with the suite's changes; a suite may also define the whole entry itself."""
-    base = stated.pop("base", None)
-    if base is None and stated and not (where / f"{name}.yaml").is_file():
-        return stated
-    return merge(read(find(where, str(base or name), what=what)), stated)
-
-
-def _mapping(tree: Tree, key: str, path: Path) -> Tree:
-    value = tree.get(key)
-    if value is not None and not isinstance(value, dict):
-        raise UserError(f"{path}: {key!r} must be a mapping of names to values; found {value!r}")
-    return {str(name): inner for name, inner in (value or {}).items()}
-
-
-def _mappings(tree: Tree, key: str, path: Path) -> list[Tree]:
-    entries = tree.get(key)
-    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
-        raise UserError(f"{path}: {key!r} must be a list of mappings; found {entries!r}")
-    return entries
-
-
-def _names(group: Tree, key: str, path: Path) -> list[str]:
-    values = group.get(key)
-    if not isinstance(values, list):
-        raise UserError(f"{path}: {key!r} must be a list of names; found {values!r}")
-    return values
-
-
-def merge(base: Tree, over: Tree) -> Tree:
-    """``over`` laid on ``base``: mappings merge key by key, everything else is replaced."""
-    merged = dict(base)
-    for key, value in over.items():
-        both = isinstance(value, dict) and isinstance(merged.get(key), dict)
-        merged[key] = merge(merged[key], value) if both else value
-    return merged
+def _check_name(tree: Tree, text: str) -> None:
+    if not _fits(tree, text):
+        head, name, *_ = text.partition("=")[0].split(".")
+        raise UserError(f"--set {text}: " + unknown(f"name in {head!r}", name, tree[head]))
 
 
 def override(tree: Tree, overrides: Iterable[str]) -> Tree:
@@ -183,17 +127,49 @@ def override(tree: Tree, overrides: Iterable[str]) -> Tree:
         path, equals, _ = text.partition("=")
         if not equals or not path:
             raise UserError(f"--set {text!r} must read key=value, for example pretrain.rounds=3")
-        head, *rest = path.split(".")
-        known = tree.get(head) if head in ("methods", "datasets", "evaluations") else None
-        if rest and isinstance(known, dict) and rest[0] not in known:
-            raise UserError(f"--set {text}: " + unknown(f"name in {head!r}", rest[0], known))
+        _check_name(tree, text)
         try:
             over = OmegaConf.to_container(OmegaConf.from_dotlist([text]), resolve=False)
         except (YAMLError, OmegaConfBaseException) as error:
-            raise UserError(f"--set {text!r} has no readable value: {_one_line(error)}") from error
+            raise UserError(f"--set {text!r} has no readable value: {one_line(error)}") from error
         assert isinstance(over, dict)
         tree = merge(tree, {str(key): value for key, value in over.items()})
     return tree
+
+
+def unite(head: Tree, suites: Sequence[Suite], *, where: Path) -> Suite:
+    """The suite whose parts are ``suites``, with the union of what they name.
+
+    Args:
+        head: what the file itself says: name and description.
+        suites: the parts.
+        where: the file.
+
+    Raises:
+        UserError: parts that mean different things by one name, or write different worlds.
+    """
+    union: Tree = {name: {} for name in (*PARTS, "encoders")}
+    for suite in suites:
+        if suite.world != suites[0].world:
+            raise UserError(f"{where}: its parts {suites[0].name} and {suite.name} differ in `world`")
+        for part, known in union.items():
+            for name, entry in getattr(suite, part).items():
+                if known.setdefault(name, (suite.name, entry))[1] != entry:
+                    raise UserError(
+                        f"{where}: its parts {known[name][0]} and {suite.name} differ in `{part}.{name}`; "
+                        f"give one of the two another name"
+                    )
+    return Suite(
+        name=head["name"],
+        description=head.get("description", ""),
+        seeds=tuple(dict.fromkeys(seed for suite in suites for seed in suite.seeds)),
+        world=suites[0].world,
+        **{part: {name: entry for name, (_, entry) in known.items()} for part, known in union.items()},
+        pretraining=(),
+        measure=(),
+        tables=tuple(dict.fromkeys(table for suite in suites for table in suite.tables)),
+        parts=tuple(suites),
+    )
 
 
 def select(suite: Suite, methods: Sequence[str]) -> Suite:
@@ -209,7 +185,9 @@ def select(suite: Suite, methods: Sequence[str]) -> Suite:
         group.model_copy(update={"methods": tuple(m for m in group.methods if m in methods)})
         for group in suite.pretraining
     )
-    return suite.model_copy(update={"pretraining": tuple(group for group in groups if group.methods)})
+    parts = tuple(select(part, [m for m in methods if m in part.methods]) for part in suite.parts)
+    update = {"pretraining": tuple(group for group in groups if group.methods), "parts": parts}
+    return suite.model_copy(update=update)
 
 
 def validate(model: type[C], tree: Tree, *, where: str) -> C:
@@ -253,7 +231,3 @@ def _models_in(annotation: Any) -> list[type[BaseModel]]:
     if isinstance(annotation, type) and get_origin(annotation) is None and issubclass(annotation, BaseModel):
         return [annotation]
     return [model for inner in get_args(annotation) for model in _models_in(inner)]
-
-
-def _one_line(error: Exception) -> str:
-    return listing(line.strip() for line in str(error).splitlines()[:3])

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from xdcbench.config import load_suite
+from xdcbench.consistency import check, pretrain_of, settings_of
 from xdcbench.context import Context
 from xdcbench.errors import UserError
 from xdcbench.models.origins import find_origin
-from xdcbench.plan import Plan, check, make_plan, settings_of
+from xdcbench.plan import Plan, make_plan
 from xdcbench.schema import Precision, Suite
 from xdcbench.stages import Source
 from xdcbench.store import Store
@@ -23,6 +24,7 @@ class Request:
     """What ``xdcbench run`` and ``check`` take from the command line."""
 
     suite: str
+    world: str = ""
     overrides: Sequence[str] = ()
     methods: Sequence[str] = ()
     seeds: Sequence[int] = ()
@@ -38,12 +40,32 @@ class Request:
 
 @dataclass(frozen=True)
 class Launch:
-    """A plan with the folder and the context to execute it in; ``keys`` are those of the whole suite."""
+    """A plan with the folder and the context to execute it in.
+
+    ``whole`` is the plan of the whole suite, of which ``plan`` is what ``--only`` leaves.
+    """
 
     plan: Plan
     store: Store
     context: Context
-    keys: tuple[str, ...]
+    whole: Plan
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """Keys of the whole suite's stages."""
+        return tuple(stage.key for stage in self.whole.stages)
+
+    @property
+    def tables(self) -> Mapping[str, frozenset[str]]:
+        """Tables of the suite, each with the keys of the stages whose records it may show.
+
+        A table of a part shows what this part runs, whatever else the other parts do with the same methods.
+        """
+        shown: dict[str, frozenset[str]] = {}
+        for plan in self.whole.parts or (self.whole,):
+            keys = frozenset(stage.key for stage in plan.stages)
+            shown |= {table: shown.get(table, frozenset()) | keys for table in plan.suite.tables}
+        return shown
 
 
 def prepare(request: Request, *, write: bool = True) -> Launch:
@@ -58,12 +80,14 @@ def prepare(request: Request, *, write: bool = True) -> Launch:
     """
     suite = load_suite(
         request.suite,
+        world=request.world,
         overrides=request.overrides,
         methods=request.methods,
         seeds=request.seeds,
         trust=request.trust,
     )
-    check(suite)
+    for part in suite.leaves:
+        check(part)
     if suite.world and request.data_root:
         log.warning("%s writes a synthetic world: nothing is read from %s", suite.name, request.data_root)
     elif request.data_root and not request.data_root.is_dir():
@@ -73,15 +97,13 @@ def prepare(request: Request, *, write: bool = True) -> Launch:
     store = Store(request.out, write=write)
     device, resolved = resolve(suite, request)
     sources = find_sources(suite, request, store, write=write)
-    plan = make_plan(
+    whole = make_plan(
         suite,
         sources,
         origins={name: find_origin(name, given) for name, given in suite.encoders.items()},
         precision=lambda asked: request.precision or resolved.get(asked, asked),
     )
-    keys = tuple(stage.key for stage in plan.stages)
-    if request.only:
-        plan = plan.only(request.only)
+    plan = whole.only(request.only) if request.only else whole
     context = Context(
         suite=suite.name,
         device=device,
@@ -90,7 +112,7 @@ def prepare(request: Request, *, write: bool = True) -> Launch:
         cache=store.root / "cache",
         checkpoint_seconds=request.checkpoint_seconds,
     )
-    return Launch(plan, store, context, keys)
+    return Launch(plan, store, context, whole)
 
 
 def reading_processes() -> int:
@@ -103,7 +125,14 @@ def resolve(suite: Suite, request: Request) -> tuple[str, dict[Precision, Precis
 
     torch is imported only where the answer needs it, so that a finished suite prints its tables at once.
     """
-    asked = {suite.pretrain.precision, *(settings_of(suite, m).precision for m in suite.measure)}
+    asked = {
+        precision
+        for part in suite.leaves
+        for precision in (
+            *(pretrain_of(part, group).precision for group in part.pretraining),
+            *(settings_of(part, measure).precision for measure in part.measure),
+        )
+    }
     if request.device == "cpu" and ("auto" not in asked or request.precision):
         return "cpu", {}
     from xdcbench.runtime import pick_device, resolve_precision
@@ -121,7 +150,7 @@ def find_sources(suite: Suite, request: Request, store: Store, *, write: bool) -
     cache = store.root / "cache" if write else None
     return {
         name: find_source(name, suite.datasets[name], request.data_root, cache=cache)
-        for name in used_datasets(suite)
+        for name in dict.fromkeys(name for part in suite.leaves for name in used_datasets(part))
     }
 
 

@@ -3,8 +3,9 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatch
+from typing import Any
 
-from xdcbench.config import merge, validate
+from xdcbench.consistency import check, measures_of, pretrain_of, settings_of
 from xdcbench.errors import UserError
 from xdcbench.models.origins import Origin
 from xdcbench.resources import unknown
@@ -15,10 +16,10 @@ from xdcbench.schema import (
     Finetune,
     LinearProbe,
     Measurement,
-    Method,
     Modality,
     Precision,
     Pretrain,
+    Pretraining,
     Suite,
 )
 from xdcbench.stages import (
@@ -54,11 +55,13 @@ class Plan:
     """Stages of a suite, inputs before what hangs on them, each once.
 
     ``targets`` are the keys of the stages that it is run for; the others are made where these need them.
+    ``parts`` are the plans that it is the union of, for a suite of parts.
     """
 
     suite: Suite
     stages: tuple[Stage, ...]
     targets: frozenset[str]
+    parts: tuple["Plan", ...] = ()
 
     def only(self, pattern: str) -> "Plan":
         """The stages whose name or key matches the glob ``pattern``, and what they need.
@@ -66,9 +69,11 @@ class Plan:
         Raises:
             UserError: nothing matches.
         """
-        wanted = [s for s in self.stages if fnmatch(s.name, pattern) or fnmatch(s.key, pattern)]
+        # One stage may have a name of its own in each part.
+        named = [stage for plan in self.parts or (self,) for stage in plan.stages]
+        wanted = [s for s in named if fnmatch(s.name, pattern) or fnmatch(s.key, pattern)]
         if not wanted:
-            raise UserError(unknown("stage for --only or --stage", pattern, (s.name for s in self.stages)))
+            raise UserError(unknown("stage for --only or --stage", pattern, (s.name for s in named)))
         return Plan(self.suite, tuple(_ordered(wanted)), frozenset(s.key for s in wanted))
 
 
@@ -90,86 +95,13 @@ def make_plan(
     Raises:
         UserError: the suite names something that does not fit.
     """
+    if suite.parts:
+        parts = [make_plan(part, sources, origins=origins, precision=precision) for part in suite.parts]
+        stages = tuple({stage.key: stage for part in parts for stage in part.stages}.values())
+        return Plan(suite, stages, frozenset().union(*(part.targets for part in parts)), tuple(parts))
     check(suite)
     stages = tuple(_ordered(_Builder(suite, sources, origins or {}, precision).targets()))
     return Plan(suite, stages, frozenset(stage.key for stage in stages if stage.kind not in NEEDED))
-
-
-def check(suite: Suite) -> None:
-    """Names inside a suite must fit each other.
-
-    Raises:
-        UserError: a head without a clustering, a split that a data set does not have, a method without
-            data, or sound asked of images.
-    """
-    for name, method in suite.methods.items():
-        for modality, labels in method.heads.items():
-            if modality not in method.encoders:
-                raise UserError(f"method {name!r} has heads for {modality} but does not list that encoder")
-            for label in labels:
-                if label != "labels" and label not in method.clusterings:
-                    raise UserError(
-                        f"method {name!r}: " + unknown("label source", label, [*method.clusterings, "labels"])
-                    )
-    for name in suite.encoders:
-        if name in suite.methods:
-            raise UserError(f"{name!r} is a method and one of `encoders`; give the encoders another name")
-    for group in suite.pretraining:
-        _check_known("method", group.methods, suite.methods)
-        _check_known("data set", [group.data] if group.data else [], suite.datasets)
-        for name in group.methods:
-            _check_data(name, suite.methods[name], group.data, suite)
-    for measure in suite.measure:
-        _check_known("evaluation", [measure.evaluation], suite.evaluations)
-        _check_known("data set", [measure.dataset], suite.datasets)
-        settings_of(suite, measure)
-        for split in measure.splits:
-            known = suite.datasets[measure.dataset].splits
-            if split not in known:
-                raise UserError(unknown(f"split of {measure.dataset}", split, known))
-    _check_leaks(suite)
-
-
-def _check_known(what: str, names: Iterable[str], known: Iterable[str]) -> None:
-    for name in names:
-        if name not in known:
-            raise UserError(unknown(f"{what} of this suite", name, known))
-
-
-def _check_leaks(suite: Suite) -> None:
-    """What is learned from must not be tested on: encoders learn from ``train`` of a set's first split."""
-    for group in suite.pretraining:
-        for measure in suite.measure:
-            first = suite.datasets[measure.dataset].splits[0]
-            if measure.dataset == group.data and (group.split != "train" or set(measure.splits) != {first}):
-                raise UserError(
-                    f"suite {suite.name!r} learns from {group.split!r} of split {first} of {group.data} and "
-                    f"measures on its splits {', '.join(measure.splits)}: test items would be learned from; "
-                    f"measure on split {first} alone, and learn from 'train'"
-                )
-
-
-def _check_data(name: str, method: Method, data: str | None, suite: Suite) -> None:
-    if method.heads and data is None:
-        raise UserError(f"method {name!r} learns from data, but its group in `pretraining` names none")
-    media = suite.datasets[data].media if data else "video"
-    used = {m for c in method.clusterings.values() for m in c.features} | set(method.heads)
-    lacking = {"image": "audio", "audio": "video"}.get(media)
-    if lacking in used:
-        raise UserError(
-            f"method {name!r} uses {lacking}, but {data!r} holds {media} files; give it another data set"
-        )
-
-
-def settings_of(suite: Suite, measure: Measurement) -> Evaluation:
-    """Settings of an evaluation, with what this measurement changes.
-
-    Raises:
-        UserError: a change that the evaluation does not take.
-    """
-    base = suite.evaluations[measure.evaluation]
-    where = f"suite {suite.name!r}, {measure.evaluation} on {measure.dataset}"
-    return validate(type(base), merge(base.model_dump(), measure.settings), where=where)
 
 
 class _Builder:
@@ -189,10 +121,10 @@ class _Builder:
         for group in self.suite.pretraining:
             for method in group.methods:
                 for seed in self.suite.seeds:
-                    encoder = self.encoder(method, group.data, group.split, seed)
+                    encoder = self.encoder(method, group, seed)
                     yield encoder
                     encoders = self.suite.methods[method].encoders
-                    for measure in self.suite.measure:
+                    for measure in measures_of(self.suite, group):
                         yield from self.measure(method, encoder, encoders, measure, seed)
         for name, given in self.suite.encoders.items():
             origin = self.origins[name]
@@ -212,12 +144,14 @@ class _Builder:
         config = IndexStage(name=name, dataset=dataset, fingerprint=source.fingerprint)
         return Stage("index", f"index/{name}", config, unavailable=source.unavailable)
 
-    def encoder(self, name: str, data: str | None, part: str, seed: int) -> Stage:
+    def encoder(self, name: str, group: Pretraining, seed: int) -> Stage:
         """The last round of a method, or its initialisation where it learns nothing."""
-        method, pretrain = self.suite.methods[name], self.suite.pretrain
+        method = self.suite.methods[name]
         stage = Stage("init", f"init/seed{seed}", InitStage(models=self.suite.models, seed=seed))
-        if not method.heads or data is None:
+        if not method.heads or group.data is None:
             return stage
+        pretrain, data = pretrain_of(self.suite, group), self.index(group.data)
+        where = "/".join([name, group.data, *_words(group.settings), f"seed{seed}"])
         clusterings = {
             label: Clustering(features=c.features, k=pretrain.k or c.k)
             for label, c in method.clusterings.items()
@@ -233,11 +167,10 @@ class _Builder:
                 encoders=method.encoders,
                 round=number,
                 seed=seed,
-                part=part,
+                part=group.split,
                 pretrain=settings,
             )
-            inputs = (("encoders", stage), ("data", self.index(data)))
-            stage = Stage("round", f"{name}/{data}/seed{seed}/round{number}", config, inputs)
+            stage = Stage("round", f"{where}/round{number}", config, (("encoders", stage), ("data", data)))
         return stage
 
     def measure(
@@ -311,6 +244,15 @@ class _Builder:
         name = f"{where}/features/clustered-{other}/{dataset}"
         gallery = Stage("features", name, config, (("encoders", before), ("data", data)))
         return ("encoders", encoder), ("features", features), ("gallery", gallery)
+
+
+def _words(settings: Mapping[str, Any], above: str = "") -> Iterator[str]:
+    """Settings of a group as they stand in the names of its stages: ``k=64``, ``schedule.epochs=3``."""
+    for key, value in settings.items():
+        if isinstance(value, Mapping):
+            yield from _words(value, f"{above}{key}.")
+        else:
+            yield f"{above}{key}={value}"
 
 
 def _ordered(targets: Iterator[Stage] | list[Stage]) -> Iterator[Stage]:

@@ -12,6 +12,8 @@ from xdcbench.launch import Launch, Request, prepare
 from xdcbench.library import rows
 from xdcbench.resources import folder
 from xdcbench.results.cells import Intervals
+from xdcbench.results.grid import Grid
+from xdcbench.results.lacks import lacks_of
 from xdcbench.results.present import grids, write_tables
 from xdcbench.results.records import Record, read_records
 from xdcbench.results.regression import compare, load_reference, settings_digest, write_reference
@@ -75,8 +77,7 @@ def report(launch: Launch, outcomes: Sequence[Outcome]) -> tuple[list[str], int]
     suite, store = launch.plan.suite, launch.store
     records = read_records([store], launch.keys)
     if records:
-        titles = {name: method.title for name, method in suite.methods.items()}
-        tables = grids(suite.tables, records, titles=titles)
+        tables = suite_tables(launch, records)
         for grid in tables.values():
             lines += [render(grid, "txt")]
         lines += written_lines(write_tables(tables, store.root / "tables" / suite.name))
@@ -94,6 +95,22 @@ def report(launch: Launch, outcomes: Sequence[Outcome]) -> tuple[list[str], int]
     return lines, 1 if counts["failed"] or counts["blocked"] else 0
 
 
+def suite_tables(launch: Launch, records: Sequence[Record]) -> dict[str, Grid]:
+    """The tables of a suite, each of what its own part measures or cannot measure here."""
+    suite = launch.whole.suite
+    titles = {name: method.title for name, method in suite.methods.items()}
+    titles |= {name: given.title for name, given in suite.encoders.items() if given.title}
+    tables: dict[str, Grid] = {}
+    for table, keys in launch.tables.items():
+        tables |= grids(
+            [table],
+            [record for record in records if record.run in keys],
+            titles=titles,
+            lacks=list(lacks_of(stage for stage in launch.whole.stages if stage.key in keys)),
+        )
+    return tables
+
+
 def written_lines(paths: Sequence[Path]) -> list[str]:
     """One line per table: its files, named together by their formats."""
     by_table: dict[Path, list[str]] = {}
@@ -108,10 +125,11 @@ def check_against(request: Request, reference: Path | None, *, update: bool) -> 
     Raises:
         UserError: there is no reference, or it is of other settings.
     """
-    path = reference or folder("baselines") / "regression" / f"{Path(request.suite).stem}.json"
+    stem = "-".join([Path(request.suite).stem, *([Path(request.world).stem] if request.world else [])])
+    path = reference or folder("baselines") / "regression" / f"{stem}.json"
     launch = prepare(request)
     suite = launch.plan.suite
-    settings = settings_digest(suite)
+    settings = "-".join(settings_digest(part) for part in suite.leaves)
     known = None if update else load_reference(path)
     if known is not None and known.plan != settings:
         raise UserError(

@@ -173,6 +173,13 @@ class World(Config):
     dcase_train: int = Field(0, description="recordings per class")
     dcase_test: int = 0
     dcase_seconds: float = Field(30.0, description="length of a DCASE recording")
+    audioset_unbalanced: int = Field(0, description="segments per class of AudioSet's unbalanced list")
+    audioset_balanced: int = 0
+    audioset_eval: int = 0
+    ig_random: int = Field(
+        0, description="videos in all: classes as unequal as 1 / rank, every third video without a class"
+    )
+    ig_kinetics: int = 0
     factors: Factors = Factors()
 
 
@@ -394,7 +401,9 @@ class GivenVideo(Config):
         "r2plus1d", description="r2plus1d: this project's, by `model`; torchvision:NAME; or module:object"
     )
     weights: str | None = Field(
-        None, description="safetensors or torch file; with torchvision:NAME also a name of its weights"
+        None,
+        description="safetensors or torch file, or a name of `list weights`; with torchvision:NAME also a name of "
+        "its weights",
     )
     model: VideoModel = Field(
         VideoModel(), description="its `input` also declares what a model of torchvision takes"
@@ -413,7 +422,9 @@ class Given(Config):
     """Encoders that are measured as they are: of an earlier run, of files, of torchvision, of the user."""
 
     title: str = ""
-    pretrain_data: str = Field("none", description="what they have learned from, for the tables")
+    pretrain_data: str = Field(
+        "none", description="what they have learned from, for the tables; of released weights it is known"
+    )
     run: str | None = Field(None, description="run directory of this suite's encoders; instead of the others")
     video: GivenVideo | None = None
     audio: GivenAudio | None = None
@@ -435,6 +446,10 @@ class Pretraining(Config):
     methods: tuple[str, ...]
     data: str | None = Field(None, description="name of a data set; none for methods without training")
     split: Literal["train", "test"] = Field("train", description="part of the data set that is learned from")
+    settings: dict[str, Any] = Field({}, description="changes of the suite's `pretrain` for this group")
+    evaluations: tuple[str, ...] = Field(
+        (), description="evaluations of `measure` that this group is measured by; none: all"
+    )
 
 
 class Measurement(Config):
@@ -462,6 +477,14 @@ class Suite(Config):
     pretraining: tuple[Pretraining, ...]
     measure: tuple[Measurement, ...]
     tables: tuple[str, ...]
+    parts: tuple["Suite", ...] = Field(
+        (), description="suites that are run as one; what they name is gathered above, and they run it"
+    )
+
+    @property
+    def leaves(self) -> tuple["Suite", ...]:
+        """The suites that say what to run: the parts, or the suite itself."""
+        return self.parts or (self,)
 
 
 # ----------------------------------------------------------------------------------------- tables
@@ -484,15 +507,31 @@ class Column(Config):
     factors: dict[str, Any] = {}
 
 
+class Chart(Config):
+    """A table drawn: one panel per column, a line for rows that agree in all labels but one, a number."""
+
+    x: str = Field(description="field among the table's `rows` that holds numbers")
+    title: str = Field(description="of that axis")
+    log: bool = False
+
+
 class Table(Config):
     """A table of the paper or of this project, as data."""
 
     title: str
     rows: tuple[str, ...] = Field(("method", "pretrain_data"), description="record fields that name a row")
     methods: tuple[str, ...] = Field((), description="order of methods; others follow by name")
+    data: tuple[str, ...] = Field((), description="order of pretraining data, below that of methods")
     where: dict[str, tuple[Any, ...]] = Field({}, description="values that a record's fields may take")
     columns: tuple[Column, ...] = Field(min_length=1)
     published: tuple[str, ...] = Field(
         (), description="ids of published rows, or table:N for all of one table"
     )
     footnotes: tuple[str, ...] = ()
+    figure: Chart | None = Field(None, description="how the table is also drawn")
+
+    @model_validator(mode="after")
+    def _chart_has_its_field(self) -> Self:
+        if self.figure and self.figure.x not in self.rows:
+            raise ValueError(f"figure: x is {self.figure.x!r}; name one of `rows`: {', '.join(self.rows)}")
+        return self

@@ -259,7 +259,9 @@ def test_unknown_name_is_told_with_the_nearest(load: Callable[[str], object], na
 
 
 def test_a_name_like_none_is_told_with_all_that_are_known() -> None:
-    assert "known: instrument, mini, real-small, smoke" in message(lambda: load_suite("zzzzzz"))
+    assert "known: full, instrument, mini, real-small, released, smoke, table1" in message(
+        lambda: load_suite("zzzzzz")
+    )
 
 
 def test_unknown_method_of_the_command_line(write_suite: Writer) -> None:

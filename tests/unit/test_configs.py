@@ -8,15 +8,17 @@ import pytest
 from pydantic import TypeAdapter
 
 from xdcbench.config import load_dataset, load_suite, load_table, read, validate
+from xdcbench.models.origins import Origin
 from xdcbench.plan import make_plan
 from xdcbench.results.published import load_published
 from xdcbench.results.tables import build
-from xdcbench.schema import Evaluation, Method, Models, Pretrain, Suite
-from xdcbench.stages import EvaluationStage, IndexStage, Source
+from xdcbench.schema import Evaluation, Finetune, Method, Models, Pretrain, Suite
+from xdcbench.stages import EvaluationStage, IndexStage, RoundStage, Source
 
 ROOT = Path(__file__).parents[2]
 LOADERS: dict[str, Callable[[Path], object]] = {
     "suites": lambda path: load_suite(path.stem),
+    "worlds": lambda path: load_suite("full", world=path.stem),
     "datasets": lambda path: load_dataset(path.stem),
     "tables": lambda path: load_table(path.stem),
     "evaluations": lambda path: TypeAdapter[object](Evaluation).validate_python(read(path)),
@@ -26,6 +28,8 @@ LOADERS: dict[str, Callable[[Path], object]] = {
 }
 SHIPPED = [p for part in ("configs", "tables", "baselines/methods") for p in (ROOT / part).rglob("*.y*ml")]
 SUITES = sorted(path.stem for path in SHIPPED if path.parent.name == "suites")
+REAL = ["full", *(f"table{number}" for number in range(1, 8))]
+"""Suites of the paper's tables."""
 Sources = Callable[[Suite], Mapping[str, Source]]
 
 
@@ -47,19 +51,80 @@ def test_header_of_a_suite_names_its_command_hardware_and_time(name: str) -> Non
     assert re.match(rf"xdcbench run --suite {name}\b", header[0])
     said = " ".join(header)
     assert re.search(r"Hardware: [^.]*(CPU|GPU).*GiB\.", said)
-    assert re.search(r"Time: [^.]*minutes", said)
+    assert re.search(r"Time: [^.]*(minutes|hours)", said)
+
+
+@pytest.mark.parametrize("name", REAL)
+def test_header_of_a_suite_states_the_clips_of_its_pretraining(name: str, everything_here: Sources) -> None:
+    """And hours that follow from them at the rate that it assumes."""
+    text = (ROOT / "configs" / "suites" / f"{name}.yaml").read_text()
+    stated = re.search(
+        r"Time: ([\d,]+) hours .* assumed ([\d,]+) clips a second.*\n# Pretraining: ([\d,]+)", text
+    )
+    assert stated
+    hours, rate, millions = (float(number.replace(",", "")) for number in stated.groups())
+    suite = load_suite(name)
+    rounds = [s.config for s in make_plan(suite, everything_here(suite)).stages if s.kind == "round"]
+    settings = [config.pretrain for config in rounds if isinstance(config, RoundStage)]
+    assert millions == sum(s.schedule.epochs * (s.epoch_clips or 0) for s in settings) / 1e6
+    assert hours == pytest.approx(millions * 1e6 / rate / 3600, abs=1)
+
+
+def test_header_of_released_states_the_hours_of_its_clips() -> None:
+    """Clips of 12 epochs of training and 10 of each test item, of the official counts, for five encoders."""
+    text = (ROOT / "configs" / "suites" / "released.yaml").read_text()
+    stated = re.search(r"Time: (\d+) hours .* assumed (\d+) clips", text)
+    assert stated
+    suite = load_suite("released")
+    clips = 0
+    for measure in suite.measure:
+        settings = suite.evaluations[measure.evaluation]
+        assert isinstance(settings, Finetune)
+        counts = [suite.datasets[measure.dataset].counts[split] for split in measure.splits]
+        clips += sum(settings.schedule.epochs * c["train"] + settings.clips * c["test"] for c in counts)
+    assert len(suite.encoders) == 5
+    assert float(stated[1]) == pytest.approx(5 * clips / float(stated[2]) / 3600, abs=0.5)
+
+
+@pytest.mark.parametrize("name", [*(name for name in REAL if name != "full"), "released"])
+def test_header_of_a_suite_states_scores_as_published(name: str) -> None:
+    """Every decimal number of a table's header is one of that table's published numbers."""
+    text = (ROOT / "configs" / "suites" / f"{name}.yaml").read_text()
+    header = [line for line in text.splitlines() if line.startswith("#")]
+    rows = load_published(ROOT / "baselines" / "published.csv")
+    first = next(number for number, line in enumerate(header) if "Score to expect" in line)
+    said = re.findall(r"\b\d+\.\d(?![\d])", " ".join(header[first:]))
+    (table,) = load_suite(name).tables
+    own = {row.value for row in rows if str(row.table) == table.removeprefix("table")}
+    assert len(said) > 5
+    assert {float(number) for number in said} - {0.01, 0.08} <= own
+
+
+@pytest.mark.parametrize("name", REAL)
+def test_suite_is_the_same_in_the_synthetic_world_but_for_sizes(name: str, everything_here: Sources) -> None:
+    def shape(suite: Suite) -> set[str]:
+        named = {
+            re.sub(r"/k=\d+|/round\d+", "", s.name) for s in make_plan(suite, everything_here(suite)).stages
+        }
+        return named - {"world"}
+
+    real, synthetic = load_suite(name), load_suite(name, world="synthetic")
+    assert shape(synthetic) == shape(real)
+    assert synthetic.tables == real.tables
+    assert synthetic.world is not None and real.world is None
 
 
 @pytest.mark.parametrize("name", SUITES)
 def test_suite_expands_and_uses_all_that_it_composes(name: str, everything_here: Sources) -> None:
     suite = load_suite(name)
-    plan = make_plan(suite, everything_here(suite))
+    plan = make_plan(suite, everything_here(suite), origins=dict.fromkeys(suite.encoders, Origin(("video",))))
     assert not any(stage.reason for stage in plan.stages)
     kinds = {stage.kind for stage in plan.stages}
     assert ("world" in kinds) == (suite.world is not None)
     configs = [stage.config for stage in plan.stages]
     measured = {config.name for config in configs if isinstance(config, EvaluationStage)}
-    assert measured == {measure.evaluation for measure in suite.measure} == set(suite.evaluations)
+    asked = {measure.evaluation for part in suite.leaves for measure in part.measure}
+    assert measured == asked == set(suite.evaluations)
     assert {c.name for c in configs if isinstance(c, IndexStage)} == set(suite.datasets)
 
 
@@ -68,7 +133,7 @@ def test_tables_of_a_suite_have_a_column_for_what_it_measures(name: str) -> None
     suite = load_suite(name)
     columns = [column for table in suite.tables for column in load_table(table).columns]
     shown = {(column.evaluation, column.dataset) for column in columns}
-    measured = {(measure.evaluation, measure.dataset) for measure in suite.measure}
+    measured = {(m.evaluation, m.dataset) for part in suite.leaves for m in part.measure}
     assert measured <= shown
 
 

@@ -16,7 +16,7 @@ from pydantic import BaseModel, TypeAdapter, create_model
 
 from tests.unit.tiny import CPU, MODELS, PRETRAIN, round_config
 from xdcbench import resources
-from xdcbench.config import load_dataset, load_table, read, validate
+from xdcbench.config import load_dataset, load_suite, load_table, read, validate
 from xdcbench.data.clips import Clips
 from xdcbench.errors import UserError
 from xdcbench.models.encoders import Encoder
@@ -91,6 +91,8 @@ def load(name: str) -> Any:
         return load_dataset(stem)
     if kind == "tables":
         return load_table(stem)
+    if kind == "suites":
+        return load_suite(stem)
     path = find(folder("baselines" if kind == "methods" else "configs") / kind, stem, what=kind)
     if kind == "evaluations":
         return TypeAdapter[Any](Evaluation).validate_python(read(path))

@@ -6,6 +6,8 @@ import pytest
 from xdcbench.errors import UserError
 from xdcbench.launch import Launch, Request, prepare, reading_processes
 
+SUITES = Path(__file__).parents[2] / "configs" / "suites"
+
 
 @pytest.fixture
 def request_(tmp_path: Path) -> Request:
@@ -51,6 +53,55 @@ def test_parts_of_a_suite(request_: Request) -> None:
     part = prepare(replace(request_, methods=("xdc",), seeds=(3,), only="xdc/*/round1"))
     assert [s.name for s in part.plan.stages if s.kind == "round"] == ["xdc/kinetics400/seed3/round1"]
     assert keys(prepare(replace(request_, only="index/*"))) < keys(whole)
+
+
+def test_tables_of_a_part_show_what_this_part_runs(request_: Request) -> None:
+    """The sweep over k of table 2 must not stand among the methods of table 1."""
+    launch = prepare(replace(request_, suite="full", world="synthetic", only="xdc/*/round1"))
+    assert list(launch.tables) == [f"table{number}" for number in range(1, 8)]
+    assert set(launch.keys) == set().union(*launch.tables.values())
+    stages = {stage.key: stage.name for stage in launch.whole.stages}
+    shown = {table: {stages[key] for key in keys} for table, keys in launch.tables.items()}
+    assert any("/k=8/" in name for name in shown["table2"])
+    assert not any("/k=" in name for table, of in shown.items() if table != "table2" for name in of)
+    assert {name.split("/")[0] for name in shown["table1"] if "round" in name} == {
+        *("supervised-kinetics", "sdc", "mdc", "cdc", "xdc")
+    }
+
+
+def test_a_table_of_two_parts_shows_what_both_run(request_: Request, tmp_path: Path) -> None:
+    path = tmp_path / "both.yaml"
+    other = tmp_path / "other.yaml"
+    other.write_text((SUITES / "table4.yaml").read_text().replace("table4]", "table3]"))
+    path.write_text(f"parts: [table3, {other}]\n")
+    alone = [prepare(replace(request_, suite=suite)) for suite in ("table3", "table4")]
+    (shown,) = prepare(replace(request_, suite=str(path))).tables.values()
+    assert shown == set(alone[0].keys) | set(alone[1].keys)
+
+
+def test_any_real_suite_runs_in_the_synthetic_world(request_: Request) -> None:
+    launch = prepare(replace(request_, suite="table1", world="synthetic"))
+    (world,) = [stage for stage in launch.plan.stages if stage.kind == "world"]
+    assert not any(stage.reason for stage in launch.plan.stages)
+    assert set(launch.context.roots) == {"kinetics400", "ucf101", "hmdb51", "esc50"}
+    assert launch.context.roots["esc50"] == launch.store.path(world.key) / "esc50"
+    assert launch.context.suite == "table1-synthetic"
+
+
+def test_parts_have_one_world(request_: Request) -> None:
+    plans = [
+        prepare(replace(request_, suite=suite, world="synthetic")).plan for suite in ("table1", "table7")
+    ]
+    worlds = [{stage.key for stage in plan.stages if stage.kind == "world"} for plan in plans]
+    assert worlds[0] == worlds[1], "one results folder holds the world once for all tables"
+
+
+def test_what_parts_lack_is_unavailable(request_: Request, tmp_path: Path) -> None:
+    launch = prepare(replace(request_, suite="full", data_root=tmp_path))
+    lacking = {stage.name: stage.reason for stage in launch.plan.stages if stage.kind == "index"}
+    assert lacking["index/ig_random"] == f"no folder {tmp_path / 'ig_random'} for ig_random"
+    assert len(lacking) == 10 and all(lacking.values())
+    assert not next(stage for stage in launch.plan.stages if stage.kind == "init").reason
 
 
 def test_dry_look_makes_nothing(request_: Request, tmp_path: Path) -> None:

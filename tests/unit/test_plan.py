@@ -4,10 +4,11 @@ from collections.abc import Callable, Mapping, Sequence
 import pytest
 
 from xdcbench.config import load_suite
+from xdcbench.consistency import check, settings_of
 from xdcbench.errors import UserError
-from xdcbench.plan import Plan, check, make_plan, settings_of
+from xdcbench.plan import Plan, make_plan
 from xdcbench.schema import CrossRetrieval, Finetune, Measurement, Suite
-from xdcbench.stages import Source
+from xdcbench.stages import KINDS, RoundStage, Source
 
 Sources = Callable[[Suite], Mapping[str, Source]]
 XDC = "pretraining=[{methods: [xdc], data: kinetics400}]"
@@ -71,8 +72,8 @@ def test_what_can_be_shared_is_made_once(smoke: Plan) -> None:
     readers = [
         s for s in smoke.stages if any(i.name == "scratch/seed0/features/audio/esc50" for _, i in s.inputs)
     ]
-    assert {s.kind for s in readers} == {"linear_probe", "linear_svm"}
-    assert len(readers) == 6  # one fold of the probe, five of the SVM
+    once = dict.fromkeys(("linear_probe", "retrieval", "low_shot", "clusters"), 1)
+    assert Counter(s.kind for s in readers) == {**once, "linear_svm": 5}
 
 
 def test_rounds_form_a_chain_that_evaluations_end(smoke: Plan) -> None:
@@ -102,9 +103,11 @@ def test_method_without_audio_encoder_gets_no_audio_evaluation(smoke: Plan) -> N
             s.name.split("/")[3] for s in smoke.stages if s.name.startswith(method) and s.key in smoke.targets
         }
 
-    video = {"finetune", "linear_probe", "round1"}
+    frozen = {"retrieval", "low_shot", "clusters"}
+    video = {"finetune", "linear_probe", "round1", *frozen}
+    audio = {"audio_finetune", "audio_probe", "audio_svm", *(f"audio_{name}" for name in frozen)}
     assert measured("supervised-imagenet/") == video
-    assert measured("supervised-kinetics/") == video | {"audio_finetune", "audio_probe", "audio_svm"}
+    assert measured("supervised-kinetics/") == video | audio
 
 
 def test_k_of_the_suite_replaces_that_of_every_clustering() -> None:
@@ -118,7 +121,7 @@ def test_k_of_the_suite_replaces_that_of_every_clustering() -> None:
 
 def test_targets_are_results_and_not_what_they_need(smoke: Plan) -> None:
     kinds = {stage.kind for stage in smoke.stages if stage.key in smoke.targets}
-    assert kinds == {"round", "finetune", "linear_probe", "linear_svm"}
+    assert kinds == KINDS.keys() - {"world", "index", "init", "given", "features"}
 
 
 def test_precision_of_the_machine_is_in_the_plan() -> None:
@@ -150,6 +153,75 @@ def test_a_measurement_keeps_what_it_does_not_change() -> None:
     assert isinstance(base, Finetune)
     assert changed.schedule == base.schedule.model_copy(update={"epochs": 7})
     assert changed.model_copy(update={"schedule": base.schedule}) == base
+
+
+# ---------------------------------------------------------------------------------- groups and parts
+
+
+def test_a_group_changes_its_pretraining_and_names_it() -> None:
+    groups = (
+        "pretraining=[{methods: [xdc], data: kinetics400},"
+        "{methods: [xdc], data: kinetics400, settings: {k: 5, schedule: {epochs: 3}}}]"
+    )
+    plan = planned("mini", [groups, "pretrain.rounds=1"])
+    first, second = [stage for stage in plan.stages if stage.kind == "round"]
+    assert first.name == "xdc/kinetics400/seed0/round1"
+    assert second.name == "xdc/kinetics400/k=5/schedule.epochs=3/seed0/round1"
+    assert isinstance(first.config, RoundStage) and isinstance(second.config, RoundStage)
+    assert {c.k for c in second.config.clusterings.values()} == {5}
+    assert second.config.pretrain.schedule.epochs == 3
+    assert second.config.pretrain.schedule.lr == first.config.pretrain.schedule.lr
+    assert "xdc/kinetics400/k=5/schedule.epochs=3/seed0/linear_probe/kinetics400/official" in names(plan)
+    assert len(plan.only("*/k=5/*/round*").targets) == 1
+
+
+def test_what_a_group_does_not_change_is_pretrained_once() -> None:
+    groups = "pretraining=[{methods: [xdc], data: kinetics400, settings: {rounds: 6}}]"
+    keys = {stage.key for stage in planned("mini").stages}
+    assert {stage.key for stage in planned("mini", [groups]).stages} < keys
+
+
+def test_a_group_is_measured_by_the_evaluations_that_it_names() -> None:
+    groups = (
+        "pretraining=[{methods: [sdc], data: kinetics400, evaluations: [audio_probe]},"
+        "{methods: [xdc], data: kinetics400}]"
+    )
+    said = [stage.name.split("/") for stage in planned("mini", [groups]).stages if "probe" in stage.kind]
+    assert {(name[0], name[3]) for name in said} == {
+        ("sdc", "audio_probe"),
+        ("xdc", "audio_probe"),
+        ("xdc", "linear_probe"),
+    }
+
+
+def test_a_suite_of_parts_keeps_the_plan_of_each() -> None:
+    full = planned("full")
+    parts = {part.suite.name: part for part in full.parts}
+    assert list(parts) == [f"table{number}" for number in range(1, 8)]
+    for name, part in parts.items():
+        assert [stage.key for stage in part.stages] == [stage.key for stage in planned(name).stages]
+    assert [s.key for s in full.stages] == list(dict.fromkeys(s.key for p in full.parts for s in p.stages))
+    assert full.targets == frozenset().union(*(part.targets for part in full.parts))
+    assert len(full.stages) < sum(len(part.stages) for part in full.parts)
+
+
+def test_a_pretraining_serves_every_table_of_the_full_suite() -> None:
+    last = Counter(s.name.rpartition("/")[0] for s in planned("full").stages if s.name.endswith("/round10"))
+    assert set(last.values()) == {1}
+    ks = {name for name in last if "/k=" in name}
+    assert len(ks) == 15, "five k on three data sets"
+    assert last.keys() - ks == {
+        *(f"{method}/kinetics400/seed0" for method in ("sdc", "mdc", "cdc", "xdc")),
+        *(f"xdc/{data}/seed0" for data in ("audioset_240k", "audioset", "ig_random", "ig_kinetics")),
+    }
+
+
+def test_what_a_machine_lacks_leaves_the_other_parts_whole() -> None:
+    full = planned("full", lacking="ig_random")
+    lacking = {part.suite.name: {s.reason for s in part.stages} for part in full.parts}
+    without = {"table1", "table2"}
+    assert {name for name, reasons in lacking.items() if reasons == {""}} == without
+    assert {r for name in lacking.keys() - without for r in lacking[name]} == {"", "no folder for ig_random"}
 
 
 # ----------------------------------------------------------------------------- data that is not here
@@ -184,6 +256,15 @@ def test_only_keeps_what_matches_and_what_that_needs(smoke: Plan) -> None:
 def test_only_takes_a_key(smoke: Plan) -> None:
     stage = next(s for s in smoke.stages if s.kind == "linear_svm")
     assert smoke.only(stage.key).targets == {stage.key}
+
+
+def test_only_knows_a_stage_by_its_name_in_any_part() -> None:
+    """Of one seed and k, table 2's pretraining is that of the other tables in the synthetic world."""
+    suite = load_suite("full", world="synthetic")
+    full = make_plan(suite, {})
+    one, two = (full.only(f"xdc/kinetics400/{where}seed0/round2") for where in ("", "k=6/"))
+    assert one.targets == two.targets
+    assert len(one.targets) == 1
 
 
 def test_only_that_matches_nothing_is_told(smoke: Plan) -> None:
@@ -227,6 +308,16 @@ def test_only_that_matches_nothing_is_told(smoke: Plan) -> None:
         (
             "mini",
             ["measure=[{evaluation: audio_prob, dataset: kinetics400, splits: [official]}]"],
+            "unknown evaluation of this suite 'audio_prob'; did you mean 'audio_probe'",
+        ),
+        (
+            "mini",
+            ["pretraining=[{methods: [xdc], data: kinetics400, settings: {kk: 2}}]"],
+            "suite 'mini', xdc on kinetics400: unknown key 'kk': no field 'kk'; did you mean 'k'",
+        ),
+        (
+            "mini",
+            ["pretraining=[{methods: [xdc], data: kinetics400, evaluations: [audio_prob]}]"],
             "unknown evaluation of this suite 'audio_prob'; did you mean 'audio_probe'",
         ),
         (

@@ -11,7 +11,7 @@ from xdcbench import stages
 from xdcbench.context import Context
 from xdcbench.errors import UserError
 from xdcbench.launch import Launch, Request, prepare
-from xdcbench.report import plan_lines, report, run_lines, run_plan, table_lines
+from xdcbench.report import check_against, plan_lines, report, run_lines, run_plan, table_lines
 from xdcbench.results.records import Record, write_records
 from xdcbench.run import Outcome
 from xdcbench.schema import Config
@@ -134,6 +134,37 @@ def test_report_prints_tables_and_where_things_are(asked: Request, make_record: 
     assert lines[-1] == f"mini: {len(outcomes)} done"
 
 
+def test_a_suite_of_parts_reports_a_table_of_each(asked: Request, make_record: Maker) -> None:
+    launch = prepare(replace(asked, suite="full", world="synthetic"))
+    outcomes = run_plan(launch, policy="missing")
+    learned = {"xdc/kinetics400/seed0": {"k_a": 6}, "xdc/kinetics400/k=8/seed0": {"k_a": 8}}
+    for where, factors in learned.items():
+        stage = the(launch, f"{where}/finetune/ucf101/1")
+        finetune = make_record(
+            run=stage.key,
+            evaluation="finetune",
+            protocol="finetune",
+            dataset="ucf101",
+            split="1",
+            splits_official=("1", "2", "3"),
+            recipe=where,
+            value=10.0 * factors["k_a"],
+            factors={"frames": 8, "k_v": factors["k_a"], **factors},
+        )
+        write_records(launch.store.path(stage.key), [finetune])
+    lines, code = report(launch, outcomes)
+    assert code == 0
+    written = launch.store.root / "tables" / "full-synthetic"
+    shown = {name: (written / f"{name}.csv").read_text() for name in ("table1", "table2", "table3", "table7")}
+    assert {name: (",60.0" in text, ",80.0" in text) for name, text in shown.items()} == {
+        "table1": (True, False),
+        "table2": (True, True),  # 6 is one of its k
+        "table3": (True, False),
+        "table7": (False, False),
+    }
+    assert lines[-1] == f"full-synthetic: {len(outcomes)} done"
+
+
 def test_report_names_failures_and_exits_1(asked: Request) -> None:
     launch = prepare(asked)
     first, second, third = launch.plan.stages[:3]
@@ -148,6 +179,25 @@ def test_report_names_failures_and_exits_1(asked: Request) -> None:
     assert lines[-1] == "mini: 1 blocked, 1 done, 1 failed"
     assert report(launch, outcomes[1:])[1] == 1
     assert report(launch, outcomes[2:])[1] == 0
+
+
+# ------------------------------------------------------------------------------------------- check
+
+
+def test_a_world_has_a_reference_of_its_own(asked: Request) -> None:
+    with pytest.raises(UserError, match=r"no reference \S*/regression/table4-synthetic\.json"):
+        check_against(replace(asked, suite="table4", world="synthetic"), None, update=False)
+
+
+def test_a_reference_of_parts_is_of_the_settings_of_each(asked: Request, tmp_path: Path) -> None:
+    parts = tmp_path / "parts.yaml"
+    parts.write_text("parts: [table4, table7]\n")
+    both, reference = replace(asked, suite=str(parts), world="synthetic"), tmp_path / "reference.json"
+    assert check_against(both, reference, update=True)[1] == 0
+    assert check_against(both, reference, update=False)[1] == 0
+    in_table7_alone = replace(both, overrides=("evaluations.audio_svm.clips=2",))
+    with pytest.raises(UserError, match="taken from other settings of 'parts-synthetic'"):
+        check_against(in_table7_alone, reference, update=False)
 
 
 # ------------------------------------------------------------------------------------------- table

@@ -14,6 +14,7 @@ from xdcbench.data.synth.factors import (
     class_pitch,
     draw,
     hertz,
+    stray,
 )
 from xdcbench.schema import Factors, World
 
@@ -94,3 +95,19 @@ def test_nuisances_vanish_at_strength_zero() -> None:
         assert np.allclose(item.drift, 0)
         assert (item.look.grain, item.look.hum[1], item.look.gain, item.look.tilt) == (0, 0, 0, 0)
         assert item.look.radius == 0.14
+
+
+def test_strays_are_of_unequal_classes_and_every_third_shows_none() -> None:
+    world = World(classes=6)
+    drawn = [stray(world, number) for number in range(3 * DRAWS)]
+    labels = np.array([item.label for item in drawn])
+    ranks = np.arange(1, 7)
+    expected = np.log((ranks + 1) / ranks) / np.log(7)  # about 1 / rank
+    np.testing.assert_allclose(np.bincount(labels, minlength=6) / len(labels), expected, atol=0.03)
+    for number, item in enumerate(drawn):
+        strengths = item.strengths
+        shown = (strengths.motion, strengths.rhythm, strengths.hue, strengths.pitch)
+        assert shown == ((0, 0, 0, 0) if number % 3 == 2 else (1, 1, 1, 1))
+        assert strengths.camera == strengths.noise == 1
+    hues = [item.look.hue for item in drawn[2::3]]
+    assert kstest(hues, "uniform").pvalue > 0.01

@@ -10,6 +10,8 @@ import av
 import numpy as np
 import pytest
 
+from xdcbench.config import load_dataset
+from xdcbench.data.scan import scan
 from xdcbench.data.synth import write_world
 from xdcbench.data.synth.classes import CLASSES
 from xdcbench.errors import UserError
@@ -28,6 +30,11 @@ WORLD = World(
     dcase_train=2,
     dcase_test=1,
     dcase_seconds=1.0,
+    audioset_unbalanced=2,
+    audioset_balanced=1,
+    audioset_eval=1,
+    ig_random=5,
+    ig_kinetics=2,
 )
 NAMES = [kind.name for kind in CLASSES[:3]]
 
@@ -213,3 +220,48 @@ def test_counts_of_zero_write_nothing(tmp_path: Path) -> None:
 def test_dcase_has_ten_classes_at_most(tmp_path: Path) -> None:
     write_world(World(classes=13, dcase_test=1, dcase_seconds=0.1), tmp_path)
     assert len(list((tmp_path / "dcase/scenes_stereo_testset").iterdir())) == 10
+
+
+def test_audioset(root: Path) -> None:
+    found = scan(root / "audioset", load_dataset("audioset"))
+    assert found.classes == ("drift_right", "drift_left", "drift_up", "drift")
+    assert not found.missing and not found.extra
+    assert Counter(found.items["split:official"]) == {"train": 3 * (2 + 1), "test": 3}
+    assert Counter(found.items["labels"]) == {(0, 3): 4, (1, 3): 4, (2, 3): 4}
+    drawn = scan(root / "audioset", load_dataset("audioset_240k"))
+    assert Counter(drawn.items["split:official"]) == {"train": 3 * 2, "test": 3}
+    for path in found.items["path"]:
+        assert codecs(root / "audioset" / path) == ["h264", "aac"]
+
+
+def test_classes_with_a_name_of_their_own_are_single(tmp_path: Path) -> None:
+    write_world(World(classes=5, audioset_unbalanced=1, audioset_balanced=1, audioset_eval=1), tmp_path)
+    found = scan(tmp_path / "audioset", load_dataset("audioset"))
+    assert found.classes[4:] == ("grow", "drift")
+    assert set(found.items["labels"]) == {(0, 5), (1, 5), (2, 5), (3, 5), (4,)}
+
+
+def test_lists_of_files(root: Path) -> None:
+    uncurated = scan(root / "ig_random", load_dataset("ig_random"))
+    curated = scan(root / "ig_kinetics", load_dataset("ig_kinetics"))
+    assert set(uncurated.items["label"]) == {-1} and uncurated.classes == ()
+    assert Counter(curated.items["label"]) == {0: 2, 1: 2, 2: 2}
+    assert curated.classes == tuple(sorted(NAMES))
+    for found, name, count in ((uncurated, "ig_random", 5), (curated, "ig_kinetics", 6)):
+        assert set(found.items["split:all"]) == {"train"}
+        assert len(found.items) == count and not found.missing and not found.extra
+        assert codecs(root / name / found.items["path"].iloc[0]) == ["h264", "aac"]
+
+
+def test_a_data_set_leaves_the_bytes_of_the_others_as_they_are(root: Path, tmp_path: Path) -> None:
+    without = WORLD.model_copy(
+        update=dict.fromkeys(
+            ("audioset_unbalanced", "audioset_balanced", "audioset_eval", "ig_random", "ig_kinetics"), 0
+        )
+    )
+    write_world(without, tmp_path)
+    label = "world.json"
+    kept, grown = digests(tmp_path), digests(root)
+    new = {path.split("/")[0] for path in grown.keys() - kept.keys()}
+    assert new == {"audioset", "ig_random", "ig_kinetics"}
+    assert all(grown[path] == digest for path, digest in kept.items() if path != label)

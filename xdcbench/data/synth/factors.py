@@ -103,6 +103,21 @@ def draw(world: World, label: int, *group: str | int, take: int = 0) -> Item:
     )
 
 
+def stray(world: World, number: int) -> Item:
+    """Draw an item of an uncurated collection: classes are as unequal as 1 / rank, every third item shows none.
+
+    Args:
+        world: as in `draw`.
+        number: of the item.
+    """
+    group = ("ig_random", number)
+    share = _generator(world.seed, *group, "class").uniform()
+    if number % 3 == 2:
+        nothing = {"motion": 0.0, "rhythm": 0.0, "hue": 0.0, "pitch": 0.0}
+        world = world.model_copy(update={"factors": world.factors.model_copy(update=nothing)})
+    return draw(world, int((world.classes + 1) ** share) - 1, *group)
+
+
 def hertz(band: Floats) -> Floats:
     """Centre of a mel band, Hz: 40 triangles from 0 to 8 kHz, mel = 1127 ln(1 + f/700) (VMZ)."""
     pitch: Floats = 700 * (np.exp((band + 1) * _BAND / 1127) - 1)

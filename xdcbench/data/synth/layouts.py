@@ -10,7 +10,7 @@ from typing import Literal
 from xdcbench.data.synth import picture, sound
 from xdcbench.data.synth.classes import CLASSES
 from xdcbench.data.synth.encode import Container, encode_jpeg, encode_video, encode_wav
-from xdcbench.data.synth.factors import Item, draw
+from xdcbench.data.synth.factors import Item, draw, stray
 from xdcbench.errors import UserError
 from xdcbench.schema import World
 
@@ -60,6 +60,9 @@ def files(world: World) -> Iterator[File]:
     yield from _imagenet(world)
     yield from _esc50(world)
     yield from _dcase(world)
+    yield from _audioset(world)
+    yield from _ig_random(world)
+    yield from _ig_kinetics(world)
 
 
 def class_names(world: World) -> tuple[str, ...]:
@@ -72,9 +75,7 @@ def _kinetics400(world: World) -> Iterator[File]:
         for label, name in enumerate(class_names(world)):
             for number in range(count):
                 group = ("kinetics400", part, name, number)
-                digest = hashlib.sha256("/".join(map(str, group)).encode()).digest()
-                video = base64.urlsafe_b64encode(digest).decode()[:11]
-                start = int.from_bytes(digest[-2:], "big") % 300
+                video, start = _upload(*group)
                 path = f"kinetics400/{part}/{name}/{video}_{start:06d}_{start + 10:06d}.mp4"
                 yield _video(path, world, draw(world, label, *group), audible=True)
 
@@ -160,6 +161,64 @@ def _dcase(world: World) -> Iterator[File]:
                 item = draw(world, label, "dcase", folder, scene, number)
                 path = f"dcase/{folder}/{scene}{number + 1:02d}.wav"
                 yield _wav(path, item, world.dcase_seconds, channels=2)
+
+
+def _audioset(world: World) -> Iterator[File]:
+    """Three lists of segments with their videos; a class whose name has two words is also of its first one."""
+    lists = {
+        "unbalanced_train": world.audioset_unbalanced,
+        "balanced_train": world.audioset_balanced,
+        "eval": world.audioset_eval,
+    }
+    if not any(lists.values()):
+        return
+    names = class_names(world)
+    families = dict.fromkeys(name.partition("_")[0] for name in names if "_" in name)
+    mids = {name: f"/m/0{number:02d}" for number, name in enumerate([*names, *families])}
+    rows = [f"{number},{mid},{name}" for number, (name, mid) in enumerate(mids.items())]
+    yield _text("audioset/class_labels_indices.csv", ["index,mid,display_name", *rows], "\n")
+    for part, count in lists.items():
+        segments = []
+        for label, name in enumerate(names):
+            positive = ",".join(mids[of] for of in (name, name.partition("_")[0]) if of in mids)
+            for number in range(count):
+                group = ("audioset", part, name, number)
+                video, start = _upload(*group)
+                segments.append(f'{video}, {start}.000, {start + 10}.000, "{positive}"')
+                path = f"audioset/{part}/{video}_{start}000_{start + 10}000.mp4"
+                yield _video(path, world, draw(world, label, *group), audible=True)
+        head = [
+            f"# {part}",
+            f"# num_segs={len(segments)}",
+            "# YTID, start_seconds, end_seconds, positive_labels",
+        ]
+        yield _text(f"audioset/{part}_segments.csv", [*head, *segments], "\n")
+
+
+def _ig_random(world: World) -> Iterator[File]:
+    paths = [f"media/{_upload('ig_random', number)[0]}.mp4" for number in range(world.ig_random)]
+    if paths:
+        yield _text("ig_random/list.csv", ["path", *paths], "\n")
+    for number, path in enumerate(paths):
+        yield _video(f"ig_random/{path}", world, stray(world, number), audible=True)
+
+
+def _ig_kinetics(world: World) -> Iterator[File]:
+    rows = ["path,label"]
+    for label, name in enumerate(class_names(world)):
+        for number in range(world.ig_kinetics):
+            group = ("ig_kinetics", name, number)
+            path = f"media/{_upload(*group)[0]}.mp4"
+            rows.append(f"{path},{name}")
+            yield _video(f"ig_kinetics/{path}", world, draw(world, label, *group), audible=True)
+    if world.ig_kinetics:
+        yield _text("ig_kinetics/list.csv", rows, "\n")
+
+
+def _upload(*group: str | int) -> tuple[str, int]:
+    """What a video is called where it was uploaded, 11 characters, and the second at which its clip starts."""
+    digest = hashlib.sha256("/".join(map(str, group)).encode()).digest()
+    return base64.urlsafe_b64encode(digest).decode()[:11], int.from_bytes(digest[-2:], "big") % 300
 
 
 def _turn(index: int, count: int, split: int, tests: int) -> int:

@@ -24,8 +24,8 @@ def write_world(
 
     Args:
         world: what to write.
-        root: folder of the data sets ``kinetics400``, ``ucf101``, ``hmdb51``, ``imagenet``, ``esc50``
-            and ``dcase``; made if absent.
+        root: folder of the data sets ``kinetics400``, ``ucf101``, ``hmdb51``, ``imagenet``, ``esc50``,
+            ``dcase``, ``audioset``, ``ig_random`` and ``ig_kinetics``; made if absent.
         progress: called with the files done and the files in all after each file.
 
     Raises:

@@ -1,0 +1,27 @@
+"""A suite of the paper's tables, end to end in the synthetic world."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from tests.integration.helpers import one_thread, xdcbench
+
+UNUSED = ("kinetics_train", "kinetics_val", "imagenet_train", "imagenet_val", "dcase_train", "dcase_test")
+AUDIOSET = ("audioset_unbalanced", "audioset_balanced", "audioset_eval")
+SIZES = {"classes": 3, "ig_random": 24, "ig_kinetics": 8, **dict.fromkeys((*UNUSED, *AUDIOSET), 0)}
+
+
+def test_table_4_from_nothing(tmp_path: Path) -> None:
+    """Curated against uncurated, of one size, from media files to cells."""
+    sizes = [word for name, count in SIZES.items() for word in ("--set", f"world.{name}={count}")]
+    words = ("run", "--suite", "table4", "--world", "synthetic", "--out", tmp_path, "--device", "cpu", *sizes)
+    done = xdcbench(*words, "--set", "pretrain.k=3", "--set", "pretrain.pca_dim=3", env=one_thread())
+    assert done.returncode == 0, done.stderr
+    cells = pd.read_csv(tmp_path / "tables" / "table4-synthetic" / "table4.csv")
+    measured = cells[cells["group"] == "measured (synthetic world)"]
+    assert len(measured) == 2 * 3, "two pretraining sets, three data sets"
+    assert set(measured["pretrain_data"]) == {"ig_random", "ig_kinetics"}
+    assert set(measured["pretrain_items"]) == {24}
+    assert measured["value"].between(0, 100).all()
+    again = xdcbench(*words, "--set", "pretrain.k=3", "--set", "pretrain.pca_dim=3", env=one_thread())
+    assert again.stdout.splitlines()[-1] == "table4-synthetic: 17 kept"

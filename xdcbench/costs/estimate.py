@@ -1,0 +1,118 @@
+"""The estimate that ends a dry run: work by kind of stage, and hours where this machine's rates are known."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from tabulate import tabulate
+
+from xdcbench.costs.rates import Rates, load_rates
+from xdcbench.costs.sizes import sizes_of
+from xdcbench.costs.work import Work, Works, precision_of, seconds, total
+from xdcbench.plan import Plan
+from xdcbench.schema import Precision
+from xdcbench.stages import Stage
+from xdcbench.store import Store
+
+if TYPE_CHECKING:
+    from xdcbench.launch import Launch
+
+HEADERS = ("estimate", "stages", "read", "encoded", "trained", "PFLOP", "written", "hours")
+COUNTED = ("round", "features", "finetune")
+"""Kinds in which encoders run."""
+
+PREFIXES = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Work of one stage or of several, and its hours, None where rates are lacking."""
+
+    work: Work
+    hours: float | None
+    stages: int = 1
+
+
+def cost_lines(launch: "Launch") -> Iterator[str]:
+    """What a plan has yet to do, summed by kind, and apart from it what it would do had this machine the data.
+
+    Works on configurations, counts and finished indices alone: no media is opened and torch is not imported.
+    """
+    store, context, models = launch.store, launch.context, launch.plan.suite.models
+    works = Works(lambda index: sizes_of(index, store))
+    known: dict[Precision, Rates | None] = {}
+
+    def estimated(stage: Stage) -> Estimate:
+        work = works.of(stage)
+        if not work.clips:
+            return Estimate(work, 0.0)
+        precision = precision_of(stage)
+        if precision not in known:
+            known[precision] = load_rates(context.cache, context.device, precision, models)
+        rates = known[precision]
+        return Estimate(work, seconds(work, rates, context.workers) / 3600 if rates else None)
+
+    stages = [(stage, estimated(stage)) for stage in to_do(launch.plan, store)]
+    here = [(stage.kind, estimate) for stage, estimate in stages if not stage.reason]
+    rows = {kind: _sum(estimate for of, estimate in here if of == kind) for kind in COUNTED}
+    rows["other"] = _sum(estimate for kind, estimate in here if kind not in COUNTED)
+    rows["total"] = _sum(estimate for _, estimate in here)
+    rows["unavailable here"] = _sum(estimate for stage, estimate in stages if stage.reason)
+    cells = [_cells(name, row) for name, row in rows.items() if row.stages or name == "total"]
+    yield from tabulate(cells, HEADERS, tablefmt="plain", disable_numparse=True).split("\n")
+    yield "clips / windows of sound; other: worlds, indices, initialisations, fits on features, none of them timed"
+    yield from (f"not counted: {what}" for what in sorted(_sum(e for _, e in stages).work.unknown))
+    lacking = sorted(precision for precision, rates in known.items() if rates is None)
+    if lacking:
+        yield f"no hours: `xdcbench doctor --speed` measures this machine at {', '.join(lacking)}, in a minute"
+    others = sorted(precision for precision, rates in known.items() if rates and rates.models != models)
+    if others:
+        yield f"hours at {', '.join(others)} by rates of the paper's encoders: smaller ones reach fewer FLOP/s"
+
+
+def _sum(estimates: Iterable[Estimate]) -> Estimate:
+    several = list(estimates)
+    hours = [estimate.hours for estimate in several if estimate.hours is not None]
+    complete = len(hours) == len(several)
+    return Estimate(total(e.work for e in several), sum(hours) if complete else None, len(several))
+
+
+def to_do(plan: Plan, store: Store) -> list[Stage]:
+    """Stages that a run would do: incomplete targets and what they need, in the plan's order."""
+    wanted: set[str] = set()
+
+    def want(stage: Stage) -> None:
+        if stage.key not in wanted and not store.complete(stage.key):
+            wanted.add(stage.key)
+            for _, needed in stage.inputs:
+                want(needed)
+
+    for stage in plan.stages:
+        if stage.key in plan.targets:
+            want(stage)
+    return [stage for stage in plan.stages if stage.key in wanted]
+
+
+def _cells(name: str, row: Estimate) -> tuple[str, ...]:
+    """A row in words; what is not counted in full is ``> ``, or ``?`` where nothing of it is."""
+    work, unknown = row.work, bool(row.work.unknown)
+    clips = [(work.clips[f"{do} video"], work.clips[f"{do} audio"]) for do in ("read", "encode", "train")]
+    flop = sum(work.flop.values()) / 1e15
+
+    def bounded(amount: float, words: str) -> str:
+        return ("> " + words if amount else "?") if unknown else words
+
+    return (
+        name,
+        str(row.stages),
+        *(bounded(sum(pair), " / ".join(map(short, pair))) for pair in clips),
+        bounded(flop, f"{flop:.3g}"),
+        bounded(work.written, f"{short(work.written)}B"),
+        "?" if row.hours is None else bounded(row.hours, f"{row.hours:.3g}"),
+    )
+
+
+def short(number: float) -> str:
+    """Three digits and a prefix, a unit to follow: ``1.3 M``."""
+    size, prefix = next((step for step in PREFIXES if number >= step[0]), (1, ""))
+    return f"{number / size:.3g} {prefix}"
