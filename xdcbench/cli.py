@@ -243,11 +243,22 @@ def show(
 
 
 @app.command()
-def doctor(data_root: DataRootOption = None) -> None:
+def doctor(
+    data_root: DataRootOption = None,
+    speed: Annotated[
+        bool, typer.Option("--speed", help="Also time reading, encoding and training, for `run --dry-run`.")
+    ] = False,
+    device: DeviceOption = "auto",
+    out: OutOption = OUT,
+) -> None:
     """Show versions, devices, decoders and which data sets are here."""
     from xdcbench.doctor import lines
 
     _say(lines(data_root))
+    if speed:
+        from xdcbench.costs.rates import speed_lines
+
+        _say(speed_lines(device, out))
 
 
 def main() -> None:

@@ -26,7 +26,9 @@ PASSED, MOVED, CANNOT_TELL = 0, 1, 2
 
 
 def plan_lines(launch: Launch) -> Iterator[str]:
-    """Every stage of a plan: whether it is there, its key and its name."""
+    """Every stage of a plan: whether it is there, its key and its name; then what is to do costs."""
+    from xdcbench.costs.estimate import cost_lines
+
     counts: Counter[str] = Counter()
     for stage in launch.plan.stages:
         there = launch.store.complete(stage.key)
@@ -34,6 +36,7 @@ def plan_lines(launch: Launch) -> Iterator[str]:
         counts[state] += 1
         yield f"{state:<12} {stage.key:<27} {stage.name}" + (f"  ({stage.reason})" if stage.reason else "")
     yield f"{len(launch.plan.stages)} stages: " + ", ".join(f"{n} {state}" for state, n in counts.items())
+    yield from cost_lines(launch)
 
 
 def run_plan(
@@ -76,7 +79,7 @@ def report(launch: Launch, outcomes: Sequence[Outcome]) -> tuple[list[str], int]
     lines: list[str] = []
     suite, store = launch.plan.suite, launch.store
     records = read_records([store], launch.keys)
-    if records:
+    if records or any(stage.reason for stage in launch.whole.stages):
         tables = suite_tables(launch, records)
         for grid in tables.values():
             lines += [render(grid, "txt")]
@@ -106,6 +109,7 @@ def suite_tables(launch: Launch, records: Sequence[Record]) -> dict[str, Grid]:
             [table],
             [record for record in records if record.run in keys],
             titles=titles,
+            encoders=suite.encoders,
             lacks=list(lacks_of(stage for stage in launch.whole.stages if stage.key in keys)),
         )
     return tables

@@ -36,7 +36,7 @@ from xdcbench.data.transforms import normalised, squares
 from xdcbench.schema import AudioInput, Augment, VideoInput
 
 pytestmark = pytest.mark.bench
-BATCH, BATCHES = 32, 32
+BATCH, BATCHES = 32, 64
 VIDEO, AUDIO = VideoInput(), AudioInput()
 Made = Iterator[tuple[Tensor | None, Tensor | None]]
 

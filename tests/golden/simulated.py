@@ -71,16 +71,15 @@ def _runs(row: Published, seeds: int) -> Iterator[Record]:
     names = {"linear_svm": "audio_svm", "linear_probe": "audio_probe" if audio else "linear_probe"}
     video = "finetune32" if row.frames == 32 else "finetune"
     evaluation = names.get(row.protocol, "audio_finetune" if audio else video)
-    method = f"supervised-{row.pretrain_data}" if row.method == "supervised" else row.method
-    method = {"supervised-kinetics400": "supervised-kinetics"}.get(method, method)
-    data = row.pretrain_data.replace("audioset240k", "audioset_240k")
-    k = row.k or 256
-    ks = {"k_a": k, "k_v": k} if row.method == "xdc" else {}
+    short = row.pretrain_data.removesuffix("400").removesuffix("_240k")
+    method = f"supervised-{short}" if row.method == "supervised" else row.method
+    data = row.pretrain_data
+    ks = {"k_a": row.k or 128, "k_v": row.k or 64} if row.method == "xdc" else {}
     sizes = {"none": 0, "imagenet": 1_281_167, "audioset": 1_912_024, "kinetics400": 238_912}
-    offset = Random(f"{method} {data} {evaluation} {row.dataset} {k}").gauss(0.0, 0.8)
+    offset = Random(f"{method} {data} {evaluation} {row.dataset} {ks}").gauss(0.0, 0.8)
     for seed in range(seeds):
         for split in SPLITS[row.dataset] if row.split == "mean" else (row.split,):
-            name = f"{evaluation}-{method}-{data}-{k}-{row.dataset}-{split}-{seed}"
+            name = f"{evaluation}-{method}-{data}-{row.k or 0}-{row.dataset}-{split}-{seed}"
             yield measured(
                 run=name,
                 method=method,

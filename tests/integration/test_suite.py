@@ -20,10 +20,8 @@ def run(out: Path, *words: object) -> str:
 
 def test_tables_in_five_formats(pico: Path) -> None:
     written = {path.name for path in (pico / "tables" / "pico").iterdir()}
-    assert written == {
-        f"{t}.{f}" for t in ("table5", "audio_svm") for f in ("md", "tex", "csv", "html", "txt")
-    }
-    cells = pd.read_csv(pico / "tables" / "pico" / "audio_svm.csv")
+    assert written == {f"{t}.{f}" for t in ("table5", "table7") for f in ("md", "tex", "csv", "html", "txt")}
+    cells = pd.read_csv(pico / "tables" / "pico" / "table7.csv")
     measured = cells[cells["group"] == "measured (synthetic world)"]
     assert set(measured["method"]) == {"Scratch", "XDC"}
     assert measured["runs"].str.split().str.len().eq(2).all(), "the mean over two folds names both runs"
@@ -49,16 +47,16 @@ def test_a_round_keeps_what_it_made(pico: Path) -> None:
 
 def test_a_second_run_only_prints_tables(pico: Path) -> None:
     before = {path: path.stat().st_mtime_ns for path in pico.glob("runs/*")}
-    assert "17 kept" in run(pico)
+    assert "26 kept" in run(pico)
     assert {path: path.stat().st_mtime_ns for path in pico.glob("runs/*")} == before
 
 
 def test_one_changed_setting_runs_one_evaluation(pico: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     shutil.copytree(pico, out)
-    assert "15 kept, 2 done" not in run(out, "--set", "evaluations.finetune.clips=3", "--dry-run")
+    assert "24 kept, 2 done" not in run(out, "--set", "evaluations.finetune.clips=3", "--dry-run")
     said = run(out, "--set", "evaluations.finetune.clips=3")
-    assert "2 done, 15 kept" in said
+    assert "2 done, 24 kept" in said
     new = set(records(out)) - set(records(pico))
     assert {key.split("-")[0] for key in new} == {"finetune"}
 
@@ -98,8 +96,8 @@ def test_unreadable_files_are_counted_and_named(pico: Path, tmp_path: Path, brok
 
 
 def test_intervals_come_from_the_predictions(pico: Path) -> None:
-    plain = xdcbench("table", "audio_svm", "--from", pico, "--format", "csv").stdout
-    said = xdcbench("table", "audio_svm", "--from", pico, "--format", "csv", "--intervals").stdout
+    plain = xdcbench("table", "table7", "--from", pico, "--format", "csv").stdout
+    said = xdcbench("table", "table7", "--from", pico, "--format", "csv", "--intervals").stdout
     assert plain != said
     cells = pd.read_csv(StringIO(said))
     measured = cells[(cells["group"] != "published") & (cells["column"] == "ESC-50")]

@@ -1,17 +1,16 @@
-"""The cell: one number of a table with all that is needed to judge it, and the grid that holds cells."""
+"""One number from several records, and which records may share a cell."""
 
 import json
 from collections import defaultdict
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
 from statistics import fmean, stdev
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
-from xdcbench.results.published import MARKS, Published, Status
+from xdcbench.results.grid import Cell, Reference
+from xdcbench.results.lacks import Lack
+from xdcbench.results.published import Published
 from xdcbench.results.records import Record
 from xdcbench.schema import Column
-
-NOTHING = "—"
 
 Item = TypeVar("Item", Record, Published)
 _Part = tuple[str, list[tuple[int, Item]]]
@@ -24,91 +23,9 @@ _RECORD_SETTINGS = (
 REPETITION = "draw"
 """The factor that is no setting: which training items a low-shot probe happened to learn from."""
 # What a fit finds out differs between seeds and folds; it is no setting.
+_PRINTED = {"factors.k": "k", "factors.frames": "frames", "pretrain_items": "pretrain_size"}
+"""What published.csv calls the fields of a record."""
 _PUBLISHED_SETTINGS = ("architecture", "pretrain_size", "factors.k", "selection")
-
-
-@dataclass(frozen=True)
-class Cell:
-    """A number, or nothing (``value`` None), with its origin.
-
-    ``spread`` is the sample standard deviation over the ``n`` seeds, None below two. Item counts are
-    sums over splits, each with its worst seed. ``splits_missing`` are the data set's splits that some
-    seed lacks. ``interval`` holds the ends of the 95 % interval from the test items, where it was asked for
-    and there is one. ``source`` is the id of a published row, ``status`` "" where there is no number.
-    """
-
-    value: float | None = None
-    spread: float | None = None
-    n: int = 0
-    interval: tuple[float, float] | None = None
-    unit: str = ""
-    splits: tuple[str, ...] = ()
-    splits_missing: tuple[str, ...] = ()
-    seeds: tuple[str, ...] = ()
-    runs: tuple[str, ...] = ()
-    items_used: int | None = None
-    items_expected: int | None = None
-    items_failed: int | None = None
-    status: Status | Literal["measured", ""] = ""
-    source: str = ""
-    higher_is_better: bool = True
-    dataset: str = ""
-    fingerprint: str = ""
-    subset: str = ""
-    bold: bool = False
-
-    @property
-    def digits(self) -> int:
-        """Decimals shown: one for per cent, three for measures between 0 and 1."""
-        return 1 if self.unit == "%" else 3
-
-    @property
-    def text(self) -> str:
-        """What a reader sees: ``74.2 ± 0.3 [71.0, 77.1]`` or ``74.2†``; emphasis is the renderer's."""
-        if self.value is None or self.status == "":
-            return NOTHING
-        spread = "" if self.spread is None else f" ± {self.spread:z.{self.digits}f}"
-        mark = "" if self.status == "measured" else MARKS[self.status]
-        ends = (
-            "" if self.interval is None else " [{:z.{d}f}, {:z.{d}f}]".format(*self.interval, d=self.digits)
-        )
-        return f"{self.value:z.{self.digits}f}{spread}{ends}{mark}"
-
-
-@dataclass(frozen=True)
-class Row:
-    """Cells in the order of the columns, under the labels that name the row.
-
-    ``setting`` tells rows of equal labels apart ("" where there is one).
-    """
-
-    labels: tuple[str, ...]
-    setting: str
-    cells: tuple[Cell, ...]
-
-    @property
-    def shown(self) -> tuple[str, ...]:
-        """Labels, the first with the setting in brackets."""
-        return (f"{self.labels[0]} ({self.setting})", *self.labels[1:]) if self.setting else self.labels
-
-
-@dataclass(frozen=True)
-class Group:
-    """Rows that may be compared with each other."""
-
-    title: str
-    rows: tuple[Row, ...]
-
-
-@dataclass(frozen=True)
-class Grid:
-    """A finished table, before it takes a format; ``fields`` name the labels, ``columns`` the cells."""
-
-    title: str
-    fields: tuple[str, ...]
-    columns: tuple[str, ...]
-    groups: tuple[Group, ...]
-    footnotes: tuple[str, ...]
 
 
 def seed_name(record: Record) -> str:
@@ -145,6 +62,7 @@ def measured_cell(records: Sequence[Record], intervals: Intervals | None = None)
         n=len(means),
         interval=intervals(records) if intervals else None,
         unit=first.unit,
+        frames=first.factors.get("frames"),
         splits=tuple(sorted(by_split)),
         splits_missing=tuple(sorted(available - common)),
         seeds=tuple(sorted(splits_of)),
@@ -161,12 +79,13 @@ def measured_cell(records: Sequence[Record], intervals: Intervals | None = None)
 
 
 def published_cell(rows: Sequence[Published]) -> Cell:
-    """One cell from published rows that state the same number; a verified row speaks for the others."""
-    row = next((row for row in rows if row.status == "verified"), rows[0])
+    """One cell from published rows that state the same number."""
+    row = _spokesman(rows)
     return Cell(
         value=row.value,
         n=1,
         unit="%",
+        frames=row.frames,
         splits=(row.split,),
         status=row.status,
         source=row.id,
@@ -174,35 +93,63 @@ def published_cell(rows: Sequence[Published]) -> Cell:
     )
 
 
-def embolden(rows: Sequence[Row]) -> tuple[Row, ...]:
-    """The rows with the best number of each column in bold, and all that read the same.
+def counterpart(
+    record: Record, cell: Cell, column: Column, printed: Sequence[Published], method: str
+) -> Reference | None:
+    """The published number that a cell reproduces, or None.
 
-    A column with one number, or with numbers on different test items, has no best.
+    Protocol, data set, split and metric agree where both stand under ``column``; what remains is checked
+    here: real data, all of it, all splits of a mean, frames, the method, its pretraining data, the
+    architecture and k.
+
+    Args:
+        record: one of the cell's.
+        cell: the measured number.
+        column: where it stands.
+        printed: published rows under that column.
+        method: what published.csv calls the record's method.
     """
-    columns = [_embolden_column(column) for column in zip(*(row.cells for row in rows), strict=True)]
-    return tuple(replace(row, cells=tuple(column[i] for column in columns)) for i, row in enumerate(rows))
+    part = column.split == "mean" and cell.splits_missing
+    if record.world != "real" or record.subset or record.pretrain_subset or part:
+        return None
+    same = [
+        row
+        for row in printed
+        if (row.method, row.pretrain_data) == (method, record.pretrain_data)
+        and row.architecture in ("", record.architecture)
+        and row.frames == cell.frames
+        and row.k in (None, field(record, "factors.k"))
+    ]
+    if len({row.value for row in same}) != 1:
+        return None
+    row = _spokesman(same)
+    return Reference(row.value, row.status, row.id)
 
 
-def _embolden_column(column: Sequence[Cell]) -> list[Cell]:
-    numbers = {i: round(c.value, c.digits) for i, c in enumerate(column) if c.value is not None}
-    if len(numbers) < 2 or len({(column[i].fingerprint, column[i].subset) for i in numbers}) > 1:
-        return list(column)
-    higher = column[next(iter(numbers))].higher_is_better
-    best = (max if higher else min)(numbers.values())
-    return [replace(cell, bold=numbers.get(i) == best) for i, cell in enumerate(column)]
+def _spokesman(rows: Sequence[Published]) -> Published:
+    """Of rows that state the same number, a verified one speaks for the others."""
+    return next((row for row in rows if row.status == "verified"), rows[0])
 
 
 # ------------------------------------------------------------------------------ what may share a cell
 
 
-def field(item: Record | Published, name: str) -> Any:
-    """A field, or with ``factors.`` a factor; None where the item does not state it."""
+def field(item: Record | Published | Lack, name: str) -> Any:
+    """A field, or with ``factors.`` a factor; None where the item does not state it.
+
+    ``factors.k`` of clusterings that agree is their number of clusters, of others all of them: ``128/64``.
+    """
+    if isinstance(item, Published):
+        return getattr(item, _PRINTED.get(name, name), None)
     if not name.startswith("factors."):
         return getattr(item, name, None)
     factor = name.removeprefix("factors.")
-    if isinstance(item, Record):
-        return item.factors.get(factor)
-    return {"k": item.k, "frames": item.frames}.get(factor)
+    return item.factors.get(factor) if factor != "k" or "k" in item.factors else _clusters(item.factors)
+
+
+def _clusters(factors: Mapping[str, Any]) -> Any:
+    ks = [value for name, value in sorted(factors.items()) if name.startswith("k_")]
+    return "/".join(map(str, ks)) if len(set(ks)) > 1 else next(iter(ks), None)
 
 
 def said(value: Any) -> str:
@@ -225,7 +172,7 @@ def split_settings(entries: Sequence[tuple[int, Item]], columns: Sequence[Column
         for i, items in cells.items()
         if measured or not _one_number(items)
         for name in _settings(items, columns[i])
-        if len({json.dumps(field(item, name), default=str) for item in items}) > 1
+        if len({_hashed(field(item, name)) for item in items}) > 1
     }
     names = sorted(varying)
     for last in ("suite", "run") if measured else ("source", "id"):
@@ -236,11 +183,16 @@ def split_settings(entries: Sequence[tuple[int, Item]], columns: Sequence[Column
     return _partition(entries, names)
 
 
+def _hashed(value: Any) -> Any:
+    """A value that can stand in a set; 1 and "1", True and 1 differ."""
+    return (type(value), value) if isinstance(value, str | int | float) else json.dumps(value, default=str)
+
+
 def _settings(items: Sequence[Record | Published], column: Column) -> set[str]:
     if isinstance(items[0], Published):
         return set(_PUBLISHED_SETTINGS)
     names = {name for item in items if isinstance(item, Record) for name in item.factors}
-    factors = {f"factors.{name}" for name in names - {REPETITION}}
+    factors = {f"factors.{'k' if name.startswith('k_') else name}" for name in names - {REPETITION}}
     return {*_RECORD_SETTINGS, *factors, *(() if column.split == "mean" else ("split",))}
 
 

@@ -4,10 +4,37 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from xdcbench.results.cells import Cell, Group, seed_name
+from xdcbench.results.cells import seed_name
+from xdcbench.results.grid import ABSENT, NOTHING, Cell, Group
 from xdcbench.results.published import LEGEND, MARKS, Published
 from xdcbench.results.records import Record
 from xdcbench.schema import Column
+
+INTERVALS = "In brackets: 95 % interval of what other test items would have given, groups kept together."
+DELTA = (
+    "In parentheses: measured minus published, in points, where method, architecture, pretraining data, data set, "
+    "protocol, split and frames agree."
+)
+
+
+def cell_notes(groups: Sequence[Group], columns: Sequence[Column]) -> list[str]:
+    """What brackets, parentheses and cells without a number mean, as far as the table has them."""
+    cells = [
+        (column, cell)
+        for group in groups
+        for row in group.rows
+        for column, cell in zip(columns, row.cells, strict=True)
+    ]
+    absent: dict[str, dict[str, None]] = defaultdict(dict)
+    for column, cell in cells:
+        if cell.value is None and cell.absent:
+            absent[cell.absent][column.title] = None
+    return [
+        *([INTERVALS] if any(cell.interval for _, cell in cells) else []),
+        *([DELTA] if any(cell.reference for _, cell in cells) else []),
+        *(f"{ABSENT} cannot be measured here ({', '.join(where)}): {why}." for why, where in absent.items()),
+        *([f"{NOTHING} not measured."] if absent and any(c.text == NOTHING for _, c in cells) else []),
+    ]
 
 
 def number_notes(groups: Sequence[Group], columns: Sequence[Column], *, synthetic: str) -> list[str]:

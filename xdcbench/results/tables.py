@@ -1,32 +1,30 @@
-"""From records and published rows to a grid: what stands where, and what was left out and why."""
+"""From records and published rows to a grid: its rows, groups and footnotes."""
 
-import json
 import re
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from xdcbench.errors import UserError
+from xdcbench.resources import unknown
 from xdcbench.results.cells import (
-    Cell,
-    Grid,
-    Group,
     Intervals,
     Item,
-    Row,
-    embolden,
+    counterpart,
     field,
     measured_cell,
     published_cell,
     said,
     split_settings,
 )
-from xdcbench.results.footnotes import number_notes, published_notes, record_notes
+from xdcbench.results.footnotes import cell_notes, number_notes, published_notes, record_notes
+from xdcbench.results.grid import Cell, Grid, Group, Row, ranked
+from xdcbench.results.lacks import Lack
+from xdcbench.results.placing import Placed, near, place, place_apart, same_frames, unique
 from xdcbench.results.published import Published, choose
 from xdcbench.results.records import Record
-from xdcbench.schema import Column, Table
+from xdcbench.schema import Table
 
-INTERVALS = "In brackets: 95 % interval of what other test items would have given, groups kept together."
 SYNTHETIC, REAL, PUBLISHED = "measured (synthetic world)", "measured", "published"
 
 
@@ -36,64 +34,61 @@ def build(
     published: Sequence[Published],
     *,
     titles: Mapping[str, str] | None = None,
+    printed_as: Mapping[str, str] | None = None,
     intervals: Intervals | None = None,
+    lacks: Sequence[Lack] = (),
 ) -> Grid:
     """Fill a table; the order of ``records`` does not matter.
 
-    Numbers from synthetic worlds, from real data and from papers form separate groups. What comes close
-    to a column but differs in protocol, split or frames is left out, and a footnote counts it.
+    Numbers from synthetic worlds, from real data and from papers form separate groups; so do published
+    ones that do not state their frames or protocol. What comes close to a column but differs in protocol,
+    split or frames is left out, and a footnote counts it.
 
     Args:
         table: rows, columns and the published rows that it asks for.
         records: of any number of results folders; a run that comes twice counts once.
         published: all published rows; ``table.published`` chooses among them.
         titles: display names of methods; others show as they are.
+        printed_as: what published.csv calls a method, where it has another name there.
         intervals: gives measured cells their intervals; None leaves them without.
+        lacks: what a plan asks for and this machine cannot measure.
 
     Raises:
         UserError: the table names a record field or a published row that does not exist.
     """
-    for name in (*table.rows, *table.where):
-        if name not in Record.model_fields and not name.startswith("factors."):
-            known = ", ".join(Record.model_fields)
-            raise UserError(
-                f"table {table.title!r}: no record has a field {name!r}; use factors.NAME or {known}"
-            )
-    unique, clashes = _unique(records)
-    scoped = [r for r in unique if all(field(r, name) in some for name, some in table.where.items())]
-    measured, unfit = _place(scoped, table.columns)
-    printed, unfit_printed = _place(choose(published, table.published), table.columns)
-    printed, other_frames = _same_frames(printed, measured, table.columns)
+    _check_fields(table)
+    columns = table.columns
+    runs, clashes = unique(r for r in near(records, columns) if _within(r, table))
+    measured, unfit = place(runs, columns)
+    stated, apart = place_apart(choose(published, table.published), columns)
+    printed, unfit_printed = place(stated, columns)
+    printed, other_frames = same_frames(printed, measured, columns)
+    lacking = [(i, k) for k in lacks if _within(k, table) for i, c in enumerate(columns) if k.under(c)]
+    fill = _Fill(table, titles or {}, printed_as or {}, intervals, printed)
 
-    names = titles or {}
+    def rows_of(world: str) -> tuple[Row, ...]:
+        of_world = [(i, r) for i, r in measured if (r.world == "real") == (world == "real")]
+        return ranked(fill.rows(of_world, [(i, lack) for i, lack in lacking if lack.world == world]))
 
-    def cell(items: Sequence[Any]) -> Cell:
-        if not items:
-            return Cell()
-        return measured_cell(items, intervals) if isinstance(items[0], Record) else published_cell(items)
-
-    synthetic = _rows([(i, r) for i, r in measured if r.world != "real"], table, names, cell)
-    real = _rows([(i, r) for i, r in measured if r.world == "real"], table, names, cell)
     groups = tuple(
-        Group(title, rows)
+        Group(title, tuple(rows))
         for title, rows in (
-            (SYNTHETIC, embolden(synthetic)),
-            (REAL, embolden(real)),
-            (PUBLISHED, tuple(_rows(printed, table, names, cell))),
+            (SYNTHETIC, rows_of("synthetic")),
+            (REAL, rows_of("real")),
+            (PUBLISHED, fill.rows(printed)),
+            *((f"{PUBLISHED}, {words}", fill.rows(part)) for words, part in sorted(apart.items())),
         )
         if rows
     )
+    shown = [row for part in (printed, *apart.values()) for _, row in part]
     notes = [
         *table.footnotes,
-        *(f"Only {name} {', '.join(map(str, some))}." for name, some in table.where.items()),
-        *([INTERVALS] if intervals else []),
-        *number_notes(groups, table.columns, synthetic=SYNTHETIC),
+        *(f"Only {name} {', '.join(said(v) or 'none' for v in some)}." for name, some in table.where.items()),
+        *cell_notes(groups, columns),
+        *number_notes(groups, columns, synthetic=SYNTHETIC),
         *record_notes([record for _, record in measured]),
-        *published_notes([row for _, row in printed]),
-        *(
-            f"Left out: {count} {why}."
-            for why, count in sorted((unfit + unfit_printed + other_frames).items())
-        ),
+        *published_notes(shown),
+        *(f"Left out: {n} {why}." for why, n in sorted((unfit + unfit_printed + other_frames).items())),
     ]
     if clashes:
         notes.append(
@@ -101,120 +96,87 @@ def build(
         )
     if not groups:
         notes.append("No record fits this table.")
-    return Grid(table.title, table.rows, tuple(c.title for c in table.columns), groups, tuple(notes))
+    return Grid(table.title, table.rows, tuple(c.title for c in columns), groups, tuple(notes), table.figure)
 
 
-# ----------------------------------------------------------------------------------- what stands where
+def _check_fields(table: Table) -> None:
+    for name in (*table.rows, *table.where):
+        if name not in Record.model_fields and not name.startswith("factors."):
+            known = [*Record.model_fields, "factors.NAME"]
+            raise UserError(f"table {table.title!r}: {unknown('field of a record', name, known)}")
 
 
-def _unique(records: Iterable[Record]) -> tuple[list[Record], int]:
-    """Records without repetitions, in a canonical order, and how many repetitions differ in value."""
-    found: dict[str, Record] = {}
-    clashes = 0
-    for record in sorted(records, key=lambda r: (r.run, r.model_dump_json())):
-        parts = ("run", "evaluation", "dataset", "split", "metric", "pretrain_seed", "seed", "factors")
-        key = json.dumps([getattr(record, part) for part in parts], sort_keys=True, default=str)
-        clashes += found.setdefault(key, record).value != record.value
-    return list(found.values()), clashes
+def _within(item: Record | Lack, table: Table) -> bool:
+    return all(field(item, name) in some for name, some in table.where.items())
 
 
-def _differences(column: Column, item: Record | Published) -> dict[str, tuple[Any, Any]]:
-    """Where an item does not fit: (what it states, what the column wants) by name.
+@dataclass(frozen=True)
+class _Fill:
+    """Makes rows of what stands under the columns of a table; fields as in ``build``."""
 
-    A record may state what the column leaves open; a published row must agree exactly.
-    """
-    wanted = {name: getattr(column, name) for name in ("dataset", "metric", "protocol", "split")}
-    wanted |= {f"factors.{name}": want for name, want in {"frames": column.frames, **column.factors}.items()}
-    if isinstance(item, Record):
-        wanted["evaluation"] = column.evaluation
-        if column.split == "mean":
-            del wanted["split"]
-        wanted = {name: want for name, want in wanted.items() if want not in ("", None)}
-    return {
-        name.removeprefix("factors."): (field(item, name), want)
-        for name, want in wanted.items()
-        if field(item, name) != want
-    }
+    table: Table
+    titles: Mapping[str, str]
+    printed_as: Mapping[str, str]
+    intervals: Intervals | None
+    printed: Placed[Published]
 
+    def rows(self, placed: Placed[Item], lacking: Sequence[tuple[int, Lack]] = ()) -> list[Row]:
+        by_labels: dict[tuple[str, ...], Placed[Item]] = defaultdict(list)
+        for i, item in placed:
+            by_labels[self.labels(item)].append((i, item))
+        absent: dict[tuple[str, ...], dict[int, str]] = self.reasons(by_labels, lacking)
+        rows: list[tuple[tuple[int, int], Row]] = []
+        for labels in [*by_labels, *sorted(absent.keys() - by_labels.keys())]:
+            entries = by_labels.get(labels, [])
+            rank, shown = self.rank(labels), self.shown(labels)
+            for setting, part in split_settings(entries, self.table.columns) if entries else [("", [])]:
+                cells = (
+                    self.cell([item for at, item in part if at == i], i, absent[labels].get(i, ""))
+                    for i in range(len(self.table.columns))
+                )
+                rows.append((rank, Row(shown, setting, tuple(cells))))
+        if not any(isinstance(item, Published) for _, item in placed):  # those keep the order of their file
+            rows.sort(key=lambda pair: [_natural(text) for text in (*pair[1].labels, pair[1].setting)])
+        return [row for _, row in sorted(rows, key=lambda pair: pair[0])]
 
-def _place(items: Iterable[Item], columns: Sequence[Column]) -> tuple[list[tuple[int, Item]], Counter[str]]:
-    """Items under the columns that they fit, and counts of the others by their nearest miss.
+    def labels(self, item: Record | Published | Lack) -> tuple[str, ...]:
+        return tuple(said(field(item, name)) for name in self.table.rows)
 
-    A record of another evaluation, data set, metric or factor belongs to another table: it is no miss.
-    """
-    placed: list[tuple[int, Item]] = []
-    missed: Counter[str] = Counter()
-    for item in items:
-        misses = [_differences(column, item) for column in columns]
-        fits = [(i, item) for i, miss in enumerate(misses) if not miss]
-        placed += fits
-        i, miss = min(enumerate(misses), key=lambda pair: ("dataset" in pair[1], len(pair[1])))
-        if fits or (isinstance(item, Record) and not miss.keys() <= {"protocol", "split", "frames"}):
-            continue
-        missed[_miss_in_words(item, columns[i], miss)] += 1
-    return placed, missed
+    def shown(self, labels: Sequence[str]) -> tuple[str, ...]:
+        named = zip(self.table.rows, labels, strict=True)
+        return tuple(self.titles.get(label, label) if name == "method" else label for name, label in named)
 
+    def rank(self, labels: Sequence[str]) -> tuple[int, int]:
+        """Place of a row's method in the order that the table states, then of its pretraining data there."""
+        named = dict(zip(self.table.rows, labels, strict=True))
+        methods, data = self.table.methods, self.table.data
+        like = (i for i, m in enumerate(methods) if named.get("method") in (m, self.printed_as.get(m)))
+        place = next(like, len(methods))
+        known = place < len(methods) and named.get("pretrain_data") in data
+        return place, data.index(named["pretrain_data"]) if known else len(data)
 
-def _miss_in_words(item: Record | Published, column: Column, miss: Mapping[str, tuple[Any, Any]]) -> str:
-    kind = "measured" if isinstance(item, Record) else "published"
-    if "dataset" in miss:
-        return f"{kind}, no column for {item.dataset}"
+    def reasons(
+        self, known: Collection[tuple[str, ...]], lacking: Sequence[tuple[int, Lack]]
+    ) -> dict[tuple[str, ...], dict[int, str]]:
+        """Why there is no number, by labels and column; a label that a lack does not state fits any."""
+        found: dict[tuple[str, ...], dict[int, str]] = defaultdict(dict)
+        for i, lack in lacking:
+            own = self.labels(lack)
+            rows = [row for row in known if all(b in ("", a) for a, b in zip(row, own, strict=True))]
+            for labels in rows or [own]:
+                found[labels].setdefault(i, lack.reason)
+        return found
 
-    pairs = (
-        f"{name} {said(has) or 'not stated'} (column: {said(want) or 'not stated'})"
-        for name, (has, want) in miss.items()
-    )
-    return f"{kind} under {column.title}, {', '.join(pairs)}"
-
-
-def _same_frames(
-    printed: Sequence[tuple[int, Published]],
-    measured: Sequence[tuple[int, Record]],
-    columns: Sequence[Column],
-) -> tuple[list[tuple[int, Published]], Counter[str]]:
-    """Published numbers whose frames are those of the real records in their column, and the others."""
-    frames: dict[int, set[str]] = defaultdict(set)
-    for i, record in measured:
-        if record.world == "real":
-            frames[i].add(str(record.factors.get("frames")))
-    kept, missed = [], Counter[str]()
-    for i, row in printed:
-        if frames[i] <= {str(row.frames)}:
-            kept.append((i, row))
-        else:
-            miss = {"frames": (row.frames, None)}
-            missed[
-                _miss_in_words(row, columns[i], miss) + f", measured with {', '.join(sorted(frames[i]))}"
-            ] += 1
-    return kept, missed
-
-
-# ------------------------------------------------------------------------------------------------ rows
-
-
-def _rows(
-    placed: Sequence[tuple[int, Item]],
-    table: Table,
-    titles: Mapping[str, str],
-    cell: Callable[[Sequence[Any]], Cell],
-) -> list[Row]:
-    by_labels: dict[tuple[str, ...], list[tuple[int, Item]]] = defaultdict(list)
-    for i, item in placed:
-        by_labels[tuple(said(field(item, name)) for name in table.rows)].append((i, item))
-    rows: list[tuple[int, Row]] = []
-    for labels, entries in by_labels.items():
-        shown = tuple(
-            titles.get(label, label) if name == "method" else label
-            for name, label in zip(table.rows, labels, strict=True)
-        )
-        method = labels[table.rows.index("method")] if "method" in table.rows else ""
-        rank = table.methods.index(method) if method in table.methods else len(table.methods)
-        for setting, part in split_settings(entries, table.columns):
-            cells = (cell([item for at, item in part if at == i]) for i in range(len(table.columns)))
-            rows.append((rank, Row(shown, setting, tuple(cells))))
-    if any(isinstance(item, Record) for _, item in placed):  # published rows keep the order of their file
-        rows.sort(key=lambda pair: [_natural(text) for text in (*pair[1].labels, pair[1].setting)])
-    return [row for _, row in sorted(rows, key=lambda pair: pair[0])]
+    def cell(self, items: Sequence[Record | Published], at: int, absent: str) -> Cell:
+        records = [item for item in items if isinstance(item, Record)]
+        if not records:
+            rows = [item for item in items if isinstance(item, Published)]
+            return published_cell(rows) if rows else Cell(absent=absent)
+        method = self.printed_as.get(records[0].method, records[0].method)
+        beside = [row for i, row in self.printed if i == at]
+        cell = measured_cell(records, self.intervals)
+        reference = counterpart(records[0], cell, self.table.columns[at], beside, method)
+        return replace(cell, reference=reference)
 
 
 def _natural(text: str) -> list[tuple[int, str]]:

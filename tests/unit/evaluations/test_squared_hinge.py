@@ -11,7 +11,14 @@ from sklearn.svm import LinearSVC
 
 from xdcbench.errors import UserError
 from xdcbench.evaluations import squared_hinge
-from xdcbench.evaluations.squared_hinge import Axes, Machines, conjugate_gradients, exact_step, machines
+from xdcbench.evaluations.squared_hinge import (
+    Axes,
+    Machines,
+    conjugate_gradients,
+    exact_step,
+    machines,
+    newton,
+)
 
 CS = (1e-4, 1e-2, 1.0, 100.0)
 
@@ -181,6 +188,19 @@ def test_the_axes_keep_the_geometry() -> None:
     extended = np.hstack([x, np.ones((50, 1))], dtype=np.float64)
     np.testing.assert_allclose(axes.points @ axes.points.T, extended @ extended.T, rtol=1e-8, atol=1e-8)
     np.testing.assert_allclose(axes.points.T @ axes.points, np.diag(axes.spread), atol=1e-6 * axes.spread[-1])
+
+
+def test_newtons_direction_is_exact_where_few_points_are_active() -> None:
+    x, y = problem(600, 25, 4)
+    axes, c, rng = Axes.of(x), 0.3, np.random.default_rng(0)
+    active = rng.random(y.shape) < np.array([[0.01], [0.04], [0.07], [0.8]])
+    gradient = rng.normal(size=(4, 26))
+    found = newton(axes, active, gradient, c=c)
+    for k in range(3):
+        points = axes.points[active[k]]
+        wanted = np.linalg.solve(np.eye(26) + 2 * c * points.T @ points, -gradient[k])
+        np.testing.assert_allclose(found[k], wanted, rtol=1e-8)
+    np.testing.assert_array_equal(found[3:], conjugate_gradients(axes, active[3:], gradient[3:], c=c))
 
 
 def test_conjugate_gradients_solve_newtons_system() -> None:

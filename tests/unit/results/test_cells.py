@@ -1,12 +1,15 @@
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from xdcbench.results.cells import Cell, Row, embolden, measured_cell
+from xdcbench.results.cells import field, measured_cell
+from xdcbench.results.grid import Cell, Reference, Row, ranked
+from xdcbench.results.published import Status
 from xdcbench.results.records import Record
 
 PER_CENT = st.floats(0, 100)
@@ -88,35 +91,86 @@ def _column(*values: float | None, higher: bool = True) -> list[Row]:
 
 
 @pytest.mark.parametrize(
-    ("values", "higher", "bold"),
+    ("values", "higher", "ranks"),
     [
-        ((70.0, 71.0, None), True, [False, True, False]),
-        ((70.0, 71.0), False, [True, False]),
-        ((71.02, 70.98, 60.0), True, [True, True, False]),  # both read 71.0
-        ((71.0,), True, [False]),
-        ((71.0, None), True, [False, False]),
-        ((None, None), True, [False, False]),
+        ((70.0, 71.0, None), True, ["second", "best", ""]),
+        ((70.0, 71.0), False, ["best", "second"]),
+        ((71.02, 70.98, 60.0), True, ["best", "best", "second"]),  # both read 71.0
+        ((50.0, 71.0, 60.0, 60.04), True, ["", "best", "second", "second"]),
+        ((71.0, 71.0), True, ["best", "best"]),
+        ((71.0,), True, [""]),
+        ((71.0, None), True, ["", ""]),
+        ((None, None), True, ["", ""]),
         ((), True, []),
     ],
 )
-def test_the_best_that_reads_so_is_bold(
-    values: tuple[float | None, ...], higher: bool, bold: list[bool]
+def test_the_best_and_second_that_read_so(
+    values: tuple[float | None, ...], higher: bool, ranks: list[str]
 ) -> None:
-    assert [row.cells[0].bold for row in embolden(_column(*values, higher=higher))] == bold
+    assert [row.cells[0].rank for row in ranked(_column(*values, higher=higher))] == ranks
 
 
-def test_no_best_among_different_test_items() -> None:
+@pytest.mark.parametrize(
+    "changes", [{"subset": "5 per class"}, {"fingerprint": "dead"}, {"splits": ("1",)}, {"frames": 32}]
+)
+def test_no_best_among_different_test_items(changes: dict[str, Any]) -> None:
     first, second = _column(70.0, 71.0)
-    other = replace(second, cells=(replace(second.cells[0], subset="5 per class"),))
-    assert not any(row.cells[0].bold for row in embolden([first, other]))
+    other = replace(second, cells=(replace(second.cells[0], **changes),))
+    assert [row.cells[0].rank for row in ranked([first, other])] == ["", ""]
 
 
 @given(st.lists(st.one_of(st.none(), PER_CENT), min_size=2, max_size=8))
-def test_bold_cells_are_the_maximum_and_never_alone(values: list[float | None]) -> None:
-    cells = [row.cells[0] for row in embolden(_column(*values))]
-    numbers = [round(v, 1) for v in values if v is not None]
-    expected = [v is not None and len(numbers) > 1 and round(v, 1) == max(numbers) for v in values]
-    assert [cell.bold for cell in cells] == expected
+def test_ranks_are_those_of_the_numbers_as_read(values: list[float | None]) -> None:
+    cells = [row.cells[0] for row in ranked(_column(*values))]
+    read = [None if v is None else round(v, 1) for v in values]
+    places = sorted({v for v in read if v is not None}, reverse=True)
+    names = (
+        dict(zip(places, ("best", "second"), strict=False)) if sum(v is not None for v in read) > 1 else {}
+    )
+    assert [cell.rank for cell in cells] == ["" if v is None else names.get(v, "") for v in read]
+
+
+@pytest.mark.parametrize(
+    ("value", "status", "text"),
+    [
+        (75.0, "unverified", "(+0.8†)"),
+        (72.04, "verified", "(−2.2)"),
+        (74.2, "unverified-low", "(+0.0‡)"),
+        (74.199, "verified", "(+0.0)"),
+        (None, "verified", ""),
+    ],
+)
+def test_a_difference_has_its_sign_and_the_mark_of_the_published(
+    value: float | None, status: Status, text: str
+) -> None:
+    cell = Cell(value=value, unit="%", status="measured", reference=Reference(74.2, status, "t1-016"))
+    assert cell.delta_text == text
+
+
+def test_absent_is_not_missing() -> None:
+    assert (Cell().text, Cell(absent="no folder").text) == ("—", "n/a")
+
+
+@pytest.mark.parametrize(
+    ("label", "shown"),
+    [("65000000", "65,000,000"), ("1024", "1024"), ("kinetics400", "kinetics400"), ("", "")],
+)
+def test_long_numbers_are_labelled_with_separators(label: str, shown: str) -> None:
+    assert Row(("xdc", label), "", ()).shown == ("xdc", shown)
+
+
+@pytest.mark.parametrize(
+    ("factors", "k"),
+    [
+        ({"k_a": 64, "k_v": 64}, 64),
+        ({"k_v": 64, "k_a": 128}, "128/64"),
+        ({"k": 7, "k_a": 64}, 7),
+        ({"k_joint": 32, "frames": 8}, 32),
+        ({"frames": 8}, None),
+    ],
+)
+def test_k_of_a_record(record: Callable[..., Record], factors: dict[str, int], k: object) -> None:
+    assert field(record(factors=factors), "factors.k") == k
 
 
 def test_an_interval_is_shown_beside_the_spread(record: Callable[..., Record]) -> None:

@@ -8,6 +8,7 @@ from xdcbench.library import rows
 from xdcbench.results.present import FORMATS, grids, method_titles, write_tables
 from xdcbench.results.records import Record
 from xdcbench.results.render import render
+from xdcbench.schema import Given, GivenVideo
 
 Maker = Callable[..., Record]
 
@@ -50,3 +51,22 @@ def test_folder_that_cannot_be_written_is_named(tmp_path: Path, make_record: Mak
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match=f"cannot write tables to {tmp_path / 'file'}: .*with --out"):
         write_tables(grids(["probes"], [make_record()]), tmp_path / "file")
+
+
+def test_releases_are_compared_with_the_numbers_of_their_method(make_record: Maker) -> None:
+    """By the name of the registry, and by any name that a suite gives to its weights."""
+    release = "r2plus1d_18_xdc_ig65m_kinetics"
+    given = Given(title="Official XDC", video=GivenVideo(weights=release))
+    runs = [
+        make_record(
+            **{"run": f"{name}{split}", "method": name, "pretrain_data": "ig_kinetics", "world": "real"},
+            **{"evaluation": "finetune32", "protocol": "finetune", "dataset": "ucf101", "value": 95.2},
+            **{"split": split, "splits_official": tuple("123"), "factors": {"frames": 32}},
+            architecture="R(2+1)D-18",
+        )
+        for name in (release, "mine")
+        for split in "123"
+    ]
+    grid = grids(["table6"], runs, encoders={"mine": given})["table6"]
+    shown = {row.labels[0]: row.cells[0].delta_text for row in grid.groups[0].rows}
+    assert shown == {"XDC pretrained on IG-Kinetics": "(−0.3)", "Official XDC": "(−0.3)"}

@@ -29,6 +29,7 @@ def test_every_row_reads_as_the_csv_module_sees_it(published: list[Published]) -
         ("value", "nan", "a number from 0 to 100"),
         ("value", "101", "a number from 0 to 100"),
         ("status", "sure", "verified, unverified, unverified-low"),
+        ("status", "", "verified, unverified, unverified-low"),
         ("protocol", "svm", "linear_svm"),
         ("frames", "8.5", "a whole number"),
         ("table", "", "number of a table"),

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from xdcbench.errors import UserError
-from xdcbench.results.cells import Cell, Grid, Group, Row
+from xdcbench.results.grid import Cell, Grid, Group, Reference, Row
 from xdcbench.results.published import MARKS, Published
 from xdcbench.results.records import Record
 from xdcbench.results.render import Format, render
@@ -35,7 +35,7 @@ HOSTILE = [
 ]
 
 
-def _grid(name: str = "xdc", bold: bool = True) -> Grid:
+def _grid(name: str = "xdc", ranked: bool = True) -> Grid:
     best = Cell(
         value=72.04,
         spread=2.83,
@@ -50,11 +50,14 @@ def _grid(name: str = "xdc", bold: bool = True) -> Grid:
         status="measured",
         dataset="ucf101",
         fingerprint="feedbeef",
-        bold=bold,
+        rank="best" if ranked else "",
+        reference=Reference(74.2, "unverified", "t1-016"),
     )
-    other = replace(best, value=50.0, spread=None, n=1, seeds=("0",), runs=("b0",), bold=False)
+    other = replace(best, value=50.0, spread=None, n=1, seeds=("0",), runs=("b0",), reference=None)
+    other = replace(other, rank="second" if ranked else "")
     printed = Cell(value=74.2, n=1, unit="%", splits=("1",), status="unverified", source="t1-016")
-    rows = (Row((name, "kinetics400"), "k 64", (best, Cell())), Row(("scratch", "none"), "", (other, Cell())))
+    lack = Cell(absent="no folder of hmdb51")
+    rows = (Row((name, "kinetics400"), "k 64", (best, lack)), Row(("scratch", "none"), "", (other, Cell())))
     groups = (
         Group("measured", rows),
         Group("published", (Row((name, "kinetics400"), "", (printed, Cell())),)),
@@ -76,8 +79,8 @@ def test_markdown() -> None:
     assert cells[0] == ["method", "pretraining data", "UCF101", "HMDB51"]
     assert cells[2:] == [
         ["*measured*", "", "", ""],
-        ["xdc (k 64)", "kinetics400", "**72.0 ± 2.8**", "—"],
-        ["scratch", "none", "50.0", "—"],
+        ["xdc (k 64)", "kinetics400", "**72.0 ± 2.8** (−2.2†)", "n/a"],
+        ["scratch", "none", "<u>50.0</u>", "—"],
         ["*published*", "", "", ""],
         ["xdc", "kinetics400", "74.2†", "—"],
     ]
@@ -86,13 +89,14 @@ def test_markdown() -> None:
 
 def test_text() -> None:
     text = render(_grid(), "txt")
-    assert re.search(r"xdc \(k 64\) +kinetics400 +\*72\.0 ± 2\.8 +—", text)
-    assert "*: the best" in text and "[published]" in text
-    assert "the best" not in render(_grid(bold=False), "txt")
+    assert re.search(r"xdc \(k 64\) +kinetics400 +\*72\.0 ± 2\.8 \(−2\.2†\) +n/a", text)
+    assert re.search(r"scratch +none +_50\.0 +—", text)
+    assert "*: the best" in text and "_: the second" in text and "[published]" in text
+    assert "the best" not in render(_grid(ranked=False), "txt")
 
 
 def test_csv_is_the_full_form() -> None:
-    measured, other, printed = _lines(_grid())
+    measured, lack, other, printed = _lines(_grid())
     assert measured == {
         "group": "measured",
         "method": "xdc",
@@ -116,9 +120,15 @@ def test_csv_is_the_full_form() -> None:
         "runs": "a0 a1",
         "status": "measured",
         "source": "",
-        "bold": "yes",
+        "rank": "best",
+        "published": "74.2",
+        "published_status": "unverified",
+        "published_source": "t1-016",
+        "delta": "-2.16",
+        "reason": "",
     }
-    assert (other["spread"], other["bold"]) == ("", "no")
+    assert (lack["value"], lack["status"], lack["reason"]) == ("", "unavailable", "no folder of hmdb51")
+    assert (other["spread"], other["rank"], other["delta"]) == ("", "second", "")
     assert (printed["status"], printed["source"], printed["runs"]) == ("unverified", "t1-016", "")
 
 
@@ -152,8 +162,8 @@ def test_latex() -> None:
     assert _latex_rows(text) == [
         r"method & pretraining data & UCF101 & HMDB51 \\",
         r"\multicolumn{4}{l}{\emph{measured}} \\",
-        r"xdc (k 64) & kinetics400 & \textbf{72.0 $\pm$ 2.8} & --- \\",
-        r"scratch & none & 50.0 & --- \\",
+        r"xdc (k 64) & kinetics400 & \textbf{72.0 $\pm$ 2.8} {\small ($-$2.2\dag{})} & n/a \\",
+        r"scratch & none & \underline{50.0} & --- \\",
         r"\multicolumn{4}{l}{\emph{published}} \\",
         r"xdc & kinetics400 & 74.2\dag{} & --- \\",
     ]
@@ -175,7 +185,15 @@ def test_html() -> None:
     bodies = table.findall("tbody")
     assert [body.findtext("tr/th") for body in bodies] == ["measured", "published"]
     cell = bodies[0].find("tr[2]/td")
-    assert cell is not None and cell.get("title") == "a0 a1" and cell.findtext("strong") == "72.0 ± 2.8"
+    assert (
+        cell is not None
+        and cell.get("title") == "a0 a1 published: t1-016"
+        and cell.findtext("strong") == "72.0 ± 2.8"
+    )
+    assert cell.findtext("small") == "(−2.2†)"
+    lack = bodies[0].find("tr[2]/td[2]")
+    assert lack is not None and (lack.text, lack.get("title")) == ("n/a", "no folder of hmdb51")
+    assert bodies[0].findtext("tr[3]/td/u") == "50.0"
     printed = bodies[1].find("tr[2]/td")
     assert printed is not None and (printed.text, printed.get("title")) == ("74.2†", "t1-016")
     assert [li.text for li in table.iter("li")][-1] == "† unverified."
@@ -206,6 +224,7 @@ def _hostile(name: str) -> Grid:
 def _assert_html_is_safe(name: str) -> None:
     table = ET.fromstring(render(_hostile(name), "html"))
     allowed = {"table", "caption", "thead", "tbody", "tfoot", "tr", "th", "td", "ul", "li", "strong"}
+    allowed |= {"u", "small"}
     assert {element.tag for element in table.iter()} <= allowed
     attributes = {key for element in table.iter() for key in element.attrib}
     assert attributes <= {"title", "scope", "colspan"}
@@ -222,8 +241,9 @@ def test_hostile_names_stay_text(name: str) -> None:
         *("begin", "centering", "caption", "label", "toprule", "midrule", "multicolumn", "emph", "textbf"),
         *("pm", "dag", "bottomrule", "end", "par", "smallskip", "footnotesize", "textbackslash", "textless"),
         *("textgreater", "textasciitilde", "textasciicircum"),
+        *("underline", "small", "textbar"),
     }
-    assert len(re.findall(r"(?<!\\)\$", tex)) == 2  # the one ± alone is mathematics
+    assert len(re.findall(r"(?<!\\)\$", tex)) == 4  # ± and − alone are mathematics
     markdown = render(_hostile(name), "md")
     assert "<script" not in markdown
     rows = [line for line in markdown.splitlines() if line.startswith("|")]
@@ -235,7 +255,7 @@ def test_hostile_names_stay_text(name: str) -> None:
 def test_any_name_leaves_html_latex_and_csv_sound(name: str) -> None:
     _assert_html_is_safe(name)
     _assert_latex_is_sound(render(_hostile(name), "tex"), 4)
-    assert len(list(csv.reader(io.StringIO(render(_grid(name), "csv"), newline="")))) == 4
+    assert len(list(csv.reader(io.StringIO(render(_grid(name), "csv"), newline="")))) == 5
 
 
 @pytest.mark.parametrize("start", ["=", "+", "-", "@", " =", "\t=", "\r@"])

@@ -1,17 +1,24 @@
 import random
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from xdcbench.config import load_suite
 from xdcbench.errors import UserError
-from xdcbench.results.cells import Grid
+from xdcbench.plan import make_plan
+from xdcbench.results.footnotes import DELTA
+from xdcbench.results.grid import Grid, Reference
+from xdcbench.results.lacks import Lack, lacks_of
+from xdcbench.results.present import grids
 from xdcbench.results.published import Published
 from xdcbench.results.records import Record
 from xdcbench.results.tables import PUBLISHED, REAL, SYNTHETIC, build
 from xdcbench.schema import Column, Table
+from xdcbench.stages import Source
 
 Make = Callable[..., Record]
 
@@ -84,7 +91,7 @@ def test_a_hand_worked_table(record: Make, fold: Make, published: list[Published
     }
     assert _rows(grid, PUBLISHED) == {"XDC | kinetics400": ["74.2†", "—"], "XDC | audioset": ["—", "84.8"]}
     scratch, xdc = grid.groups[0].rows
-    assert xdc.cells[0].bold and not scratch.cells[0].bold and not xdc.cells[1].bold
+    assert [c.rank for c in xdc.cells] == ["best", ""] and scratch.cells[0].rank == "second"
     assert xdc.cells[1].runs == ("f1", "f2", "f3", "f4", "f5") and xdc.cells[1].items_used == 5 * 49
     notes = _notes(grid)
     assert notes.startswith("By hand.")
@@ -216,7 +223,7 @@ def test_published_rows_stand_only_under_columns_that_they_fit(published: list[P
     columns = (_column(), _column(title="32", split="mean", frames=32), ESC50)
     grid = build(_table(*columns, published=("table:1", "table:6", "table:7")), [], published)
     by_id = {row.id: row for row in published}
-    shown = 0
+    shown = sum(cell.value is not None for g in grid.groups[1:] for row in g.rows for cell in row.cells)
     for row in grid.groups[0].rows:
         for column, cell in zip(columns, row.cells, strict=True):
             if cell.value is not None:
@@ -228,8 +235,18 @@ def test_published_rows_stand_only_under_columns_that_they_fit(published: list[P
     asked = [row for row in published if row.table in (1, 6, 7)]
     left_out = [int(note.split()[2]) for note in grid.footnotes if note.startswith("Left out")]
     assert shown > 0 and shown + sum(left_out) == len(asked)
-    assert "published under 32, frames not stated (column: 32)." in _notes(grid)
     assert "published, no column for hmdb51." in _notes(grid)
+
+
+def test_published_rows_that_leave_frames_or_protocol_open_stand_apart(published: list[Published]) -> None:
+    columns = (_column(title="32", split="mean", frames=32), ESC50)
+    asked = ("t6-133", "t6-174", "t7-186", "t7-187", "t1-016")
+    grid = build(_table(*columns, published=asked), [], published)
+    assert _rows(grid, PUBLISHED) == {"xdc | ig_kinetics": ["95.5", "—"], "SoundNet | flickr": ["—", "74.2"]}
+    assert _rows(grid, "published, frames not stated") == {"GDT | kinetics400": ["90.9", "—"]}
+    assert _rows(grid, "published, protocol of its own") == {"Piczak ConvNet | none": ["—", "64.5"]}
+    assert "Left out: 1 published under 32, split 1 (column: mean), frames 8 (column: 32)." in grid.footnotes
+    assert "later than XDC: GDT." in grid.footnotes
 
 
 def test_published_rows_need_the_frames_of_the_real_records(record: Make, published: list[Published]) -> None:
@@ -265,8 +282,8 @@ def test_synthetic_real_and_published_never_share_a_group(record: Make, publishe
     for group, kind in ((grid.groups[0], "synthetic"), (grid.groups[1], "real")):
         cells = [cell for row in group.rows for cell in row.cells]
         assert {world[run] for cell in cells for run in cell.runs} == {kind}
-        assert sum(cell.bold for cell in cells) == 1
-    assert not any(cell.bold or cell.runs for row in grid.groups[2].rows for cell in row.cells)
+        assert [cell.rank for cell in cells] in (["best", "second"], ["second", "best"])
+    assert not any(cell.rank or cell.runs for row in grid.groups[2].rows for cell in row.cells)
     assert "ucf101, synthetic (data feedbeef)" in _notes(grid)
 
 
@@ -340,13 +357,190 @@ def test_an_unknown_field_or_published_row_is_a_user_error(published: list[Publi
         build(_table(published=("t1-999",)), [], published)
 
 
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("rows: [metod]", "unknown field of a record 'metod'; did you mean 'method'"),
+        ("where: {datset: [x]}", "unknown field of a record 'datset'; did you mean 'dataset'"),
+        ("published: [t1-999]", "'t1-999' names no row"),
+        ("titel: x", "titel"),
+        ("figure: {x: k, title: k}", "x is 'k'; name one of `rows`: method, pretrain_data"),
+    ],
+)
+def test_a_bad_line_of_a_table_is_told_in_one_message(tmp_path: Path, line: str, words: str) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text(f"title: T\ncolumns: [{{title: A, evaluation: finetune}}]\n{line}\n")
+    with pytest.raises(UserError) as caught:
+        grids([str(path)], [])
+    assert words in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_an_unknown_key_of_a_column_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text("title: T\ncolumns: [{title: A, evaluation: finetune, datset: ucf101}]\n")
+    with pytest.raises(UserError, match=r"mine\.yaml.*datset.*dataset"):
+        grids([str(path)], [])
+
+
 def test_nothing_measured_is_said() -> None:
     grid = build(_table(), [], [])
     assert grid.groups == () and grid.footnotes == ("No record fits this table.",)
 
 
+# ------------------------------------------------------------------------- beside the published, and absent
+
+
+def test_a_difference_to_the_published_number_of_the_same(record: Make, published: list[Published]) -> None:
+    runs = [record(run=f"r{s}", pretrain_seed=s, seed=s, value=v) for s, v in enumerate((74.0, 76.0))]
+    grid = build(_table(published=("table:1",)), runs, published)
+    (row,) = grid.groups[0].rows
+    assert row.cells[0].reference == Reference(74.2, "unverified", "t1-016")
+    assert (row.cells[0].text, row.cells[0].delta_text) == ("75.0 ± 1.4", "(+0.8†)")
+    assert DELTA in grid.footnotes
+    assert DELTA not in build(_table(), runs, published).footnotes, "only beside rows that the table asks for"
+
+
 @pytest.mark.parametrize(
-    "name", ["table1", "table5", "audio_svm", "esc10_svm", "grid_probe", "probes", "rounds"]
+    "changes",
+    [
+        {"world": "synthetic"},
+        {"subset": "5 per class"},
+        {"pretrain_subset": "100 items"},
+        {"pretrain_data": "audioset"},
+        {"method": "own"},
+        {"architecture": "R(2+1)D-18, width 16, blocks 1-1-1-1"},
+    ],
+)
+def test_no_difference_where_something_differs(
+    record: Make, published: list[Published], changes: dict[str, Any]
+) -> None:
+    grid = build(_table(published=("table:1",)), [record(**changes)], published)
+    assert grid.groups[0].rows[0].cells[0].reference is None
+    assert DELTA not in grid.footnotes
+
+
+def test_methods_of_other_names_are_compared_too(record: Make, published: list[Published]) -> None:
+    table = _table(methods=("supervised-kinetics", "xdc"), published=("t1-004", "t1-016"))
+    named = {"supervised-kinetics": "supervised"}
+    grid = build(table, [record(method="supervised-kinetics", value=91.0)], published, printed_as=named)
+    assert grid.groups[0].rows[0].cells[0].delta_text == "(+0.1†)"
+    assert list(_rows(grid, PUBLISHED)) == ["supervised | kinetics400", "xdc | kinetics400"]
+
+
+def test_k_chooses_the_published_number(record: Make, published: list[Published]) -> None:
+    runs = [
+        record(run=f"r{a}{v}", value=74.0, factors={"frames": 8, "k_a": a, "k_v": v})
+        for a, v in ((64, 64), (256, 256), (128, 64))
+    ]
+    table = _table(
+        rows=("method", "factors.k"), published=("table:2",), where={"pretrain_data": ("kinetics400",)}
+    )
+    grid = build(table, runs, published)
+    differences = {row.labels[1]: row.cells[0].delta_text for row in grid.groups[0].rows}
+    assert differences == {"64": "(+0.2‡)", "128/64": "", "256": "(−0.2‡)"}
+    assert list(differences) == ["64", "128/64", "256"]
+
+
+def test_a_mean_has_a_difference_only_over_all_splits(fold: Make, published: list[Published]) -> None:
+    table = _table(ESC50, published=("t7-192",))
+    base = {"pretrain_data": "audioset", "architecture": "ResNet-18 (audio)", "value": 85.0}
+    whole = [fold(run=f"f{s}", split=s, **base) for s in "12345"]
+    (row,) = build(table, whole, published).groups[0].rows
+    assert row.cells[0].delta_text == "(+0.2)"
+    (row,) = build(table, whole[:4], published).groups[0].rows
+    assert (row.cells[0].text, row.cells[0].delta_text) == ("85.0", "")
+
+
+def test_two_published_numbers_of_one_thing_are_no_reference(
+    record: Make, published: list[Published]
+) -> None:
+    one = next(row for row in published if row.id == "t1-016")
+    table = _table(published=("t1-016", "other"))
+    twice = [one, replace(one, id="other", value=73.0)]
+    assert build(table, [record()], twice).groups[0].rows[0].cells[0].reference is None
+    same = [one, replace(one, id="other", status="verified")]
+    assert build(table, [record()], same).groups[0].rows[0].cells[0].reference == Reference(
+        74.2, "verified", "other"
+    )
+
+
+def _lack(**changes: Any) -> Lack:
+    stated = {
+        "method": "xdc",
+        "pretrain_data": "kinetics400",
+        "evaluation": "finetune",
+        "dataset": "ucf101",
+        "split": "1",
+        "reason": "no folder for ucf101",
+    }
+    return Lack(**(stated | changes))
+
+
+def test_what_cannot_be_measured_is_told_from_what_is_missing(record: Make, fold: Make) -> None:
+    lacks = [
+        _lack(),
+        _lack(method="mdc", evaluation="audio_svm", dataset="esc50", split="3", reason="no folder for esc50"),
+        _lack(dataset="hmdb51"),  # no column
+        _lack(method="sdc"),  # there is a number: from another folder
+    ]
+    records = [fold(), record(method="sdc", run="s")]
+    grid = build(_table(_column(), ESC50, methods=("sdc", "mdc", "xdc")), records, [], lacks=lacks)
+    assert _rows(grid, REAL) == {
+        "sdc | kinetics400": ["70.0", "—"],
+        "mdc | kinetics400": ["—", "n/a"],
+        "xdc | kinetics400": ["n/a", "70.0"],
+    }
+    assert "n/a cannot be measured here (UCF101): no folder for ucf101." in grid.footnotes
+    assert "n/a cannot be measured here (ESC-50): no folder for esc50." in grid.footnotes
+    assert "— not measured." in grid.footnotes
+    assert not any("n/a" in note or "— not" in note for note in build(_table(), records, []).footnotes)
+
+
+def test_a_table_of_lacks_alone(record: Make) -> None:
+    grid = build(_table(rows=("method", "factors.k")), [], [], lacks=[_lack(factors={"k_a": 4, "k_v": 4})])
+    assert _rows(grid, REAL) == {"xdc | 4": ["n/a"]}
+    other = _table(where={"method": ("sdc",)})
+    assert build(other, [], [], lacks=[_lack()]).groups == ()
+
+
+def test_a_lack_stands_in_the_row_whose_labels_it_does_not_know(record: Make) -> None:
+    table = _table(
+        _column(),
+        _column(title="HMDB51", dataset="hmdb51"),
+        rows=("method", "pretrain_data", "pretrain_items"),
+    )
+    grid = build(table, [record()], [], lacks=[_lack(dataset="hmdb51"), _lack(pretrain_data="ig_random")])
+    assert _rows(grid, REAL) == {
+        "xdc | kinetics400 | 100": ["70.0", "n/a"],
+        "xdc | ig_random | ": ["n/a", "—"],
+    }
+
+
+def test_lacks_of_a_plan() -> None:
+    suite = load_suite("real-small")
+    stages = make_plan(suite, {"esc10": Source("x"), "grid": Source(unavailable="no folder for grid")}).stages
+    lacks = list(lacks_of(stages))
+    assert {k.reason for k in lacks} == {"no folder for grid"}
+    where = {(k.method, k.pretrain_data, k.evaluation, k.dataset, k.split) for k in lacks}
+    assert ("scratch", "none", "linear_probe", "grid", "hashed") in where
+    assert ("xdc", "grid", "linear_probe", "grid", "hashed") in where
+    assert ("sdc", "grid", "audio_svm", "esc10", "3") in where
+    assert not any(k.method == "scratch" and k.dataset == "esc10" for k in lacks)
+    assert next(k for k in lacks if k.method == "xdc").factors == {"round": 3, "k_a": 16, "k_v": 16}
+    assert list(lacks_of(make_plan(suite, {name: Source("x") for name in suite.datasets}).stages)) == []
+
+
+def test_order_of_pretraining_data(record: Make) -> None:
+    runs = [record(run=d, pretrain_data=d) for d in ("audioset", "ig_random", "kinetics400", "mine")]
+    grid = build(_table(methods=("xdc",), data=("kinetics400", "audioset", "ig_random")), runs, [])
+    assert [row.labels[1] for row in grid.groups[0].rows] == ["kinetics400", "audioset", "ig_random", "mine"]
+
+
+# -------------------------------------------------------------------------------------- tables of the project
+
+
+@pytest.mark.parametrize(
+    "name", [*(f"table{n}" for n in range(1, 8)), "esc10_svm", "grid_probe", "probes", "rounds"]
 )
 def test_every_table_of_the_project_is_valid(
     tables_folder: Path, name: str, published: list[Published]
@@ -356,7 +550,18 @@ def test_every_table_of_the_project_is_valid(
     grid = build(table, [], published)
     assert grid.columns == tuple(column.title for column in table.columns)
     assert bool(grid.groups) == bool(table.published)
-    assert not any("published under" in n for n in grid.footnotes) or name == "audio_svm"
+    assert not any("published under" in n for n in grid.footnotes)
+
+
+@pytest.mark.parametrize("number", range(1, 8))
+def test_tables_of_the_paper_show_all_its_numbers(
+    tables_folder: Path, number: int, published: list[Published]
+) -> None:
+    raw = yaml.safe_load((tables_folder / f"table{number}.yaml").read_text(encoding="utf-8"))
+    grid = build(Table.model_validate(raw), [], published)
+    cells = [cell for group in grid.groups for row in group.rows for cell in row.cells]
+    assert {c.source for c in cells if c.source} == {row.id for row in published if row.table == number}
+    assert not any(note.startswith("Left out") for note in grid.footnotes)
 
 
 def test_table1_shows_the_papers_numbers(tables_folder: Path, published: list[Published]) -> None:
