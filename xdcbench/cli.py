@@ -212,8 +212,8 @@ def compare(
     ] = None,
 ) -> None:
     """Test the first method against each other one on the same test items: differences, intervals, p values."""
-    from xdcbench.results.compare import compare
-    from xdcbench.results.verdict import verdict_lines, write_verdict
+    from xdcbench.results.statistics.compare import compare
+    from xdcbench.results.statistics.verdict import verdict_lines, write_verdict
 
     blocks = compare(names, source or [OUT], metric=metric, dataset=dataset, evaluation=evaluation)
     _say(verdict_lines(blocks))

@@ -48,7 +48,7 @@ OUT = Path("results")
 @app.command("list")
 def list_(data_root: DataRootOption = None) -> None:
     """List the data sets: media, splits with official numbers of items, licence, source, whether here."""
-    from xdcbench.data.report import list_lines
+    from xdcbench.data.audit.report import list_lines
 
     _say(list_lines(data_root))
 
@@ -69,7 +69,7 @@ def verify(
 
     Exits 1 where a part of a split lacks more than `max_failed` of its items.
     """
-    from xdcbench.data.report import verify_lines
+    from xdcbench.data.audit.report import verify_lines
 
     request = _request(
         name,
@@ -98,7 +98,7 @@ def stats(
     trust: TrustOption = False,
 ) -> None:
     """Tell lengths, sizes, rates, codecs, sound and classes, in a table and a picture; decodes what is new."""
-    from xdcbench.data.report import stats_lines
+    from xdcbench.data.audit.report import stats_lines
 
     request = _request(
         name,
@@ -122,7 +122,7 @@ def synth(
     ] = None,
 ) -> None:
     """Write a synthetic world of any size. The same command again goes on."""
-    from xdcbench.data.report import synth_lines
+    from xdcbench.data.audit.report import synth_lines
 
     _say(synth_lines(to, set_ or ()))
 
@@ -151,7 +151,7 @@ def overlap(
     trust: TrustOption = False,
 ) -> None:
     """Find items of A that are also in B: by YouTube id or name, and by hashes of one frame a second."""
-    from xdcbench.data.report import overlap_lines
+    from xdcbench.data.audit.report import overlap_lines
 
     common = {
         "data_root": data_root,
@@ -166,7 +166,7 @@ def overlap(
 
 
 def _request(name: str, **values: Any) -> Any:
-    from xdcbench.data.report import Request
+    from xdcbench.data.audit.report import Request
 
     return Request(name, **values)
 

@@ -156,7 +156,7 @@ def check_against(request: Request, reference: Path | None, *, update: bool) -> 
 
 def ends_of(stores: Sequence[Store]) -> Intervals:
     """Intervals of cells from the predictions that lie in results folders."""
-    from xdcbench.results.predictions import cell_interval
+    from xdcbench.results.statistics.predictions import cell_interval
 
     def ends(records: Sequence[Record]) -> tuple[float, float] | None:
         found = cell_interval(records, stores)

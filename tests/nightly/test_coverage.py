@@ -6,9 +6,9 @@ The figures of docs/statistics.md are these, from the same seeds.
 import numpy as np
 import pytest
 
-from tests.unit.results.simulated import covers, rivals, sample, share
-from xdcbench.results import intervals
-from xdcbench.results.intervals import (
+from tests.unit.results.statistics.simulated import covers, rivals, sample, share
+from xdcbench.results.statistics import intervals
+from xdcbench.results.statistics.intervals import (
     Run,
     difference_interval,
     hierarchical,
@@ -16,7 +16,7 @@ from xdcbench.results.intervals import (
     t_interval,
     wilson,
 )
-from xdcbench.results.significance import LEVEL, mcnemar, sign_flip
+from xdcbench.results.statistics.significance import LEVEL, mcnemar, sign_flip
 
 pytestmark = pytest.mark.nightly
 

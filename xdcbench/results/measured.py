@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from xdcbench.context import Context, elapsed
+from xdcbench.data.audit.verify import verified_counts
 from xdcbench.data.index import Index
-from xdcbench.data.verify import verified_counts
 from xdcbench.distributed import size
 from xdcbench.models.encoders import Card
 from xdcbench.provenance import commit, versions

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from xdcbench.results.intervals import (
+from xdcbench.results.statistics.intervals import (
     Interval,
     Run,
     Sample,
@@ -16,8 +16,8 @@ from xdcbench.results.intervals import (
     summary,
     t_interval,
 )
-from xdcbench.results.predictions import Pairs
-from xdcbench.results.significance import mcnemar, sign_flip
+from xdcbench.results.statistics.predictions import Pairs
+from xdcbench.results.statistics.significance import mcnemar, sign_flip
 
 
 class Unit(NamedTuple):

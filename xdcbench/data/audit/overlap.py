@@ -6,8 +6,8 @@ from typing import Any
 
 import pandas as pd
 
-from xdcbench.data.hashes import hashes, shared
-from xdcbench.data.local import Local
+from xdcbench.data.audit.hashes import hashes, shared
+from xdcbench.data.audit.local import Local
 from xdcbench.store import write_json
 
 SCHEMA_VERSION = 1

@@ -10,13 +10,13 @@ import pandas as pd
 import pytest
 from filelock import FileLock
 
-from tests.unit.data.looks import look
+from tests.unit.data.audit.looks import look
+from xdcbench.data.audit.survey import survey
 from xdcbench.data.scan import MISSING
-from xdcbench.data.survey import survey
 from xdcbench.errors import UserError
 
 TYPES = {"letters": "Int64"}
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[4]
 
 
 def items(root: Path, *names: str) -> pd.DataFrame:
@@ -96,8 +96,8 @@ def test_survey_goes_on_after_kill_9(root: Path) -> None:
     for name in names:
         (root / name).write_text(name)
     code = (
-        "import sys\nfrom pathlib import Path\nfrom tests.unit.data.looks import slow\n"
-        "from tests.unit.data.test_survey import run\n"
+        "import sys\nfrom pathlib import Path\nfrom tests.unit.data.audit.looks import slow\n"
+        "from tests.unit.data.audit.test_survey import run\n"
         "root = Path(sys.argv[1]); run(root, *sorted(p.name for p in root.glob('f??')), look=slow)"
     )
     journal = root / "out" / f"set-{'0' * 12}" / "items.jsonl"

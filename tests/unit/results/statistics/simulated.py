@@ -4,7 +4,7 @@ from statistics import NormalDist
 
 import numpy as np
 
-from xdcbench.results.intervals import Interval, Run, Sample
+from xdcbench.results.statistics.intervals import Interval, Run, Sample
 
 
 def grouped(rng: np.random.Generator, groups: int, size: int, icc: float) -> tuple[np.ndarray, np.ndarray]:

@@ -2,8 +2,8 @@ import os
 import time
 from pathlib import Path
 
-from tests.unit.data.looks import act
-from xdcbench.data.workers import Lost, answers
+from tests.unit.data.audit.looks import act
+from xdcbench.data.audit.workers import Lost, answers
 
 
 def test_every_path_has_its_answer() -> None:

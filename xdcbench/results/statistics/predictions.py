@@ -9,8 +9,8 @@ from typing import NamedTuple
 import numpy as np
 
 from xdcbench.errors import UserError
-from xdcbench.results.intervals import Interval, Run, share_interval
 from xdcbench.results.records import Record
+from xdcbench.results.statistics.intervals import Interval, Run, share_interval
 from xdcbench.store import Store
 
 TOLERANCE = 1e-6

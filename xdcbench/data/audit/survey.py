@@ -12,8 +12,8 @@ import pandas as pd
 import pyarrow.parquet as pq
 from filelock import FileLock, Timeout
 
+from xdcbench.data.audit.workers import Lost, answers
 from xdcbench.data.scan import MISSING
-from xdcbench.data.workers import Lost, answers
 from xdcbench.errors import UserError
 from xdcbench.progress import track
 

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from scipy import stats
 from statsmodels.stats.proportion import proportion_confint
 
-from tests.unit.results.simulated import covers, rivals, sample, share
-from xdcbench.results import intervals
-from xdcbench.results.intervals import (
+from tests.unit.results.statistics.simulated import covers, rivals, sample, share
+from xdcbench.results.statistics import intervals
+from xdcbench.results.statistics.intervals import (
     Run,
     Sample,
     difference_interval,

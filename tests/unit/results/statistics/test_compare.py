@@ -15,11 +15,11 @@ from statsmodels.stats.multitest import multipletests
 from xdcbench import cli
 from xdcbench.errors import UserError
 from xdcbench.results.cells import measured_cell
-from xdcbench.results.compare import Block, compare
-from xdcbench.results.intervals import wilson
-from xdcbench.results.predictions import cell_interval, load_predictions
 from xdcbench.results.records import Record, write_records
-from xdcbench.results.verdict import verdict_lines
+from xdcbench.results.statistics.compare import Block, compare
+from xdcbench.results.statistics.intervals import wilson
+from xdcbench.results.statistics.predictions import cell_interval, load_predictions
+from xdcbench.results.statistics.verdict import verdict_lines
 from xdcbench.store import Store, write_json
 
 Maker = Callable[..., Record]

@@ -10,13 +10,13 @@ from tabulate import tabulate
 
 from xdcbench.config import load_dataset, override, validate
 from xdcbench.context import Context
-from xdcbench.data.local import Local, facts, local
-from xdcbench.data.overlap import overlap, path_of
+from xdcbench.data.audit.local import Local, facts, local
+from xdcbench.data.audit.overlap import overlap, path_of
+from xdcbench.data.audit.stats import stats
+from xdcbench.data.audit.verify import KINDS, verify
 from xdcbench.data.sources import root_of
-from xdcbench.data.stats import stats
 from xdcbench.data.synth.layouts import files
 from xdcbench.data.synth.stage import run as write_world
-from xdcbench.data.verify import KINDS, verify
 from xdcbench.errors import UserError
 from xdcbench.library import rows
 from xdcbench.schema import World

@@ -5,11 +5,11 @@ from dataclasses import asdict
 from pathlib import Path
 
 from xdcbench.errors import UserError
-from xdcbench.results.compare import Block, Comparison
-from xdcbench.results.duels import Duel, Overall
-from xdcbench.results.intervals import FEW_GROUPS, REPLICATES, Interval
-from xdcbench.results.intervals import LEVEL as COVERAGE
-from xdcbench.results.significance import LEVEL, seeds_needed, smallest_p
+from xdcbench.results.statistics.compare import Block, Comparison
+from xdcbench.results.statistics.duels import Duel, Overall
+from xdcbench.results.statistics.intervals import FEW_GROUPS, REPLICATES, Interval
+from xdcbench.results.statistics.intervals import LEVEL as COVERAGE
+from xdcbench.results.statistics.significance import LEVEL, seeds_needed, smallest_p
 from xdcbench.store import write_json
 
 SCHEMA_VERSION = 1

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from xdcbench.data.hashes import FLAT, ROWS, SIDE, frame_hashes, picture_hash, shared
-from xdcbench.data.local import Local, local
-from xdcbench.data.overlap import BITS, FRAMES, by_id, overlap, recording
+from xdcbench.data.audit.hashes import FLAT, ROWS, SIDE, frame_hashes, picture_hash, shared
+from xdcbench.data.audit.local import Local, local
+from xdcbench.data.audit.overlap import BITS, FRAMES, by_id, overlap, recording
 from xdcbench.errors import MediaError, UserError
 from xdcbench.schema import Dataset
 

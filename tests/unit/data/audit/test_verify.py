@@ -11,10 +11,10 @@ import pytest
 
 from tests.unit.tiny import small_index
 from xdcbench.context import Context
-from xdcbench.data.local import Local, facts, local
+from xdcbench.data.audit.local import Local, facts, local
+from xdcbench.data.audit.verify import KINDS, verified_counts, verify
 from xdcbench.data.media.inspect import Facts
 from xdcbench.data.scan import MISSING, Scan
-from xdcbench.data.verify import KINDS, verified_counts, verify
 from xdcbench.models.encoders import Card
 from xdcbench.results.measured import measured
 from xdcbench.results.records import Record

@@ -8,10 +8,10 @@ from typing import Any
 
 from xdcbench.errors import UserError
 from xdcbench.results.cells import seed_name, split_settings
-from xdcbench.results.duels import Duel, Overall, Unit, duel, overall
-from xdcbench.results.predictions import load_predictions, pair, run_folder
 from xdcbench.results.records import Record, read_records
-from xdcbench.results.significance import holm
+from xdcbench.results.statistics.duels import Duel, Overall, Unit, duel, overall
+from xdcbench.results.statistics.predictions import load_predictions, pair, run_folder
+from xdcbench.results.statistics.significance import holm
 from xdcbench.schema import Column
 from xdcbench.store import Store, read_json
 

@@ -7,10 +7,10 @@ from typing import Any
 
 import pandas as pd
 
+from xdcbench.data.audit.survey import survey
 from xdcbench.data.index import take
 from xdcbench.data.media.inspect import Facts, inspect
 from xdcbench.data.scan import SPLIT, Scan, fingerprint, scan
-from xdcbench.data.survey import survey
 from xdcbench.errors import MediaError, UserError
 from xdcbench.schema import Dataset
 

@@ -10,8 +10,8 @@ from scipy.stats import ttest_1samp
 from statsmodels.stats.contingency_tables import mcnemar as their_mcnemar
 from statsmodels.stats.multitest import multipletests
 
-from tests.unit.results.simulated import rivals
-from xdcbench.results.significance import LEVEL, holm, mcnemar, seeds_needed, sign_flip, smallest_p
+from tests.unit.results.statistics.simulated import rivals
+from xdcbench.results.statistics.significance import LEVEL, holm, mcnemar, seeds_needed, sign_flip, smallest_p
 
 
 def scores(both: int, a_alone: int, b_alone: int) -> tuple[np.ndarray, np.ndarray]:

@@ -9,9 +9,9 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from xdcbench.data.local import Local
+from xdcbench.data.audit.local import Local
+from xdcbench.data.audit.verify import SILENCE
 from xdcbench.data.scan import LABELS
-from xdcbench.data.verify import SILENCE
 from xdcbench.store import write_json
 
 SCHEMA_VERSION = 1

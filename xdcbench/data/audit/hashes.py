@@ -11,9 +11,9 @@ from av.video.reformatter import VideoReformatter
 from numpy.typing import NDArray
 from scipy.fft import dctn
 
-from xdcbench.data.local import Local
+from xdcbench.data.audit.local import Local
+from xdcbench.data.audit.survey import survey
 from xdcbench.data.media.container import decoded, frame_stamp, opened, time_base, video_stream
-from xdcbench.data.survey import survey
 from xdcbench.errors import MediaError
 
 EVERY = 1.0

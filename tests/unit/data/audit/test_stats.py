@@ -7,11 +7,11 @@ from xml.etree import ElementTree
 import numpy as np
 import pandas as pd
 import pytest
+from tests.unit.data.audit.test_verify import FILES, FINE
 
-from tests.unit.data.test_verify import FILES, FINE
-from xdcbench.data.local import FACTS, Local
+from xdcbench.data.audit.local import FACTS, Local
+from xdcbench.data.audit.stats import stats
 from xdcbench.data.scan import MISSING, Scan
-from xdcbench.data.stats import stats
 
 SILENT = {"peak": 0.0}
 MUTE = {"audio_codec": "", "audio_seconds": 0.0, "sample_rate": 0, "channels": 0, "peak": math.nan}

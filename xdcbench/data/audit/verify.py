@@ -7,8 +7,8 @@ from typing import Any, Literal
 
 import pandas as pd
 
+from xdcbench.data.audit.local import Local
 from xdcbench.data.index import Index
-from xdcbench.data.local import Local
 from xdcbench.data.scan import LABELS, MISSING, SPLIT
 from xdcbench.schema import Dataset
 from xdcbench.store import read_json, write_json
