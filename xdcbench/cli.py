@@ -88,7 +88,7 @@ def run(
         PolicyName, typer.Option(help="Which stages to run; never only prints tables.")
     ] = "missing",
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Print the plan and what of it is there.")
+        bool, typer.Option("--dry-run", help="Print the plan, what of it is there, and what the rest costs.")
     ] = False,
     require_all: Annotated[
         bool, typer.Option("--require-all", help="Data that is not here is an error.")
@@ -120,7 +120,10 @@ def run(
     )
     launch = prepare(request, write=not dry_run)
     if dry_run:
+        from xdcbench.costs.estimate import cost_lines
+
         _say(plan_lines(launch))
+        _say(cost_lines(launch))
         return
     outcomes = run_plan(launch, policy=policy, alone=bool(stage), require_all=require_all)
     lines, code = report(launch, outcomes)

@@ -26,9 +26,7 @@ PASSED, MOVED, CANNOT_TELL = 0, 1, 2
 
 
 def plan_lines(launch: Launch) -> Iterator[str]:
-    """Every stage of a plan: whether it is there, its key and its name; then what is to do costs."""
-    from xdcbench.costs.estimate import cost_lines
-
+    """Every stage of a plan: whether it is there, its key and its name."""
     counts: Counter[str] = Counter()
     for stage in launch.plan.stages:
         there = launch.store.complete(stage.key)
@@ -36,7 +34,6 @@ def plan_lines(launch: Launch) -> Iterator[str]:
         counts[state] += 1
         yield f"{state:<12} {stage.key:<27} {stage.name}" + (f"  ({stage.reason})" if stage.reason else "")
     yield f"{len(launch.plan.stages)} stages: " + ", ".join(f"{n} {state}" for state, n in counts.items())
-    yield from cost_lines(launch)
 
 
 def run_plan(

@@ -113,12 +113,20 @@ def test_list_weights_says_what_they_are_their_scores_and_files(xdcbench: Comman
 # --------------------------------------------------------------------------------------------- run
 
 
+def stages_of(text: str) -> tuple[list[str], list[str]]:
+    """The lines of a dry run up to the sum of stages, and those from there on."""
+    lines = text.splitlines()
+    at = next(i for i, line in enumerate(lines) if " stages: " in line)
+    return lines[:at], lines[at:]
+
+
 def test_dry_run_prints_the_plan_and_makes_nothing(xdcbench: Command, tmp_path: Path) -> None:
     said = xdcbench("run", "--suite", "smoke", "--dry-run", "--device", "cpu")
     assert said.code == 0
-    *lines, last = said.out.splitlines()
+    lines, costs = stages_of(said.out)
     assert all(line.startswith("to do") for line in lines)
-    assert last == f"{len(lines)} stages: {len(lines)} to do"
+    assert costs[0] == f"{len(lines)} stages: {len(lines)} to do"
+    assert len(costs) > 1 and any("PFLOP" in line for line in costs[1:])
     assert any(line.endswith(" xdc/kinetics400/seed0/round2") for line in lines)
     assert list(tmp_path.iterdir()) == []
 
@@ -126,7 +134,7 @@ def test_dry_run_prints_the_plan_and_makes_nothing(xdcbench: Command, tmp_path: 
 def test_dry_run_of_a_part(xdcbench: Command) -> None:
     words = ("--only", "xdc/*/round1", "--seeds", "4", "--methods", "xdc, sdc", "--device", "cpu")
     said = xdcbench("run", "--suite", "smoke", "--dry-run", *words)
-    names = {line.split()[-1] for line in said.out.splitlines()[:-1]}
+    names = {line.split()[-1] for line in stages_of(said.out)[0]}
     assert names == {"world", "index/kinetics400", "init/seed4", "xdc/kinetics400/seed4/round1"}
 
 

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torchvision.models.video.resnet import BasicBlock, Conv2Plus1D
 
+from xdcbench.data.transforms import normalised
 from xdcbench.schema import VideoModel
 
 STEM_SHARE = 45 / 64
@@ -102,7 +103,7 @@ class R2Plus1D(nn.Module):
         """
         if clips.dtype != torch.uint8:
             raise TypeError(f"clips must be uint8, not {clips.dtype}")
-        return clips.permute(0, 4, 1, 2, 3) * self.scale + self.shift
+        return normalised(clips, self.scale, self.shift)
 
     def forward(self, x: Tensor) -> Tensor:
         """Encode prepared clips, (B, 3, T, H, W), into features, (B, features): means over time and space."""

@@ -49,7 +49,7 @@ def test_used_datasets_are_those_learned_from_or_measured_on() -> None:
     assert used_datasets(load_suite("real-small")) == ["esc10", "grid"]
     assert used_datasets(load_suite("real-small", methods=["scratch"])) == ["esc10", "grid"]
     smoke = load_suite("smoke", methods=["scratch"])
-    assert used_datasets(smoke) == ["dcase", "esc50", "hmdb51", "ucf101"]
+    assert used_datasets(smoke) == ["dcase", "esc50", "hmdb51", "kinetics400", "ucf101"]
 
 
 def test_own_root_comes_before_the_data_root() -> None:
