@@ -6,7 +6,7 @@ what they change. A field at its default is left out of a stage's key.
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, model_validator
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveFloat, model_validator
 
 Modality = Literal["video", "audio"]
 Precision = Literal["auto", "fp32", "bf16"]
@@ -320,9 +320,9 @@ class LinearSVM(Config):
     clips: int = Field(10, ge=1, description="windows per recording, evenly spaced")
     last_start: float | None = Field(None, ge=0, description=LAST_START)
     layer: str = Field("", description=LAYER)
-    cs: tuple[float, ...] = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
+    cs: tuple[PositiveFloat, ...] = Field((1e-4, 1e-3, 1e-2, 1e-1, 1.0), min_length=1)
     inner_folds: int = Field(4, ge=2)
-    max_iter: int = 5000
+    max_iter: int = Field(5000, ge=1, description="Newton steps for each C")
     precision: Precision = "auto"
 
 
