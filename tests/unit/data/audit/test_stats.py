@@ -7,8 +7,8 @@ from xml.etree import ElementTree
 import numpy as np
 import pandas as pd
 import pytest
-from tests.unit.data.audit.test_verify import FILES, FINE
 
+from tests.unit.data.audit.test_verify import FILES, FINE
 from xdcbench.data.audit.local import FACTS, Local
 from xdcbench.data.audit.stats import stats
 from xdcbench.data.scan import MISSING, Scan
