@@ -4,8 +4,9 @@ from pathlib import Path
 from typing import Literal
 
 from xdcbench.config import read
-from xdcbench.models.released import registry, summary
+from xdcbench.models.released import Release, registry
 from xdcbench.resources import folder
+from xdcbench.results.published import MARKS, choose, load_published
 
 Part = Literal["methods", "suites", "datasets", "evaluations", "tables"]
 Listed = Part | Literal["weights"]
@@ -29,3 +30,10 @@ def rows(part: Listed) -> list[tuple[str, str]]:
             (path.stem, str(tree.get("title") or tree.get("description") or tree.get("kind") or ""))
         )
     return entries
+
+
+def summary(release: Release) -> str:
+    """What it is, its published scores with the marks of their status, and its file."""
+    rows = choose(load_published(folder("baselines") / "published.csv"), release.published)
+    scores = ", ".join(f"{row.dataset} {row.value}{MARKS[row.status]}" for row in rows)
+    return f"{release.title}; {scores or 'no published score'}; {release.file}"

@@ -9,7 +9,6 @@ from xdcbench.config import read, validate
 from xdcbench.errors import UserError
 from xdcbench.models.download import download
 from xdcbench.resources import folder, unknown
-from xdcbench.results.published import MARKS, choose, load_published
 from xdcbench.schema import Config, GivenAudio, GivenVideo
 
 SOURCE = "r2plus1d"
@@ -107,10 +106,3 @@ def fetch(release: Release) -> Path:
     target = cache() / release.file
     download(release.url, target, digits=release.digits)
     return target
-
-
-def summary(release: Release) -> str:
-    """What it is, its published scores with the marks of their status, and its file."""
-    rows = choose(load_published(folder("baselines") / "published.csv"), release.published)
-    scores = ", ".join(f"{row.dataset} {row.value}{MARKS[row.status]}" for row in rows)
-    return f"{release.title}; {scores or 'no published score'}; {release.file}"

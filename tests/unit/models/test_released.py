@@ -16,11 +16,12 @@ from tests.unit.models.serving import Server, serving
 from xdcbench.config import load_suite
 from xdcbench.context import Context
 from xdcbench.errors import UserError
+from xdcbench.library import summary
 from xdcbench.models import released
 from xdcbench.models.encoders import load_card, load_encoders
 from xdcbench.models.given import run
 from xdcbench.models.origins import find_origin
-from xdcbench.models.released import cache, fetch, registry, summary
+from xdcbench.models.released import cache, fetch, registry
 from xdcbench.resources import folder
 from xdcbench.results.published import load_published
 from xdcbench.schema import Given, VideoInput, VideoModel

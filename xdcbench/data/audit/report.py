@@ -18,7 +18,7 @@ from xdcbench.data.sources import root_of
 from xdcbench.data.synth.layouts import files
 from xdcbench.data.synth.stage import run as write_world
 from xdcbench.errors import UserError
-from xdcbench.library import rows
+from xdcbench.resources import folder, names
 from xdcbench.schema import World
 from xdcbench.stages import WorldStage
 
@@ -155,11 +155,11 @@ def _most(counts: dict[str, int], shown: int = 6) -> str:
 
 def list_lines(data_root: Path | None) -> Iterator[str]:
     """What is known of each data set and, with a root, whether its folder is there."""
-    for name, title in rows("datasets"):
+    for name in names(folder("configs") / "datasets"):
         dataset = load_dataset(name)
         here = root_of(dataset, data_root)
         place = "" if here is None else f", {'in' if here.is_dir() else 'not in'} {here}"
-        yield f"{name}: {title} ({dataset.media}, adapter {dataset.adapter}{place})"
+        yield f"{name}: {dataset.title} ({dataset.media}, adapter {dataset.adapter}{place})"
         for split in dataset.splits:
             numbers = " ".join(f"{part} {n}" for part, n in dataset.counts.get(split, {}).items())
             yield f"    split {split}" + (f": {numbers}" if numbers else "")
