@@ -266,8 +266,9 @@ def doctor(
 
 def main() -> None:
     """Entry point: a user's mistake is one line on standard error and exit code 2."""
-    level = logging.INFO if leads() else logging.ERROR
-    logging.basicConfig(level=level, format="%(message)s", stream=sys.stderr)
+    others, own = (logging.WARNING, logging.INFO) if leads() else (logging.ERROR, logging.ERROR)
+    logging.basicConfig(level=others, format="%(message)s", stream=sys.stderr)
+    logging.getLogger("xdcbench").setLevel(own)
     try:
         app()
     except (UserError, MediaError) as error:
