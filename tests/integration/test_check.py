@@ -11,6 +11,8 @@ from xdcbench.launch import Request
 from xdcbench.pretrain.labels import UNLABELLED, Labels
 from xdcbench.pretrain.learner import Learner
 from xdcbench.report import CANNOT_TELL, MOVED, PASSED, check_against
+from xdcbench.results.records import read_records
+from xdcbench.store import Store
 
 
 def request_for(out: Path) -> Request:
@@ -72,4 +74,11 @@ def test_fails_when_pseudo_labels_are_permuted(
     request = Request(suite=str(PICO), out=out, device="cpu", precision="fp32")
     lines, code = check_against(request, reference, update=False)
     assert code == MOVED
-    assert any("accuracy" in line for line in lines)
+    assert any("expected" in line for line in lines)
+    assert accuracy(out) < accuracy(pico) - 0.05, "labels without meaning are harder to learn"
+
+
+def accuracy(out: Path) -> float:
+    """Mean accuracy on pseudo-labels over heads and rounds."""
+    found = read_records([Store(out, write=False)])
+    return float(np.mean([r.value for r in found if r.metric.endswith("_accuracy")]))

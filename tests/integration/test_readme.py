@@ -36,9 +36,14 @@ def test_command(line: str, pico: Path, tmp_path: Path) -> None:
         words += ["--help"]
     if words[0] == "table":
         words += ["--from", str(pico)]
+    if words[0] == "compare":
+        words = ["compare", "xdc", "scratch", "--from", str(pico)]
     if words[0] == "show":
         words = ["show", next(pico.glob("runs/round-*")).name, "--out", str(pico)]
     done = xdcbench(*words, cwd=tmp_path, env=None)
+    if words[0] == "data":
+        assert done.returncode == 2 and "no folder DIR/grid" in done.stderr
+        return
     if "real-small" in words:
         assert "no folder DIR/grid" in done.stdout, "an empty data root is said to lack the data"
     assert done.returncode == 0, done.stderr
@@ -47,6 +52,7 @@ def test_command(line: str, pico: Path, tmp_path: Path) -> None:
 
 def test_every_command_is_in_the_readme() -> None:
     said = xdcbench("--help").stdout
-    commands = re.findall(r"^[│ ]+(run|check|table|list|show|doctor)\b", said, flags=re.M)
-    assert set(commands) == {"run", "check", "table", "list", "show", "doctor"}
+    known = ("run", "check", "table", "compare", "data", "list", "show", "doctor")
+    commands = re.findall(rf"^[│ ]+({'|'.join(known)})\b", said, flags=re.M)
+    assert set(commands) == set(known)
     assert all(any(line.split()[1] == name for line in COMMANDS) for name in commands)

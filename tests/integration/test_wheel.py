@@ -43,6 +43,6 @@ def test_wheel_plans_smoke_from_another_folder(tmp_path: Path) -> None:
     where = "import xdcbench, xdcbench.resources as r; print(xdcbench.__file__, r.folder('tables'))"
     assert all(path.startswith(str(site)) for path in python("-c", where).split())
     plan = python("-m", "xdcbench", "run", "--suite", "smoke", "--dry-run", "--device", "cpu")
-    assert plan.splitlines()[-1] == "120 stages: 120 to do"
+    assert "165 stages: 165 to do" in plan.splitlines()
     assert not list(elsewhere.iterdir()), "a dry run writes nothing"
     assert "xdc" in python("-m", "xdcbench", "list", "methods")
