@@ -3,10 +3,11 @@
 import mmap
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torchvision.transforms.v2 import functional
 
 from xdcbench.data.clips import Boxes
+from xdcbench.schema import VideoInput
 
 
 def squares(boxes: Boxes, size: int) -> Tensor:
@@ -62,3 +63,26 @@ def _floats(like: Tensor) -> Tensor:
     memory = mmap.mmap(-1, 4 * like.numel(), flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
     memory.madvise(mmap.MADV_HUGEPAGE)
     return torch.frombuffer(memory, dtype=torch.float32).view(like.shape)
+
+
+class Normalise(nn.Module):
+    """RGB clips, uint8 (B, T, S, S, 3), to float32 (B, 3, T, S, S) by the declared mean and deviation."""
+
+    scale: Tensor
+    shift: Tensor
+
+    def __init__(self, declared: VideoInput) -> None:
+        super().__init__()
+        mean, std = torch.tensor(declared.mean), torch.tensor(declared.std)
+        self.register_buffer("scale", 1 / (255 * std), persistent=False)
+        self.register_buffer("shift", -mean / std, persistent=False)
+
+    def forward(self, clips: Tensor) -> Tensor:
+        """The same clips, normalised.
+
+        Raises:
+            TypeError: the clips are not uint8, so their range is unknown.
+        """
+        if clips.dtype != torch.uint8:
+            raise TypeError(f"clips must be uint8, not {clips.dtype}")
+        return normalised(clips, self.scale, self.shift)

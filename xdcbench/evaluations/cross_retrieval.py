@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import torch
 from torch import Tensor
 
@@ -12,8 +11,8 @@ from xdcbench.context import Context
 from xdcbench.data.index import Index
 from xdcbench.errors import UserError
 from xdcbench.evaluations.features import Features, load_features
-from xdcbench.evaluations.outcome import Measure, split_rows, write_outcome
-from xdcbench.evaluations.retrieval import check_depths, rank, unordered
+from xdcbench.evaluations.outcome import split_rows
+from xdcbench.evaluations.retrieval import check_depths, rank, unordered, write_ranking
 from xdcbench.models.encoders import load_card
 from xdcbench.models.heads import Heads
 from xdcbench.models.weights import load_weights, read_metadata
@@ -44,25 +43,18 @@ def run(config: EvaluationStage, inputs: dict[str, Path], work: Path, context: C
     chances = cluster_chances(inputs["encoders"], settings, queries, test)
     labels = torch.from_numpy(index.labels)
     found = rank((part[:, clusters] for part in chances.split(256)), labels[test], labels[gallery])
-    nearest = gallery[found.nearest]
-    predictions = pd.DataFrame(
-        {
-            "prediction": index.labels[nearest],
-            "rank": found.rank,
-            "nearest": index.items["id"].to_numpy()[nearest],
-        }
-    )
-    write_outcome(
+    write_ranking(
         config,
         index,
         load_card(inputs["encoders"]),
-        [Measure(f"recall_at_{k}", found.recall(k)) for k in settings.ks],
-        predictions,
+        found,
+        gallery,
         test,
         queries.failed,
+        ks=settings.ks,
         work=work,
         context=context,
-        common={"outcomes": {"gallery": len(gallery), "clustering": settings.clustering}},
+        outcomes={"gallery": len(gallery), "clustering": settings.clustering},
     )
 
 

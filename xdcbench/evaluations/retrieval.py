@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 from hashlib import sha256
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -16,7 +16,7 @@ from xdcbench.data.index import Index
 from xdcbench.errors import UserError
 from xdcbench.evaluations.features import Features, load_features
 from xdcbench.evaluations.outcome import Measure, split_rows, write_outcome
-from xdcbench.models.encoders import load_card
+from xdcbench.models.encoders import Card, load_card
 from xdcbench.schema import Retrieval
 from xdcbench.stages import EvaluationStage
 
@@ -56,6 +56,49 @@ def run(config: EvaluationStage, inputs: dict[str, Path], work: Path, context: C
         labels[test],
         labels[gallery],
     )
+    write_ranking(
+        config,
+        index,
+        load_card(inputs["features"]),
+        found,
+        gallery,
+        test,
+        features.failed,
+        ks=config.settings.ks,
+        work=work,
+        context=context,
+    )
+
+
+def write_ranking(
+    config: EvaluationStage,
+    index: Index,
+    card: Card,
+    found: Ranking,
+    gallery: np.ndarray,
+    rows: np.ndarray,
+    failed: dict[int, str],
+    *,
+    ks: Iterable[int],
+    work: Path,
+    context: Context,
+    outcomes: dict[str, Any] | None = None,
+) -> None:
+    """Write recall at each depth, and per query the nearest item, its class and the rank of the first right one.
+
+    Args:
+        config: the evaluation.
+        index: the data set.
+        card: the encoders.
+        found: what each of ``rows`` found in the gallery.
+        gallery: int64 positions of its items, in the order that was ranked.
+        rows: int64 positions of the queries.
+        failed: reason per item that could not be decoded.
+        ks: depths.
+        work: the run directory.
+        context: of the stage.
+        outcomes: what was found on the way, to record.
+    """
     nearest = gallery[found.nearest]
     predictions = pd.DataFrame(
         {
@@ -67,13 +110,14 @@ def run(config: EvaluationStage, inputs: dict[str, Path], work: Path, context: C
     write_outcome(
         config,
         index,
-        load_card(inputs["features"]),
-        [Measure(f"recall_at_{k}", found.recall(k)) for k in config.settings.ks],
+        card,
+        [Measure(f"recall_at_{k}", found.recall(k)) for k in ks],
         predictions,
-        test,
-        features.failed,
+        rows,
+        failed,
         work=work,
         context=context,
+        common={"outcomes": outcomes or {}},
     )
 
 

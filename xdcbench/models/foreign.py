@@ -10,28 +10,11 @@ from torch import Tensor, nn
 from torchvision.models import get_model, get_model_weights, list_models
 
 from xdcbench.data.spectrogram import LogMel
-from xdcbench.data.transforms import normalised
+from xdcbench.data.transforms import Normalise
 from xdcbench.errors import UserError
 from xdcbench.models.origins import TORCHVISION
 from xdcbench.resources import unknown
 from xdcbench.schema import AudioInput, AudioModel, VideoInput, VideoModel
-
-
-class Normalise(nn.Module):
-    """RGB clips, uint8 (B, T, S, S, 3), to float32 (B, 3, T, S, S) by the declared mean and deviation."""
-
-    scale: Tensor
-    shift: Tensor
-
-    def __init__(self, declared: VideoInput) -> None:
-        super().__init__()
-        mean, std = torch.tensor(declared.mean), torch.tensor(declared.std)
-        self.register_buffer("scale", 1 / (255 * std), persistent=False)
-        self.register_buffer("shift", -mean / std, persistent=False)
-
-    def forward(self, clips: Tensor) -> Tensor:
-        """The same clips, normalised."""
-        return normalised(clips, self.scale, self.shift)
 
 
 class Foreign(nn.Module):

@@ -2,11 +2,10 @@
 
 from functools import partial
 
-import torch
 from torch import Tensor, nn
 from torchvision.models.video.resnet import BasicBlock, Conv2Plus1D
 
-from xdcbench.data.transforms import normalised
+from xdcbench.data.transforms import Normalise
 from xdcbench.schema import VideoModel
 
 STEM_SHARE = 45 / 64
@@ -69,9 +68,6 @@ class R2Plus1D(nn.Module):
         input: the clip that ``prepare`` expects.
     """
 
-    scale: Tensor
-    shift: Tensor
-
     def __init__(self, model: VideoModel) -> None:
         super().__init__()
         width = model.width
@@ -85,9 +81,7 @@ class R2Plus1D(nn.Module):
         # XDC's code sets momentum 0.9 "as in Caffe2", but Caffe2's momentum weights the old statistic
         # and PyTorch's the new batch: what Caffe2 did is 0.1 here.
         self.apply(partial(_initialise, momentum=model.bn_momentum))
-        mean, std = (torch.tensor(v).view(1, 3, 1, 1, 1) for v in (model.input.mean, model.input.std))
-        self.register_buffer("scale", 1 / (255 * std), persistent=False)
-        self.register_buffer("shift", -mean / std, persistent=False)
+        self.normalise = Normalise(model.input)
 
     def prepare(self, clips: Tensor) -> Tensor:
         """Normalise RGB clips by the declared mean and standard deviation.
@@ -101,9 +95,8 @@ class R2Plus1D(nn.Module):
         Raises:
             TypeError: the clips are not uint8, so their range is unknown.
         """
-        if clips.dtype != torch.uint8:
-            raise TypeError(f"clips must be uint8, not {clips.dtype}")
-        return normalised(clips, self.scale, self.shift)
+        prepared: Tensor = self.normalise(clips)
+        return prepared
 
     def forward(self, x: Tensor) -> Tensor:
         """Encode prepared clips, (B, 3, T, H, W), into features, (B, features): means over time and space."""

@@ -72,7 +72,7 @@ def test_normalised_clips_are_those_that_the_encoder_prepares() -> None:
     encoder = R2Plus1D(VideoModel(width=4, input=VideoInput(frames=2, size=8, short_side=(8, 8))))
     clips = torch.randint(256, (2, 2, 8, 8, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     before = clips.clone()
-    found = normalised(clips, encoder.scale, encoder.shift)
+    found = normalised(clips, encoder.normalise.scale, encoder.normalise.shift)
     assert found.shape == (2, 3, 2, 8, 8) and found.dtype == torch.float32
     assert found.is_contiguous(memory_format=torch.channels_last_3d)
     for colour in range(3):
