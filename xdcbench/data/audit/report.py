@@ -12,7 +12,7 @@ from xdcbench.config import load_dataset, override, validate
 from xdcbench.context import Context
 from xdcbench.data.audit.local import Local, facts, local
 from xdcbench.data.audit.overlap import overlap, path_of
-from xdcbench.data.audit.stats import stats
+from xdcbench.data.audit.stats import GROUPS, stats
 from xdcbench.data.audit.verify import KINDS, verify
 from xdcbench.data.sources import root_of
 from xdcbench.data.synth.layouts import files
@@ -128,18 +128,7 @@ def stats_lines(request: Request) -> Iterator[str]:
     headers = ["", "mean", "min", "5%", "median", "95%", "max"]
     yield tabulate(numbers, headers=headers, floatfmt=".4g")
     yield ""
-    for name in (
-        "container",
-        "video_codec",
-        "pix_fmt",
-        "size",
-        "steady_rate",
-        "audio_codec",
-        "sample_rate",
-        "channels",
-        "sound",
-        "classes",
-    ):
+    for name in (*GROUPS, "sound", "classes"):
         if found[name]:
             yield f"{name:<12} {_most(found[name])}"
     yield ""

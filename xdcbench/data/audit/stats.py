@@ -14,6 +14,18 @@ from xdcbench.data.audit.verify import SILENCE
 from xdcbench.data.scan import LABELS
 from xdcbench.store import write_json
 
+GROUPS = (
+    "container",
+    "video_codec",
+    "pix_fmt",
+    "size",
+    "steady_rate",
+    "audio_codec",
+    "sample_rate",
+    "channels",
+)
+"""Facts of a file that are counted by value, in the order in which they are told."""
+
 SCHEMA_VERSION = 1
 QUANTILES = {"min": 0.0, "5%": 0.05, "median": 0.5, "95%": 0.95, "max": 1.0}
 BARS = 8
@@ -39,16 +51,6 @@ def stats(data: Local, items: pd.DataFrame) -> Stats:
     numbers = {
         name: _quantiles(table[name]) for name in ("seconds", "bytes_each", "short_side", "rate", "peak")
     }
-    groups = (
-        "container",
-        "video_codec",
-        "pix_fmt",
-        "size",
-        "steady_rate",
-        "audio_codec",
-        "sample_rate",
-        "channels",
-    )
     content: Stats = {
         "schema_version": SCHEMA_VERSION,
         "name": data.name,
@@ -59,7 +61,7 @@ def stats(data: Local, items: pd.DataFrame) -> Stats:
         "hours": float(table["seconds"].sum() / 3600),
         "bytes": int(table["bytes_each"].sum()),
         **{name: values for name, values in numbers.items() if values},
-        **{name: _counts(table[name]) for name in (*groups, "sound")},
+        **{name: _counts(table[name]) for name in (*GROUPS, "sound")},
         "classes": _classes(items.loc[table.index], data.scan.classes),
     }
     write_json(data.folder / "stats.json", content)
