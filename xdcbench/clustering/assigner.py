@@ -1,5 +1,6 @@
 """Clusterings kept with their preprocessing, so that items that were not clustered find their cluster."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,8 @@ from torch import Tensor
 from xdcbench.clustering.preprocess import Preprocessing
 
 CHUNK = 65_536
+MODES = "modes"
+"""Entry of the file's header: JSON, preprocessing by name of the clustering."""
 
 
 @dataclass(frozen=True)
@@ -41,14 +44,15 @@ def save_assigners(assigners: Mapping[str, Assigner], path: Path) -> None:
     tensors = {name: a.centroids for name, a in assigners.items()}
     tensors |= {f"{name}.mean": a.prepared.mean for name, a in assigners.items()}
     tensors |= {f"{name}.axes": a.prepared.axes for name, a in assigners.items()}
-    modes = {name: a.prepared.mode for name, a in assigners.items()}
-    save_file({name: t.cpu().contiguous() for name, t in tensors.items()}, path, metadata=dict(modes))
+    # One entry, since several are written in any order, and equal rounds would not be equal files.
+    modes = json.dumps({name: a.prepared.mode for name, a in assigners.items()})
+    save_file({name: t.cpu().contiguous() for name, t in tensors.items()}, path, metadata={MODES: modes})
 
 
 def load_assigners(path: Path) -> dict[str, Assigner]:
     """Read what ``save_assigners`` wrote, by the name of the clustering."""
     with safe_open(path, framework="pt") as file:
-        modes = file.metadata() or {}
+        modes = json.loads(file.metadata()[MODES])
         return {
             name: Assigner(
                 Preprocessing(mode, file.get_tensor(f"{name}.mean"), file.get_tensor(f"{name}.axes")),

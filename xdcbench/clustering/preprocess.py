@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
+from xdcbench.distributed import led, reduced
 from xdcbench.errors import UserError
 
 CHUNK = 8192
@@ -30,7 +31,10 @@ class Preprocessing:
     axes: Tensor
 
     def __call__(self, x: Tensor) -> Tensor:
-        """Float32 (n, d) to float32 (n, d), or (n, kept) after a PCA; a row of zeros stays so."""
+        """Float32 (n, d) to float32 (n, d), or (n, kept) after a PCA; a row of zeros stays so.
+
+        Each row by itself, so that parts of what exceeds memory can be prepared one after the other.
+        """
         if self.mode == "none":
             return x
         return normalize(self._whitened(x) if self.mode == "pca_whiten_l2" else x, dim=1)
@@ -41,13 +45,13 @@ class Preprocessing:
 
 
 def fit(x: Tensor, *, mode: Mode, dim: int) -> Preprocessing:
-    """Preprocessing for features like ``x``.
+    """Preprocessing for features like ``x``; of several processes, all call this together.
 
     Args:
-        x: float32 (n, d).
+        x: float32 (n, d), this process's share of the rows; n may be 0.
         mode: see ``Preprocessing``.
-        dim: dimensions kept by a PCA, at most min(n, d); directions without variance are dropped, so that
-            fewer may be left.
+        dim: dimensions kept by a PCA, at most d and the rows of all processes; directions without variance
+            are dropped, so that fewer may be left.
 
     Raises:
         UserError: no direction has any variance.
@@ -59,23 +63,30 @@ def fit(x: Tensor, *, mode: Mode, dim: int) -> Preprocessing:
 def pca(x: Tensor, *, dim: int) -> tuple[Tensor, Tensor]:
     """Mean, float64 (d,), and whitening principal axes, float64 (d, kept), of unit variance (divisor n - 1).
 
-    The covariance and its eigenvectors are exact, in float64; an eigenvector's sign is arbitrary.
+    The covariance and its eigenvectors are exact, in float64, over the rows of all processes, which call this
+    together; an eigenvector's sign is arbitrary, but the same in each process.
 
     Args:
-        x: float32 (n, d).
+        x: float32 (n, d), this process's share of the rows; n may be 0. It is read in chunks, twice.
         dim: axes kept, from the largest variance down; those without variance are dropped.
 
     Raises:
         UserError: no direction has any variance.
     """
-    n, d = x.shape
-    mean = x.mean(dim=0, dtype=torch.float64)
+    d = x.shape[1]
+    n = int(reduced(torch.tensor(len(x))))
+    mean = torch.zeros(d, dtype=torch.float64, device=x.device)
+    for part in x.split(CHUNK):
+        mean += part.sum(dim=0, dtype=torch.float64)
+    mean = reduced(mean) / max(n, 1)
     covariance = torch.zeros(d, d, dtype=torch.float64, device=x.device)
     for part in x.split(CHUNK):
         centred = part.double() - mean
         covariance.addmm_(centred.T, centred)
-    covariance /= max(n - 1, 1)
-    variances, axes = (v.flip(-1)[..., : min(dim, n, d)] for v in torch.linalg.eigh(covariance))
+    covariance = reduced(covariance) / max(n - 1, 1)
+    # One process's, as the signs of eigenvectors may differ between kinds of processors.
+    found = (led(v.contiguous()) for v in torch.linalg.eigh(covariance))
+    variances, axes = (v.flip(-1)[..., : min(dim, n, d)] for v in found)
     kept = variances > _floor(covariance, mean)
     if not kept.any():
         raise UserError(f"PCA: the features of all {n} items are equal; the encoder has collapsed")
