@@ -1,7 +1,10 @@
 """Features of frozen encoders, for clustering and for the evaluations that do not train an encoder."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import TypeVar
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Generic, cast
 
 import numpy as np
 import torch
@@ -9,13 +12,12 @@ from torch import Tensor
 
 from xdcbench.data.clips import Batch, Clips, Draw
 from xdcbench.data.loading import batches
-from xdcbench.distributed import gathered, size, united
+from xdcbench.distributed import joined, span, united
+from xdcbench.matrix import Filling, Name
 from xdcbench.models.encoders import Encoder, encode
 from xdcbench.progress import track
 from xdcbench.runtime import autocast
 from xdcbench.schema import Modality, Precision
-
-Name = TypeVar("Name", bound=str)
 
 BATCH = 64
 """Clips per forward pass; each clip's features do not depend on the others in eval mode."""
@@ -24,18 +26,32 @@ BATCH = 64
 def extract(
     encoders: Mapping[Modality, Encoder],
     clips: Clips,
-    draws: Sequence[Draw],
+    draws: Sequence[Draw | None],
     *,
     precision: Precision,
     device: torch.device,
     workers: int,
     label: str,
+    into: Path | None = None,
+    shape: tuple[int, ...] | None = None,
 ) -> tuple[dict[Modality, np.ndarray], dict[int, str]]:
     """Encode ``draws`` in eval mode; of several processes, each reads its share and all get the whole.
 
+    Args:
+        encoders: of the modalities that are encoded.
+        clips: reads one draw.
+        draws: what to encode; None is not read.
+        precision: of the forward pass.
+        device: of the encoders.
+        workers: processes that read.
+        label: of the progress.
+        into: folder of the features, ``<modality>.npy``, which then need not fit in memory. What an
+            interrupted attempt has left there is not read again, nor are its unreadable items.
+        shape: of the rows, in place of (len(draws),).
+
     Returns:
-        Features, float32 (len(draws), features) per modality, NaN where a clip could not be read, and
-        the reason for each such item by its position in the index.
+        Features, float32 (*shape, features) per modality, NaN where there was nothing to read or it could
+        not be read, and the reason for each unreadable item by its position in the index.
     """
     for encoder in encoders.values():
         encoder.eval()
@@ -48,6 +64,8 @@ def extract(
         device=device,
         workers=workers,
         label=label,
+        into=into,
+        shape=shape,
     )
 
 
@@ -56,30 +74,65 @@ def forward(
     outputs: Callable[[Batch], Mapping[Name, Tensor]],
     widths: Mapping[Name, int],
     clips: Clips,
-    draws: Sequence[Draw],
+    draws: Sequence[Draw | None],
     *,
     precision: Precision,
     device: torch.device,
     workers: int,
     label: str,
+    into: Path | None = None,
+    shape: tuple[int, ...] | None = None,
 ) -> tuple[dict[Name, np.ndarray], dict[int, str]]:
-    """What ``outputs`` gives for every clip: (B, width) tensors by name, as ``extract`` returns them."""
-    found = {name: np.full((len(draws), width), np.nan, dtype=np.float32) for name, width in widths.items()}
-    failed: dict[int, str] = {}
-    with track(label, len(draws)) as tick:
-        for batch in batches(clips, draws, size=BATCH, workers=workers):
-            failed |= dict(batch.failed)
-            if len(batch.rows):
-                with autocast(precision, device):
-                    for name, values in outputs(batch).items():
-                        found[name][batch.positions.numpy()] = values.float().cpu().numpy()
-            tick(len(batch.rows) + len(batch.failed))
-    return {name: merged(of) for name, of in found.items()}, united(failed)
+    """What ``outputs`` gives for every clip: (B, width) tensors by name, as ``extract`` returns them.
+
+    A batch holds the same clips for every number of processes, so that none of them moves a bit of the result.
+    """
+    shape = shape or (len(draws),)
+    filling = Filling(into, widths, shape, block=BATCH) if into else Held(widths, shape, block=BATCH)
+    with filling:
+        blocks = filling.missing()
+        groups = [[position for position in block if draws[position] is not None] for block in blocks]
+        with track(label, sum(map(len, groups))) as tick:
+            read = batches(clips, cast("Sequence[Draw]", draws), size=BATCH, workers=workers, groups=groups)
+            for block, batch in zip(blocks, read, strict=True):
+                values = {
+                    name: np.full((len(block), width), np.nan, np.float32) for name, width in widths.items()
+                }
+                if len(batch.rows):
+                    places = batch.positions.numpy() - block.start
+                    with autocast(precision, device):
+                        for name, output in outputs(batch).items():
+                            values[name][places] = output.float().cpu().numpy()
+                filling.put(block, values, dict(batch.failed))
+                tick(len(batch.rows) + len(batch.failed))
+    return filling.whole()
 
 
-def merged(rows: np.ndarray) -> np.ndarray:
-    """Rows of every process, float32 (n, d); each was filled in by one of them, NaN in the others."""
-    mine = np.flatnonzero(~np.isnan(rows).all(axis=1)) if size() > 1 else np.arange(0)
-    for positions, part in gathered((mine, rows[mine])):
-        rows[positions] = part
-    return rows
+class Held(AbstractContextManager["Held[Name]"], Generic[Name]):
+    """What ``Filling`` keeps in files, in memory, for one attempt."""
+
+    def __init__(self, widths: Mapping[Name, int], shape: tuple[int, ...], *, block: int) -> None:
+        self.shape, self.block = shape, block
+        self.mine = span(math.prod(shape), block)
+        self.parts = {name: np.empty((len(self.mine), width), np.float32) for name, width in widths.items()}
+        self.failed: dict[int, str] = {}
+
+    def __exit__(self, *exception: object) -> None:
+        """Nothing to close."""
+
+    def missing(self) -> list[range]:
+        """See ``Filling``."""
+        return [range(begin, self.mine.stop)[: self.block] for begin in self.mine[:: self.block]]
+
+    def put(self, rows: range, values: Mapping[Name, np.ndarray], failed: Mapping[int, str]) -> None:
+        """See ``Filling``."""
+        begin = rows.start - self.mine.start
+        for name, part in values.items():
+            self.parts[name][begin : begin + len(rows)] = part
+        self.failed |= failed
+
+    def whole(self) -> tuple[dict[Name, np.ndarray], dict[int, str]]:
+        """See ``Filling``."""
+        joint = {name: joined(torch.from_numpy(part)).numpy() for name, part in self.parts.items()}
+        shaped = {name: of.reshape(*self.shape, of.shape[1]) for name, of in joint.items()}
+        return shaped, dict(sorted(united(self.failed).items()))

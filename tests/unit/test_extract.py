@@ -9,13 +9,12 @@ import torch
 
 from tests.unit.tiny import CPU, MODELS, linked, spoil
 from xdcbench import extract as module
-from xdcbench.data.clips import Clips, even_draws
+from xdcbench.data.clips import Clips, Draw, even_draws
 from xdcbench.data.index import Index
 from xdcbench.extract import extract
 from xdcbench.models.encoders import Encoder, load_encoders
 from xdcbench.schema import Modality
 
-pytest_plugins = ["tests.unit.tiny"]
 BOTH: tuple[Modality, ...] = ("video", "audio")
 
 
@@ -92,3 +91,59 @@ def test_only_what_is_asked_for_is_encoded(
 ) -> None:
     found, _ = features({"audio": encoders["audio"]}, index, world / "kinetics400", [0], 1)
     assert set(found) == {"audio"}
+
+
+def into(
+    folder: Path, encoders: Mapping[Modality, Encoder], index: Index, root: Path, draws: list[Draw | None]
+) -> tuple[dict[Modality, np.ndarray], dict[int, str]]:
+    clips = Clips(index, root, video=MODELS.video.input, audio=MODELS.audio.input)
+    return extract(encoders, clips, draws, precision="fp32", device=CPU, workers=0, label="x", into=folder)
+
+
+def test_a_killed_extraction_goes_on_without_reading_again(
+    index: Index,
+    encoders: dict[Modality, Encoder],
+    world: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Killed in the third of four blocks; the torn item of the first stays what it was found to be."""
+    monkeypatch.setattr(module, "BATCH", 3)
+    root, draws = linked(world / "kinetics400", tmp_path / "kinetics400"), even_draws(range(10), 1)
+    torn = root / index.items["path"].iloc[1]
+    whole = torn.read_bytes()
+    spoil(torn)
+    expected, reasons = into(tmp_path / "at once", encoders, index, root, draws)
+    assert list(reasons) == [1]
+    read: list[int] = []
+    true = Clips.__getitem__
+
+    def dying(self: Clips, draw: Draw) -> dict[str, torch.Tensor]:
+        read.append(draw.row)
+        if draw.row == 7 and read.count(7) == 1:
+            raise KeyboardInterrupt
+        return true(self, draw)
+
+    monkeypatch.setattr(Clips, "__getitem__", dying)
+    with pytest.raises(KeyboardInterrupt):
+        into(tmp_path / "killed", encoders, index, root, draws)
+    torn.write_bytes(whole)
+    found, failed = into(tmp_path / "killed", encoders, index, root, draws)
+    assert read == [*range(8), *range(6, 10)], "the block in work is read again, and no other"
+    assert failed == reasons
+    for modality in BOTH:
+        assert np.array_equal(found[modality], expected[modality], equal_nan=True), "to the bit"
+
+
+def test_files_hold_what_memory_would_and_nothing_is_nan(
+    index: Index, encoders: dict[Modality, Encoder], world: Path, tmp_path: Path
+) -> None:
+    rows = [0, 2, 3]
+    held, _ = features(encoders, index, world / "kinetics400", rows, 1)
+    draws: list[Draw | None] = [*even_draws(rows[:1], 1), None, *even_draws(rows[1:], 1)]
+    found, failed = into(tmp_path, encoders, index, world / "kinetics400", draws)
+    assert failed == {}
+    for modality in BOTH:
+        assert np.isnan(found[modality][1]).all()
+        assert np.array_equal(found[modality][[0, 2, 3]], held[modality])
+        assert np.array_equal(np.load(tmp_path / f"{modality}.npy"), found[modality], equal_nan=True)

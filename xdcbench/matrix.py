@@ -1,0 +1,215 @@
+"""Float32 matrices in ``.npy`` files that several processes fill together, and go on filling after a kill.
+
+Each process writes a contiguous share of the rows that begins and ends on a page of the file, by ``pwrite`` and
+never through a mapping. No page is then dirty in two processes, so that on a network file system, which writes
+back whole pages, none can undo what another wrote. Files are mapped only after all have been closed, at a barrier.
+"""
+
+import errno
+import json
+import math
+import os
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any, Generic, Self, TypeVar
+
+import numpy as np
+
+from xdcbench.distributed import barrier, leads, rank, span
+from xdcbench.errors import UserError
+
+Name = TypeVar("Name", bound=str)
+
+PAGE = 4096
+"""Bytes; also of the header, so that the first row begins a page."""
+
+FLOAT = np.dtype("<f4")
+CHUNK = 8192
+"""Rows that ``spread`` makes at a time."""
+
+
+class Filling(AbstractContextManager["Filling[Name]"], Generic[Name]):
+    """Matrices with as many rows as each other, ``<folder>/<name>.npy``, filled in blocks of rows.
+
+    A block is there once a line of this process's journal, ``<folder>/journal/<process>.jsonl``, says so, which
+    is written after the rows have reached the disk. Killed at any moment, the next attempt fills what is not
+    there, with any number of processes. All processes must enter and leave together.
+
+    Args:
+        folder: made here; what an earlier attempt left is used if its shapes are the same.
+        widths: columns of each matrix.
+        shape: of the rows; the files are (*shape, width).
+        block: rows of a block. Blocks are the same for every number of processes.
+    """
+
+    def __init__(
+        self, folder: Path, widths: Mapping[Name, int], shape: tuple[int, ...], *, block: int
+    ) -> None:
+        self.folder, self.rows, self.block = folder, math.prod(shape), block
+        self.shapes = {name: (*shape, width) for name, width in widths.items()}
+
+    def __enter__(self) -> Self:
+        if leads():
+            self._prepare()
+        barrier()
+        self.done, self.failed = _journalled(self.folder)
+        barrier()  # nobody writes before everybody has read
+        self.files = {name: os.open(_path(self.folder, name), os.O_WRONLY) for name in self.shapes}
+        own = self.folder / "journal" / f"{rank()}.jsonl"
+        self.journal = os.open(own, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        for file in (*self.files.values(), self.journal):
+            os.close(file)
+
+    def missing(self) -> list[range]:
+        """Blocks of this process's share that are not there, as positions of rows."""
+        mine = span(self.rows, max(self.block, *(rows_to_page(shape[-1]) for shape in self.shapes.values())))
+        blocks = (range(begin, mine.stop)[: self.block] for begin in mine[:: self.block])
+        return [block for block in blocks if block.start not in self.done]
+
+    def put(self, rows: range, values: Mapping[Name, np.ndarray], failed: Mapping[int, str]) -> None:
+        """Write one of the ``missing`` blocks.
+
+        Args:
+            rows: the block.
+            values: float32 (len(rows), width) of each matrix.
+            failed: reasons to keep, by any number.
+
+        Raises:
+            UserError: the disk is full.
+        """
+        for name, part in values.items():
+            file, path = self.files[name], _path(self.folder, name)
+            _write(file, path, _bytes(part), at=PAGE + rows.start * part.shape[1] * FLOAT.itemsize)
+            os.fdatasync(file)
+        # The first line end ends what a kill may have left of the line before.
+        line = "\n" + json.dumps({"block": rows.start, "failed": failed}) + "\n"
+        _write(self.journal, self.folder, line.encode())
+
+    def whole(self) -> tuple[dict[Name, np.ndarray], dict[int, str]]:
+        """All matrices, mapped, and all reasons; to be called by all processes after the ``with`` block."""
+        barrier()
+        done, failed = _journalled(self.folder)
+        assert done == set(range(0, self.rows, self.block)), "a process left before its share was done"
+        return {name: mapped(_path(self.folder, name)) for name in self.shapes}, failed
+
+    def _prepare(self) -> None:
+        """Make the files, unless an earlier attempt did."""
+        journal = self.folder / "journal"
+        if journal.is_dir() and all(
+            _has_shape(_path(self.folder, name), shape) for name, shape in self.shapes.items()
+        ):
+            return
+        shutil.rmtree(journal, ignore_errors=True)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        for name, shape in self.shapes.items():
+            create(_path(self.folder, name), shape)
+        journal.mkdir()
+
+
+def spread(path: Path, rows: int, width: int, make: Callable[[range], np.ndarray]) -> np.ndarray:
+    """A matrix of which each process makes its share, mapped whole; a share need not fit in memory.
+
+    Args:
+        path: of the file; one that is there is replaced.
+        rows: of the matrix.
+        width: columns.
+        make: float32 (len(range), width) for a range of rows, ``CHUNK`` at most.
+    """
+    if leads():
+        create(path, (rows, width))
+    barrier()
+    file = os.open(path, os.O_WRONLY)
+    try:
+        mine = span(rows, rows_to_page(width))
+        for begin in mine[::CHUNK]:
+            part = make(range(begin, mine.stop)[:CHUNK])
+            _write(file, path, _bytes(part), at=PAGE + begin * width * FLOAT.itemsize)
+    finally:
+        os.close(file)
+    barrier()
+    return mapped(path)
+
+
+def rows_to_page(width: int) -> int:
+    """The fewest rows, a power of 2, that fill whole pages."""
+    return PAGE // math.gcd(PAGE, width * FLOAT.itemsize)
+
+
+def create(path: Path, shape: tuple[int, ...]) -> None:
+    """Make a new sparse file of zeros with an ``.npy`` header of one page."""
+    path.unlink(missing_ok=True)  # the old one may be mapped still, and is not cut off under its readers
+    magic = np.lib.format.magic(1, 0)
+    said = repr({"descr": FLOAT.str, "fortran_order": False, "shape": shape}).encode()
+    length = PAGE - len(magic) - 2
+    with path.open("wb") as file:
+        file.write(magic + length.to_bytes(2, "little") + said.ljust(length - 1) + b"\n")
+        file.truncate(PAGE + math.prod(shape) * FLOAT.itemsize)
+
+
+def mapped(path: Path) -> np.ndarray:
+    """The matrix in a file, read as it is used; what is assigned to it stays in this process."""
+    # An empty range cannot be mapped.
+    whole = np.load(path, mmap_mode="c" if path.stat().st_size > PAGE else None, allow_pickle=False)
+    array: np.ndarray = whole.view(np.ndarray)
+    return array
+
+
+def _bytes(part: np.ndarray) -> memoryview:
+    return memoryview(np.ascontiguousarray(part, dtype=FLOAT)).cast("B")  # type: ignore[arg-type]
+
+
+def _path(folder: Path, name: str) -> Path:
+    return folder / f"{name}.npy"
+
+
+def _has_shape(path: Path, shape: tuple[int, ...]) -> bool:
+    try:
+        found = mapped(path)
+    except (OSError, ValueError):
+        return False
+    return found.shape == shape and found.dtype == FLOAT
+
+
+def _journalled(folder: Path) -> tuple[set[int], dict[int, str]]:
+    """First rows of the blocks that are there, and reasons, as far as lines are whole."""
+    done: set[int] = set()
+    failed: dict[int, str] = {}
+    for entry in _entries(folder):
+        done.add(entry["block"])
+        failed |= {int(key): reason for key, reason in entry["failed"].items()}
+    return done, dict(sorted(failed.items()))
+
+
+def _entries(folder: Path) -> Iterator[dict[str, Any]]:
+    for path in sorted((folder / "journal").iterdir()):
+        for line in path.read_bytes().splitlines():
+            try:
+                yield json.loads(line)
+            except ValueError:  # cut off by a kill or a power failure: its block is made again
+                continue
+
+
+def _write(file: int, path: Path, data: memoryview | bytes, *, at: int | None = None) -> None:
+    """Write all of ``data`` at a place of the file, or at its end."""
+    left = memoryview(data).cast("B")
+    while len(left):
+        try:
+            written = os.write(file, left) if at is None else os.pwrite(file, left, at)
+        except OSError as error:
+            raise _full(error, path, len(left)) from error
+        left, at = left[written:], None if at is None else at + written
+
+
+def _full(error: OSError, path: Path, size: int) -> Exception:
+    """What to raise for ``error``: a message of the user's disk where it is full."""
+    if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        return error
+    return UserError(
+        f"{path}: no space for {size:,} bytes ({error.strerror}); make room, or give another folder with --out; "
+        "the same command goes on"
+    )
