@@ -3,9 +3,10 @@
 from functools import partial
 
 from torch import Tensor, nn
-from torchvision.models.video.resnet import BasicBlock, Conv2Plus1D
+from torchvision.models.video.resnet import BasicBlock
 
 from xdcbench.data.transforms import Normalise
+from xdcbench.models.folded import FoldedConv3d
 from xdcbench.schema import VideoModel
 
 STEM_SHARE = 45 / 64
@@ -20,18 +21,45 @@ def midplanes(inplanes: int, planes: int) -> int:
     return inplanes * planes * 27 // (9 * inplanes + 3 * planes)
 
 
-def _factorised(inplanes: int, planes: int, _shared: int, stride: int = 1) -> Conv2Plus1D:
-    # torchvision hands a block's second convolution the midplanes of its first; VMZ does not share them.
-    return Conv2Plus1D(inplanes, planes, midplanes(inplanes, planes), stride)
+class Factorised(nn.Sequential):
+    """A 3x3x3 convolution as one over space and one over time, with BatchNorm and ReLU between.
+
+    torchvision hands a block's second convolution the midplanes of its first; VMZ does not share them.
+    """
+
+    def __init__(self, inplanes: int, planes: int, _shared: int, stride: int = 1) -> None:
+        middle = midplanes(inplanes, planes)
+        super().__init__(
+            _over_space(inplanes, middle, 3, stride=stride),
+            nn.BatchNorm3d(middle),
+            nn.ReLU(inplace=True),
+            _over_time(middle, planes, stride=stride),
+        )
+
+    @staticmethod
+    def get_downsample_stride(stride: int) -> tuple[int, int, int]:
+        """Stride of the shortcut beside it, as torchvision's blocks ask for it."""
+        return stride, stride, stride
+
+
+def _over_space(inplanes: int, planes: int, size: int, *, stride: int) -> FoldedConv3d:
+    padding = (0, size // 2, size // 2)
+    return FoldedConv3d(
+        inplanes, planes, (1, size, size), stride=(1, stride, stride), padding=padding, bias=False
+    )
+
+
+def _over_time(inplanes: int, planes: int, *, stride: int) -> FoldedConv3d:
+    return FoldedConv3d(inplanes, planes, (3, 1, 1), stride=(stride, 1, 1), padding=(1, 0, 0), bias=False)
 
 
 def _stem(width: int, stride: int) -> nn.Sequential:
     middle = round(STEM_SHARE * width)
     return nn.Sequential(
-        nn.Conv3d(3, middle, (1, 7, 7), stride=(1, stride, stride), padding=(0, 3, 3), bias=False),
+        _over_space(3, middle, 7, stride=stride),
         nn.BatchNorm3d(middle),
         nn.ReLU(inplace=True),
-        nn.Conv3d(middle, width, (3, 1, 1), padding=(1, 0, 0), bias=False),
+        _over_time(middle, width, stride=1),
         nn.BatchNorm3d(width),
         nn.ReLU(inplace=True),
     )
@@ -43,8 +71,8 @@ def _stage(inplanes: int, planes: int, blocks: int, stride: int) -> nn.Sequentia
         shortcut = nn.Sequential(
             nn.Conv3d(inplanes, planes, kernel_size=1, stride=stride, bias=False), nn.BatchNorm3d(planes)
         )
-    first = BasicBlock(inplanes, planes, _factorised, stride, shortcut)
-    return nn.Sequential(first, *(BasicBlock(planes, planes, _factorised) for _ in range(blocks - 1)))
+    first = BasicBlock(inplanes, planes, Factorised, stride, shortcut)
+    return nn.Sequential(first, *(BasicBlock(planes, planes, Factorised) for _ in range(blocks - 1)))
 
 
 def _initialise(module: nn.Module, *, momentum: float) -> None:
