@@ -18,37 +18,47 @@ LINE_EVERY = 10.0
 
 
 class Track:
-    """Progress of one piece of work; call it with the number of items done since the last call."""
+    """Progress of one piece of work; call it with the number of items done since the last call.
 
-    def __init__(self, label: str, total: int, bar: Progress | None) -> None:
-        self.label, self.total, self.done = label, total, 0
+    ``note`` is said beside it; ``skipped`` items were done before and count in no rate.
+    """
+
+    def __init__(self, label: str, total: int, bar: Progress | None, *, skipped: int = 0) -> None:
+        self.label, self.total, self.done, self.skipped = label, total, skipped, skipped
         self.begun = self.spoken = time.monotonic()
-        self.bar = bar
-        self.task = bar.add_task(label, total=total, rate="") if bar else None
+        self.bar, self.note = bar, ""
+        self.task = bar.add_task(label, total=total, completed=skipped, rate="", note="") if bar else None
 
     def __call__(self, n: int = 1) -> None:
         """Note that ``n`` more items are done."""
         self.done += n
         now = time.monotonic()
         if self.bar is not None and self.task is not None:
-            self.bar.update(self.task, advance=n, rate=f"{self.rate(now):.1f}/s")
+            self.bar.update(self.task, advance=n, rate=f"{self.rate(now):.1f}/s", note=self.note)
         elif now - self.spoken >= LINE_EVERY:
             self.spoken = now
             left = (self.total - self.done) / max(self.rate(now), 1e-9)
-            log.info(
-                "%s: %d/%d, %.1f/s, %.0f s left", self.label, self.done, self.total, self.rate(now), left
-            )
+            line = f"{self.label}: {self.done}/{self.total}, {self.rate(now):.1f}/s, {left:.0f} s left"
+            log.info("%s; %s" if self.note else "%s", *filter(None, (line, self.note)))
 
     def rate(self, now: float) -> float:
         """Items per second since the beginning."""
-        return self.done / max(now - self.begun, 1e-9)
+        return (self.done - self.skipped) / max(now - self.begun, 1e-9)
+
+
+def duration(seconds: float) -> str:
+    """A time in the largest unit of which there are at least two: 90 s, 5 min, 30 h, 4 d."""
+    for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds / length:.0f} {unit}"
+    return f"{seconds:.0f} s"
 
 
 @contextmanager
-def track(label: str, total: int) -> Iterator[Track]:
-    """Show progress over ``total`` items."""
+def track(label: str, total: int, *, done: int = 0) -> Iterator[Track]:
+    """Show progress over ``total`` items, of which ``done`` were done before."""
     if not sys.stderr.isatty() or size() > 1:
-        yield Track(label, total, None)
+        yield Track(label, total, None, skipped=done)
         return
     columns = (
         TextColumn("{task.description}"),
@@ -56,6 +66,7 @@ def track(label: str, total: int) -> Iterator[Track]:
         MofNCompleteColumn(),
         TextColumn("{task.fields[rate]}"),
         TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}"),
     )
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        yield Track(label, total, bar)
+        yield Track(label, total, bar, skipped=done)

@@ -42,15 +42,21 @@ def has_bf16(device: torch.device) -> bool:
 
 
 def resolve_precision(precision: Precision, device: torch.device) -> Precision:
-    """``auto`` as what this device will use; the result is part of a run's key."""
+    """``auto`` as what this device will use; the result is part of a run's key.
+
+    bf16 where the hardware multiplies it, else fp16 on a GPU (its gradients are scaled), else fp32.
+    """
     if precision != "auto":
         return precision
-    return "bf16" if has_bf16(device) else "fp32"
+    if has_bf16(device):
+        return "bf16"
+    return "fp16" if device.type == "cuda" else "fp32"
 
 
 def autocast(precision: Precision, device: torch.device) -> AbstractContextManager[object]:
     """Context in which a model's forward pass runs at ``precision``."""
-    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bf16")
+    dtype = torch.float16 if precision == "fp16" else torch.bfloat16
+    return torch.autocast(device.type, dtype=dtype, enabled=precision in ("bf16", "fp16"))
 
 
 @contextmanager

@@ -1,32 +1,35 @@
 """Where labels come from: the clusterings of a round, or the ground truth."""
 
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
 from scipy.sparse import csr_array
-from torch import Tensor
 
 from xdcbench.clustering.assigner import Assigner, save_assigners
-from xdcbench.clustering.kmeans import kmeans
-from xdcbench.clustering.metrics import nmi, purity, summary
-from xdcbench.clustering.preprocess import concat, fit
-from xdcbench.data.clips import Clips, even_draws, random_draw
+from xdcbench.clustering.metrics import nmi
+from xdcbench.data.clips import Clips, Draw, even_draws, random_draw
 from xdcbench.data.index import Index
 from xdcbench.data.scan import LABELS
-from xdcbench.distributed import from_leader
+from xdcbench.distributed import barrier, from_leader, leads
 from xdcbench.extract import extract
 from xdcbench.models.encoders import Encoder
+from xdcbench.pretrain.clusters import cluster, facts
 from xdcbench.progress import log
 from xdcbench.runtime import generator
-from xdcbench.schema import Augment, Clustering, Modality, Pretrain
+from xdcbench.schema import DISTANCE, Augment, Modality
 from xdcbench.stages import RoundStage
 from xdcbench.store import read_json, write_json
 
 UNLABELLED = -1
+
+FEATURES = "features"
+"""Folder in work of what is clustered; it is not kept."""
 
 
 @dataclass(frozen=True)
@@ -67,11 +70,12 @@ def make_labels(
     """
     clustered = read_clusters(work, index)
     if clustered is None and config.clusterings:
-        used = sorted({m for c in config.clusterings.values() for m in c.features})
-        features, failed = features_of(config, rows, {m: encoders[m] for m in used}, clips, device, workers)
-        clustered = from_leader(
-            lambda: cluster_all(config, index, rows, features, failed, previous=previous, work=work)
+        clustered = extract_and_cluster(
+            config, index, rows, encoders, clips, previous=previous, work=work, device=device, workers=workers
         )
+    barrier()  # no process has features mapped any more
+    if leads():
+        shutil.rmtree(work / FEATURES, ignore_errors=True)
     labels = clustered or Labels({}, {}, {}, {})
     labels.of["labels"], labels.sizes["labels"] = index.labels, len(index.classes)
     if LABELS in index.items:
@@ -90,112 +94,120 @@ def label_sets(index: Index) -> csr_array:
     return csr_array((ones, indices, ends), shape=(len(each), len(index.classes)))
 
 
-def features_of(
+def extract_and_cluster(
     config: RoundStage,
+    index: Index,
     rows: np.ndarray,
-    encoders: dict[Modality, Encoder],
+    encoders: Mapping[Modality, Encoder],
     clips: Clips,
+    *,
+    previous: Path,
+    work: Path,
     device: torch.device,
     workers: int,
-) -> tuple[dict[Modality, np.ndarray], dict[int, str]]:
-    """Features of the clip of each item that is clustered, float32 (len(rows), features)."""
-    if config.pretrain.cluster_clip == "centre":
-        draws = even_draws(rows, 1)
-    else:
-        rng = generator(config.seed, config.round, 3)
-        draws = [random_draw(int(row), Augment(flip=False, crop="centre"), rng) for row in rows]
-    label = f"{config.method} round {config.round}: features"
-    return extract(
-        encoders,
+) -> Labels:
+    """Features of the clip of each of ``rows``, in files below ``work``, and their clusterings."""
+    features, failed = extract(
+        {m: encoders[m] for m in sorted({m for c in config.clusterings.values() for m in c.features})},
         clips,
-        draws,
+        draws_of(config, rows),
         precision=config.pretrain.precision,
         device=device,
         workers=workers,
-        label=label,
+        label=f"{config.method} round {config.round}: features",
+        into=work / FEATURES,
     )
+    return cluster_all(config, index, rows, features, failed, previous=previous, work=work, device=device)
+
+
+def draws_of(config: RoundStage, rows: np.ndarray) -> list[Draw]:
+    """The clip of each item that is clustered."""
+    if config.pretrain.cluster_clip == "centre":
+        return even_draws(rows, 1)
+    rng = generator(config.seed, config.round, 3)
+    return [random_draw(int(row), Augment(flip=False, crop="centre"), rng) for row in rows]
 
 
 def cluster_all(
     config: RoundStage,
     index: Index,
     rows: np.ndarray,
-    features: dict[Modality, np.ndarray],
+    features: Mapping[Modality, np.ndarray],
     failed: dict[int, str],
     *,
     previous: Path,
     work: Path,
+    device: torch.device,
 ) -> Labels:
-    """Cluster the items that could be read and write centroids, assignments and facts."""
-    read = np.array([row not in failed for row in rows])
+    """Cluster the items that could be read, by all processes; the leading one writes what comes of it."""
+    read = np.flatnonzero(~np.isin(rows, list(failed)))
     labels = Labels({}, {}, {}, failed)
     before = read_clusters(previous, index)
     assigners: dict[str, Assigner] = {}
+    distances: dict[str, np.ndarray] = {}
     for number, (name, clustering) in enumerate(sorted(config.clusterings.items())):
-        raw = gather(clustering, {m: torch.from_numpy(f[read]) for m, f in features.items()}, config.pretrain)
-        prepared = fit(raw, mode=config.pretrain.preprocess, dim=config.pretrain.pca_dim)
-        x = prepared(raw)
-        found = kmeans(
-            x,
-            k=clustering.k,
+        found = cluster(
+            clustering,
+            features,
+            read,
+            settings=config.pretrain,
             seed=int(generator(config.seed, config.round, 2, number).integers(2**31)),
-            iterations=config.pretrain.kmeans_iterations,
-            restarts=config.pretrain.kmeans_restarts,
+            folder=work / FEATURES,
+            device=device,
         )
         of = np.full(len(index.items), UNLABELLED, dtype=np.int64)
-        of[rows[read]] = found.assignments.cpu().numpy()
+        of[rows[read]] = found.assignments
+        distances[name] = np.full(len(index.items), np.nan, dtype=np.float32)
+        distances[name][rows[read]] = found.distances
         labels.of[name], labels.sizes[name] = of, clustering.k
-        labels.facts[name] = facts(of[rows[read]], index.labels[rows[read]], clustering.k) | {
-            "clusters_repaired": float(found.repaired),
-            "unexplained": unexplained(x, of[rows[read]], found.centroids),
-        }
-        if before is not None and name in before.of:
-            labels.facts[name]["nmi_previous"] = nmi(of, before.of[name])
-        assigners[name] = Assigner(prepared, found.centroids)
+        labels.facts[name] = found.facts | from_leader(
+            partial(
+                agreement, of, index.labels, rows[read], clustering.k, before.of.get(name) if before else None
+            )
+        )
+        assigners[name] = found.assigner
         log.info("round %d clustering %s: %s", config.round, name, labels.facts[name])
-    save_assigners(assigners, work / "centroids.safetensors")
-    write_clusters(work, index, labels)
+    if leads():
+        save_assigners(assigners, work / "centroids.safetensors")
+        write_clusters(work, index, labels, distances)
     return labels
 
 
-def gather(clustering: Clustering, features: dict[Modality, Tensor], settings: Pretrain) -> Tensor:
-    """The matrix that is preprocessed and clustered: one modality, or both side by side."""
-    chosen = [features[m] for m in clustering.features]
-    return chosen[0] if len(chosen) == 1 else concat(chosen, l2=settings.concat_l2)
+def agreement(
+    of: np.ndarray, classes: np.ndarray, rows: np.ndarray, k: int, before: np.ndarray | None
+) -> dict[str, float]:
+    """Facts of a clustering of ``rows``, with NMI to the round before where that has it too.
+
+    Args:
+        of: int64 (items,), clusters.
+        classes: int64 (items,).
+        rows: those that were clustered.
+        k: number of clusters.
+        before: as ``of``, of the round before.
+    """
+    found = facts(of[rows], classes[rows], k)
+    return found if before is None else found | {"nmi_previous": nmi(of, before)}
 
 
-def facts(assignments: np.ndarray, classes: np.ndarray, k: int) -> dict[str, float]:
-    """Cluster sizes, empties and, where classes are known, agreement with them."""
-    found = {f"clusters_{name}": value for name, value in summary(assignments, k=k).items()}
-    if (classes >= 0).any():
-        weighted, plain = purity(assignments, classes)
-        found |= {"nmi_class": nmi(assignments, classes), "purity": weighted, "purity_plain": plain}
-    return found
+def write_clusters(run: Path, index: Index, labels: Labels, distances: Mapping[str, np.ndarray]) -> None:
+    """Write ``assignments.parquet`` and, last, ``clusters.json``, which says that both are whole.
 
-
-def unexplained(x: Tensor, assignments: np.ndarray, centroids: Tensor) -> float:
-    """Share of the variance of ``x`` that is left within clusters; about 1 for labels that do not fit it."""
-    within = (x - centroids[torch.from_numpy(assignments).to(x.device)]).double().square().sum()
-    total = (x - x.mean(dim=0)).double().square().sum()
-    return float(within / total) if total > 0 else 0.0
-
-
-def write_clusters(run: Path, index: Index, labels: Labels) -> None:
-    """Write ``assignments.parquet`` and, last, ``clusters.json``, which says that both are whole."""
-    table = pd.DataFrame({"id": index.items["id"].to_numpy(), **labels.of})
-    table.to_parquet(run / "assignments.parquet", index=False)
+    ``distances``, float32 (items,) by clustering, NaN where an item has none, become columns ``<name>_distance``.
+    """
+    columns = {f"{name}{DISTANCE}": of for name, of in distances.items()}
+    table = pd.DataFrame({"id": index.items["id"].to_numpy(), **labels.of, **columns})
+    # A dictionary of distances, nearly all of which differ, would be half as much again.
+    table.to_parquet(run / "assignments.parquet", index=False, use_dictionary=["id", *labels.of])
     rest = {"sizes": labels.sizes, "facts": labels.facts, "failed": labels.failed}
     write_json(run / "clusters.json", rest)
 
 
 def read_clusters(run: Path, index: Index) -> Labels | None:
-    """What ``write_clusters`` wrote, in the order of ``index``; None where a run has no clusterings."""
+    """What ``write_clusters`` wrote but distances, in the order of ``index``; None where a run has no clusterings."""
     if not (run / "clusters.json").exists():
         return None
     rest = read_json(run / "clusters.json")
-    table = pd.read_parquet(run / "assignments.parquet").set_index("id").reindex(index.items["id"])
-    of = {
-        str(name): table[name].fillna(UNLABELLED).to_numpy(dtype=np.int64, copy=True)
-        for name in table.columns
-    }
+    table = pd.read_parquet(run / "assignments.parquet", columns=["id", *rest["sizes"]])
+    table = table.set_index("id").reindex(index.items["id"])
+    of = {name: table[name].fillna(UNLABELLED).to_numpy(dtype=np.int64, copy=True) for name in rest["sizes"]}
     return Labels(of, rest["sizes"], rest["facts"], {int(k): v for k, v in rest["failed"].items()})

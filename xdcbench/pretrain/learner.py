@@ -1,16 +1,17 @@
 """What learns in a round: encoders, heads and labels, and the loss between them."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 
+from xdcbench.context import Context
 from xdcbench.data.clips import Batch, Clips, even_draws, training_draws
 from xdcbench.data.loading import batches
-from xdcbench.distributed import total
 from xdcbench.errors import UserError
 from xdcbench.models.encoders import Encoder, encode
 from xdcbench.models.heads import Heads
@@ -19,7 +20,7 @@ from xdcbench.pretrain.labels import Labels
 from xdcbench.runtime import autocast, generator, seeded
 from xdcbench.schema import Modality
 from xdcbench.stages import RoundStage
-from xdcbench.training import Trainer, sgd, summed
+from xdcbench.training import Meter, Trainer, sgd
 
 
 class Learner:
@@ -52,8 +53,14 @@ class Learner:
             if path.exists():
                 load_weights(heads, path)
 
-    def trainer(self, work: Path, checkpoint_seconds: float) -> Trainer:
-        """The training run of this round."""
+    def trainer(self, work: Path, context: Context, *, items: Sequence[str] = ()) -> Trainer:
+        """The training run of this round; it notes sizes and facts of the clusters first.
+
+        Args:
+            work: the run directory.
+            context: of the stage.
+            items: ids by position in the index, for messages.
+        """
         parts: dict[str, nn.Module] = {m: self.encoders[m] for m in self.heads}
         parts |= {f"{modality}_heads": heads for modality, heads in self.heads.items()}
         return Trainer(
@@ -66,12 +73,18 @@ class Learner:
             device=self.device,
             work=work,
             batch=self.settings.batch,
-            checkpoint_seconds=checkpoint_seconds,
+            context=context,
             label=f"{self.config.method} round {self.config.round}",
+            preface=cluster_facts(self.labels),
+            items=items,
         )
 
-    def epoch(self, rows: np.ndarray, number: int) -> tuple[int, Iterator[Batch]]:
-        """Clips of one epoch, in an order that depends on seed, round and epoch alone."""
+    def epoch(self, rows: np.ndarray, number: int, done: int = 0) -> tuple[int, Iterator[Batch]]:
+        """Clips of one epoch, in an order that depends on seed, round and epoch alone.
+
+        Returns:
+            Their number, and batches of all but the first ``done``.
+        """
         draws = training_draws(
             rows,
             augment=self.settings.augment,
@@ -80,22 +93,23 @@ class Learner:
             clips=self.settings.epoch_clips,
             weights=uniform_weights(rows, self.labels, self.config) if self.settings.uniform else None,
         )
-        return len(draws), batches(self.clips, draws, size=self.settings.batch, workers=self.workers)
+        left = batches(self.clips, draws[done:], size=self.settings.batch, workers=self.workers)
+        return len(draws), left
 
-    def loss(self, batch: Batch) -> tuple[Tensor, dict[str, float]]:
+    def loss(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         """Sum over encoders and label sources of their cross-entropies (paper, section 3).
 
         Accuracy is the share of clips whose highest score is that of a label of theirs.
         """
         whole = torch.zeros((), device=self.device)
-        values: dict[str, float] = {}
+        values: dict[str, Tensor] = {}
         for modality, heads in self.heads.items():
             logits = heads(encode(self.encoders[modality], batch, device=self.device))
             for source, scores in logits.items():
                 loss, right = self.judge(scores.float(), source, batch.rows)
                 whole = whole + loss
-                values[f"{modality}_{source}_loss"] = loss.item()
-                values[f"{modality}_{source}_accuracy"] = right.float().mean().item()
+                values[f"{modality}_{source}_loss"] = loss.detach()
+                values[f"{modality}_{source}_accuracy"] = right.float().mean()
         return whole, values
 
     def judge(self, scores: Tensor, source: str, rows: Tensor) -> tuple[Tensor, Tensor]:
@@ -125,17 +139,23 @@ class Learner:
         """Means of ``loss`` over the centre clips of items that are not trained on."""
         for module in (*self.encoders.values(), *self.heads.values()):
             module.eval()
-        sums: dict[str, float] = {}
-        seen = 0.0
+        meter = Meter()
         for batch in batches(self.clips, even_draws(rows, 1), size=self.settings.batch, workers=self.workers):
             if len(batch.rows):
                 with autocast(self.settings.precision, self.device):
                     _, values = self.loss(batch)
-                seen += len(batch.rows)
-                for name, value in values.items():
-                    sums[f"val_{name}"] = sums.get(f"val_{name}", 0.0) + value * len(batch.rows)
-        everything, seen = summed(sums), total(seen)
-        return {name: value / seen for name, value in everything.items()} if seen else {}
+                meter.add(values, len(batch.rows))
+        return {f"val_{name}": value for name, value in meter.means().items()}
+
+
+def cluster_facts(labels: Labels) -> dict[str, Any]:
+    """Sizes of the clusters of each clustering, and its facts, such as NMI with the round before."""
+    found: dict[str, Any] = {}
+    for name, facts in labels.facts.items():
+        of = labels.of[name]
+        found[f"{name}_cluster_sizes"] = np.bincount(of[of >= 0], minlength=labels.sizes[name]).tolist()
+        found |= {f"{name}_{fact}": value for fact, value in facts.items()}
+    return found
 
 
 def uniform_weights(rows: np.ndarray, labels: Labels, config: RoundStage) -> np.ndarray:

@@ -1,6 +1,6 @@
 """The loop of deep clustering: a round extracts, clusters and trains. One loop serves every method."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +8,7 @@ import numpy as np
 from xdcbench.context import Context
 from xdcbench.data.clips import Clips
 from xdcbench.data.index import Index, write_failed
+from xdcbench.data.prepared.reader import Prepared
 from xdcbench.distributed import leads
 from xdcbench.errors import UserError
 from xdcbench.models.encoders import Card, Encoder, load_card, load_encoders, save_encoders
@@ -19,6 +20,7 @@ from xdcbench.results.records import Record, write_records
 from xdcbench.runtime import generator, pick_device
 from xdcbench.schema import Modality
 from xdcbench.stages import KINDS, RoundStage, recipe
+from xdcbench.training import Checkpoints, saturated
 
 TRACKS: dict[str, tuple[Modality, ...]] = {
     "video": ("video", "audio"),
@@ -51,11 +53,15 @@ def run(config: RoundStage, inputs: dict[str, Path], work: Path, context: Contex
     if not config.pretrain.fresh_heads:
         learner.take_heads(inputs["encoders"])
     learned, held_out = split_rows(rows, labels, config)
-    trainer = learner.trainer(work, context.checkpoint_seconds)
+    rule = config.pretrain.saturation
+    if rule and not len(held_out):
+        raise UserError(f"{config.method}: no item is held out to see the loss saturate; raise val_share")
+    trainer = learner.trainer(work, context, items=index.items["id"].array)
     history, failed = trainer.fit(
-        lambda epoch: learner.epoch(learned, epoch),
+        lambda epoch, done: learner.epoch(learned, epoch, done),
         learner.loss,
         validate=(lambda: learner.validate(held_out)) if len(held_out) else None,
+        until=(lambda rows: saturated(validation_losses(rows), rule)) if rule else None,
     )
     failed |= labels.failed
     check_failed(index, rows, failed, limit=config.pretrain.max_failed)
@@ -67,7 +73,7 @@ def run(config: RoundStage, inputs: dict[str, Path], work: Path, context: Contex
         pretrain_items=len(rows) - len(failed),
         seed=config.seed,
         round=config.round,
-        epochs=card.epochs + config.pretrain.schedule.epochs,
+        epochs=card.epochs + len(history),
         encoders=config.encoders,
         models=card.models,
         factors={"round": config.round} | {f"k_{name}": c.k for name, c in config.clusterings.items()},
@@ -80,10 +86,10 @@ def run(config: RoundStage, inputs: dict[str, Path], work: Path, context: Contex
         save_weights(heads, work / f"{modality}_heads.safetensors", metadata=sources)
     write_failed(work, index, failed)
     write_records(work, list(records(config, index, rows, new, labels, history, failed, work, context)))
-    (work / "checkpoint.pt").unlink(missing_ok=True)
+    Checkpoints(work, context.keep_checkpoints).clear()
 
 
-def clips_for(index: Index, root: Path, encoders: dict[Modality, Encoder]) -> Clips:
+def clips_for(index: Index, root: Path | Prepared, encoders: dict[Modality, Encoder]) -> Clips:
     """A reader that obeys what the encoders declare."""
     specs = {modality: encoder.input for modality, encoder in encoders.items()}
     return Clips(index, root, **specs)  # type: ignore[arg-type]
@@ -102,6 +108,21 @@ def split_rows(rows: np.ndarray, labels: Labels, config: RoundStage) -> tuple[np
     if (labelled & ~held).sum() < 2:
         raise UserError(f"{config.method}: only {(labelled & ~held).sum()} labelled items to learn from")
     return rows[labelled & ~held], rows[labelled & held]
+
+
+def validation_losses(history: Sequence[dict[str, float]]) -> list[float]:
+    """The loss of each epoch on the items that are held out, summed over encoders and label sources.
+
+    Raises:
+        UserError: none of them could be read.
+    """
+    losses = [
+        [value for name, value in row.items() if name.startswith("val_") and name.endswith("_loss")]
+        for row in history
+    ]
+    if not all(losses):
+        raise UserError("no held-out clip could be read to see the loss saturate; see the log for the files")
+    return [sum(of) for of in losses]
 
 
 def check_failed(index: Index, rows: np.ndarray, failed: dict[int, str], *, limit: float) -> None:
@@ -139,7 +160,7 @@ def records(
             "evaluation": "round",
             "protocol": "round",
             "evaluation_version": KINDS["round"].version,
-            "epochs": settings.schedule.epochs,
+            "epochs": len(history),
             "split": index.splits[0],
             "items_expected": len(listed),
             "items_used": len(rows) - len(failed),

@@ -12,16 +12,19 @@ from sklearn.metrics import normalized_mutual_info_score
 from sklearn.preprocessing import normalize
 
 from tests.unit.tiny import CPU, MODELS, linked, round_config, small_index, spoil
+from xdcbench.clustering.assigner import load_assigners
 from xdcbench.clustering.kmeans import KMeans, kmeans
 from xdcbench.data.clips import Clips, Draw
 from xdcbench.data.index import Index
 from xdcbench.errors import UserError
 from xdcbench.models.encoders import load_encoders
+from xdcbench.pretrain import clusters
 from xdcbench.pretrain import labels as module
-from xdcbench.pretrain.labels import Labels, cluster_all, facts, make_labels, read_clusters
+from xdcbench.pretrain.clusters import facts
+from xdcbench.pretrain.labels import Labels, cluster_all, make_labels, read_clusters
+from xdcbench.schema import Method
 from xdcbench.stages import RoundStage
 
-pytest_plugins = ["tests.unit.tiny"]
 N = 40
 ROWS = np.arange(0, N, 2)  # half of the index
 FEATURES = {
@@ -36,7 +39,7 @@ class Spy:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.calls: list[tuple[np.ndarray, int, int]] = []
-        monkeypatch.setattr(module, "kmeans", self)
+        monkeypatch.setattr(clusters, "kmeans", self)
 
     def __call__(self, x: torch.Tensor, *, k: int, seed: int, **options: Any) -> KMeans:
         self.calls.append((x.numpy().copy(), k, seed))
@@ -51,12 +54,13 @@ def spy(monkeypatch: pytest.MonkeyPatch) -> Spy:
 def cluster(
     config: RoundStage, work: Path, *, failed: dict[int, str] | None = None, previous: Path | None = None
 ) -> Labels:
+    (work / "features").mkdir(exist_ok=True)
     features = {m: f.copy() for m, f in FEATURES.items()}
     for row in failed or {}:
         for f in features.values():
             f[row == ROWS] = np.nan
     return cluster_all(
-        config, INDEX, ROWS, features, failed or {}, previous=previous or work / "none", work=work
+        config, INDEX, ROWS, features, failed or {}, previous=previous or work / "none", work=work, device=CPU
     )
 
 
@@ -114,6 +118,52 @@ def test_labels_are_the_nearest_centroids(tmp_path: Path) -> None:
         x = FEATURES[modality]
         left = far.min(axis=1).sum() / ((x - x.mean(axis=0)) ** 2).sum()
         assert labels.facts[name]["unexplained"] == pytest.approx(left, rel=1e-4)
+
+
+@pytest.mark.parametrize("preprocess", ["none", "l2", "pca_whiten_l2"])
+def test_distances_are_those_to_the_own_centroid(tmp_path: Path, preprocess: str) -> None:
+    failed = {4: "torn"}
+    cluster(round_config("mdc", preprocess=preprocess, pca_dim=3), tmp_path, failed=failed)
+    table = pd.read_parquet(tmp_path / "assignments.parquet")
+    read = np.array([row for row in ROWS if row not in failed])
+    for name, modality in (("v", "video"), ("a", "audio")):
+        column = table[f"{name}_distance"]
+        assert column.dtype == np.float32
+        assert np.array_equal(np.flatnonzero(column.notna()), read)
+        features = torch.from_numpy(FEATURES[modality][np.isin(ROWS, read)])
+        nearest, distance = load_assigners(tmp_path / "centroids.safetensors")[name](features)
+        assert np.array_equal(table[name][read], nearest)
+        np.testing.assert_allclose(column[read], distance, rtol=1e-3, atol=1e-4)
+    again = read_clusters(tmp_path, INDEX)
+    assert again is not None and set(again.of) == {"v", "a"}, "a distance is no clustering"
+
+
+def test_a_clustering_may_not_be_called_like_a_column_of_distances() -> None:
+    with pytest.raises(ValueError, match="a clustering may not be called 'v_distance'"):
+        Method(title="x", clusterings={"v_distance": {"features": ["video"], "k": 2}})
+
+
+def test_tolerance_reaches_k_means(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[float] = []
+
+    def spying(x: torch.Tensor, *, tolerance: float, **rest: Any) -> KMeans:
+        given.append(tolerance)
+        return kmeans(x, tolerance=tolerance, **rest)
+
+    monkeypatch.setattr(clusters, "kmeans", spying)
+    cluster(round_config("cdc", kmeans_tolerance=0.25), tmp_path)
+    assert given == [0.25]
+
+
+def test_spherical_clusters_are_of_directions(tmp_path: Path) -> None:
+    """Labels are by the largest cosine, and so are those of items that come later."""
+    labels = cluster(round_config("xdc", spherical=True), tmp_path)
+    centroids = load_file(tmp_path / "centroids.safetensors")["v"]
+    np.testing.assert_allclose(centroids.norm(dim=1), 1, rtol=1e-5)
+    cosine = normalize(FEATURES["video"]) @ centroids.numpy().T
+    assert np.array_equal(labels.of["v"][ROWS], cosine.argmax(axis=1))
+    nearest, _ = load_assigners(tmp_path / "centroids.safetensors")["v"](torch.from_numpy(FEATURES["video"]))
+    assert np.array_equal(nearest, cosine.argmax(axis=1))
 
 
 def test_what_is_written_is_read_in_the_order_of_any_index(tmp_path: Path) -> None:
@@ -185,6 +235,7 @@ def test_what_is_labelled_once_is_not_clustered_again(
     config, root = round_config("xdc"), world / "kinetics400"
     first = labelled(config, tiny_runs, root, tmp_path)
     assert len(spy.calls) == 2
+    assert not (tmp_path / "features").exists(), "what was clustered is not kept"
     again = labelled(config, tiny_runs, root, tmp_path)
     assert len(spy.calls) == 2
     assert again.facts == first.facts and again.sizes == first.sizes

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from scipy.sparse import csr_array
 
 from tests.unit.tiny import CPU, METHODS, MODELS, PRETRAIN, round_config
+from xdcbench.context import Context
 from xdcbench.data.clips import Batch, Clips, even_draws
 from xdcbench.data.index import Index
 from xdcbench.data.loading import batches
@@ -22,7 +23,6 @@ from xdcbench.pretrain.labels import Labels
 from xdcbench.pretrain.learner import Learner, uniform_weights
 from xdcbench.schema import Modality
 
-pytest_plugins = ["tests.unit.tiny"]
 SIZES = {"v": 3, "a": 4, "joint": 3, "labels": 3}
 
 
@@ -109,7 +109,7 @@ def test_fresh_heads_know_nothing(learner_of: Any, method: str) -> None:
     for name, value in values.items():
         if name.endswith("_loss"):
             _, source, _ = name.split("_")
-            assert value == pytest.approx(math.log(SIZES[source]), rel=0.05)
+            assert value.item() == pytest.approx(math.log(SIZES[source]), rel=0.05)
 
 
 def heads(learner: Learner) -> list[torch.Tensor]:
@@ -144,7 +144,7 @@ def test_heads_of_the_round_before_are_taken_where_there_are_some(learner_of: An
 
 def test_only_encoders_with_heads_are_trained(learner_of: Any, tmp_path: Path) -> None:
     learner = learner_of("xdc")
-    trained = learner.trainer(tmp_path, 60.0)
+    trained = learner.trainer(tmp_path, Context("tests"))
     assert set(trained.modules) == {"video", "audio", "video_heads", "audio_heads"}
     count = sum(len(list(m.parameters())) for m in trained.modules.values())
     assert sum(len(g["params"]) for g in trained.optimizer.param_groups) == count
@@ -175,7 +175,7 @@ def test_validation_is_the_mean_over_centre_clips_in_eval_mode(learner_of: Any) 
         encoder.train()
     found = learner.validate(rows)
     _, whole = learner.loss(a_batch(learner, rows.tolist()))
-    assert found == pytest.approx({f"val_{name}": value for name, value in whole.items()}, rel=1e-4)
+    assert found == pytest.approx({f"val_{name}": value.item() for name, value in whole.items()}, rel=1e-4)
     assert all(torch.equal(before[k], v) for k, v in learner.encoders["audio"].state_dict().items())
 
 
@@ -243,7 +243,7 @@ def test_several_labels_start_at_ln_2_a_class_and_are_learned(learner_of: Any, t
     loss, values = learner.loss(batch)
     assert values["video_labels_loss"] == pytest.approx(SIZES["labels"] * math.log(2), rel=0.05)
     assert loss.item() == pytest.approx(values["video_labels_loss"] + values["audio_labels_loss"])
-    optimizer = learner.trainer(tmp_path, 60.0).optimizer
+    optimizer = learner.trainer(tmp_path, Context("tests")).optimizer
     for _ in range(20):
         optimizer.zero_grad()
         learner.loss(batch)[0].backward()

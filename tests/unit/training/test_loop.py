@@ -1,8 +1,12 @@
 """The training loop against a plain one; the schedule by hand; resuming, failing."""
 
+import os
+import signal
+import time
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,6 +16,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
+from xdcbench.context import Context
 from xdcbench.data.clips import Batch
 from xdcbench.errors import UserError
 from xdcbench.schema import Schedule
@@ -40,21 +45,22 @@ def order_of(epoch: int) -> list[list[int]]:
     return [order[i : i + SIZE] for i in range(0, ITEMS, SIZE)]
 
 
-def epoch_of(epoch: int) -> tuple[int, Iterator[Batch]]:
-    return ITEMS, (batch_of(rows) for rows in order_of(epoch))
+def epoch_of(epoch: int, done: int) -> tuple[int, Iterator[Batch]]:
+    return ITEMS, (batch_of(rows) for rows in order_of(epoch)[done // SIZE :])
 
 
-def loss_with(model: nn.Module) -> Callable[[Batch], tuple[Tensor, dict[str, float]]]:
-    def loss(batch: Batch) -> tuple[Tensor, dict[str, float]]:
+def loss_with(model: nn.Module) -> Callable[[Batch], tuple[Tensor, dict[str, Tensor]]]:
+    def loss(batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         logits = model(batch.audio)
         target = TARGETS[batch.rows]
-        accuracy = (logits.argmax(1) == target).float().mean().item()
+        accuracy = (logits.argmax(1) == target).float().mean()
         return cross_entropy(logits, target), {"accuracy": accuracy}
 
     return loss
 
 
-def trainer(model: nn.Sequential, work: Path, *, schedule: Schedule = SCHEDULE) -> Trainer:
+def trainer(model: nn.Sequential, work: Path, *, schedule: Schedule = SCHEDULE, **context: Any) -> Trainer:
+    context = {"checkpoint_seconds": 0.0} | context
     return Trainer(
         modules=nn.ModuleDict({"model": model}),
         optimizer=sgd([(model[:3], schedule.lr), (model[3:], 2 * schedule.lr)], schedule),
@@ -63,7 +69,7 @@ def trainer(model: nn.Sequential, work: Path, *, schedule: Schedule = SCHEDULE) 
         device=CPU,
         work=work,
         batch=SIZE,
-        checkpoint_seconds=0.0,
+        context=Context("tests", **context),
         label="toy",
     )
 
@@ -140,10 +146,10 @@ def test_going_on_after_a_checkpoint_changes_no_bit(tmp_path: Path, stop: int) -
     (tmp_path / "whole").mkdir()
     history, _ = trainer(whole, tmp_path / "whole").fit(epoch_of, loss_with(whole))
 
-    def dying(epoch: int) -> tuple[int, Iterator[Batch]]:
+    def dying(epoch: int, done: int) -> tuple[int, Iterator[Batch]]:
         if epoch == stop:
             raise Killed
-        return epoch_of(epoch)
+        return epoch_of(epoch, done)
 
     first = toy()
     with pytest.raises(Killed):
@@ -156,7 +162,7 @@ def test_going_on_after_a_checkpoint_changes_no_bit(tmp_path: Path, stop: int) -
 
 
 def test_failures_outlive_an_interruption(tmp_path: Path) -> None:
-    def epochs(epoch: int) -> tuple[int, Iterator[Batch]]:
+    def epochs(epoch: int, done: int) -> tuple[int, Iterator[Batch]]:
         if epoch == 1 and not (tmp_path / "second").exists():
             raise Killed
         return 6, iter([batch_of([0, 1, 2], failed=((5 + epoch, "torn"),))])
@@ -174,11 +180,11 @@ def test_batches_too_small_for_statistics_are_left_out(tmp_path: Path) -> None:
     schedule = Schedule(epochs=1, lr=0.1, warmup=0, steps=())
     parts = [batch_of([]), batch_of([4], failed=((9, "torn"),)), batch_of([0, 1])]
     history, failed = trainer(model, tmp_path, schedule=schedule).fit(
-        lambda epoch: (4, iter(parts)), loss_with(model)
+        lambda epoch, done: (4, iter(parts)), loss_with(model)
     )
     (tmp_path / "plain").mkdir()
     trainer(plain, tmp_path / "plain", schedule=schedule).fit(
-        lambda epoch: (2, iter(parts[2:])), loss_with(plain)
+        lambda epoch, done: (2, iter(parts[2:])), loss_with(plain)
     )
     assert same(model, plain)
     assert failed == {9: "torn"}
@@ -192,11 +198,11 @@ def test_unreadable_batches_do_not_hold_up_the_schedule(tmp_path: Path) -> None:
     parts = iter([batch_of([0, 1, 2]), torn, batch_of([3, 4, 5])])
     learning, rates = trainer(model, tmp_path, schedule=schedule), []
 
-    def loss(batch: Batch) -> tuple[Tensor, dict[str, float]]:
+    def loss(batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         rates.append(learning.optimizer.param_groups[0]["lr"])
         return loss_with(model)(batch)
 
-    learning.fit(lambda epoch: (3 * SIZE, parts), loss)
+    learning.fit(lambda epoch, done: (3 * SIZE, parts), loss)
     assert rates == pytest.approx([0.1, 0.1 * 0.25])  # (1 + cos(pi 2/3)) / 2
 
 
@@ -204,7 +210,7 @@ def test_nothing_readable_is_an_error(tmp_path: Path) -> None:
     model = toy()
     with pytest.raises(UserError, match="toy: no clip of epoch 1 could be read"):
         trainer(model, tmp_path).fit(
-            lambda epoch: (1, iter([batch_of([], failed=((0, "torn"),))])), loss_with(model)
+            lambda epoch, done: (1, iter([batch_of([], failed=((0, "torn"),))])), loss_with(model)
         )
 
 
@@ -213,13 +219,15 @@ def test_a_loss_that_is_not_finite_names_the_epoch(tmp_path: Path, value: float)
     model = toy()
     calls = 0
 
-    def loss(batch: Batch) -> tuple[Tensor, dict[str, float]]:
+    def loss(batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         nonlocal calls
         calls += 1
         base, values = loss_with(model)(batch)
         return base * (value if calls == 8 else 1), values  # the third of five batches of epoch 1
 
-    with pytest.raises(UserError, match=rf"toy: the loss became {value} at epoch 1\.45; lower"):
+    with pytest.raises(
+        UserError, match=rf"the loss became {value} at epoch 1\.45, step 8, rate 0\.1, in a batch with"
+    ):
         trainer(model, tmp_path).fit(epoch_of, loss)
 
 
@@ -237,15 +245,15 @@ def test_the_last_epoch_stays_whatever_the_validation_says(tmp_path: Path) -> No
 
 def test_checkpoints_are_no_more_frequent_than_asked(tmp_path: Path) -> None:
     model = toy()
-    replace(trainer(model, tmp_path), checkpoint_seconds=3600.0).fit(epoch_of, loss_with(model))
-    assert not (tmp_path / "checkpoint.pt").exists()
+    trainer(model, tmp_path, checkpoint_seconds=3600.0).fit(epoch_of, loss_with(model))
+    assert not any(tmp_path.glob("checkpoint*"))
 
 
 def test_modules_train_even_where_validation_left_them_in_eval_mode(tmp_path: Path) -> None:
     model = toy()
     modes: list[bool] = []
 
-    def loss(batch: Batch) -> tuple[Tensor, dict[str, float]]:
+    def loss(batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         modes.append(model.training)
         return loss_with(model)(batch)
 
@@ -282,3 +290,144 @@ def test_the_best_epoch_is_left_where_that_is_asked(killed_after: int | None, tm
     fit()
     assert len(kept) == 4
     assert torch.equal(model[0].weight, kept[1])
+
+
+# ------------------------------------------------------------------------------ interrupted at any moment
+
+LONG = SCHEDULE.model_copy(update={"epochs": 12})
+
+
+def slow(loss: Any) -> Any:
+    """Steps of some milliseconds, so that a kill may fall anywhere."""
+
+    def of(batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        time.sleep(0.004)
+        return tuple(loss(batch))  # type: ignore[return-value]
+
+    return of
+
+
+def end(work: Path, out: Path) -> None:
+    model = toy()
+    history, _ = trainer(model, work, schedule=LONG).fit(epoch_of, slow(loss_with(model)))
+    torch.save({"weights": model.state_dict(), "loss": [row["loss"] for row in history]}, out)
+
+
+def test_killed_at_random_moments_it_ends_with_the_same_bits(tmp_path: Path) -> None:
+    work, out = tmp_path / "work", tmp_path / "end.pt"
+    (tmp_path / "whole").mkdir()
+    work.mkdir()
+    end(tmp_path / "whole", tmp_path / "whole.pt")
+    rng, kills = np.random.default_rng(0), 0
+    while not out.exists():
+        child = get_context("fork").Process(target=end, args=(work, out))
+        child.start()
+        child.join(float(rng.uniform(0.02, 0.3)) * (kills + 1))
+        if child.is_alive():
+            child.kill()
+            kills += 1
+        child.join()
+    assert kills >= 3, "it ended before it could be killed"
+    found, whole = (torch.load(path, weights_only=True) for path in (out, tmp_path / "whole.pt"))
+    assert all(torch.equal(found["weights"][name], tensor) for name, tensor in whole["weights"].items())
+    assert found["loss"] == whole["loss"]
+
+
+@pytest.mark.parametrize("step", [1, 4, 5, 7, 19])
+def test_going_on_inside_an_epoch_reads_only_what_is_left(tmp_path: Path, step: int) -> None:
+    whole, dying, second = toy(), toy(), toy()
+    (tmp_path / "whole").mkdir()
+    history, _ = trainer(whole, tmp_path / "whole").fit(epoch_of, loss_with(whole))
+    calls: list[list[int]] = []
+
+    def until_killed(batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        calls.append(batch.rows.tolist())
+        if len(calls) == step + 1:
+            raise Killed
+        return loss_with(dying)(batch)
+
+    with pytest.raises(Killed):
+        trainer(dying, tmp_path).fit(epoch_of, until_killed)
+    read: list[list[int]] = []
+
+    def spying(epoch: int, done: int) -> tuple[int, Iterator[Batch]]:
+        clips, left = epoch_of(epoch, done)
+        return clips, (read.append(batch.rows.tolist()) or batch for batch in left)  # type: ignore[func-returns-value]
+
+    again, _ = trainer(second, tmp_path).fit(spying, loss_with(second))
+    every = [rows for epoch in range(4) for rows in order_of(epoch)]
+    assert read == every[step:]
+    assert same(second, whole)
+    assert [row["loss"] for row in again] == [row["loss"] for row in history]
+    assert again[0]["start_loss"] == history[0]["start_loss"]
+
+
+def test_asked_to_end_it_finishes_the_step_and_saves(tmp_path: Path) -> None:
+    whole, first, second = toy(), toy(), toy()
+    (tmp_path / "whole").mkdir()
+    trainer(whole, tmp_path / "whole").fit(epoch_of, loss_with(whole))
+    calls = 0
+
+    def asked(batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        nonlocal calls
+        calls += 1
+        if calls == 7:
+            os.kill(os.getpid(), signal.SIGUSR2)
+        return loss_with(first)(batch)
+
+    before = signal.getsignal(signal.SIGUSR2)
+    with pytest.raises(SystemExit) as end:
+        trainer(first, tmp_path, checkpoint_seconds=3600.0).fit(epoch_of, asked)
+    assert (end.value.code, calls) == (75, 7)
+    assert signal.getsignal(signal.SIGUSR2) is before
+    assert [path.name.split("-")[1] for path in tmp_path.glob("checkpoint-*")] == ["000000007"]
+    trainer(second, tmp_path).fit(epoch_of, loss_with(second))
+    assert same(second, whole)
+
+
+def test_a_loss_that_is_not_finite_leaves_a_good_checkpoint(tmp_path: Path) -> None:
+    model, calls = toy(), 0
+
+    def loss(batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        nonlocal calls
+        calls += 1
+        base, values = loss_with(model)(batch)
+        return base * (float("nan") if calls == 8 else 1), values
+
+    with pytest.raises(UserError, match="step 8"):
+        trainer(model, tmp_path).fit(epoch_of, loss)
+    for path in tmp_path.glob("checkpoint-*"):
+        weights = torch.load(path, weights_only=True)["modules"]
+        assert int(path.name.split("-")[1]) <= 7
+        assert all(tensor.isfinite().all() for tensor in weights.values() if tensor.is_floating_point())
+
+
+def test_it_ends_when_the_epochs_are_enough(tmp_path: Path) -> None:
+    model = toy()
+    history, _ = trainer(model, tmp_path).fit(
+        epoch_of, loss_with(model), until=lambda rows: len(rows) >= 2 and "loss" in rows[-1]
+    )
+    assert len(history) == 2
+
+
+def test_a_module_that_draws_goes_on_with_the_same_draws(tmp_path: Path) -> None:
+    def dropping() -> nn.Sequential:
+        model = toy()
+        model[2] = nn.Sequential(nn.ReLU(), nn.Dropout(0.5))
+        return model
+
+    whole, first, second = dropping(), dropping(), dropping()
+    (tmp_path / "whole").mkdir()
+    trainer(whole, tmp_path / "whole").fit(epoch_of, loss_with(whole))
+    steps = iter(range(9))
+
+    def dying(batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        if next(steps, None) is None:
+            raise Killed
+        return loss_with(first)(batch)
+
+    with pytest.raises(Killed):
+        trainer(first, tmp_path).fit(epoch_of, dying)
+    torch.rand(3)
+    trainer(second, tmp_path).fit(epoch_of, loss_with(second))
+    assert same(second, whole)

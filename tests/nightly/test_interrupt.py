@@ -1,0 +1,43 @@
+"""Ten kills at random moments of a round, from its first file to its last, and the weights of an undisturbed one."""
+
+import random
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+from safetensors.numpy import load_file
+
+from tests.integration.helpers import PICO, command, one_thread, records
+
+pytestmark = pytest.mark.nightly
+KILLS = 10
+
+
+def test_ten_kills_end_with_equal_weights(tmp_path: Path) -> None:
+    def words(out: Path) -> list[str]:
+        set_ = "pretrain.schedule.epochs=20"
+        options = ["--device", "cpu", "--checkpoint-seconds", 0, "--only", "xdc/*/round*", "--set", set_]
+        return command("run", "--suite", PICO, "--out", out, *options)
+
+    whole, out, rng, kills = tmp_path / "whole", tmp_path / "out", random.Random(0), 0
+    begun = time.monotonic()
+    subprocess.run(words(whole), env=one_thread(), check=True)
+    seconds = time.monotonic() - begun
+    while kills < KILLS:
+        process = subprocess.Popen(words(out), env=one_thread(), stderr=subprocess.DEVNULL)
+        try:
+            process.wait(rng.uniform(2.0, 2.0 + seconds / 4))
+            break
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+            kills += 1
+    subprocess.run(words(out), env=one_thread(), check=True)
+    assert kills == KILLS, f"it ended after {kills} kills"
+    assert records(out) == records(whole)
+    weights = sorted(path.relative_to(whole) for path in whole.glob("runs/round-*/*.safetensors"))
+    assert len(weights) >= 8
+    for path in weights:
+        mine = load_file(out / path)
+        assert all((mine[name] == tensor).all() for name, tensor in load_file(whole / path).items()), path

@@ -1,0 +1,79 @@
+"""metrics.jsonl and TensorBoard, read by TensorBoard itself; nothing twice or missing after an interruption."""
+
+import json
+from pathlib import Path
+
+import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from xdcbench.training import watch as module
+from xdcbench.training.watch import Watch
+
+
+def rows(folder: Path) -> list[dict[str, float]]:
+    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+
+
+def board(folder: Path) -> EventAccumulator:
+    read = EventAccumulator(str(folder))
+    read.Reload()
+    return read
+
+
+def told(folder: Path) -> None:
+    """Two epochs of three steps each, a row after every step."""
+    watch = Watch(folder, "toy", epochs=0, steps=0)
+    watch.write({"epoch": 0, "a_cluster_sizes": [3, 1, 0, 2]})
+    for step in range(1, 7):
+        watch.write({"epoch": (step + 2) // 3, "steps": step, "loss": 1 / step})
+        if step % 3 == 0:
+            watch.write({"epoch": step // 3, "loss": 2 / step})
+    watch.close()
+
+
+def test_the_board_shows_what_the_file_says(tmp_path: Path) -> None:
+    told(tmp_path)
+    read = board(tmp_path)
+    assert [(e.step, e.value) for e in read.Scalars("step/loss")] == [
+        (step, pytest.approx(1 / step)) for step in range(1, 7)
+    ]
+    assert [(e.step, e.value) for e in read.Scalars("epoch/loss")] == [
+        (1, pytest.approx(2 / 3)),
+        (2, pytest.approx(1 / 3)),
+    ]
+    (histogram,) = read.Histograms("epoch/a_cluster_sizes")
+    assert histogram.histogram_value.num == 4 and histogram.histogram_value.max == 3
+
+
+@pytest.mark.parametrize(("epochs", "steps"), [(0, 2), (1, 3), (1, 4), (2, 6)])
+def test_going_on_keeps_what_the_checkpoint_holds(tmp_path: Path, epochs: int, steps: int) -> None:
+    told(tmp_path)
+    whole = rows(tmp_path)
+    with (tmp_path / "metrics.jsonl").open("a") as file:
+        file.write('{"epoch": 3, "los')  # killed while writing
+    watch = Watch(tmp_path, "toy", epochs=epochs, steps=steps)
+    for row in whole:
+        if (row["steps"] > steps) if "steps" in row else (row["epoch"] > epochs):
+            watch.write({name: value for name, value in row.items() if name != "run"})
+    watch.close()
+    key = lambda row: (row.get("steps", 3 * row["epoch"]), "steps" not in row)  # noqa: E731
+    assert sorted(rows(tmp_path), key=key) == sorted(whole, key=key)
+    assert [event.step for event in board(tmp_path).Scalars("step/loss")] == list(range(1, 7))
+    assert [event.step for event in board(tmp_path).Scalars("epoch/loss")] == [1, 2]
+    assert len(list(tmp_path.glob("events.out.tfevents.*"))) == 1
+
+
+def test_without_a_checkpoint_it_begins_anew(tmp_path: Path) -> None:
+    told(tmp_path)
+    watch = Watch(tmp_path, "toy", epochs=0, steps=0)
+    watch.close()
+    assert watch.empty and rows(tmp_path) == []
+
+
+def test_memory_is_that_of_this_process() -> None:
+    import torch
+
+    before = module.memory(torch.device("cpu"))["memory_gb"]
+    kept = torch.ones(200_000_000, dtype=torch.uint8)
+    after = module.memory(torch.device("cpu"))["memory_gb"]
+    assert 0.02 < before <= after and after > len(kept) / 1e9

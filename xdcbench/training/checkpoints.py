@@ -1,0 +1,115 @@
+"""Checkpoints: numbered files that are there whole or not at all, of which the newest sound one is taken."""
+
+import errno
+import io
+import logging
+import os
+import re
+import shutil
+import zlib
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from xdcbench.distributed import from_leader
+from xdcbench.errors import UserError
+
+log = logging.getLogger("xdcbench")
+
+NAME = re.compile(r"checkpoint-(\d{9})-([0-9a-f]{8})\.pt")
+"""Number of steps, and CRC-32 of the file: a zip archive of torch's, read with ``weights_only``."""
+
+FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
+class Checkpoints:
+    """The checkpoints of one training run.
+
+    Args:
+        folder: where they lie.
+        keep: number of newest ones to keep, at least 1.
+    """
+
+    def __init__(self, folder: Path, keep: int) -> None:
+        self.folder, self.keep = folder, keep
+
+    def save(self, state: dict[str, Any], *, steps: int) -> None:
+        """Write ``state``, tensors and plain values, as it is after ``steps`` steps.
+
+        Raises:
+            UserError: the disk is full; what was there before is whole.
+        """
+        buffer = io.BytesIO()
+        torch.save(state, buffer)
+        content = buffer.getbuffer()
+        path = self.folder / f"checkpoint-{steps:09d}-{zlib.crc32(content):08x}.pt"
+        building = self.folder / ".checkpoint"
+        try:
+            with building.open("wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as error:
+            building.unlink(missing_ok=True)
+            raise no_space(error, self.folder, needed=len(content)) from error
+        building.replace(path)
+        _sync(self.folder)
+        for old in [other for other in self.newest_first() if other != path][max(self.keep, 1) - 1 :]:
+            old.unlink()
+
+    def load(self, device: torch.device) -> dict[str, Any] | None:
+        """The state of the newest checkpoint that is sound, on ``device``; None where there is none.
+
+        Of several processes, the leading one chooses.
+        """
+        name = from_leader(self._newest_sound)
+        if not name:
+            return None
+        state: dict[str, Any] = torch.load(self.folder / name, map_location=device, weights_only=True)
+        return state
+
+    def newest_first(self) -> list[Path]:
+        """Files that are called like a checkpoint."""
+        return sorted((path for path in self.folder.iterdir() if NAME.fullmatch(path.name)), reverse=True)
+
+    def clear(self) -> None:
+        """Remove all checkpoints, when the run has left its results."""
+        for path in self.newest_first():
+            path.unlink()
+
+    def _newest_sound(self) -> str:
+        for path in self.newest_first():
+            match = NAME.fullmatch(path.name)
+            if match and f"{_crc(path):08x}" == match[2]:
+                return path.name
+            log.warning("%s is damaged; going on from the checkpoint before it", path)
+        return ""
+
+
+def no_space(error: OSError, folder: Path, *, needed: int) -> Exception:
+    """The error to raise for ``error`` in writing ``needed`` bytes: a full disk is the user's to mend."""
+    if error.errno not in FULL:
+        return error
+    free = shutil.disk_usage(folder).free
+    return UserError(
+        f"no space left in {folder}: {needed:,} bytes are needed and {free:,} are free; free some, and the same "
+        "command goes on"
+    )
+
+
+def _crc(path: Path) -> int:
+    value = 0
+    with path.open("rb") as file:
+        while part := file.read(1 << 22):
+            value = zlib.crc32(part, value)
+    return value
+
+
+def _sync(folder: Path) -> None:
+    """Make the names in ``folder`` outlive a loss of power."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

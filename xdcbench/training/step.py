@@ -1,0 +1,170 @@
+"""One optimiser step: forward and backward in parts, gradients over processes, precision, rate."""
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import accumulate
+
+import torch
+from torch import Tensor, nn
+from torch.amp.grad_scaler import GradScaler
+
+from xdcbench.data.clips import Batch, Boxes
+from xdcbench.distributed import gathered, rank, sum_gradients, total
+from xdcbench.errors import UserError
+from xdcbench.runtime import autocast, generator, seeded
+from xdcbench.schema import Precision
+from xdcbench.training.meter import Meter
+
+Loss = Callable[[Batch], tuple[Tensor, dict[str, Tensor]]]
+"""From a batch to the loss to lower and what to average over the epoch, each ()."""
+
+
+@dataclass(frozen=True)
+class Taken:
+    """A step whose loss has not been looked at.
+
+    Attributes:
+        progress: epochs done before it.
+        steps: its number, from 1.
+        rate: of the first parameter group.
+        rows: of the clips, positions in the index.
+        loss: ().
+    """
+
+    progress: float
+    steps: int
+    rate: float
+    rows: Tensor
+    loss: Tensor
+
+
+class Stepper:
+    """Takes optimiser steps.
+
+    Losses are not read in a step, since that would wait for a GPU: ``look`` reads those since the last look.
+
+    Args:
+        modules: that are trained.
+        optimizer: its parameter groups carry ``peak``, their rate after warm-up.
+        precision: of the forward pass, resolved; fp16 scales the loss.
+        device: where they are.
+        label: of the training run, for messages.
+        part: clips per forward pass at most; None: all.
+        compiled: whether the modules are compiled, for messages.
+        items: ids by position in the index, for messages; empty where only positions are known.
+    """
+
+    def __init__(
+        self,
+        modules: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        *,
+        precision: Precision,
+        device: torch.device,
+        label: str,
+        part: int | None,
+        compiled: bool,
+        items: Sequence[str],
+    ) -> None:
+        self.modules, self.optimizer, self.precision, self.device = modules, optimizer, precision, device
+        self.label, self.part, self.compiled, self.items = label, part, compiled, items
+        self.scaler = GradScaler(device.type, enabled=precision == "fp16")
+        self.taken: list[Taken] = []
+
+    @property
+    def rate(self) -> float:
+        """Learning rate of the first parameter group."""
+        return float(self.optimizer.param_groups[0]["lr"])
+
+    def __call__(
+        self, batch: Batch, loss_of: Loss, meter: Meter, *, count: float, factor: float, at: tuple[float, int]
+    ) -> None:
+        """Step on a batch, of which all processes together read ``count`` clips.
+
+        The gradient is that of the mean over these clips, however many processes and parts they are in.
+
+        Args:
+            batch: this process's share, maybe nothing.
+            loss_of: the loss of a part of it.
+            meter: takes up the values.
+            count: at least 2.
+            factor: of the peak rates.
+            at: epochs and steps done before.
+        """
+        for group in self.optimizer.param_groups:
+            group["lr"] = group["peak"] * factor
+        self.optimizer.zero_grad(set_to_none=True)
+        progress, steps = at
+        losses: list[Tensor] = []
+        # What a module draws, such as dropout, depends on the step alone, and so survives an interruption.
+        with seeded(int(generator(steps, rank()).integers(2**31))):
+            for part in parts(batch, self.part or len(batch.rows)):
+                loss, values = self._forward(part, loss_of)
+                self.scaler.scale(loss * (len(part.rows) / count)).backward()
+                losses.append(loss.detach())
+                meter.add({"loss": loss, **values}, len(part.rows))
+        if losses:
+            self.taken.append(Taken(progress, steps + 1, self.rate, batch.rows, torch.stack(losses).sum()))
+        sum_gradients(self.modules.parameters())
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+
+    def look(self) -> None:
+        """Read the losses since the last look; all processes call it together.
+
+        Raises:
+            UserError: one is not finite.
+        """
+        losses = torch.stack([step.loss for step in self.taken]).tolist() if self.taken else []
+        bad = [
+            (step.steps, step.progress, step.rate, loss, step.rows.tolist())
+            for step, loss in zip(self.taken, losses, strict=True)
+            if not math.isfinite(loss)
+        ]
+        self.taken.clear()
+        if total(len(bad)):
+            steps, progress, rate, loss, rows = min(part[0] for part in gathered(bad) if part)
+            named = ", ".join(self.items[row] if len(self.items) else str(row) for row in rows[:5])
+            raise UserError(
+                f"{self.label}: the loss became {loss} at epoch {progress:.2f}, step {steps}, rate {rate:.4g}, "
+                f"in a batch with {named}; lower the learning rate or use precision fp32"
+            )
+
+    def _forward(self, part: Batch, loss_of: Loss) -> tuple[Tensor, dict[str, Tensor]]:
+        try:
+            with autocast(self.precision, self.device):
+                return loss_of(part)
+        except Exception as error:
+            if isinstance(error, ValueError) and len(part.rows) == 1 and "more than 1 value" in str(error):
+                raise UserError(
+                    f"{self.label}: BatchNorm cannot normalise over a single clip of this size; raise the batch or "
+                    "--device-batch, or use fewer processes"
+                ) from error
+            if self.compiled and type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
+                reason = str(error).strip().splitlines()[0]
+                raise UserError(
+                    f"--compile: torch cannot compile these encoders here ({reason}); run without it"
+                ) from error
+            raise
+
+
+def parts(batch: Batch, size: int) -> Iterator[Batch]:
+    """A batch in as few parts of ``size`` clips at most as it takes, as equal as can be; none of an empty one."""
+    clips = len(batch.rows)
+    if 0 < clips <= size:
+        yield batch
+        return
+    count = -(-clips // max(size, 1))
+    for number in range(count):
+        these = slice(clips * number // count, clips * (number + 1) // count)
+        audio = None if batch.audio is None else batch.audio[these]
+        video = None if batch.video is None else _some(batch.video, these)
+        yield Batch(batch.rows[these], batch.positions[these], video, audio, failed=())
+
+
+def _some(boxes: Boxes, these: slice) -> Boxes:
+    ends = [0, *accumulate(boxes.frames * side * side * 3 for side in boxes.sides)]
+    first, last, _ = these.indices(len(boxes.sides))
+    pixels = boxes.pixels[ends[first] : ends[last]]
+    return replace(boxes, pixels=pixels, sides=boxes.sides[these], flips=boxes.flips[these])
