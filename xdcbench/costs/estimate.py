@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING
 
 from tabulate import tabulate
 
+from xdcbench.costs.disk import peak_line, scratch
 from xdcbench.costs.rates import Rates, load_rates
 from xdcbench.costs.sizes import sizes_of
+from xdcbench.costs.units import short
 from xdcbench.costs.work import Work, Works, precision_of, seconds, total
 from xdcbench.plan import Plan
 from xdcbench.schema import Precision
@@ -20,8 +22,6 @@ if TYPE_CHECKING:
 HEADERS = ("estimate", "stages", "read", "encoded", "trained", "PFLOP", "written", "hours")
 COUNTED = ("round", "features", "finetune")
 """Kinds in which encoders run."""
-
-PREFIXES = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
 
 
 @dataclass(frozen=True)
@@ -60,6 +60,14 @@ def cost_lines(launch: "Launch") -> Iterator[str]:
     rows["unavailable here"] = _sum(estimate for stage, estimate in stages if stage.reason)
     cells = [_cells(name, row) for name, row in rows.items() if row.stages or name == "total"]
     yield from tabulate(cells, HEADERS, tablefmt="plain", disable_numparse=True).split("\n")
+    yield peak_line(
+        rows["total"].work.written,
+        max(
+            (scratch(s, works, checkpoints=context.keep_checkpoints) for s, _ in stages if not s.reason),
+            default=0,
+        ),
+        store,
+    )
     yield "clips / windows of sound; other: worlds, indices, initialisations, fits on features, none of them timed"
     yield from (f"not counted: {what}" for what in sorted(_sum(e for _, e in stages).work.unknown))
     lacking = sorted(precision for precision, rates in known.items() if rates is None)
@@ -79,17 +87,9 @@ def _sum(estimates: Iterable[Estimate]) -> Estimate:
 
 def to_do(plan: Plan, store: Store) -> list[Stage]:
     """Stages that a run would do: incomplete targets and what they need, in the plan's order."""
-    wanted: set[str] = set()
+    from xdcbench.run import needed_keys
 
-    def want(stage: Stage) -> None:
-        if stage.key not in wanted and not store.complete(stage.key):
-            wanted.add(stage.key)
-            for _, needed in stage.inputs:
-                want(needed)
-
-    for stage in plan.stages:
-        if stage.key in plan.targets:
-            want(stage)
+    wanted = needed_keys(plan, store, "missing")
     return [stage for stage in plan.stages if stage.key in wanted]
 
 
@@ -110,9 +110,3 @@ def _cells(name: str, row: Estimate) -> tuple[str, ...]:
         bounded(work.written, f"{short(work.written)}B"),
         "?" if row.hours is None else bounded(row.hours, f"{row.hours:.3g}"),
     )
-
-
-def short(number: float) -> str:
-    """Three digits and a prefix, a unit to follow: ``1.3 M``."""
-    size, prefix = next((step for step in PREFIXES if number >= step[0]), (1, ""))
-    return f"{number / size:.3g} {prefix}"

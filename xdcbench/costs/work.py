@@ -32,7 +32,8 @@ NEEDED: Mapping[str, Tracks] = {
 """Tracks of the items that a round learns from, by the media of the data set."""
 
 ASSIGNMENT = 16
-"""Bytes per item of a round's assignments: an id of 11 characters and cluster numbers, as Parquet packs them."""
+"""Bytes per item of a round's assignments, as Parquet packs them: an id of 11 characters and cluster numbers, but not
+the distances."""
 
 
 @dataclass(frozen=True)
@@ -119,18 +120,19 @@ class Works:
             self._sizes[index.key] = self._lookup(index)
         return self._sizes[index.key]
 
+    def items(self, stage: Stage, config: RoundStage) -> int | None:
+        """Items that a round learns from; None where nothing states them."""
+        dataset, sizes = _data(stage).dataset, self.sizes(stage)
+        return sizes.parts.get((dataset.splits[0], config.part, NEEDED[dataset.media])) if sizes else None
+
     def _round(self, stage: Stage, config: RoundStage) -> Work:
         data, models, settings = _data(stage), self.models(stage), config.pretrain
-        sizes = self.sizes(stage)
-        n = (
-            sizes.parts.get((data.dataset.splits[0], config.part, NEEDED[data.dataset.media]))
-            if sizes
-            else None
-        )
+        n = self.items(stage, config)
         written = sum(weight_bytes(m) for name in config.encoders if (m := models[name]))
         if n is None:
             return Work(written=written, unknown=_uncounted(data))
         encoded = n if config.clusterings else 0
+        assigned = (ASSIGNMENT + FLOAT * len(config.clusterings)) * encoded
         held = int(settings.val_share * n)
         epochs = settings.schedule.epochs
         trained = (settings.epoch_clips or n - held) * epochs
@@ -147,7 +149,7 @@ class Works:
                 _passes("encode", {m: models[m] for m in clustered}, encoded),
                 _passes("encode", {m: models[m] for m in config.heads}, held * epochs),
                 _passes("train", {m: models[m] for m in config.heads}, trained),
-                Work(flop=Counter(cluster=flop), written=written + (ASSIGNMENT * n if encoded else 0)),
+                Work(flop=Counter(cluster=flop), written=written + assigned),
             ]
         )
 

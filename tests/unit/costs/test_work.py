@@ -7,7 +7,7 @@ import pytest
 
 from tests.unit.costs.test_sizes import dataset
 from tests.unit.tiny import small_index
-from xdcbench.costs.flops import forward_flop, training_flop, weight_bytes
+from xdcbench.costs.flops import FLOAT, forward_flop, training_flop, weight_bytes
 from xdcbench.costs.rates import Rates
 from xdcbench.costs.sizes import PARTS, TRACKS, Sizes
 from xdcbench.costs.work import ASSIGNMENT, NEEDED, Work, Works, seconds, total
@@ -73,7 +73,7 @@ def test_a_round_of_xdc_by_hand() -> None:
     assert found.flop["encode audio"] == (1000 + held) * forward_flop(MODELS.audio)
     assert found.flop["cluster"] == 2 * 1000 * 512 * (128 + 64) * 21
     weights = weight_bytes(MODELS.video) + weight_bytes(MODELS.audio)
-    assert found.written == weights + ASSIGNMENT * 1000
+    assert found.written == weights + (ASSIGNMENT + 2 * FLOAT) * 1000
 
 
 def test_an_epoch_of_stated_clips_does_not_depend_on_the_items() -> None:
@@ -173,6 +173,7 @@ def test_bytes_of_assignments_are_those_of_the_file(tmp_path: Path) -> None:
     items = index.items.sample(count, replace=True, random_state=0).assign(id=list(identifiers(count)))
     object.__setattr__(index, "items", items)
     labels = {"a": rng.integers(0, 128, count), "v": rng.integers(0, 64, count)}
-    write_clusters(tmp_path, index, Labels(labels, {"a": 128, "v": 64}, {}, {}))
+    distances = {name: rng.random(count).astype(np.float32) for name in labels}
+    write_clusters(tmp_path, index, Labels(labels, {"a": 128, "v": 64}, {}, {}), distances)
     size = (tmp_path / "assignments.parquet").stat().st_size
-    assert size / count == pytest.approx(ASSIGNMENT, rel=0.15)
+    assert size / count == pytest.approx(ASSIGNMENT + 2 * FLOAT, rel=0.15)

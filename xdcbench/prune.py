@@ -1,0 +1,193 @@
+"""Room on the disk: what a results folder holds that no kept result needs."""
+
+import fnmatch
+import shutil
+import time
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from xdcbench.costs.units import short
+from xdcbench.errors import UserError
+from xdcbench.progress import log
+from xdcbench.store import PRUNED, Store, read_json, write_json
+
+LEFT = ("checkpoint*", "features", "features*.npy", "extracted")
+"""What a stage works with and a complete run of another kind than ``features`` does not need."""
+
+KEPT_OF_FAILURES = ("error.txt", "log.txt")
+
+
+@dataclass(frozen=True)
+class Find:
+    """What can go.
+
+    Attributes:
+        what: in words, as the summary counts it.
+        paths: files and folders.
+        run: the complete run whose results could not be used again as an input without them; None where
+            nothing needs them.
+        key: run or attempt whose lock is held while they go; None without one.
+    """
+
+    what: str
+    paths: tuple[Path, ...]
+    run: Path | None = None
+    key: str | None = None
+
+
+def prune_lines(
+    out: Path, *, dry_run: bool, keep: Sequence[str], hours: float, encoders: bool
+) -> Iterator[str]:
+    """Remove what is not needed, and say what of each kind went and how much room that made.
+
+    Args:
+        out: results folder.
+        dry_run: remove nothing.
+        keep: patterns of keys and names of runs of which nothing goes.
+        hours: age from which an interrupted build is given up.
+        encoders: whether encoders of rounds that a later round has gone on from go as well.
+
+    Raises:
+        UserError: ``out`` is no results folder.
+    """
+    if not (out / "results.json").exists():
+        raise UserError(f"{out} is no results folder; give one with --out")
+    store = Store(out, write=False)
+    counts: dict[str, int] = defaultdict(int)
+    sizes: dict[str, int] = defaultdict(int)
+    for find in finds(store, keep=keep, hours=hours, encoders=encoders):
+        size = sum(map(size_of, find.paths))
+        if dry_run or remove(find, store):
+            counts[find.what] += 1
+            sizes[find.what] += size
+    for what, count in counts.items():
+        yield f"{what:<28} {count:>5}  {short(sizes[what])}B"
+    yield f"{'would free' if dry_run else 'freed'} {short(sum(sizes.values()))}B in {out}"
+
+
+def finds(store: Store, *, keep: Sequence[str], hours: float, encoders: bool) -> Iterator[Find]:
+    """What can go; see ``prune_lines``."""
+    yield from _builds(store, keep, hours)
+    yield from _failures(store, keep)
+    runs = {key: read_json(store.path(key) / "run.json") for key in store.keys()}  # noqa: SIM118
+    free = {key: about for key, about in runs.items() if not _matches(keep, key, about["name"])}
+    for key, about in free.items():
+        if about["kind"] != "features":
+            left = tuple(sorted(path for pattern in LEFT for path in store.path(key).glob(pattern)))
+            if left:
+                yield Find("files of finished work", left)
+    busy = [key for key in _building(store) if _locked(store, key)]
+    if busy:
+        log.warning("features and encoders stay while %s is in work", ", ".join(busy))
+        return
+    read = {source for about in runs.values() for source in about["inputs"].values()}
+    yield from _matrices(store, {key: about for key, about in free.items() if key in read})
+    if encoders:
+        yield from _encoders(store, runs, free)
+
+
+def remove(find: Find, store: Store) -> bool:
+    """Remove a find; False where another process has begun to work on it."""
+    if find.key is not None:
+        lock = FileLock(store.lock(find.key))
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            return False
+        try:
+            _remove(find.paths)
+        finally:
+            lock.release()
+            store.lock(find.key).unlink(missing_ok=True)
+        return True
+    if find.run is not None:
+        # First the note, then the files: a run is never taken for whole that is not.
+        write_json(find.run / PRUNED, {"removed": [path.name for path in find.paths]})
+    _remove(find.paths)
+    return True
+
+
+def size_of(path: Path) -> int:
+    """Bytes that a file, or a folder with all in it, takes on the disk."""
+    files = path.rglob("*") if path.is_dir() else [path]
+    return sum(file.lstat().st_blocks * 512 for file in files)
+
+
+def _builds(store: Store, keep: Sequence[str], hours: float) -> Iterator[Find]:
+    """Interrupted builds that were given up, that failed, or whose run is there."""
+    for key in _building(store):
+        if _matches(keep, key) or _locked(store, key):
+            continue
+        work, old = store.work(key), store.work(key).with_name(f"{key}.old")
+        failed = (store.runs / ".failed" / key).is_dir()
+        if work.is_dir() and (store.complete(key) or failed or _age(work) >= hours * 3600):
+            yield Find("builds that failed" if failed else "interrupted builds", (work,), key=key)
+        if old.is_dir() and store.complete(key):
+            yield Find("replaced runs", (old,), key=key)
+
+
+def _failures(store: Store, keep: Sequence[str]) -> Iterator[Find]:
+    """What failed attempts left beside their error and log."""
+    for attempt in sorted((store.runs / ".failed").glob("*/*")):
+        rest = tuple(path for path in sorted(attempt.iterdir()) if path.name not in KEPT_OF_FAILURES)
+        if rest and not _matches(keep, attempt.parent.name):
+            yield Find("files of failed attempts", rest)
+
+
+def _matrices(store: Store, free: dict[str, Any]) -> Iterator[Find]:
+    """Features that a finished evaluation has read."""
+    for key, about in free.items():
+        matrix = store.path(key) / "features.npy"
+        if about["kind"] == "features" and matrix.exists():
+            yield Find("matrices of features", (matrix,), run=store.path(key))
+
+
+def _encoders(store: Store, runs: dict[str, Any], free: dict[str, Any]) -> Iterator[Find]:
+    """Weights of rounds that a later round has gone on from; centroids stay."""
+    rounds = [about for about in runs.values() if about["kind"] == "round"]
+    passed = {about["inputs"]["encoders"] for about in rounds}
+    for key, about in free.items():
+        weights = set(store.path(key).glob("*.safetensors")) - {store.path(key) / "centroids.safetensors"}
+        if about["kind"] == "round" and key in passed and weights:
+            yield Find("encoders of earlier rounds", tuple(sorted(weights)), run=store.path(key))
+
+
+def _building(store: Store) -> list[str]:
+    """Keys of which something lies where runs are built."""
+    folder = store.runs / ".building"
+    return sorted({path.name.split(".")[0] for path in folder.iterdir()}) if folder.is_dir() else []
+
+
+def _locked(store: Store, key: str) -> bool:
+    """Whether a process is building ``key``."""
+    if not store.lock(key).exists():
+        return False
+    lock = FileLock(store.lock(key))
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        return True
+    lock.release()
+    return False
+
+
+def _matches(patterns: Iterable[str], *names: str) -> bool:
+    return any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns for name in names)
+
+
+def _age(folder: Path) -> float:
+    """Seconds since anything in a folder changed."""
+    return time.time() - max(path.stat().st_mtime for path in (folder, *folder.rglob("*")))
+
+
+def _remove(paths: Iterable[Path]) -> None:
+    for path in paths:
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
