@@ -10,7 +10,10 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from xdcbench.data.index import Index
-from xdcbench.data.media import read_audio, read_clip, read_image
+from xdcbench.data.media import Media, read_audio, read_clip, read_image
+from xdcbench.data.prepared.layout import Kind
+from xdcbench.data.prepared.reader import CHANGED, Prepared
+from xdcbench.errors import UserError
 from xdcbench.runtime import generator
 from xdcbench.schema import AudioInput, Augment, Modality, VideoInput
 
@@ -137,19 +140,25 @@ def training_draws(
 
 
 class Clips(Dataset[dict[Modality, Tensor]]):
-    """Reads draws from the files of an index.
+    """Reads draws from the files of an index, or from the store that it was made from.
 
     Args:
         index: the items.
-        root: folder of the data set.
+        root: folder of the data set, or its store.
         video: clip to read; None reads no picture.
         audio: window to read; None reads no sound. Read together, clip and window have one centre.
     """
 
     def __init__(
-        self, index: Index, root: Path, *, video: VideoInput | None = None, audio: AudioInput | None = None
+        self,
+        index: Index,
+        root: Path | Prepared,
+        *,
+        video: VideoInput | None = None,
+        audio: AudioInput | None = None,
     ) -> None:
-        self.root, self.files = root, index.items["path"].array
+        self.root, self.files, self.ids = root, index.items["path"].array, index.items["id"].array
+        self.rows = _rows(index, root)
         self.durations = index.items["duration"].fillna(0.0).to_numpy()
         self.still = index.media == "image"
         self.video, self.audio = video, audio
@@ -179,23 +188,29 @@ class Clips(Dataset[dict[Modality, Tensor]]):
         if self.audio is not None:
             start = self._start(draw, self.audio.seconds)
             sample["audio"] = read_audio(
-                self.path(draw), start=start, seconds=self.audio.seconds, rate=self.audio.rate
+                self._media(draw, "sound"), start=start, seconds=self.audio.seconds, rate=self.audio.rate
             )
         return sample
 
     def path(self, draw: Draw) -> Path:
-        """The file that a draw is read from."""
-        return self.root / str(self.files[draw.row])
+        """What messages call the item of a draw: its file, below the folder or the store."""
+        root = self.root.where if isinstance(self.root, Prepared) else self.root
+        return Path(root) / str(self.files[draw.row])
+
+    def _media(self, draw: Draw, kind: Kind) -> Media:
+        if isinstance(self.root, Prepared):
+            return self.root.member(int(self.rows[draw.row]), kind, str(self.ids[draw.row]))
+        return self.path(draw)
 
     def _box(self, draw: Draw, spec: VideoInput) -> Tensor:
         """Uint8 (frames, b, b, 3), a view of the picture."""
         short_side, side = box(spec, draw.scale)
-        path = self.path(draw)
+        media = self._media(draw, "video")
         if self.still:
-            clip = read_image(path, short_side=short_side)[None].expand(spec.frames, -1, -1, -1)
+            clip = read_image(media, short_side=short_side)[None].expand(spec.frames, -1, -1, -1)
         else:
             start = self._start(draw, spec.seconds)
-            clip = read_clip(path, start=start, frames=spec.frames, rate=spec.rate, short_side=short_side)
+            clip = read_clip(media, start=start, frames=spec.frames, rate=spec.rate, short_side=short_side)
         top = round(draw.crop[0] * (clip.shape[1] - side))
         left = round(draw.crop[1] * (clip.shape[2] - side))
         return clip[:, top : top + side, left : left + side]
@@ -206,6 +221,16 @@ class Clips(Dataset[dict[Modality, Tensor]]):
         fits = max(0.0, float(self.durations[draw.row]) - span)
         begin = draw.place * fits if draw.last is None else min(draw.place * draw.last, fits)
         return begin + (span - seconds) / 2
+
+
+def _rows(index: Index, root: Path | Prepared) -> np.ndarray:
+    """Rows of the items in the store, int64; in a folder, in which they are found by path, those of the index."""
+    if not isinstance(root, Prepared):
+        return np.arange(len(index.items))
+    if (index.store or {}).get("fingerprint") != root.label.fingerprint:
+        raise UserError(f"{index.name} was not indexed from the store {root.where} as it is now; {CHANGED}")
+    root.places  # noqa: B018 - read before processes are forked that share it
+    return root.rows(index.items["id"])
 
 
 def box(spec: VideoInput, scale: float | None) -> tuple[int, int]:

@@ -5,13 +5,15 @@ from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from xdcbench.context import Context
 from xdcbench.data.media import probe
-from xdcbench.data.scan import LABELS, MISSING, fingerprint, scan
+from xdcbench.data.prepared.reader import CHANGED, Prepared
+from xdcbench.data.scan import LABELS, MISSING, SPLIT, fingerprint, scan
 from xdcbench.errors import MediaError, UserError
 from xdcbench.progress import log, track
 from xdcbench.schema import Dataset, Modality, Subset
@@ -32,7 +34,8 @@ class Index:
 
     ``items`` has one row per item that the lists name: id, path, label, group, bytes (-1 where the file
     is missing), a column ``split:<name>`` (train, test or empty) per split, ok, reason, duration
-    (seconds), video and audio (whether the file has such a track).
+    (seconds), video and audio (whether the file has such a track). ``store`` describes the prepared store
+    that the items are read from, None for files.
     """
 
     name: str
@@ -45,6 +48,7 @@ class Index:
     subset: str
     max_failed: float
     items: pd.DataFrame
+    store: dict[str, Any] | None = None
 
     @classmethod
     def load(cls, run: Path) -> "Index":
@@ -88,21 +92,17 @@ class Index:
 
 
 def run(config: IndexStage, inputs: dict[str, Path], work: Path, context: Context) -> None:
-    """Stage: scan the folder, take the subset, open every file once."""
+    """Stage: scan the folder, take the subset, open every file once; a store knows all that already."""
     dataset, root = config.dataset, context.roots[config.name]
-    found = scan(root, dataset)
-    mark = fingerprint(found)
-    if config.fingerprint not in (None, mark):
-        for known in context.cache.glob("scan-*.json"):
-            known.unlink()  # files changed in place, which the folders' times do not show
-        raise UserError(f"{root} changed while this run was planned; give the same command again")
-    items = take(found.items, dataset.subset, dataset.splits)
-    items = pd.concat([items.reset_index(drop=True), probe_all(items, root)], axis=1)
+    if isinstance(root, Prepared):
+        items, classes, mark = stored(config, root), root.label.classes, root.label.fingerprint
+    else:
+        items, classes, mark = scanned(config, root, context)
     _check_failed(config.name, dataset, items)
     index = Index(
         name=config.name,
         media=dataset.media,
-        classes=found.classes,
+        classes=classes,
         splits=dataset.splits,
         official=dataset.official or dataset.splits,
         fingerprint=mark,
@@ -110,8 +110,43 @@ def run(config: IndexStage, inputs: dict[str, Path], work: Path, context: Contex
         subset=dataset.subset.words,
         max_failed=dataset.max_failed,
         items=items,
+        store=root.facts if isinstance(root, Prepared) else None,
     )
     index.save(work)
+
+
+def scanned(config: IndexStage, root: Path, context: Context) -> tuple[pd.DataFrame, tuple[str, ...], str]:
+    """Items, classes and fingerprint of a folder; every file is opened.
+
+    Raises:
+        UserError: files and lists do not fit the layout, or have changed since the stage was planned.
+    """
+    found = scan(root, config.dataset)
+    mark = fingerprint(found)
+    if config.fingerprint not in (None, mark):
+        for known in context.cache.glob("scan-*.json"):
+            known.unlink()  # files changed in place, which the folders' times do not show
+        raise UserError(f"{root} changed while this run was planned; give the same command again")
+    items = take(found.items, config.dataset.subset, config.dataset.splits)
+    return pd.concat([items.reset_index(drop=True), probe_all(items, root)], axis=1), found.classes, mark
+
+
+def stored(config: IndexStage, store: Prepared) -> pd.DataFrame:
+    """Items of a store, with the columns of an index; no media are opened.
+
+    Raises:
+        UserError: the store has changed since the stage was planned.
+    """
+    if config.fingerprint != store.label.fingerprint:
+        raise UserError(f"{store.where}: {CHANGED}")
+    items = store.items()
+    splits = [column for column in map(str, items) if column.startswith(SPLIT)]
+    several = [LABELS] if LABELS in items else []
+    known = ["ok", "reason", "duration", "video", "audio"]
+    items = items[["id", "path", "label", "group", "bytes", *splits, *several, *known]]
+    for path, reason in items.loc[~items["ok"], ["path", "reason"]].itertuples(index=False):
+        log.warning("not used: %s (%s)", path, reason)
+    return take(items, config.dataset.subset, config.dataset.splits).reset_index(drop=True)
 
 
 def write_failed(work: Path, index: Index, failed: Mapping[int, str]) -> None:

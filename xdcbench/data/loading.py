@@ -39,7 +39,13 @@ FORK = get_context("fork")
 
 
 def batches(
-    clips: Clips, draws: Sequence[Draw], *, size: int, workers: int, patience: float = PATIENCE
+    clips: Clips,
+    draws: Sequence[Draw],
+    *,
+    size: int,
+    workers: int,
+    patience: float = PATIENCE,
+    groups: Sequence[Sequence[int]] | None = None,
 ) -> Iterator[Batch]:
     """Read ``draws`` in order, ``size`` at a time, the last batch whatever is left.
 
@@ -51,11 +57,13 @@ def batches(
         size: clips per batch, over all processes.
         workers: processes that read; with 0 this one does, and nothing watches it.
         patience: seconds that a worker may take to read one item.
+        groups: positions of the draws of each of this process's batches, ``size`` at most, in place of its share.
 
     Raises:
-        UserError: a worker died, or held one item for longer.
+        UserError: a worker died, or held one item for longer; a store is out of reach or damaged.
     """
-    groups = [share(range(begin, len(draws))[:size]) for begin in range(0, len(draws), size)]
+    if groups is None:
+        groups = [share(range(begin, len(draws))[:size]) for begin in range(0, len(draws), size)]
     if not workers:
         shelf, held = Shelf(clips, size), _shared(1, torch.int64)
         for group in groups:
@@ -172,9 +180,11 @@ class _Worker:
                 raise UserError(f"{self._item()}: not read within {self.patience:g} s; {MEND}")
             held = int(self.held)
         try:
-            notes: list[Note] | str = self.pipe.recv()
+            notes: list[Note] | UserError | str = self.pipe.recv()
         except (EOFError, OSError):
             raise self._death() from None
+        if isinstance(notes, UserError):
+            raise notes
         if isinstance(notes, str):
             raise RuntimeError(f"{self._item()}:\n{notes}")
         batch = next(self.turns).batch(notes)
@@ -218,6 +228,8 @@ def _work(
         for group, shelf in zip(groups, cycle(shelves), strict=False):
             empty.acquire()
             pipe.send(shelf.fill(draws, group, held))
+    except UserError as error:  # a store that is out of reach
+        pipe.send(error)
     except Exception:
         pipe.send(traceback.format_exc())
 

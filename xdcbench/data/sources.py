@@ -3,11 +3,17 @@
 import hashlib
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+from xdcbench.data.prepared.cache import Cache
+from xdcbench.data.prepared.layout import LABEL_FILE
+from xdcbench.data.prepared.reader import Prepared, open_store
+from xdcbench.data.prepared.remote import files_at
 from xdcbench.data.scan import fingerprint, scan
-from xdcbench.schema import Dataset, Suite
+from xdcbench.errors import UserError
+from xdcbench.progress import log
+from xdcbench.schema import Dataset, Subset, Suite
 from xdcbench.stages import IndexStage, Source, science
 from xdcbench.store import read_json, write_json
 
@@ -55,6 +61,76 @@ def find_source(name: str, dataset: Dataset, data_root: Path | None, *, cache: P
         entry.parent.mkdir(parents=True, exist_ok=True)
         write_json(entry, {"fingerprint": mark, "stamps": stamps(watched)})
     return Source(mark)
+
+
+def find_stores(
+    places: Sequence[str], datasets: Mapping[str, Dataset], cache: Cache | None = None
+) -> dict[str, Prepared]:
+    """Prepared stores by the data sets that are read from them.
+
+    Args:
+        places: folders or addresses, each of a store, or of stores below it by the names of their data sets.
+        datasets: those that are used; a store of another is not read.
+        cache: for what is read of remote stores.
+
+    Raises:
+        UserError: there is no store at a place, there are two of one data set, or one is of another
+            configuration of the data set.
+    """
+    found: dict[str, Prepared] = {}
+    for place in places:
+        for store in _stores_at(place.rstrip("/"), datasets, cache):
+            name = store.label.name
+            if name in found:
+                raise UserError(
+                    f"--store: {found[name].where} and {store.where} both hold {name}; give one of them"
+                )
+            if name not in datasets:
+                log.warning("store %s holds %s, which this suite does not use", store.where, name)
+                continue
+            _check_store(store, datasets[name])
+            found[name] = store
+    return found
+
+
+def _stores_at(place: str, datasets: Mapping[str, Dataset], cache: Cache | None) -> list[Prepared]:
+    if files_at(place, cache).has(LABEL_FILE):
+        return [open_store(place, cache)]
+    below = [f"{place}/{name}" for name in datasets]
+    stores = [open_store(where, cache) for where in below if files_at(where, cache).has(LABEL_FILE)]
+    if not stores:
+        raise UserError(
+            f"--store {place}: no {LABEL_FILE} there, nor in a folder below it named {', '.join(datasets)}; give what "
+            f"`xdcbench data prepare` wrote"
+        )
+    return stores
+
+
+def _check_store(store: Prepared, dataset: Dataset) -> None:
+    """Splits and subset may be fewer than those that the store was made with; what it holds may not differ."""
+    label = store.label
+    known = {
+        name: field.get_default(call_default_factory=True) for name, field in Dataset.model_fields.items()
+    }
+    for name in ("adapter", "media", "options"):
+        asked, held = getattr(dataset, name), label.dataset.get(name, known[name])
+        if asked != held:
+            raise UserError(
+                f"store {store.where} was made from {label.name} with {name} {held!r}, and {asked!r} is asked for; "
+                f"prepare another, or set datasets.{label.name}.{name}"
+            )
+    part = Subset.model_validate(label.dataset.get("subset", {}))
+    if part.words and part != dataset.subset:
+        raise UserError(
+            f"store {store.where} holds a subset of {label.name}, {part.words}; prepare the whole, or set "
+            f"datasets.{label.name}.subset to the same"
+        )
+    for split in dataset.splits:
+        if split not in label.splits:
+            raise UserError(
+                f"store {store.where} has no split {split!r} of {label.name}, only {', '.join(label.splits)}; prepare "
+                f"another with it, or set datasets.{label.name}.splits"
+            )
 
 
 def stamps(paths: Iterable[str]) -> dict[str, int]:

@@ -16,7 +16,6 @@ from xdcbench.data.index import Index
 from xdcbench.data.media import read_audio, read_clip
 from xdcbench.schema import AudioInput, Augment, VideoInput
 
-pytest_plugins = ["tests.unit.tiny"]
 VIDEO, AUDIO = MODELS.video.input, MODELS.audio.input
 
 

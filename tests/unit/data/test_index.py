@@ -17,7 +17,6 @@ from xdcbench.errors import UserError
 from xdcbench.schema import Subset
 from xdcbench.stages import IndexStage
 
-pytest_plugins = ["tests.unit.tiny"]
 SPLITS = ("1", "2")
 COLUMNS = [f"split:{split}" for split in SPLITS]
 

@@ -25,7 +25,6 @@ from xdcbench.data.loading import batches
 from xdcbench.errors import MediaError, UserError
 from xdcbench.schema import Augment
 
-pytest_plugins = ["tests.unit.tiny"]
 VIDEO, AUDIO = MODELS.video.input, MODELS.audio.input
 
 

@@ -1,15 +1,18 @@
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from xdcbench.config import load_dataset, load_suite
 from xdcbench.data import sources
+from xdcbench.data.prepared.layout import Label, Settings
 from xdcbench.data.scan import Scan, fingerprint, scan
-from xdcbench.data.sources import find_source, root_of, stamps, used_datasets
+from xdcbench.data.sources import find_source, find_stores, root_of, stamps, used_datasets
 from xdcbench.errors import UserError
 from xdcbench.schema import Dataset, Subset
+from xdcbench.stages import IndexStage, science
 
 GRID = load_dataset("grid")
 
@@ -152,3 +155,79 @@ def test_stamps_are_times_of_change_or_say_gone(tmp_path: Path) -> None:
     os.utime(path, ns=(5, 7))
     gone = str(tmp_path / "b")
     assert stamps([gone, str(path)]) == {str(path): 7, gone: -1}
+
+
+# ------------------------------------------------------------------------------------ prepared stores
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Callable[..., Path]:
+    """Writes the label of a store of GRID, without items."""
+
+    def write(place: str, **changes: Any) -> Path:
+        folder = tmp_path / place
+        folder.mkdir(parents=True)
+        fields = {
+            "name": "grid",
+            "dataset": science(IndexStage(name="grid", dataset=GRID))["dataset"],
+            "media": "video",
+            "classes": ("bin", "lay"),
+            "splits": GRID.splits,
+            "official": GRID.splits,
+            "settings": Settings(),
+            "source_fingerprint": "s",
+            "fingerprint": "f",
+            "items_sha256": "",
+            "versions": {},
+            "shards": (),
+        }
+        Label(**(fields | changes)).save(folder)
+        return folder
+
+    return write
+
+
+def test_a_store_is_found_by_its_folder_and_by_the_folder_above(store: Callable[..., Path]) -> None:
+    folder = store("stores/grid")
+    for place in (folder, folder.parent, f"{folder.parent}/"):
+        found = find_stores([str(place)], {"esc10": load_dataset("esc10"), "grid": GRID})
+        assert found.keys() == {"grid"} and found["grid"].where == str(folder)
+
+
+def test_two_stores_of_one_data_set_are_refused(store: Callable[..., Path]) -> None:
+    places = [str(store("one/grid")), str(store("two").parent / "one")]
+    with pytest.raises(UserError, match="both hold grid; give one of them"):
+        find_stores([str(places[0]), places[1]], {"grid": GRID})
+
+
+def test_no_store_is_refused_and_one_of_another_data_set_is_not_read(
+    store: Callable[..., Path], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with pytest.raises(
+        UserError, match=rf"--store {tmp_path}: no store\.json there, nor in a folder .* named grid"
+    ):
+        find_stores([str(tmp_path)], {"grid": GRID})
+    folder = store("other", name="ucf101")
+    assert find_stores([str(folder)], {"grid": GRID}) == {}
+    assert "holds ucf101, which this suite does not use" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            {"dataset": {"adapter": "kinetics", "media": "video"}},
+            "with adapter 'kinetics', and 'filelist' is asked",
+        ),
+        ({"splits": ("another",)}, "has no split .* of grid, only another; prepare another with it"),
+        (
+            {"dataset": science(IndexStage(name="grid", dataset=GRID))["dataset"] | {"subset": {"items": 3}}},
+            "holds a subset of grid, 3 items in each part of a split",
+        ),
+    ],
+)
+def test_a_store_of_another_configuration_is_refused(
+    store: Callable[..., Path], changes: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(UserError, match=message):
+        find_stores([str(store("grid", **changes))], {"grid": GRID})

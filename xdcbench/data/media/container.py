@@ -28,6 +28,28 @@ PLAYLISTS = {"concat", "dash", "hls"}
 
 
 @dataclass(frozen=True)
+class Member:
+    """A media file in memory, such as a member of a shard.
+
+    Attributes:
+        path: what errors call it.
+        data: its whole content.
+    """
+
+    path: Path
+    data: bytes | memoryview
+
+
+Media = Path | Member
+"""What media are read from: a local file, or a file's content."""
+
+
+def path_of(media: Media) -> Path:
+    """What errors call a file."""
+    return media.path if isinstance(media, Member) else media
+
+
+@dataclass(frozen=True)
 class MediaInfo:
     """What a container says about its first video and first sound stream, without decoding.
 
@@ -54,24 +76,24 @@ class MediaInfo:
     channels: int
 
 
-def probe(path: Path) -> MediaInfo:
+def probe(media: Media) -> MediaInfo:
     """Read a container's header.
 
     Raises:
         MediaError: the file cannot be opened or holds neither video nor sound.
     """
-    with opened(path) as container:
+    with opened(media) as container:
         video, audio = video_stream(container), audio_stream(container)
         main = video or audio
         if main is None:
-            raise MediaError(path, "holds neither video nor sound")
+            raise MediaError(path_of(media), "holds neither video nor sound")
         if main.duration is not None:
             duration = float(main.duration * time_base(main))
         else:
             duration = container.duration / av.time_base if container.duration else math.nan
         return MediaInfo(
             duration=duration,
-            start=clock_origin(container) + edit_shift(container),
+            start=clock_origin(container, media) + edit_shift(container, media),
             rate=float(video.guessed_rate or video.average_rate or 0) if video else 0.0,
             width=video.codec_context.width if video else 0,
             height=video.codec_context.height if video else 0,
@@ -83,16 +105,19 @@ def probe(path: Path) -> MediaInfo:
 
 
 @contextmanager
-def opened(path: Path, **options: str) -> Iterator[InputContainer]:
-    """Container of a local file; ``options`` are those of FFmpeg's demuxer.
+def opened(media: Media, **options: str) -> Iterator[InputContainer]:
+    """Container of a file; ``options`` are those of FFmpeg's demuxer.
 
     Raises:
         MediaError: the file cannot be opened, or FFmpeg or the file system fails inside the ``with`` block.
     """
+    path = path_of(media)
     try:
         # FFmpeg takes the codec of a picture from its file's name unless it sees the content alone; ImageNet
         # holds PNGs that are called JPEG.
-        source = BytesIO(path.read_bytes()) if path.suffix.lower() in STILL else str(path)
+        if isinstance(media, Path) and path.suffix.lower() in STILL:
+            media = Member(path, path.read_bytes())
+        source = BytesIO(media.data) if isinstance(media, Member) else str(path)
         # Genuine HMDB51 files hold titles that are not UTF-8. Nothing is fetched from elsewhere.
         options = {"protocol_whitelist": "file"} | options
         with av.open(source, "r", metadata_errors="replace", container_options=options) as container:
@@ -123,22 +148,22 @@ def time_base(stream: VideoStream | AudioStream) -> Fraction:
     return stream.time_base or Fraction(1, av.time_base)
 
 
-def clock_origin(container: InputContainer) -> float:
-    """Presentation time of the first frame, else sample, on the container's clock, seconds."""
+def clock_origin(container: InputContainer, media: Media) -> float:
+    """Presentation time of the first frame, else sample, on the clock of ``media``'s container, seconds."""
     main = video_stream(container) or audio_stream(container)
     if main is None:
         return 0.0
     start = main.start_time or 0
     if container.format.name == "avi" and isinstance(main, VideoStream) and reorders(main):
         # AVI's header counts decoding times.
-        with opened(Path(container.name)) as again:
+        with opened(media) as again:
             same = next(stream for stream in again.streams.video if stream.index == main.index)
             stamps = (frame_stamp(frame) for frame in decoded(again, same) if frame is not None)
             start = next(stamps, None) or 0
     return float(start * time_base(main))
 
 
-def edit_shift(container: InputContainer) -> float:
+def edit_shift(container: InputContainer, media: Media) -> float:
     """Seconds by which FFmpeg stamps all frames of a trimmed film too early, less than a frame's length.
 
     Where an edit list (ISO 14496-12, 8.6.6) begins within a frame, FFmpeg moves the next frame to its start,
@@ -148,7 +173,7 @@ def edit_shift(container: InputContainer) -> float:
     if stream is None or not any(entry.is_discard for entry in stream.index_entries[:1]):
         return 0.0
     kept = next((entry for entry in stream.index_entries if not entry.is_discard), None)
-    with opened(Path(container.name), advanced_editlist="0") as plain:
+    with opened(media, advanced_editlist="0") as plain:
         entries = plain.streams[stream.index].index_entries
         shifts = (entry.timestamp - kept.timestamp for entry in entries if kept and entry.pos == kept.pos)
         shift = float(next(shifts, 0) * time_base(stream))

@@ -3,7 +3,6 @@
 import math
 from collections.abc import Iterator
 from fractions import Fraction
-from pathlib import Path
 
 import av
 import numpy as np
@@ -16,10 +15,12 @@ from torch import Tensor
 
 from xdcbench.data.media.container import (
     SEEK_BACK,
+    Media,
     clock_origin,
     decoded,
     frame_stamp,
     opened,
+    path_of,
     reorders,
     seek_keyframe,
     time_base,
@@ -32,13 +33,13 @@ from xdcbench.errors import MediaError
 CLOCK_SLACK = 0.0005
 
 
-def read_clip(path: Path, *, start: float, frames: int, rate: float, short_side: int) -> Tensor:
+def read_clip(media: Media, *, start: float, frames: int, rate: float, short_side: int) -> Tensor:
     """Decode the pictures on display at ``start + i / rate``.
 
     The first frame stands in before the video begins, the last one after it ends.
 
     Args:
-        path: any file with a video stream.
+        media: any file with a video stream.
         start: seconds after the first frame.
         frames: number of pictures.
         rate: pictures per second; need not be the file's.
@@ -51,15 +52,15 @@ def read_clip(path: Path, *, start: float, frames: int, rate: float, short_side:
         MediaError: there is no video or not one frame can be decoded.
     """
     times = [start + i / rate for i in range(frames)]
-    clip = _clip(path, times, short_side, seek=True)
+    clip = _clip(media, times, short_side, seek=True)
     if clip is None:
-        clip = _clip(path, times, short_side, seek=False)
+        clip = _clip(media, times, short_side, seek=False)
     if clip is None:
-        raise MediaError(path, "no frame could be decoded")
+        raise MediaError(path_of(media), "no frame could be decoded")
     return clip
 
 
-def read_image(path: Path, *, short_side: int) -> Tensor:
+def read_image(media: Media, *, short_side: int) -> Tensor:
     """Decode a still image, or the first frame of a video.
 
     Returns:
@@ -68,20 +69,20 @@ def read_image(path: Path, *, short_side: int) -> Tensor:
     Raises:
         MediaError: the file holds no picture.
     """
-    return read_clip(path, start=0.0, frames=1, rate=1.0, short_side=short_side)[0]
+    return read_clip(media, start=0.0, frames=1, rate=1.0, short_side=short_side)[0]
 
 
-def _clip(path: Path, times: list[float], short_side: int, *, seek: bool) -> Tensor | None:
+def _clip(media: Media, times: list[float], short_side: int, *, seek: bool) -> Tensor | None:
     """Uint8 (len(times), H, W, 3); None where no frame decodes or a seek did not go well.
 
     A seek that lands late, off a keyframe or before damage is not trusted: some streams decode only from
     their start (old x264 writes into the first packet alone how its 4:4:4 pictures are to be read).
     """
-    with opened(path) as container:
+    with opened(media) as container:
         stream = video_stream(container)
         if stream is None:
-            raise MediaError(path, "no video stream")
-        origin = clock_origin(container)
+            raise MediaError(path_of(media), "no video stream")
+        origin = clock_origin(container, media)
         target = times[0] - (SEEK_BACK if reorders(stream) else 0.0)
         sought = seek and target > 0
         try:
@@ -108,11 +109,22 @@ def _clip(path: Path, times: list[float], short_side: int, *, seek: bool) -> Ten
             if len(pictures) == len(times):
                 break
             shown = frame
+            if times[-1] + slack < time + _length(container, stream, frame):
+                break
         if shown is None:
             return None
         if len(pictures) < len(times):
             pictures += [convert(shown)] * (len(times) - len(pictures))
         return torch.stack(pictures)
+
+
+def _length(container: InputContainer, stream: VideoStream, frame: VideoFrame) -> float:
+    """Seconds for which a frame is shown, 0 where only the next one tells.
+
+    MP4 states them exactly (ISO 14496-12, 8.6.1.2), but in the order of decoding.
+    """
+    stated = "mp4" in container.format.name.split(",") and not reorders(stream)
+    return frame.duration * float(time_base(stream)) if stated else 0.0
 
 
 def _timed(

@@ -1,0 +1,127 @@
+"""Preparing beside one ffmpeg process that does the same, on one core, through files, in turns in one run."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import imageio_ffmpeg
+import pytest
+from pytest_benchmark.fixture import BenchmarkFixture
+
+from tests.unit.data.media.referee import ffmpeg
+from xdcbench.data.prepared.layout import Settings
+from xdcbench.data.prepared.staging import order, stage
+from xdcbench.data.prepared.transcode import PARAMS
+
+ROUNDS = 8
+ROOT = Path(__file__).parents[2]
+MEMORY = """
+import resource, sys
+from xdcbench.data.prepared.staging import stage
+assert stage(sys.argv[1])["ok"]
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+
+
+@pytest.fixture(scope="module")
+def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """As Kinetics is passed on: ten seconds of 340x256 H.264, the encoder's own keyframes, AAC."""
+    return make(tmp_path_factory.mktemp("film") / "film.mp4", 10)
+
+
+@pytest.fixture
+def one_core() -> Iterator[None]:
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(before)})
+    yield
+    os.sched_setaffinity(0, before)
+
+
+def make(path: Path, seconds: int) -> Path:
+    picture = f"testsrc2=s=340x256:r=30:d={seconds},scroll=h=0.01:v=0.007,noise=alls=6:allf=t"
+    sound = f"anoisesrc=r=44100:d={seconds}:a=0.3"
+    words = ("-c:v", "libx264", "-preset", "veryfast", "-pix_fmt", "yuv420p", "-c:a", "aac", "-ac", 2)
+    ffmpeg("-f", "lavfi", "-i", picture, "-f", "lavfi", "-i", sound, *words, path)
+    return path
+
+
+def task(source: Path, folder: Path) -> str:
+    item = {"number": 0, "path": source.name, "bytes": source.stat().st_size, "mtime": 0}
+    return order(folder, source.parent, item, "video", Settings())
+
+
+def same(source: Path, folder: Path) -> None:
+    """What `stage` does, by the ffmpeg program."""
+    settings = Settings()
+    words = [
+        imageio_ffmpeg.get_ffmpeg_exe(),
+        "-v",
+        "error",
+        "-nostdin",
+        "-y",
+        "-threads",
+        "1",
+        "-i",
+        str(source),
+    ]
+    words += [
+        "-filter_threads",
+        "1",
+        "-vf",
+        "scale=212:160:flags=bilinear",
+        "-c:v",
+        "libx264",
+        "-threads",
+        "1",
+    ]
+    words += ["-preset", "superfast", "-tune", "fastdecode", "-pix_fmt", "yuv420p", "-an"]
+    words += ["-x264-params", PARAMS.format(settings.keyframe, settings.qp), str(folder / "peer.mp4")]
+    words += ["-vn", "-ac", "1", "-ar", "16000", "-c:a", "pcm_s16le", str(folder / "peer.wav")]
+    subprocess.run(words, check=True, timeout=60)
+
+
+@pytest.mark.bench
+@pytest.mark.usefixtures("one_core")
+def test_a_process_prepares_as_fast_as_ffmpeg(
+    benchmark: BenchmarkFixture, film: Path, tmp_path: Path
+) -> None:
+    own, peer = [], []
+
+    def take_turns() -> None:
+        # A busy machine then slows both alike.
+        begun = time.perf_counter()
+        stage(task(film, tmp_path))
+        between = time.perf_counter()
+        same(film, tmp_path)
+        own.append(between - begun)
+        peer.append(time.perf_counter() - between)
+
+    benchmark.pedantic(take_turns, rounds=ROUNDS, iterations=1, warmup_rounds=1)
+    sizes = [
+        (tmp_path / name).stat().st_size for name in ("00000000.mp4", "peer.mp4", "00000000.wav", "peer.wav")
+    ]
+    assert sizes[0] == pytest.approx(sizes[1], rel=0.03)
+    assert sizes[2] == pytest.approx(sizes[3], rel=0.03)
+    benchmark.extra_info["seconds a film"] = {"own": round(min(own), 3), "ffmpeg": round(min(peer), 3)}
+    benchmark.extra_info["own / ffmpeg"] = round(min(own) / min(peer), 3)
+    assert min(own) <= min(peer)
+
+
+@pytest.mark.bench
+@pytest.mark.parametrize("seconds", [10, 600])
+def test_a_process_stays_under_1_gib(benchmark: BenchmarkFixture, tmp_path: Path, seconds: int) -> None:
+    """Also with ten minutes of film, of which only the compressed whole is held."""
+    path = make(tmp_path / "short.mp4", 10)
+    if seconds > 10:
+        ffmpeg("-stream_loop", seconds // 10 - 1, "-i", path, "-c", "copy", tmp_path / "film.mp4")
+        path = tmp_path / "film.mp4"
+    words = [sys.executable, "-c", MEMORY, task(path, tmp_path)]
+    done = benchmark.pedantic(
+        lambda: subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=True), rounds=1
+    )
+    peak = int(done.stdout) * 1024
+    benchmark.extra_info["peak MiB"] = peak >> 20
+    assert peak < 1 << 30

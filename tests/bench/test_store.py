@@ -1,0 +1,374 @@
+"""Reading from a prepared store beside the original file and beside bare decoders, in turns in one run."""
+
+import io
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+
+import av
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from av.audio.resampler import AudioResampler
+from av.video.reformatter import VideoReformatter
+from numpy.typing import NDArray
+from pytest_benchmark.fixture import BenchmarkFixture
+
+from tests.integration.helpers import one_thread, xdcbench
+from tests.unit.data.media.referee import ffmpeg
+from tests.unit.data.prepared.stores import members, shard_of, write_shard
+from tests.unit.tiny import DATASETS
+from xdcbench.context import Context
+from xdcbench.data import index as index_stage
+from xdcbench.data.clips import Clips, training_draws
+from xdcbench.data.index import Index
+from xdcbench.data.loading import batches
+from xdcbench.data.media import read_audio, read_clip
+from xdcbench.data.prepared.layout import ITEMS_FILE, PLACES, Label, Settings, Shard, shard_name
+from xdcbench.data.prepared.reader import Prepared, open_store
+from xdcbench.data.synth import write_world
+from xdcbench.schema import AudioInput, Augment, VideoInput, World
+from xdcbench.stages import IndexStage
+
+pytestmark = pytest.mark.bench
+FRAMES, FPS, SECONDS, SHORT_SIDE, WINDOW, HZ = 8, 30, 10, 128, 2.0, 16_000
+CLIPS, ROUNDS = 8, 12
+FASTER, OVERHEAD = 15, 1.3
+ITEMS = 2_000_000
+NO_LOAD = "does not load on this machine"
+
+
+@pytest.fixture(scope="module")
+def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Ten seconds as Kinetics is passed on: the encoder's own keyframes, sound in AAC; in Kinetics' layout."""
+    root = tmp_path_factory.mktemp("kinetics")
+    film = root / "train" / "a" / "abcdefghijk.mp4"
+    for path in (film, root / "val" / "a" / "bcdefghijkl.mp4"):
+        path.parent.mkdir(parents=True)
+        ffmpeg(
+            *(
+                "-f",
+                "lavfi",
+                "-i",
+                f"testsrc2=s=340x256:r={FPS}:d={SECONDS},scroll=h=0.01:v=0.007,noise=alls=6:allf=t",
+            ),
+            *("-f", "lavfi", "-i", f"anoisesrc=r=44100:a=0.1:d={SECONDS}", "-shortest"),
+            *("-c:v", "libx264", "-pix_fmt", "yuv420p", "-crf", "23", "-c:a", "aac", path),
+        )
+    return film
+
+
+@pytest.fixture(scope="module")
+def store(original: Path, tmp_path_factory: pytest.TempPathFactory) -> Prepared:
+    folder = tmp_path_factory.mktemp("store") / "kinetics400"
+    done = xdcbench(
+        *("data", "prepare", "kinetics400", "--root", original.parents[2], "--store", folder, "--workers", 1),
+        env=one_thread(),
+    )
+    assert done.returncode == 0, done.stderr
+    return open_store(str(folder))
+
+
+def own_clip(store: Prepared, start: float) -> NDArray[np.uint8]:
+    member = store.member(0, "video", "x")
+    return read_clip(member, start=start, frames=FRAMES, rate=FPS, short_side=SHORT_SIDE).numpy()
+
+
+def own(store: Prepared, start: float) -> NDArray[np.uint8]:
+    """A clip, and the sound around it."""
+    clip = own_clip(store, start)
+    read_audio(store.member(0, "sound", "x"), start=start, seconds=WINDOW, rate=HZ)
+    return clip
+
+
+def bare_clip(source: str | io.BytesIO, start: float) -> NDArray[np.uint8]:
+    """One thread, one scaler, the same pictures of the same size."""
+    with av.open(source) as container:
+        stream = container.streams.video[0]
+        stream.codec_context.thread_count = 1
+        container.seek(int(start / stream.time_base), stream=stream)
+        scaler, clip = VideoReformatter(), []
+        width = round(stream.width * SHORT_SIDE / stream.height)
+        for frame in container.decode(stream):
+            if frame.time > start - 0.5 / FPS:
+                scaled = scaler.reformat(frame, width=width, height=SHORT_SIDE, format="rgb24", threads=1)
+                clip.append(scaled.to_ndarray())
+                if len(clip) == FRAMES:
+                    break
+    return np.stack(clip)
+
+
+def bare(path: str, start: float) -> NDArray[np.uint8]:
+    """A clip, and the sound around it, by plain loops over the original."""
+    clip = bare_clip(path, start)
+    with av.open(path) as container:
+        stream = container.streams.audio[0]
+        container.seek(int(start / stream.time_base), stream=stream)
+        resampler, samples = AudioResampler(format="s16", layout="mono", rate=HZ), 0
+        for frame in container.decode(stream):
+            samples += sum(part.samples for part in resampler.resample(frame))
+            if samples >= WINDOW * HZ:
+                break
+    return clip
+
+
+def in_turns(
+    benchmark: BenchmarkFixture, readers: dict[str, Callable[[float], object]], starts: list[float]
+) -> dict[str, float]:
+    """Milliseconds per clip of each reader, the least of each start; a busy machine slows all alike."""
+    times: dict[tuple[str, float], list[float]] = {(name, start): [] for name in readers for start in starts}
+
+    def take_turns() -> None:
+        for name, read in readers.items():
+            for start in starts:
+                began = time.perf_counter()
+                read(start)
+                times[name, start].append(time.perf_counter() - began)
+
+    benchmark.pedantic(take_turns, rounds=ROUNDS, iterations=1, warmup_rounds=1)
+    each = {name: 1e3 * sum(min(times[name, s]) for s in starts) / len(starts) for name in readers}
+    benchmark.extra_info["ms per clip"] = {name: round(ms, 2) for name, ms in each.items()}
+    return each
+
+
+@pytest.fixture(scope="module")
+def starts() -> list[float]:
+    frames = np.random.default_rng(0).choice(FPS * (SECONDS - 2), CLIPS, replace=False)
+    return [int(frame) / FPS + 1e-4 for frame in frames]
+
+
+def test_a_clip_beside_the_original(
+    benchmark: BenchmarkFixture, original: Path, store: Prepared, starts: list[float]
+) -> None:
+    for start in starts:
+        assert np.abs(own(store, start).astype(int) - bare(str(original), start)).mean() < 12
+    each = in_turns(
+        benchmark, {"store": lambda s: own(store, s), "original": lambda s: bare(str(original), s)}, starts
+    )
+    benchmark.extra_info["original / store"] = round(each["original"] / each["store"], 2)
+    assert each["original"] > FASTER * each["store"]
+
+
+def test_a_clip_beside_a_bare_decoder_of_bytes(
+    benchmark: BenchmarkFixture, store: Prepared, starts: list[float]
+) -> None:
+    content = bytes(store.member(0, "video", "x").data)
+    for start in starts:
+        assert np.abs(own(store, start).astype(int) - bare_clip(io.BytesIO(content), start)).mean() < 4
+    readers: dict[str, Callable[[float], object]] = {
+        "store": lambda s: own_clip(store, s),
+        "store with sound": lambda s: own(store, s),
+        "bare": lambda s: bare_clip(io.BytesIO(content), s),
+    }
+    each = in_turns(benchmark, readers, starts)
+    benchmark.extra_info["store / bare"] = round(each["store"] / each["bare"], 3)
+    assert each["store"] < OVERHEAD * each["bare"]
+
+
+@pytest.mark.parametrize("library", ["torchcodec", "decord"])
+def test_other_decoders_of_the_same_bytes(
+    benchmark: BenchmarkFixture, store: Prepared, starts: list[float], library: str
+) -> None:
+    """Reported, not bounded."""
+    content = bytes(store.member(0, "video", "x").data)
+    peer = {"torchcodec": by_torchcodec, "decord": by_decord}[library]
+    try:
+        module = __import__(f"{library}.decoders" if library == "torchcodec" else library, fromlist=["x"])
+        assert len(peer(module, content, starts[0])) == FRAMES
+    except (ImportError, RuntimeError, OSError) as error:
+        pytest.skip(f"{library} {NO_LOAD}: {' '.join(str(error).split())[:80]}")
+    each = in_turns(
+        benchmark,
+        {"store": lambda s: own_clip(store, s), library: lambda s: peer(module, content, s)},
+        starts,
+    )
+    benchmark.extra_info[f"store / {library}"] = round(each["store"] / each[library], 3)
+
+
+def by_torchcodec(module: ModuleType, content: bytes, start: float) -> NDArray[np.uint8]:
+    decoder = module.VideoDecoder(content, num_ffmpeg_threads=1, seek_mode="approximate")
+    first = round(start * FPS)
+    frames: NDArray[np.uint8] = decoder.get_frames_in_range(first, first + FRAMES).data.numpy()
+    return frames
+
+
+def by_decord(module: ModuleType, content: bytes, start: float) -> NDArray[np.uint8]:
+    reader = module.VideoReader(io.BytesIO(content), num_threads=1)
+    first = round(start * FPS)
+    frames: NDArray[np.uint8] = reader.get_batch(range(first, first + FRAMES)).asnumpy()
+    return frames
+
+
+# ------------------------------------------------------------------------------------ many items
+
+
+@pytest.fixture(scope="module")
+def sizes(tmp_path_factory: pytest.TempPathFactory) -> dict[int, Path]:
+    """Stores of few and of very many items, all of which lie in the same shard."""
+    return {n: many(tmp_path_factory.mktemp("many"), n) for n in (2_000, ITEMS)}
+
+
+def many(folder: Path, n: int) -> Path:
+    (folder / "shards").mkdir()
+    path = folder / "shards" / shard_name(0)
+    files = {number: {"mp4": bytes(300_000), "wav": bytes(320_000)} for number in range(40)}
+    table = pd.DataFrame(write_shard(path, files, 0)).iloc[np.arange(n) % 40].reset_index(drop=True)
+    columns = {
+        name: pa.array(table[name].to_numpy(), pa.type_for_alias(kind)) for name, kind in PLACES.items()
+    }
+    rng = np.random.default_rng(0)
+    for kind in ("video", "sound"):
+        columns[f"{kind}_sha256"] = pa.array(
+            [row.tobytes() for row in rng.integers(0, 256, (n, 32), dtype=np.uint8)], pa.binary(32)
+        )
+    ids = pa.array([f"{number:011x}_000010_000020" for number in range(n)])
+    columns |= {
+        "id": ids,
+        "path": ids,
+        "label": pa.array(np.arange(n) % 400),
+        "duration": pa.array(np.full(n, 10.0)),
+    }
+    pq.write_table(pa.table(columns), folder / ITEMS_FILE, row_group_size=131_072)
+    Label(
+        name="many",
+        dataset={},
+        media="video",
+        classes=(),
+        splits=(),
+        official=(),
+        settings=Settings(),
+        source_fingerprint="",
+        fingerprint="",
+        items_sha256="",
+        versions={},
+        shards=(Shard(name=path.name, bytes=path.stat().st_size, sha256="0" * 64),),
+    ).save(folder)
+    return folder
+
+
+OPENING = """
+import sys, time
+from pathlib import Path
+import torch, pandas, pyarrow.parquet
+from xdcbench.data.prepared.reader import open_store
+
+def used(what):
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith(what))
+
+Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
+before, began = used("VmRSS"), time.perf_counter()
+store = open_store(sys.argv[1])
+store.places
+store.member(len(store.places["video"].size) - 1, "video", "x")
+seconds = time.perf_counter() - began
+assert len(store.rows(store.ids[:5])) == 5
+print(seconds, time.perf_counter() - began, used("VmHWM") - before)
+"""
+
+
+def test_opening_two_million_items(benchmark: BenchmarkFixture, sizes: dict[int, Path]) -> None:
+    """Seconds to the last item's bytes, seconds with the ids looked up too, and MiB beyond those of the libraries."""
+
+    def opened() -> tuple[float, ...]:
+        words = [sys.executable, "-c", OPENING, str(sizes[ITEMS])]
+        done = subprocess.run(words, capture_output=True, text=True, check=True)
+        return tuple(map(float, done.stdout.split()))
+
+    found = np.array([benchmark.pedantic(opened, rounds=1), *(opened() for _ in range(2))])
+    seconds, with_ids, mebibytes = found[:, 0].min(), found[:, 1].min(), found[:, 2].max()
+    benchmark.extra_info |= {
+        "seconds": round(seconds, 3),
+        "with ids": round(with_ids, 3),
+        "MiB": round(mebibytes),
+    }
+    assert seconds < 1 and 50 < mebibytes < 500
+
+
+def test_random_access_does_not_depend_on_the_number_of_items(
+    benchmark: BenchmarkFixture, sizes: dict[int, Path]
+) -> None:
+    stores = {n: open_store(str(folder)) for n, folder in sizes.items()}
+    rows = {n: np.random.default_rng(0).integers(n, size=200) for n in stores}
+    times: dict[int, list[float]] = {n: [] for n in stores}
+
+    def take_turns() -> None:
+        for n, store in stores.items():
+            began = time.perf_counter()
+            for row in rows[n]:
+                store.member(int(row), "video", "x")
+            times[n].append(time.perf_counter() - began)
+
+    benchmark.pedantic(take_turns, rounds=8, iterations=1, warmup_rounds=1)
+    few, lots = (min(of) / 200 for of in times.values())
+    benchmark.extra_info["microseconds"] = {"2,000": round(1e6 * few, 1), "2,000,000": round(1e6 * lots, 1)}
+    assert lots < 1.3 * few
+
+
+# ------------------------------------------------------------------------------------ an epoch
+
+
+def small(folder: Path, world: Path, n: int, *, per_shard: int) -> Clips:
+    """A store of ``n`` films, which repeat those of a small world."""
+    root, dataset = world / "kinetics400", DATASETS["kinetics400"]
+    films = [members(path, "video", audio=True) for path in sorted(root.rglob("*.mp4"))]
+    (folder / "shards").mkdir(parents=True)
+    rows, shards = [], []
+    for begin in range(0, n, per_shard):
+        path = folder / "shards" / shard_name(len(shards))
+        files = {number: films[number % len(films)] for number in range(begin, min(n, begin + per_shard))}
+        rows += write_shard(path, files, len(shards))
+        shards.append(shard_of(path))
+    names = [f"item{number}" for number in range(n)]
+    items = pd.DataFrame({"id": names, "path": names, "group": names, "label": 0, "bytes": 1, "reason": ""})
+    items = items.assign(ok=True, duration=2.5, video=True, audio=True, **{"split:official": "train"})
+    pd.concat([items, pd.DataFrame(rows)], axis=1).to_parquet(folder / ITEMS_FILE, index=False)
+    label = Label(
+        **dict.fromkeys(("source_fingerprint", "fingerprint", "items_sha256"), ""),
+        **{"name": "kinetics400", "dataset": {}, "media": "video", "settings": Settings(), "versions": {}},
+        **{"classes": ("a",), "splits": dataset.splits, "official": (), "shards": tuple(shards)},
+    )
+    label.save(folder)
+    store, run = open_store(str(folder)), folder.with_name(f"{folder.name}-index")
+    run.mkdir()
+    config = IndexStage(name="kinetics400", dataset=dataset, fingerprint="")
+    index_stage.run(config, {}, run, Context("bench", roots={"kinetics400": store}))
+    video = VideoInput(frames=4, size=16, rate=8, short_side=(16, 20))
+    return Clips(Index.load(run), store, video=video, audio=AudioInput(seconds=0.8))
+
+
+def test_an_epoch_grows_with_its_items_alone(benchmark: BenchmarkFixture, tmp_path: Path) -> None:
+    """Seconds of an epoch by items, workers and shard size; bounded in processor time, which no neighbour moves."""
+    write_world(World(classes=2, size=24, seconds=2.5, kinetics_train=8, kinetics_val=1), tmp_path / "world")
+    big, few, parts = (
+        small(tmp_path / f"{n}-{per}", tmp_path / "world", n, per_shard=per)
+        for n, per in ((5000, 1000), (1250, 1000), (5000, 50))
+    )
+    took: dict[str, float] = {}
+    busy: dict[str, float] = {}
+
+    def epoch(name: str, clips: Clips, workers: int) -> None:
+        draws = training_draws(np.arange(len(clips)), augment=Augment(), seed=0, epoch=0)
+        began, used = time.perf_counter(), sum(os.times()[:4])
+        read = sum(len(batch.rows) for batch in batches(clips, draws, size=64, workers=workers))
+        took[name] = min(took.get(name, np.inf), time.perf_counter() - began)
+        busy[name] = min(busy.get(name, np.inf), sum(os.times()[:4]) - used)
+        assert read == len(clips)
+
+    def take_turns() -> None:
+        epoch("5000 items, 1 worker, shards of 1000", big, 1)
+        epoch("1250 items, 1 worker, shards of 1000", few, 1)
+        epoch("5000 items, 1 worker, shards of 50", parts, 1)
+        epoch("5000 items, 2 workers, shards of 1000", big, 2)
+
+    benchmark.pedantic(take_turns, rounds=2, iterations=1)
+    benchmark.extra_info["seconds"] = {name: round(seconds, 2) for name, seconds in took.items()}
+    benchmark.extra_info["of processors"] = {name: round(seconds, 2) for name, seconds in busy.items()}
+    whole, quarter, split, two = busy.values()
+    assert 3 < whole / quarter < 5 and split < 1.3 * whole and two < 1.5 * whole

@@ -1,0 +1,50 @@
+"""Preparing a store, killed five times with SIGKILL while its processes work."""
+
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.integration.helpers import one_thread
+from xdcbench.data.prepared.verify import verify_store
+
+ROOT = Path(__file__).parents[2]
+KILLS = 5
+
+
+def prepare(root: Path, store: Path, workers: int) -> subprocess.Popen[str]:
+    words = [sys.executable, "-m", "xdcbench", "data", "prepare", "grid", "--root", str(root)]
+    words += ["--store", str(store), "--workers", str(workers), "--shard-bytes", str(2 << 20)]
+    return subprocess.Popen(words, cwd=ROOT, env=one_thread(), text=True, stderr=subprocess.PIPE)
+
+
+def files(store: Path) -> dict[str, bytes]:
+    """What a finished store holds."""
+    kept = [path for path in store.rglob("*") if path.is_file() and ".building" not in path.parts]
+    return {str(path.relative_to(store)): path.read_bytes() for path in kept}
+
+
+def done(store: Path) -> int:
+    """Originals that are prepared and shards that are done."""
+    return len(list(store.glob(".building/staged/*.facts"))) + 100 * len(list(store.glob(".building/*.json")))
+
+
+@pytest.mark.nightly
+def test_a_store_killed_five_times_has_the_same_bytes(shared_data: Path, tmp_path: Path) -> None:
+    for _ in range(KILLS):
+        process, before = prepare(shared_data / "grid", tmp_path / "killed", 2), done(tmp_path / "killed")
+        while done(tmp_path / "killed") <= before + 3:
+            assert process.poll() is None, process.stderr and process.stderr.read()
+            time.sleep(0.05)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        assert not (tmp_path / "killed" / "store.json").exists()
+    for store, workers in (("killed", 2), ("whole", 1)):
+        process = prepare(shared_data / "grid", tmp_path / store, workers)
+        _, said = process.communicate(timeout=300)
+        assert process.returncode == 0, said
+    assert files(tmp_path / "killed") == files(tmp_path / "whole")
+    assert verify_store(tmp_path / "killed", workers=1).faults == ()

@@ -1,0 +1,341 @@
+import json
+import os
+import resource
+import shutil
+import tarfile
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from xdcbench.config import load_dataset
+from xdcbench.data.audit.local import Local
+from xdcbench.data.audit.workers import Lost
+from xdcbench.data.index import take
+from xdcbench.data.prepared import prepare as module
+from xdcbench.data.prepared.layout import Settings, read_label
+from xdcbench.data.prepared.prepare import Build, prepare
+from xdcbench.data.prepared.verify import verify_store
+from xdcbench.data.scan import fingerprint, scan
+from xdcbench.data.synth import write_world
+from xdcbench.errors import UserError
+from xdcbench.schema import World
+
+WORLD = World(
+    classes=2,
+    size=16,
+    seconds=0.5,
+    kinetics_train=3,
+    kinetics_val=1,
+    imagenet_train=2,
+    imagenet_val=1,
+    esc50_per_fold=1,
+    audioset_balanced=2,
+    audioset_eval=1,
+)
+SMALL = 50_000
+"""Bytes of a shard that holds one or two of the films."""
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("world")
+    write_world(WORLD, root)
+    return root
+
+
+@pytest.fixture
+def films(world: Path, tmp_path: Path) -> Path:
+    """A copy of the films that a test may change."""
+    return Path(shutil.copytree(world / "kinetics400", tmp_path / "films"))
+
+
+@pytest.fixture(autouse=True)
+def in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    def answers(
+        function: Callable[[str], Any], tasks: Iterable[str], **_: object
+    ) -> Iterator[tuple[str, Any]]:
+        pairs = [(task, function(task)) for task in tasks]
+        yield from reversed(pairs)  # the order of answers must not matter
+
+    monkeypatch.setattr(module, "answers", answers)
+
+
+def build(root: Path, store: Path, name: str = "kinetics400", **changes: Any) -> Build:
+    dataset = load_dataset(name)
+    found = scan(root, dataset)
+    settings = Settings(**changes.pop("settings", {}))
+    return Build(store, Local(name, dataset, root, found, fingerprint(found), root), settings, **changes)
+
+
+def made(root: Path, store: Path, name: str = "kinetics400", **changes: Any) -> pd.DataFrame:
+    return prepare(build(root, store, name, **changes), workers=1, limit=60)
+
+
+def content(store: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(store)): p.read_bytes() for p in store.rglob("*") if p.is_file()}
+
+
+def times(store: Path) -> dict[str, int]:
+    return {p.name: p.stat().st_mtime_ns for p in store.rglob("*") if p.is_file() and p.name != "failed.json"}
+
+
+# -------------------------------------------------------------------------------------------- whole
+
+
+@pytest.mark.parametrize(
+    ("name", "suffixes", "shard_bytes"),
+    [
+        ("kinetics400", {"mp4", "wav", "json"}, SMALL),
+        ("audioset", {"mp4", "wav", "json"}, SMALL),
+        ("esc50", {"wav", "json"}, SMALL),
+        ("imagenet", {"jpg", "json"}, 6_000),
+    ],
+)
+def test_a_store_holds_every_item(
+    world: Path, tmp_path: Path, name: str, suffixes: set[str], shard_bytes: int
+) -> None:
+    found = scan(world / name, load_dataset(name))
+    items = made(world / name, tmp_path / "s", name, shard_bytes=shard_bytes)
+    scanned = [column for column in found.items if column != "labels"]
+    pd.testing.assert_frame_equal(items[scanned], found.items[scanned])
+    assert items["ok"].all()
+    read = pd.read_parquet(tmp_path / "s" / "items.parquet")
+    if "labels" in found.items:
+        assert [tuple(labels) for labels in read["labels"]] == list(found.items["labels"])
+    label = read_label(tmp_path / "s")
+    assert (label.classes, label.source_fingerprint) == (found.classes, fingerprint(found))
+    assert len(label.shards) > 1
+    seen: set[str] = set()
+    for position, shard in enumerate(label.shards):
+        path = tmp_path / "s" / "shards" / shard.name
+        assert path.stat().st_size == shard.bytes
+        with tarfile.open(path) as tar:
+            for info in tar:
+                number, _, suffix = info.name.partition(".")
+                seen.add(suffix)
+                (row,) = read[read["number"] == int(number)].to_dict("records")
+                assert row["shard"] == position
+                if suffix == "json":
+                    said = json.load(tar.extractfile(info))  # type: ignore[arg-type]
+                    assert (said["id"], said["label"]) == (row["id"], row["label"])
+                else:
+                    kind = "sound" if suffix == "wav" else "video"
+                    assert (row[f"{kind}_offset"], row[f"{kind}_size"]) == (info.offset_data, info.size)
+    assert seen == suffixes
+    assert verify_store(tmp_path / "s", workers=1).faults == ()
+    assert not (tmp_path / "s" / ".building").exists()
+
+
+def test_shards_keep_to_their_size_in_the_order_of_items(world: Path, tmp_path: Path) -> None:
+    items = made(world / "kinetics400", tmp_path / "s", shard_bytes=SMALL)
+    shards = read_label(tmp_path / "s").shards
+    assert all(shard.bytes <= SMALL for shard in shards)
+    assert list(items["number"]) == list(range(len(items)))
+    assert list(items["shard"]) == sorted(items["shard"])
+    assert made(world / "kinetics400", tmp_path / "one")["shard"].max() == 0
+
+
+def test_bad_files_are_listed_and_never_fatal(films: Path, tmp_path: Path) -> None:
+    first, *_ = sorted(films.rglob("*.mp4"))
+    first.write_bytes(b"no film")
+    items = made(films, tmp_path / "s")
+    assert items["ok"].sum() == len(items) - 1
+    failed = json.loads((tmp_path / "s" / "failed.json").read_text())
+    assert list(failed) == [first.stem]
+    label = (tmp_path / "s" / "store.json").read_bytes()
+    made(films, tmp_path / "s")
+    assert (tmp_path / "s" / "store.json").read_bytes() == label
+
+
+def test_a_file_whose_process_died_is_listed_and_tried_again(
+    films: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usual = module.answers
+    lost = Lost("the process that read it died (SIGSEGV)", timeout=False)
+
+    def dying(function: Any, tasks: Iterable[str], **_: object) -> Iterator[tuple[str, Any]]:
+        for i, task in enumerate(tasks):
+            yield task, lost if i == 2 else function(task)
+
+    monkeypatch.setattr(module, "answers", dying)
+    items = made(films, tmp_path / "s")
+    assert list(items.loc[~items["ok"], "reason"]) == [lost.reason]
+    monkeypatch.setattr(module, "answers", usual)
+    again = made(films, tmp_path / "s")
+    assert again["ok"].all()
+    assert list(again["number"]) == list(items["number"])
+    assert verify_store(tmp_path / "s", workers=1).faults == ()
+
+
+# ------------------------------------------------------------------------------------------ updates
+
+
+def test_nothing_is_written_where_nothing_changed(films: Path, tmp_path: Path) -> None:
+    made(films, tmp_path / "s", shard_bytes=SMALL)
+    before = times(tmp_path / "s")
+    made(films, tmp_path / "s", shard_bytes=SMALL)
+    assert times(tmp_path / "s") == before
+
+
+def test_an_update_adds_shards_and_touches_none(films: Path, tmp_path: Path) -> None:
+    before = made(films, tmp_path / "s", shard_bytes=SMALL)
+    shards = times(tmp_path / "s" / "shards")
+    mark = read_label(tmp_path / "s").fingerprint
+    gone, changed, *_ = sorted((films / "train").rglob("*.mp4"))
+    shutil.copy(changed, changed.with_name("zzzzzzzzzzz_000001_000011.mp4"))
+    gone.unlink()
+    os.utime(changed, ns=(1, 1))
+    after = made(films, tmp_path / "s", shard_bytes=SMALL)
+    now = times(tmp_path / "s" / "shards")
+    assert shards.items() < now.items()
+    assert read_label(tmp_path / "s").fingerprint != mark
+    old, new = before.set_index("id"), after.set_index("id")
+    assert gone.stem not in new.index or not new.loc[gone.stem, "ok"]
+    kept = old.index.difference([gone.stem, changed.stem])
+    columns = ["number", "shard", "video_offset", "sound_offset", "video_sha256"]
+    pd.testing.assert_frame_equal(old.loc[kept, columns], new.loc[kept, columns])
+    assert new.loc[changed.stem, "number"] >= len(old)
+    assert new.loc[changed.stem, "video_sha256"] == old.loc[changed.stem, "video_sha256"]
+    found = verify_store(tmp_path / "s", workers=1)
+    assert found.faults == ()
+    lost = old.loc[[gone.stem, changed.stem], ["video_size", "sound_size"]].to_numpy().sum()
+    assert found.dead >= lost
+    assert new["number"].is_unique
+
+
+# --------------------------------------------------------------------------------------- interrupted
+
+
+class Killed(BaseException):
+    pass
+
+
+def test_a_store_interrupted_anywhere_ends_with_the_same_bytes(
+    films: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each step that leaves something on disk is, in turn, the last before the process is gone; then every sixth."""
+    broken, *others = sorted((films / "train").rglob("*.mp4"))
+    broken.write_bytes(b"no film")
+    for other in others[3:]:
+        other.unlink()
+    usual, left = Path.replace, 0
+
+    def step(part: Path, whole: Path) -> Path:
+        nonlocal left
+        left -= 1
+        if left == 0:
+            raise Killed
+        return usual(part, whole)
+
+    def killed(store: Path, after: int) -> bool:
+        nonlocal left
+        left = after
+        try:
+            made(films, store, shard_bytes=SMALL)
+        except Killed:
+            return True
+        return False
+
+    monkeypatch.setattr(Path, "replace", step)
+    assert not killed(tmp_path / "whole", 0)
+    whole, steps = content(tmp_path / "whole"), -left
+    assert steps > 20
+    for after in range(1, steps + 1):
+        assert killed(tmp_path / "s", after)
+        assert not killed(tmp_path / "s", 0)
+        assert content(tmp_path / "s") == whole
+        shutil.rmtree(tmp_path / "s")
+    assert sum(killed(tmp_path / "s", 6) for _ in range(steps)) >= 5
+    assert content(tmp_path / "s") == whole
+
+
+def test_originals_may_change_between_interruption_and_resumption(
+    films: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usual = module.write_store
+
+    def killed(*_: object) -> None:
+        raise Killed
+
+    monkeypatch.setattr(module, "write_store", killed)
+    with pytest.raises(Killed):
+        made(films, tmp_path / "s", shard_bytes=SMALL)
+    monkeypatch.setattr(module, "write_store", usual)
+    first, second, *_ = sorted((films / "train").rglob("*.mp4"))
+    first.unlink()
+    shutil.copy(sorted((films / "val").rglob("*.mp4"))[0], second)
+    made(films, tmp_path / "s", shard_bytes=SMALL)
+    assert verify_store(tmp_path / "s", workers=1).faults == ()
+    fresh = made(films, tmp_path / "fresh").set_index("id")
+    items = pd.read_parquet(tmp_path / "s" / "items.parquet").set_index("id")
+    assert dict(items["video_sha256"]) == dict(fresh["video_sha256"])
+
+
+def test_a_full_disk_is_told_and_resumed(films: Path, tmp_path: Path) -> None:
+    """The limit on the size of a file stands for the end of the disk, for shards and for what is staged."""
+    _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    for limit in (60_000, 1000):
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))
+        try:
+            with pytest.raises(
+                UserError, match=r"File too large.*make room, then give the same command again"
+            ):
+                made(films, tmp_path / "s")
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
+        assert not (tmp_path / "s" / "store.json").exists()
+    made(films, tmp_path / "s")
+    made(films, tmp_path / "whole")
+    assert content(tmp_path / "s") == content(tmp_path / "whole")
+
+
+# ------------------------------------------------------------------------------------------ mistakes
+
+
+def test_other_folders_and_settings_are_refused(world: Path, films: Path, tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "thesis.tex").write_text("")
+    with pytest.raises(UserError, match="something else than a store"):
+        made(films, tmp_path / "other")
+    made(films, tmp_path / "s")
+    with pytest.raises(UserError, match="keyframe=8"):
+        made(films, tmp_path / "s", settings={"keyframe": 4})
+    with pytest.raises(UserError, match="name='kinetics400'"):
+        made(world / "esc50", tmp_path / "s", "esc50")
+    less = build(films, tmp_path / "s")
+    dataset = less.data.dataset.model_copy(update={"max_failed": 0.5})
+    prepare(replace(less, data=replace(less.data, dataset=dataset)), workers=1, limit=60)
+
+
+def test_an_unfinished_store_is_resumed_as_it_was_begun(
+    films: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(*_: object, **__: object) -> None:
+        raise Killed
+
+    monkeypatch.setattr(module, "_make", killed)
+    with pytest.raises(Killed):
+        made(films, tmp_path / "s")
+    with pytest.raises(UserError, match="rate=30"):
+        made(films, tmp_path / "s", settings={"rate": 8})
+
+
+def test_two_processes_do_not_write_one_store(films: Path, tmp_path: Path) -> None:
+    with module._locked(tmp_path), pytest.raises(UserError, match="another process"):
+        made(films, tmp_path)
+
+
+def test_a_subset_is_prepared_alone(films: Path, tmp_path: Path) -> None:
+    whole = build(films, tmp_path / "s")
+    subset = whole.data.dataset.subset.model_copy(update={"per_class": 1})
+    dataset = whole.data.dataset.model_copy(update={"subset": subset})
+    items = take(whole.data.scan.items, subset, dataset.splits).reset_index(drop=True)
+    part = replace(whole.data, dataset=dataset, scan=replace(whole.data.scan, items=items))
+    assert len(prepare(replace(whole, data=part), workers=1, limit=60)) == 4
+    assert read_label(tmp_path / "s").dataset["subset"] == {"per_class": 1}
+    with pytest.raises(UserError, match="subset="):
+        made(films, tmp_path / "s")

@@ -1,0 +1,334 @@
+"""Stores behind a server: ranges alone are asked for, trouble is borne with for a while, and the cache stays small."""
+
+import importlib.util
+import os
+import time
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
+from multiprocessing import active_children, get_context
+from pathlib import Path
+
+import fsspec
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.unit.data.prepared.servers import ASKED, S3, TROUBLE, Shaky, s3
+from tests.unit.data.prepared.stores import write_store
+from tests.unit.tiny import DATASETS, MODELS
+from xdcbench.context import Context
+from xdcbench.data import index as index_stage
+from xdcbench.data.clips import Clips, training_draws
+from xdcbench.data.index import Index
+from xdcbench.data.loading import batches
+from xdcbench.data.prepared.cache import Cache
+from xdcbench.data.prepared.reader import Prepared, open_store
+from xdcbench.data.prepared.remote import LocalFiles, RangeReader, RemoteFiles
+from xdcbench.errors import UserError
+from xdcbench.schema import Augment
+from xdcbench.stages import IndexStage
+
+VIDEO, AUDIO = MODELS.video.input, MODELS.audio.input
+NO_S3 = "s3fs is not installed"
+has_s3 = pytest.mark.skipif(importlib.util.find_spec("s3fs") is None, reason=NO_S3)
+
+
+@pytest.fixture(scope="module")
+def folder(world: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("stores")
+    write_store(folder / "kinetics400", world / "kinetics400", "kinetics400", DATASETS["kinetics400"])
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def shaky() -> Iterator[None]:
+    fsspec.register_implementation("shaky", Shaky, clobber=True)
+    TROUBLE.clear()
+    ASKED.clear()
+    yield
+    TROUBLE.clear()
+
+
+def patient(folder: Path, cache: Cache | None = None) -> RemoteFiles:
+    """Files that are given up after a second."""
+    return RemoteFiles(f"shaky://{folder}", cache, attempts=3, silence=0.2, pause=0.01)
+
+
+def index_of(store: Prepared, run: Path) -> Index:
+    run.mkdir()
+    config = IndexStage(
+        name="kinetics400", dataset=DATASETS["kinetics400"], fingerprint=store.label.fingerprint
+    )
+    index_stage.run(config, {}, run, Context("tests", roots={"kinetics400": store}))
+    return Index.load(run)
+
+
+# ------------------------------------------------------------------------------------------ any server
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_clips_from_afar_are_those_from_here(folder: Path, tmp_path: Path, workers: int) -> None:
+    """fsspec has asked in this process before others are forked, which its thread does not survive."""
+    near = open_store(str(folder / "kinetics400"))
+    far = open_store(f"shaky://{folder}/kinetics400", Cache(tmp_path / "cache"))
+    runs = {"near": near, "far": far}
+    clips = [Clips(index_of(s, tmp_path / name), s, video=VIDEO, audio=AUDIO) for name, s in runs.items()]
+    draws = training_draws(np.arange(len(clips[0])), augment=Augment(), seed=1, epoch=0)
+    for ours, theirs in zip(*(batches(c, draws, size=5, workers=workers) for c in clips), strict=True):
+        assert not ours.failed and not theirs.failed
+        assert torch.equal(ours.video.pixels, theirs.video.pixels)  # type: ignore[union-attr]
+        assert torch.equal(ours.audio, theirs.audio)  # type: ignore[arg-type]
+    assert not active_children()
+
+
+def test_only_ranges_of_shards_are_asked_for(folder: Path) -> None:
+    store = open_store(f"shaky://{folder}/kinetics400")
+    places = store.places["video"]
+    ASKED.clear()
+    member = store.member(5, "video", "x")
+    offset, size = int(places.offset[5]), int(places.size[5])
+    assert len(member.data) == size
+    assert [(Path(path).name, start, end) for path, start, end in ASKED] == [
+        (f"{places.shard[5]:06d}.tar", offset - 512, offset + size)
+    ]
+
+
+@pytest.mark.parametrize("trouble", ["fail", "stall", "cut"])
+def test_trouble_that_passes_is_borne_with(folder: Path, trouble: str) -> None:
+    files = patient(folder)
+    TROUBLE.extend([trouble, trouble])
+    path = "kinetics400/store.json"
+    assert files.read(path, 3, 20) == LocalFiles(folder).read(path, 3, 20)
+    assert len(ASKED) == 3
+
+
+@pytest.mark.parametrize(
+    ("trouble", "words"),
+    [("fail", "503 slow down"), ("stall", "no answer in time"), ("cut", "19 of 20 bytes came")],
+)
+def test_trouble_that_stays_ends_with_shard_and_address(folder: Path, trouble: str, words: str) -> None:
+    TROUBLE.extend([trouble] * 9)
+    began = time.monotonic()
+    shard = "kinetics400/shards/000001.tar"
+    with pytest.raises(UserError, match=rf"^shaky://{folder}/{shard}: {words} after 3 attempts; "):
+        patient(folder).read(shard, 512, 20)
+    assert len(ASKED) == 3 and time.monotonic() - began < 5
+
+
+def test_a_server_that_fails_ends_the_stage_not_its_items(folder: Path, tmp_path: Path) -> None:
+    store = open_store(f"shaky://{folder}/kinetics400")
+    clips = Clips(index_of(store, tmp_path / "run"), store, video=VIDEO)
+    quick = replace(store, files=patient(folder / "kinetics400"))
+    quick.__dict__["places"] = store.places
+    clips.root = quick
+    TROUBLE.extend(["fail"] * 99)  # the forked process has its own
+    draws = training_draws(np.arange(8), augment=Augment(), seed=1, epoch=0)
+    with pytest.raises(UserError, match=r"^shaky://\S+/shards/\d+\.tar: 503 slow down after 3 attempts"):
+        list(batches(clips, draws, size=4, workers=1))
+    assert not active_children()
+
+
+def test_what_is_not_there_is_not_asked_for_again(folder: Path) -> None:
+    files = patient(folder)
+    assert files.has("kinetics400/store.json") and not files.has("kinetics400/none.json")
+    with pytest.raises(
+        UserError, match=r"shards/9\.tar: is not there; run `xdcbench data prepare` again, or check"
+    ):
+        files.read("shards/9.tar", 0, 5)
+    assert len(ASKED) == 1
+
+
+@pytest.mark.parametrize("url", ["nosuch://bucket/store", "adl://bucket/store"])
+def test_an_address_that_nothing_reads_is_refused(url: str) -> None:
+    with pytest.raises(UserError, match=rf"^{url}: .*; mend the address, or install what reads it"):
+        open_store(url)
+
+
+@given(offset=st.integers(0, 4000), size=st.integers(0, 4000), whence=st.sampled_from([0, 1, 2]))
+@settings(max_examples=50, deadline=None)
+def test_a_range_reader_reads_as_a_file(folder: Path, offset: int, size: int, whence: int) -> None:
+    path = "kinetics400/items.parquet"
+    with (folder / path).open("rb") as file:
+        reader = RangeReader(LocalFiles(folder), path)
+        for one in (reader, file):
+            one.read(7)
+            one.seek(-offset if whence == 2 else offset, whence)
+        assert reader.tell() == file.tell()
+        assert reader.read(size) == file.read(size)
+        assert reader.read() == file.read()
+
+
+# ------------------------------------------------------------------------------------------ the cache
+
+
+def test_a_range_is_asked_for_once(folder: Path, tmp_path: Path) -> None:
+    store = open_store(f"shaky://{folder}/kinetics400", Cache(tmp_path))
+    first = store.member(3, "video", "x")
+    ASKED.clear()
+    again = open_store(f"shaky://{folder}/kinetics400", Cache(tmp_path))
+    assert bytes(again.member(3, "video", "x").data) == bytes(first.data)
+    assert not [path for path, *_ in ASKED if path.endswith(".tar")]
+
+
+def test_another_edition_of_a_shard_is_asked_for_anew(tmp_path: Path) -> None:
+    cache = Cache(tmp_path / "cache")
+    file = tmp_path / "a"
+    for content, mark in ((b"one", "1"), (b"two", "2"), (b"two", "1")):
+        file.write_bytes(content)
+        expected = b"one" if mark == "1" else b"two"
+        assert patient(tmp_path, cache).read("a", 0, 3, mark) == expected
+    assert patient(tmp_path, cache).read("a", 0, 3) == b"two"
+    assert len(ASKED) == 3
+
+
+def disk(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.glob("??/*"))
+
+
+def test_the_least_recently_used_goes_first(tmp_path: Path) -> None:
+    cache = Cache(tmp_path, 1000)
+
+    def get(name: str) -> bool:
+        asked: list[str] = []
+        assert cache.get(name, 90, lambda: asked.append(name) or name.encode() * 90) == name.encode() * 90  # type: ignore[func-returns-value]
+        time.sleep(0.002)
+        return not asked
+
+    assert not any(get(name) for name in "abcdefghijk")  # 990 bytes
+    assert get("a") and not get("l")  # the last does not fit
+    assert disk(tmp_path) <= 900
+    assert get("a") and get("l") and get("k")
+    assert not get("b")
+
+
+@given(sizes=st.lists(st.integers(1, 130), max_size=40), limit=st.integers(0, 1200))
+@settings(max_examples=40, deadline=None)
+def test_the_cache_never_outgrows_its_limit(
+    tmp_path_factory: pytest.TempPathFactory, sizes: list[int], limit: int
+) -> None:
+    cache = Cache(tmp_path_factory.mktemp("cache"), limit)
+    for number, size in enumerate(sizes):
+        content = bytes([number]) * size
+        for _ in range(2):
+            assert cache.get(str(number), size, lambda content=content: content) == content  # type: ignore[misc]
+        assert disk(cache.folder) <= limit
+
+
+def fill(folder: str, seed: int) -> int:
+    """Read 120 ranges of 50 through a cache that holds 18 of them; runs in a process of its own."""
+    cache = Cache(Path(folder), 2000)
+    for name in np.random.default_rng(seed).integers(50, size=120):
+        content = bytes([name]) * 100
+        assert cache.get(str(name), 100, lambda content=content: content) == content  # type: ignore[misc]
+    return os.getpid()
+
+
+def test_processes_share_a_cache(tmp_path: Path) -> None:
+    with ProcessPoolExecutor(3, mp_context=get_context("fork")) as pool:
+        list(pool.map(fill, [str(tmp_path)] * 3, range(3)))
+    assert 0 < disk(tmp_path) <= 2000
+    assert int((tmp_path / "bytes").read_text()) >= disk(tmp_path)
+
+
+def test_what_a_killed_process_left_is_not_taken_for_whole(tmp_path: Path) -> None:
+    cache = Cache(tmp_path, 10_000)
+    cache.get("a", 100, lambda: b"a" * 100)
+    (kept,) = tmp_path.glob("??/*")
+    kept.write_bytes(b"a" * 40)
+    assert cache.get("a", 100, lambda: b"b" * 100) == b"b" * 100
+    (tmp_path / "bytes").write_text("")  # cut while it was written
+    assert cache.get("c", 100, lambda: b"c" * 100) == b"c" * 100
+    assert cache.get("c", 100, lambda: b"") == b"c" * 100
+
+
+def test_a_cache_that_cannot_be_written_is_done_without(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "file").touch()
+    with caplog.at_level("WARNING"):
+        assert Cache(tmp_path / "file").get("a", 3, lambda: b"abc") == b"abc"
+    assert "nothing is kept (Not a directory)" in caplog.text
+
+
+# ------------------------------------------------------------------------------------------ S3
+
+
+@pytest.fixture
+def server(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[S3]:
+    """A bucket, and the environment that S3's client looks into."""
+    with s3(folder) as server:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", server.url)
+        monkeypatch.setenv("AWS_ACCESS_KEY_ID", "id")
+        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+        monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+        yield server
+
+
+@has_s3
+@pytest.mark.parametrize("workers", [0, 2])
+def test_s3_serves_the_same_clips_by_ranges_alone(
+    folder: Path, tmp_path: Path, server: S3, workers: int
+) -> None:
+    near = open_store(str(folder / "kinetics400"))
+    far = open_store("s3://store/kinetics400", Cache(tmp_path / "cache"))
+    runs = {"near": near, "far": far}
+    clips = [Clips(index_of(s, tmp_path / name), s, video=VIDEO) for name, s in runs.items()]
+    draws = training_draws(np.arange(len(clips[0])), augment=Augment(), seed=1, epoch=0)
+    for ours, theirs in zip(*(batches(c, draws, size=5, workers=workers) for c in clips), strict=True):
+        assert torch.equal(ours.video.pixels, theirs.video.pixels)  # type: ignore[union-attr]
+    shards = [request for request in server.asked if ".tar" in request[1]]
+    assert len(shards) == len(draws)
+    assert all(method == "GET" and span.startswith("bytes=") for method, _, span in shards)
+    assert not [path for _, path, _ in server.asked if "list-type" in path or "prefix" in path]
+    assert not active_children()
+
+
+@has_s3
+@pytest.mark.parametrize("trouble", ["fail", "stall", "cut"])
+def test_s3_in_trouble_is_borne_with_then_named(server: S3, trouble: str) -> None:
+    files = RemoteFiles("s3://store/kinetics400", attempts=2, silence=1.0, pause=0.01)
+    server.trouble.append(trouble)
+    assert len(files.read("shards/000000.tar", 512, 4000)) == 4000
+    server.trouble.extend([trouble] * 30)
+    began = time.monotonic()
+    with pytest.raises(
+        UserError, match=r"^s3://store/kinetics400/shards/000000\.tar: .* after 2 attempts; run"
+    ):
+        files.read("shards/000000.tar", 512, 4000)
+    assert time.monotonic() - began < 10
+
+
+@has_s3
+def test_s3_without_the_store_says_so(server: S3) -> None:
+    with pytest.raises(UserError, match=r"^s3://store/none/store\.json: is not there; "):
+        open_store("s3://store/none")
+
+
+@has_s3
+@pytest.mark.skipif(importlib.util.find_spec("moto") is None, reason="moto is not installed")
+def test_moto_serves_the_same_members(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The referee of what S3 is: an implementation by others."""
+    import boto3
+    from moto.server import ThreadedMotoServer
+
+    for name, value in {"AWS_ACCESS_KEY_ID": "id", "AWS_SECRET_ACCESS_KEY": "secret"}.items():
+        monkeypatch.setenv(name, value)
+    moto = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    moto.start()
+    try:
+        host, port = moto.get_host_and_port()
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
+        client = boto3.client("s3", region_name="us-east-1")
+        client.create_bucket(Bucket="store")
+        for path in folder.rglob("*"):
+            if path.is_file():
+                client.upload_file(str(path), "store", path.relative_to(folder).as_posix())
+        near, far = open_store(str(folder / "kinetics400")), open_store("s3://store/kinetics400")
+        assert far.label == near.label and far.items().equals(near.items())
+        for row in range(0, len(near.ids), 3):
+            assert bytes(far.member(row, "video", "x").data) == bytes(near.member(row, "video", "x").data)
+    finally:
+        moto.stop()

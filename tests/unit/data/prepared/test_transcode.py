@@ -1,0 +1,203 @@
+import io
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+import torch
+from torchvision.io import encode_jpeg, encode_png
+
+from tests.unit.data.media.films import FLASH, FPS, FRAMES, click_track, index_of, write
+from tests.unit.data.media.referee import ffmpeg
+from xdcbench.data.media import Member, probe, read_audio, read_clip, read_image
+from xdcbench.data.prepared.layout import Settings
+from xdcbench.data.prepared.soundtrack import sound
+from xdcbench.data.prepared.transcode import contents, film, film_rate, image
+from xdcbench.errors import MediaError
+
+SMALL = Settings(short_side=32, keyframe=4)
+
+
+def member(data: bytes) -> Member:
+    return Member(Path("member"), data)
+
+
+def indices(data: bytes, count: int, rate: float) -> list[int]:
+    clip = read_clip(member(data), start=0.0, frames=count, rate=rate, short_side=48)
+    return [index_of(picture) for picture in clip]
+
+
+# ------------------------------------------------------------------------------------------ picture
+
+
+@pytest.mark.parametrize("offset", [0.0, 1.5])
+def test_every_picture_is_where_it_was(tmp_path: Path, offset: float) -> None:
+    made = film(write(tmp_path / "a.mp4", offset=offset), SMALL)
+    assert (made.rate, made.frames, made.width, made.height) == (FPS, FRAMES, 42, 32)
+    assert indices(made.data, FRAMES, FPS) == list(range(FRAMES))
+    assert probe(member(made.data)).start == 0
+
+
+def test_a_faster_film_keeps_the_pictures_on_display(tmp_path: Path) -> None:
+    made = film(write(tmp_path / "a.mp4"), Settings(rate=4))
+    assert made.rate == 4
+    assert indices(made.data, 12, 4) == [int(k / 4 * FPS) for k in range(12)]
+
+
+def test_a_film_of_varying_rate_is_shown_by_time(tmp_path: Path) -> None:
+    source = write(tmp_path / "a.mp4")
+    ffmpeg(
+        "-i",
+        source,
+        "-vf",
+        r"settb=1/1000,select=not(eq(n\,3))*not(between(n\,7\,9)),setpts=PTS+0.031/TB*gt(sin(N)\,0)",
+        "-fps_mode",
+        "vfr",
+        "-enc_time_base",
+        "1:1000",
+        "-g",
+        8,
+        tmp_path / "b.mkv",
+    )
+    made = film(tmp_path / "b.mkv", Settings(rate=25))
+    assert made.rate == 25
+    for k in range(5, made.frames - 5):
+        ours = read_clip(member(made.data), start=k / 25, frames=1, rate=1, short_side=48)
+        theirs = read_clip(tmp_path / "b.mkv", start=k / 25, frames=1, rate=1, short_side=48)
+        assert index_of(ours[0]) == index_of(theirs[0])
+
+
+def test_rates_of_constant_films_are_kept(tmp_path: Path) -> None:
+    for rate in ("30000/1001", "25", "12.5"):
+        ffmpeg("-f", "lavfi", "-i", f"testsrc2=s=64x48:r={rate}:d=2", tmp_path / "a.mkv")
+        assert film_rate(tmp_path / "a.mkv", 30.0) == Fraction(rate)
+
+
+def test_pictures_are_upright_and_never_enlarged(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.mp4", rotation=90)
+    made = film(path, Settings())
+    assert (made.width, made.height) == (48, 64)
+    ours = read_clip(member(made.data), start=1.0, frames=2, rate=FPS, short_side=48).float()
+    theirs = read_clip(path, start=1.0, frames=2, rate=FPS, short_side=48).float()
+    assert ours.shape == theirs.shape
+    assert (ours - theirs).abs().mean() < 3
+
+
+def test_colours_are_those_of_the_original(tmp_path: Path) -> None:
+    bars = ("-f", "lavfi", "-i", "smptehdbars=s=320x180:r=5:d=1")
+    kinds = {
+        "hd": (
+            "-vf",
+            "scale=out_color_matrix=bt709:out_range=tv",
+            "-colorspace",
+            "bt709",
+            "-pix_fmt",
+            "yuv420p",
+        ),
+        "full": ("-vf", "scale=out_range=pc", "-pix_fmt", "yuvj420p", "-color_range", "pc"),
+        "ten": ("-pix_fmt", "yuv420p10le"),
+    }
+    for name, words in kinds.items():
+        path = tmp_path / f"{name}.mp4"
+        ffmpeg(*bars, *words, "-c:v", "libx264", "-crf", 10, path)
+        ours = read_clip(
+            member(film(path, Settings()).data), start=0, frames=1, rate=1, short_side=160
+        ).float()
+        theirs = read_clip(path, start=0, frames=1, rate=1, short_side=160).float()
+        assert (ours - theirs).abs().mean() < 3, name
+
+
+def test_keyframes_come_as_asked_and_nothing_is_reordered(tmp_path: Path) -> None:
+    data = film(write(tmp_path / "a.mp4"), SMALL).data
+    with av.open(io.BytesIO(data)) as container:
+        packets = [packet for packet in container.demux(video=0) if packet.size]
+        assert container.streams.video[0].codec_context.has_b_frames == 0
+    assert [i for i, packet in enumerate(packets) if packet.is_keyframe] == list(range(0, FRAMES, 4))
+    assert [packet.pts for packet in packets] == sorted(packet.dts for packet in packets)
+
+
+def test_the_same_film_gives_the_same_bytes(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.mp4")
+    assert contents(path, "video", SMALL).members == contents(path, "video", SMALL).members
+
+
+def test_a_picture_that_stands_for_hours_is_a_fault(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.mkv", audio=None)
+    ffmpeg("-i", path, "-vf", r"setpts=PTS+gte(N\,20)*5000/TB", "-fps_mode", "vfr", tmp_path / "b.mkv")
+    with pytest.raises(MediaError, match="time stamps are wrong"):
+        film(tmp_path / "b.mkv", SMALL)
+
+
+# -------------------------------------------------------------------------------------------- sound
+
+
+@pytest.mark.parametrize("offset", [0.0, 0.7])
+@pytest.mark.parametrize("kind", ["wav", "flac"])
+def test_sound_is_the_original_at_every_time(tmp_path: Path, kind: str, offset: float) -> None:
+    path = write(tmp_path / "a.mp4", rate=44_100, offset=offset)
+    data = sound(path, 3.0, Settings(sound=kind))
+    for start in (0.0, 0.333, FLASH / FPS - 0.2, 2.5):
+        ours = read_audio(member(data), start=start, seconds=1.0, rate=16_000)
+        theirs = read_audio(path, start=start, seconds=1.0, rate=16_000)
+        assert (ours - theirs).abs().max() <= 0.5 / 2**15 + 1e-7
+    assert probe(member(data)).sample_rate == 16_000
+
+
+def test_long_sound_is_cut_from_one_signal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write(tmp_path / "a.mkv", audio="flac", rate=44_100)
+    whole = sound(path, 3.0, Settings())
+    monkeypatch.setattr("xdcbench.data.prepared.soundtrack.WINDOW", 0.5)
+    assert sound(path, 3.0, Settings()) == whole
+
+
+def test_sound_that_lasts_longer_than_the_picture_is_kept(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.mp4", wave=np.full(16_000 * 5, 0.25, np.float32))
+    ours = read_audio(
+        member(contents(path, "video", SMALL).members["sound"][1]), start=4, seconds=0.5, rate=16_000
+    )
+    assert ours.mean() > 0.2
+
+
+def test_sound_louder_than_full_scale_is_cut_off(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.mkv", video=None, audio="pcm_f32le", wave=4 * click_track(16_000))
+    ours = read_audio(member(sound(path, 3.0, Settings())), start=1, seconds=1, rate=16_000)
+    theirs = read_audio(path, start=1, seconds=1, rate=16_000)
+    assert theirs.max() > 2
+    torch.testing.assert_close(ours, theirs.clip(-1, 1 - 2**-15), atol=2**-16 + 1e-7, rtol=0)
+
+
+# ----------------------------------------------------------------------------------- whole originals
+
+
+def test_each_kind_of_data_set_keeps_what_it_needs(tmp_path: Path) -> None:
+    both, mute = write(tmp_path / "a.mp4"), write(tmp_path / "b.mp4", audio=None)
+    assert {kind: suffix for kind, (suffix, _) in contents(both, "video", SMALL).members.items()} == {
+        "video": "mp4",
+        "sound": "wav",
+    }
+    assert list(contents(mute, "video", SMALL).members) == ["video"]
+    assert list(contents(both, "audio", SMALL).members) == ["sound"]
+    with pytest.raises(MediaError, match="holds no sound"):
+        contents(mute, "audio", SMALL)
+
+
+def test_what_does_not_decode_is_told(tmp_path: Path) -> None:
+    (tmp_path / "a.mp4").write_bytes(b"no film")
+    with pytest.raises(MediaError):
+        contents(tmp_path / "a.mp4", "video", SMALL)
+
+
+def test_images_shrink_or_stay_as_they_are(tmp_path: Path) -> None:
+    y, x = torch.meshgrid(torch.arange(90), torch.arange(120), indexing="ij")
+    picture = torch.stack([2 * x, 2 * y, x + y]).to(torch.uint8)
+    path = tmp_path / "a.jpg"
+    path.write_bytes(bytes(encode_jpeg(picture).numpy()))
+    assert image(path, Settings()) == (path.read_bytes(), 120, 90)
+    data, width, height = image(path, SMALL)
+    assert (width, height) == (43, 32)
+    small = read_image(path, short_side=32).float()
+    assert (read_image(member(data), short_side=32).float() - small).abs().mean() < 2
+    path.write_bytes(bytes(encode_png(picture).numpy()))
+    data, *size = image(path, Settings())
+    assert (data[:2], size) == (b"\xff\xd8", [120, 90])

@@ -1,0 +1,164 @@
+"""The index of a store and its label: rows of what is prepared, joined to the data set's items."""
+
+import filecmp
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import av
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from xdcbench.data.audit.local import Local
+from xdcbench.data.prepared.layout import (
+    FAILED_FILE,
+    ITEMS_FILE,
+    KINDS,
+    LABEL_FILE,
+    NO_SHARD,
+    PLACES,
+    Label,
+    Settings,
+    Shard,
+    read_label,
+    store_fingerprint,
+)
+from xdcbench.data.scan import LABELS, MISSING
+from xdcbench.errors import UserError
+from xdcbench.stages import IndexStage, science
+from xdcbench.store import write_json
+
+KEY = ["path", "bytes", "mtime"]
+"""What an original is known by; ``mtime`` is in nanoseconds."""
+
+FACTS = {"ok": "bool", "reason": "object", "duration": "float64", "video": "bool", "audio": "bool"}
+HASHES = {f"{kind}_sha256": "object" for kind in KINDS}
+ROW = {"path": "object", "bytes": "int64"} | FACTS | PLACES | HASHES
+"""Columns that preparing finds out about an original, and the original's path and bytes."""
+
+ROWS = 1 << 17
+"""Rows of a row group."""
+
+
+def records(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """Rows by names of columns."""
+    rows: list[Any] = table.to_dict("records")
+    return rows
+
+
+def frame(rows: list[dict[str, Any]]) -> pd.DataFrame:
+    """Rows, each with all of `ROW`, in its types; hashes are given in hex."""
+    table = pd.DataFrame(rows, columns=list(ROW))
+    for name in HASHES:
+        table[name] = pd.Series(
+            [bytes.fromhex(h) if isinstance(h, str) else None for h in table[name]], dtype="object"
+        )
+    return table.astype(ROW)
+
+
+def read_rows(store: Path) -> pd.DataFrame:
+    """The columns of `ROW` of a store's index.
+
+    Raises:
+        UserError: it cannot be read.
+    """
+    path = store / ITEMS_FILE
+    try:
+        table: pd.DataFrame = pq.read_table(path, columns=list(ROW)).to_pandas()
+    except (OSError, pa.ArrowException) as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(
+            f"{path} cannot be read ({reason}); prepare the data set into another folder"
+        ) from error
+    return table.astype(ROW)
+
+
+def write_store(
+    store: Path, data: Local, settings: Settings, shards: list[Shard], rows: pd.DataFrame
+) -> pd.DataFrame:
+    """Write ``items.parquet``, ``failed.json`` and, last, ``store.json``; files that would not change are left.
+
+    Args:
+        store: folder of the store.
+        data: the originals.
+        settings: how they were prepared.
+        shards: all, in their order.
+        rows: of `ROW`, of all originals that were looked at, and maybe of some that are gone.
+
+    Returns:
+        the items as written.
+    """
+    items = _items(data, rows)
+    _write(store / ITEMS_FILE, items)
+    faults = items[items["reason"] != ""]
+    write_json(store / FAILED_FILE, dict(zip(faults["id"], faults["reason"], strict=True)))
+    dataset = data.dataset
+    label = Label(
+        name=data.name,
+        dataset=science(IndexStage(name=data.name, dataset=dataset))["dataset"],
+        media=dataset.media,
+        classes=data.scan.classes,
+        splits=dataset.splits,
+        official=dataset.official or dataset.splits,
+        settings=settings,
+        source_fingerprint=data.fingerprint,
+        fingerprint=store_fingerprint(settings, data.fingerprint, items),
+        items_sha256=hashlib.sha256((store / ITEMS_FILE).read_bytes()).hexdigest(),
+        versions={"av": av.__version__} | {k: ".".join(map(str, v)) for k, v in av.library_versions.items()},
+        shards=tuple(shards),
+    )
+    if not (store / LABEL_FILE).exists() or read_label(store) != label:
+        label.save(store)
+    return items
+
+
+def _items(data: Local, rows: pd.DataFrame) -> pd.DataFrame:
+    """Items of the scan with what is known of each; of several rows of one original the last counts."""
+    stamps = [mtime(data.root / path, size) for path, size in _files(data.scan.items)]
+    items = data.scan.items.assign(mtime=stamps)
+    rows = rows.drop_duplicates(KEY, keep="last").astype({"path": items["path"].dtype})
+    joined = items.merge(rows, how="left", on=KEY)
+    missing = joined["bytes"] == MISSING
+    changed = joined["ok"].isna() & ~missing
+    joined["reason"] = (
+        joined["reason"].mask(missing, "missing").mask(changed, "changed while it was prepared")
+    )
+    blank = {"ok": False, "video": False, "audio": False, "number": -1, "shard": NO_SHARD}
+    blank |= {name: 0 for name in PLACES if name not in ("number", "shard", "mtime")}
+    typed = joined.astype({"ok": "boolean", "video": "boolean", "audio": "boolean"}).fillna(blank)
+    return typed.astype({name: kind for name, kind in (FACTS | PLACES).items() if kind != "object"})
+
+
+def mtime(path: Path, size: int) -> int:
+    """Time of an original's last change, ns; `MISSING` where it is not there."""
+    try:
+        return MISSING if size == MISSING else path.stat().st_mtime_ns
+    except OSError:  # gone since it was listed, which preparing it will tell
+        return MISSING
+
+
+def _files(items: pd.DataFrame) -> Any:
+    return zip(items["path"], items["bytes"], strict=True)
+
+
+def _write(path: Path, items: pd.DataFrame) -> None:
+    """Numbers lie in columns of their own, so that random access by item reads little of the file."""
+    table = pa.Table.from_pandas(items, preserve_index=False)
+    for name in HASHES:
+        place = table.schema.get_field_index(name)
+        table = table.set_column(
+            place, name, pa.array(items[name].where(items[name].notna(), None), pa.binary(32))
+        )
+    if LABELS in items:
+        place = table.schema.get_field_index(LABELS)
+        table = table.set_column(place, LABELS, table[LABELS].cast(pa.list_(pa.int64())))
+    part = path.with_name(f".{path.name}")
+    repeated = [
+        name for name in table.schema.names if name.startswith("split:") or name in ("group", "reason")
+    ]
+    pq.write_table(table, part, row_group_size=ROWS, compression="zstd", use_dictionary=repeated)
+    if path.exists() and filecmp.cmp(part, path, shallow=False):
+        part.unlink()
+    else:
+        part.replace(path)

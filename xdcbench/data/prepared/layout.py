@@ -1,0 +1,145 @@
+"""The format of a prepared store: its files, the columns of its index, and the label that describes it."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import pandas as pd
+from pydantic import Field, ValidationError
+
+from xdcbench.errors import UserError
+from xdcbench.schema import Config
+from xdcbench.store import write_json
+
+SCHEMA_VERSION = 1
+
+LABEL_FILE, ITEMS_FILE, FAILED_FILE, SHARDS = "store.json", "items.parquet", "failed.json", "shards"
+
+Kind = Literal["video", "sound"]
+"""Members of an item: its picture, moving or still, and its sound."""
+
+KINDS: tuple[Kind, ...] = get_args(Kind)
+NO_SHARD = -1
+"""In the column ``shard``: no member of the item is in the store."""
+
+PLACES = {
+    "number": "int64",
+    "width": "int32",
+    "height": "int32",
+    "rate": "float64",
+    "mtime": "int64",
+    "shard": "int32",
+    **{f"{kind}_{what}": "int64" for kind in KINDS for what in ("offset", "size")},
+}
+"""Columns that a store adds to those of an index, besides ``<kind>_sha256`` (32 bytes, null without a member).
+
+``number`` names the members, ``<number:08d>.<suffix>``; ``width`` and ``height`` are those of the stored
+picture, upright, and ``rate`` its pictures per second, all 0 without; ``mtime`` is of the original, ns;
+``shard`` is the position in the label's list; offsets are of contents, bytes, 0 with a size of 0 where there
+is no member.
+"""
+
+
+class Settings(Config):
+    """How originals are prepared; two stores of other settings are two stores."""
+
+    short_side: int = Field(
+        160, ge=16, multiple_of=2, description="pixels; smaller originals stay as they are"
+    )
+    rate: float = Field(30.0, gt=0, description="pictures per second; slower originals keep their own")
+    keyframe: int = Field(8, ge=1, description="pictures from one keyframe to the next")
+    qp: int = Field(23, ge=1, le=51, description="constant quantiser of H.264")
+    sound: Literal["wav", "flac"] = "wav"
+    sound_rate: int = Field(16_000, gt=0, description="samples per second, mono, 16 bits")
+    quality: int = Field(95, ge=1, le=100, description="of JPEG")
+
+
+class Shard(Config):
+    """A tar file of the store; ``name`` is below ``shards``."""
+
+    name: str = Field(pattern=r"^\d{6,}\.tar$")
+    bytes: int = Field(gt=0)
+    sha256: str = Field(pattern="^[0-9a-f]{64}$")
+
+
+class Label(Config):
+    """What ``store.json`` holds; it is written last, and a store without it is not finished.
+
+    ``dataset`` is the data set's configuration as far as it bears on results, ``source_fingerprint`` that of
+    the originals, ``fingerprint`` of the store; ``items_sha256`` is of ``items.parquet``.
+    """
+
+    schema_version: int = SCHEMA_VERSION
+    name: str
+    dataset: dict[str, Any]
+    media: Literal["video", "audio", "image"]
+    classes: tuple[str, ...]
+    splits: tuple[str, ...]
+    official: tuple[str, ...]
+    settings: Settings
+    source_fingerprint: str
+    fingerprint: str
+    items_sha256: str
+    versions: dict[str, str]
+    shards: tuple[Shard, ...]
+
+    def save(self, store: Path) -> None:
+        """Write ``store.json``, whole at every moment."""
+        write_json(store / LABEL_FILE, self.model_dump(mode="json"))
+
+
+def read_label(store: Path) -> Label:
+    """Label of the store in a folder.
+
+    Raises:
+        UserError: there is none, or not one that this version reads.
+    """
+    path = store / LABEL_FILE
+    if not path.is_file():
+        raise UserError(
+            f"no store in {store}: {LABEL_FILE} is missing; run `xdcbench data prepare` to the end"
+        )
+    return parse_label(path.read_bytes(), str(path))
+
+
+def parse_label(content: bytes, name: str) -> Label:
+    """Label from the content of ``store.json``, which messages call ``name``.
+
+    Raises:
+        UserError: it is of a newer version, or describes no store.
+    """
+    try:
+        facts = json.loads(content)
+        version = facts["schema_version"]
+        if version > SCHEMA_VERSION:
+            raise UserError(
+                f"{name} is of schema {version}; this xdcbench reads up to {SCHEMA_VERSION}; upgrade xdcbench"
+            )
+        return Label.model_validate(facts)
+    except (ValueError, TypeError, KeyError) as error:
+        fault = error.errors()[0] if isinstance(error, ValidationError) else None
+        reason = f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" if fault else f"{error!r}"
+        raise UserError(
+            f"{name} does not describe a store ({reason}); give the folder that `data prepare` wrote"
+        ) from error
+
+
+def member_name(number: int, suffix: str) -> str:
+    """Name of a member in its shard: never a user's path."""
+    return f"{number:08d}.{suffix}"
+
+
+def shard_name(position: int) -> str:
+    """File name of the shard at a position of the list."""
+    return f"{position:06d}.tar"
+
+
+def store_fingerprint(settings: Settings, source: str, items: pd.DataFrame) -> str:
+    """Sha256, hex, of settings, the originals' fingerprint and the contents of all members, by id; it depends
+    neither on shards nor on the order of rows."""
+    digest = hashlib.sha256(json.dumps([settings.model_dump(), source], sort_keys=True).encode())
+    rows = items[["id", *(f"{kind}_sha256" for kind in KINDS)]].sort_values("id")
+    for name, *hashes in rows.itertuples(index=False):
+        digest.update(json.dumps([name, *(h.hex() if isinstance(h, bytes) else "" for h in hashes)]).encode())
+    return digest.hexdigest()

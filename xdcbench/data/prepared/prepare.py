@@ -1,0 +1,238 @@
+"""Writing a prepared store: what is new is prepared and goes into new shards, what is there stays as it is."""
+
+import shutil
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from filelock import FileLock, Timeout
+
+from xdcbench.data.audit.local import Local
+from xdcbench.data.audit.workers import Lost, answers
+from xdcbench.data.prepared.catalogue import KEY, frame, mtime, read_rows, records, write_store
+from xdcbench.data.prepared.layout import LABEL_FILE, SHARDS, Settings, Shard, read_label, shard_name
+from xdcbench.data.prepared.packing import Batch
+from xdcbench.data.prepared.staging import STOPPED, Facts, clear, failed, keep, order, ordered, stage, staged
+from xdcbench.data.scan import MISSING
+from xdcbench.errors import UserError
+from xdcbench.progress import Track, log, track
+from xdcbench.stages import IndexStage, science
+from xdcbench.store import read_json, write_json
+
+SHARD_BYTES = 256 << 20
+LOCK = ".lock"
+
+
+@dataclass
+class Build:
+    """A store that is being written.
+
+    ``.building`` holds, until the end: ``store.json``, which says what is prepared and how; ``staged``, originals
+    that are prepared and in no shard yet; ``<shard>.json``, a shard that is done with the rows of its items. A
+    shard is done when that file is there, so that a process may be killed at any moment.
+
+    Attributes:
+        store: its folder.
+        data: the originals.
+        settings: how they are prepared.
+        shard_bytes: size that a shard of several items does not exceed.
+        shards: that are done, in their order.
+    """
+
+    store: Path
+    data: Local
+    settings: Settings
+    shard_bytes: int = SHARD_BYTES
+    shards: list[Shard] = field(default_factory=list)
+
+    @property
+    def building(self) -> Path:
+        """Folder of what is not finished."""
+        return self.store / ".building"
+
+    @property
+    def staging(self) -> Path:
+        """Folder of what is in no shard yet."""
+        return self.building / "staged"
+
+
+def prepare(build: Build, *, workers: int, limit: float) -> pd.DataFrame:
+    """Write a store, or bring it up to date with its originals; the same call again goes on.
+
+    An original is known by path, size and time of change. What is known stays in the shard where it is; what is
+    gone leaves the index; what is new, or could not be prepared before, goes into new shards.
+
+    Args:
+        build: store, originals and settings.
+        workers: processes that prepare.
+        limit: seconds that one original may take.
+
+    Returns:
+        rows of ``items.parquet``, which is written, as ``failed.json`` and ``store.json`` are.
+
+    Raises:
+        UserError: the folder holds another store or something else, another process writes to it, or the disk
+            is full.
+    """
+    with _writing(build.store), _locked(build.store):
+        finished = _finished(build)
+        journal = _journal(build)
+        todo = _todo(build, finished, journal)
+        made = _make(build, todo, workers=workers, limit=limit) if len(todo) else frame([])
+        rows = pd.concat([finished, journal, made], ignore_index=True)
+        items = write_store(build.store, build.data, build.settings, build.shards, rows)
+        # A process whose parent was killed may still write there; what is left is not read again.
+        shutil.rmtree(build.building, ignore_errors=True)
+    return items
+
+
+@contextmanager
+def _writing(store: Path) -> Iterator[None]:
+    try:
+        store.mkdir(parents=True, exist_ok=True)
+        yield
+    except OSError as error:
+        raise UserError(
+            f"cannot write the store in {store} ({error.strerror or error}); make room, then give the same command "
+            "again: it goes on"
+        ) from error
+
+
+@contextmanager
+def _locked(store: Path) -> Iterator[None]:
+    lock = FileLock(store / LOCK)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        raise UserError(f"another process writes the store in {store}; wait for it") from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+# ----------------------------------------------------------------------------------- what is there
+
+
+def _finished(build: Build) -> pd.DataFrame:
+    """Rows of the store as it was finished before, if it was; notes in ``.building`` what is to be made of it."""
+    data = build.data
+    config = science(IndexStage(name=data.name, dataset=data.dataset))
+    claim = {**config, "settings": build.settings.model_dump()}
+    rows = frame([])
+    if (build.store / LABEL_FILE).exists():
+        label = read_label(build.store)
+        _same(build.store, label.model_dump(), claim)
+        build.shards, rows = list(label.shards), read_rows(build.store)
+    elif (build.building / LABEL_FILE).exists():
+        _same(build.store, read_json(build.building / LABEL_FILE), claim)
+    elif any(path.name not in (LOCK, build.building.name) for path in build.store.iterdir()):
+        raise UserError(f"{build.store} holds something else than a store; give another folder with --store")
+    build.building.mkdir(exist_ok=True)
+    write_json(build.building / LABEL_FILE, claim)
+    for folder in (build.store / SHARDS, build.staging):
+        folder.mkdir(exist_ok=True)
+    return rows
+
+
+def _same(store: Path, there: Mapping[str, Any], claim: Mapping[str, Any]) -> None:
+    for what in ("name", "dataset", "settings"):
+        before, now = (v if isinstance(v, dict) else {what: v} for v in (there[what], claim[what]))
+        names = {*before, *now} - {"max_failed"}  # which changes no content
+        other = [f"{k}={before.get(k)!r}" for k in sorted(names) if before.get(k) != now.get(k)]
+        if other:
+            raise UserError(
+                f"the store in {store} was prepared with {', '.join(other)}; give the same again, or another folder "
+                "with --store"
+            )
+
+
+def _journal(build: Build) -> pd.DataFrame:
+    """Rows of shards that are done and not yet in the index; adds these to ``build.shards``."""
+    parts = [frame([])]
+    while (path := build.building / f"{len(build.shards):06d}.json").exists():
+        content = read_json(path)
+        build.shards.append(Shard(**content["shard"]))
+        parts.append(frame(content["rows"]))
+    return pd.concat(parts, ignore_index=True)
+
+
+def _todo(build: Build, finished: pd.DataFrame, journal: pd.DataFrame) -> pd.DataFrame:
+    """Number, path, bytes and mtime of what is to be prepared, in the order of its numbers.
+
+    Numbers are never given twice; what could not be prepared before keeps its own.
+    """
+    items = build.data.scan.items
+    items = items.loc[items["bytes"] != MISSING, ["path", "bytes"]].drop_duplicates()
+    stamps = [mtime(build.data.root / p, b) for p, b in zip(items["path"], items["bytes"], strict=True)]
+    known = pd.concat([finished.assign(done=finished["ok"]), journal.assign(done=True)], ignore_index=True)
+    following = 1 + int(known["number"].max()) if len(known) else 0
+    known = known[[*KEY, "number", "done"]].drop_duplicates(KEY, keep="last")
+    todo = items.assign(mtime=stamps).merge(known.astype({"path": items["path"].dtype}), how="left", on=KEY)
+    todo = todo[~todo["done"].fillna(False).astype(bool)].drop(columns="done")
+    new = todo["number"].isna() | (todo["number"] < 0)
+    todo.loc[new, "number"] = following + new.cumsum()[new] - 1
+    return todo.astype({"number": "int64"}).sort_values("number", ignore_index=True)
+
+
+# ------------------------------------------------------------------------------------- what is new
+
+
+def _make(build: Build, todo: pd.DataFrame, *, workers: int, limit: float) -> pd.DataFrame:
+    """Prepare in whatever order, write to shards in the order of the numbers; rows of all."""
+    found = (staged(build.staging, item) for item in records(todo))
+    ready = {facts["number"]: facts for facts in found if facts is not None}
+    waiting = todo[~todo["number"].isin(list(ready))]
+    batch, before = Batch(build.staging, build.data.scan), len(build.shards)
+    rows: list[dict[str, Any]] = []
+    with track(f"preparing {build.data.name}", len(todo), done=len(ready)) as tick:
+        arriving = _prepared(build, waiting, tick, workers=workers, limit=limit)
+        for count, facts in enumerate(_in_order(todo["number"], ready, arriving), 1):
+            if not batch.empty and batch.bytes + batch.size(facts) > build.shard_bytes:
+                rows += _seal(build, batch)
+            batch.add(facts)
+            made = sum(shard.bytes for shard in build.shards[before:]) + batch.bytes
+            tick.note = f"about {made / count * len(todo) / 1e9:.2f} GB"
+    return frame(rows + (batch.rows() if batch.empty else _seal(build, batch)))
+
+
+def _prepared(
+    build: Build, todo: pd.DataFrame, tick: Track, *, workers: int, limit: float
+) -> Iterator[Facts]:
+    """Facts of originals as they are staged, in any order."""
+    media, root = build.data.dataset.media, build.data.root
+    tasks = (order(build.staging, root, item, media, build.settings) for item in records(todo))
+    for task, facts in answers(stage, tasks, workers=min(workers, len(todo)), limit=limit):
+        if isinstance(facts, Lost):
+            facts = failed(ordered(task), facts.reason)
+            keep(build.staging, facts)
+        if STOPPED in facts:
+            raise OSError(facts[STOPPED])
+        if facts["reason"]:
+            log.warning("%s: %s", facts["path"], facts["reason"])
+        tick()
+        yield facts
+
+
+def _in_order(numbers: Iterable[int], ready: dict[int, Facts], arriving: Iterator[Facts]) -> Iterator[Facts]:
+    for number in numbers:
+        while number not in ready:
+            facts = next(arriving)
+            ready[facts["number"]] = facts
+        yield ready.pop(number)
+
+
+def _seal(build: Build, batch: Batch) -> list[dict[str, Any]]:
+    """Write the next shard, then note that it is done, then remove what was staged for it; its rows."""
+    position = len(build.shards)
+    shard = batch.write(build.store / SHARDS / shard_name(position))
+    rows = batch.rows(position)
+    write_json(build.building / f"{position:06d}.json", {"shard": shard.model_dump(), "rows": rows})
+    build.shards.append(shard)
+    for facts in batch.facts:
+        clear(build.staging, facts)
+    batch.clear()
+    return rows

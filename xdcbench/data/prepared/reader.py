@@ -1,0 +1,211 @@
+"""A prepared store as stages see it: what it holds, and the content of any item's files."""
+
+import tarfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xdcbench.data.prepared.cache import Cache
+from xdcbench.data.prepared.layout import ITEMS_FILE, KINDS, LABEL_FILE, SHARDS, Kind, Label, parse_label
+from xdcbench.data.prepared.remote import Files, RangeReader, files_at
+from xdcbench.errors import MediaError, UserError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from xdcbench.data.media import Member
+
+CHANGED = "the store has changed since the run was planned: give the same command again"
+
+BLOCK = tarfile.BLOCKSIZE
+"""Bytes of a member's header, which lies right before its content."""
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where the members of one kind lie, one row per item.
+
+    Attributes:
+        shard: int32 (n,), position in the list of shards.
+        offset: int64 (n,), of the content, bytes.
+        size: int64 (n,), bytes; 0 where the item has no such member.
+    """
+
+    shard: NDArray[np.int32]
+    offset: NDArray[np.int64]
+    size: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A prepared store, open for reading; it may be handed to forked processes.
+
+    Attributes:
+        where: folder or address.
+        files: below it.
+        label: what it says of itself.
+    """
+
+    where: str
+    files: Files
+    label: Label
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What a record says of the store."""
+        kept = {"fingerprint", "source_fingerprint", "settings"}
+        return self.label.model_dump(mode="json", include=kept)
+
+    def items(self, columns: list[str] | None = None) -> "pd.DataFrame":
+        """Rows of ``items.parquet``, of these columns alone where they are named; nothing else is read.
+
+        Raises:
+            UserError: the file is no such table.
+        """
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        try:
+            file = pq.ParquetFile(pa.PythonFile(RangeReader(self.files, ITEMS_FILE), mode="r"))
+            table: pd.DataFrame = file.read(columns=columns).to_pandas()
+        except (pa.ArrowInvalid, pa.ArrowKeyError, OSError) as error:
+            reason = str(error).splitlines()[0]
+            raise UserError(
+                f"{self.files.name(ITEMS_FILE)} cannot be read ({reason}); prepare {self.label.name} again"
+            ) from error
+        for column in columns or ():
+            if column not in table:
+                raise UserError(
+                    f"{self.files.name(ITEMS_FILE)} has no column {column}; prepare {self.label.name} again"
+                )
+        return table
+
+    @cached_property
+    def ids(self) -> "pd.Index":
+        """Ids of the items, in the order of the rows."""
+        return self.items(["id"]).set_index("id").index
+
+    def rows(self, ids: "pd.Series") -> NDArray[np.int64]:
+        """Rows of the items with these ids, int64.
+
+        Raises:
+            UserError: the store lacks one of them.
+        """
+        import pandas as pd
+
+        found: NDArray[np.int64] = self.ids.get_indexer(pd.Index(ids)).astype(np.int64)
+        if (found < 0).any():
+            raise UserError(f"{self.where} has no item {ids.iloc[int((found < 0).argmax())]!r}; {CHANGED}")
+        return found
+
+    @cached_property
+    def places(self) -> Mapping[Kind, Places]:
+        """Of all members; read once, before processes that share them are forked.
+
+        Raises:
+            UserError: they do not lie within the shards.
+        """
+        columns = ["shard", *(f"{kind}_{what}" for kind in KINDS for what in ("offset", "size"))]
+        table = self.items(columns)
+        shard = table["shard"].fillna(-1).to_numpy(np.int32)
+        found = {
+            kind: Places(
+                shard,
+                table[f"{kind}_offset"].fillna(0).to_numpy(np.int64),
+                table[f"{kind}_size"].fillna(0).to_numpy(np.int64),
+            )
+            for kind in KINDS
+        }
+        for kind, places in found.items():
+            self._check(kind, places)
+        return found
+
+    def _check(self, kind: Kind, places: Places) -> None:
+        bytes_ = np.array([*(shard.bytes for shard in self.label.shards), 0], dtype=np.int64)
+        there = places.size != 0
+        known = (places.shard >= 0) & (places.shard < len(bytes_) - 1)
+        ends = places.offset + places.size
+        fits = (
+            known
+            & (places.size >= 0)
+            & (places.offset >= BLOCK)
+            & (ends <= bytes_[np.where(known, places.shard, -1)])
+        )
+        bad = np.flatnonzero(there & ~fits)
+        if len(bad):
+            raise UserError(
+                f"{self.files.name(ITEMS_FILE)}: the {kind} of row {bad[0]} lies outside the shards that "
+                f"{LABEL_FILE} lists ({len(bad)} such rows); the two are not of one store: prepare "
+                f"{self.label.name} again"
+            )
+
+    def member(self, row: int, kind: Kind, item: str) -> "Member":
+        """The content of one file of an item.
+
+        Args:
+            row: of the item in ``items.parquet``.
+            kind: of the file.
+            item: id, for messages.
+
+        Raises:
+            MediaError: the item has no such file.
+            UserError: the shard is missing, cut short, out of reach, or holds something else there.
+        """
+        from xdcbench.data.media import Member  # planning, which opens stores too, does without torch
+
+        places = self.places[kind]
+        size = int(places.size[row])
+        shard = self.label.shards[max(0, places.shard[row])]
+        path = f"{SHARDS}/{shard.name}"
+        shown = Path(f"{self.files.name(path)}")
+        if not size:
+            raise MediaError(shown / f"({item})", f"no {kind} of it in the store")
+        offset = int(places.offset[row])
+        data = memoryview(self.files.read(path, offset - BLOCK, BLOCK + size, shard.sha256))
+        name = self._name(bytes(data[:BLOCK]), size)
+        if name is None:
+            raise UserError(
+                f"{self.files.name(path)}: no file of {size} bytes begins at byte {offset}, where {ITEMS_FILE} "
+                f"has the {kind} of {item}; check with `xdcbench data verify --store`, or prepare "
+                f"{self.label.name} again"
+            )
+        return Member(shown / f"{name} ({item})", data[BLOCK:])
+
+    @staticmethod
+    def _name(header: bytes, size: int) -> str | None:
+        """Name in a member's header; None where it is no plain file of this size, or lies outside the archive."""
+        try:
+            info = tarfile.TarInfo.frombuf(header, "utf-8", "surrogateescape")
+        except tarfile.HeaderError:
+            return None
+        plain = info.isreg() and info.size == size and Path(info.name).name == info.name
+        return info.name if plain else None
+
+
+def open_store(where: str, cache: Cache | None = None) -> Prepared:
+    """Open a store; nothing is listed, and of a remote one only its label is fetched.
+
+    Args:
+        where: folder, or an address that fsspec knows.
+        cache: for what is read of a remote store.
+
+    Raises:
+        UserError: there is no store, or one of a newer version, or a local shard is missing or cut short.
+    """
+    files = files_at(where, cache)
+    label = parse_label(files.read(LABEL_FILE, 0, files.size(LABEL_FILE)), files.name(LABEL_FILE))
+    if "://" not in where:
+        for shard in label.shards:
+            path = f"{SHARDS}/{shard.name}"
+            size = files.size(path)
+            if size != shard.bytes:
+                raise UserError(
+                    f"{files.name(path)} holds {size} of {shard.bytes} bytes; run `xdcbench data prepare "
+                    f"{label.name}` with --store {where} again"
+                )
+    return Prepared(where, files, label)

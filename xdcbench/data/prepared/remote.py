@@ -1,0 +1,246 @@
+"""Byte ranges of a store's files, from disk or, asked for with patience, from a server."""
+
+import io
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from xdcbench.data.prepared.cache import Cache
+from xdcbench.errors import UserError
+from xdcbench.progress import log
+
+ATTEMPTS = 4
+"""Times that a range is asked for."""
+
+SILENCE = 20.0
+"""Seconds that one answer may take; all attempts end before a reading process counts as stalled."""
+
+PAUSE = 0.5
+"""Seconds before the second attempt; doubled before each later one."""
+
+FINAL = (FileNotFoundError, PermissionError, NotImplementedError)
+"""What asking again does not mend."""
+
+
+class Files(Protocol):
+    """The files of one store, by their paths below it."""
+
+    def size(self, path: str) -> int:
+        """Bytes of a file; UserError where there is none."""
+
+    def read(self, path: str, offset: int, size: int, mark: str = "") -> bytes:
+        """``size`` bytes from ``offset``; UserError where they are not all there.
+
+        ``mark`` tells editions of the file apart, without which nothing of it is kept on disk.
+        """
+
+    def has(self, path: str) -> bool:
+        """Whether there is such a file."""
+
+    def name(self, path: str) -> str:
+        """What messages call a file."""
+
+
+@dataclass(frozen=True)
+class LocalFiles:
+    """Files below a folder.
+
+    A range is read, not mapped: a file that is cut short under a mapping kills the process that looks.
+    """
+
+    root: Path
+
+    def size(self, path: str) -> int:
+        """See `Files`."""
+        try:
+            return (self.root / path).stat().st_size
+        except OSError as error:
+            raise UserError(f"{self.name(path)}: {error.strerror}; {mend(path)}") from error
+
+    def read(self, path: str, offset: int, size: int, mark: str = "") -> bytes:
+        """See `Files`."""
+        try:
+            file = os.open(self.root / path, os.O_RDONLY)
+            try:
+                end, data = os.fstat(file).st_size, os.pread(file, size, offset)
+            finally:
+                os.close(file)
+        except OSError as error:
+            raise UserError(f"{self.name(path)}: {error.strerror}; {mend(path)}") from error
+        if len(data) < size:
+            raise UserError(
+                f"{self.name(path)} is cut short: {end} of at least {offset + size} bytes; {mend(path)}"
+            )
+        return data
+
+    def has(self, path: str) -> bool:
+        """See `Files`."""
+        return (self.root / path).is_file()
+
+    def name(self, path: str) -> str:
+        """See `Files`."""
+        return str(self.root / path)
+
+
+@dataclass
+class RemoteFiles:
+    """Files below an address that fsspec knows (s3://, gs://, http://, ...), read by range requests.
+
+    Attributes:
+        url: of the store.
+        cache: where ranges are kept; None keeps none.
+        attempts: times that a range is asked for.
+        silence: seconds that one answer may take.
+        pause: seconds before the second attempt; doubled before each later one.
+    """
+
+    url: str
+    cache: Cache | None = None
+    attempts: int = ATTEMPTS
+    silence: float = SILENCE
+    pause: float = PAUSE
+    _system: tuple[int, Any, str] | None = field(default=None, repr=False)
+
+    def size(self, path: str) -> int:
+        """See `Files`."""
+        return int(self._asked(path, "info", lambda found: _size(found)))
+
+    def read(self, path: str, offset: int, size: int, mark: str = "") -> bytes:
+        """See `Files`; from the cache where it has them."""
+
+        def ask() -> bytes:
+            span = {"start": offset, "end": offset + size}
+            return bytes(self._asked(path, "cat_file", lambda found: _whole(found, size), **span))
+
+        if self.cache is None or not mark:
+            return ask()
+        return self.cache.get(f"{self.url}/{path} {mark} {offset} {size}", size, ask)
+
+    def has(self, path: str) -> bool:
+        """See `Files`; raises as ``size`` where the server does not answer."""
+        try:
+            self.size(path)
+        except UserError as error:
+            if isinstance(error.__cause__, FileNotFoundError):
+                return False
+            raise
+        return True
+
+    def name(self, path: str) -> str:
+        """See `Files`."""
+        return f"{self.url}/{path}"
+
+    def _asked(self, path: str, what: str, check: Callable[[Any], Any], **values: Any) -> Any:
+        """Answer of the server, asked again, after a pause, where it failed, stalled or was cut short."""
+        pause = self.pause
+        system, root = self._opened()
+        for attempt in range(1, self.attempts + 1):
+            try:
+                return check(_call(system, what, f"{root}/{path}", self.silence, values))
+            except FINAL as error:
+                raise self._refused(path, error, attempt) from error
+            except Exception as error:  # each kind of server has errors of its own
+                if attempt == self.attempts:
+                    raise self._refused(path, error, attempt) from error
+                log.info("%s: %s; asking again in %g s", self.name(path), _words(error), pause)
+            time.sleep(pause)
+            pause *= 2
+        raise AssertionError("the last attempt returns or raises")
+
+    def _opened(self) -> tuple[Any, str]:
+        """The file system, and the store's path in it; the thread in which fsspec asks survives no fork."""
+        from fsspec.core import url_to_fs
+
+        if self._system is None or self._system[0] != os.getpid():
+            try:
+                system, root = url_to_fs(self.url, skip_instance_cache=True)
+            except (ImportError, ValueError) as error:
+                raise UserError(
+                    f"{self.url}: {_words(error)}; mend the address, or install what reads it (for s3://: xdcbench[s3])"
+                ) from error
+            self._system = os.getpid(), system, str(root).rstrip("/")
+        return self._system[1:]
+
+    def _refused(self, path: str, error: Exception, attempts: int) -> UserError:
+        times = f" after {attempts} attempts" if attempts > 1 else ""
+        return UserError(
+            f"{self.name(path)}: {_words(error)}{times}; {mend(path)}, or check the address and server"
+        )
+
+
+def _call(system: Any, what: str, place: str, silence: float, values: dict[str, Any]) -> Any:
+    """Ask once; file systems that are not asynchronous have time limits of their own."""
+    from fsspec.asyn import AsyncFileSystem, sync
+
+    if isinstance(system, AsyncFileSystem):
+        return sync(system.loop, getattr(system, f"_{what}"), place, timeout=silence, **values)
+    return getattr(system, what)(place, **values)
+
+
+def _size(found: dict[str, Any]) -> int:
+    if found.get("size") is None:
+        raise OSError("the server does not tell its size")
+    return int(found["size"])
+
+
+def _whole(data: bytes, size: int) -> bytes:
+    if len(data) != size:
+        raise OSError(f"{len(data)} of {size} bytes came")
+    return data
+
+
+def _words(error: Exception) -> str:
+    if isinstance(error, FileNotFoundError):
+        return "is not there"
+    if isinstance(error, TimeoutError) and not str(error):
+        return "no answer in time"
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def mend(path: str) -> str:
+    """What puts a file of a store right."""
+    return "run `xdcbench data prepare` again" if path.startswith("shards/") else "prepare the data set again"
+
+
+class RangeReader(io.RawIOBase):
+    """A file of a store as a seekable one, of which only what is read is asked for."""
+
+    def __init__(self, files: Files, path: str) -> None:
+        self.files, self.path, self.end, self.place = files, path, files.size(path), 0
+
+    def readable(self) -> bool:
+        """Always."""
+        return True
+
+    def seekable(self) -> bool:
+        """Always."""
+        return True
+
+    def tell(self) -> int:
+        """Bytes from the start."""
+        return self.place
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        """As of any file."""
+        self.place = offset + {io.SEEK_SET: 0, io.SEEK_CUR: self.place, io.SEEK_END: self.end}[whence]
+        return self.place
+
+    def read(self, size: int = -1) -> bytes:
+        """``size`` bytes, fewer at the end, all without ``size``; raises as ``Files.read``."""
+        left = max(0, self.end - self.place)
+        size = left if size is None or size < 0 else min(size, left)
+        data = self.files.read(self.path, self.place, size) if size else b""
+        self.place += len(data)
+        return data
+
+
+def files_at(where: str, cache: Cache | None) -> Files:
+    """The files of the store at a folder or an address."""
+    if "://" not in where:
+        return LocalFiles(Path(where))
+    if where.startswith("file://"):
+        return LocalFiles(Path(where.removeprefix("file://")))
+    return RemoteFiles(where.rstrip("/"), cache)

@@ -1,0 +1,117 @@
+"""Originals that are prepared but in no shard yet: files that outlive the process that made them."""
+
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from xdcbench.data.prepared.layout import Settings, member_name
+from xdcbench.data.prepared.transcode import Contents, contents
+from xdcbench.errors import MediaError
+from xdcbench.store import write_json
+
+STOPPED = "stopped"
+"""Key of an answer that tells why nothing can be written."""
+
+Facts = dict[str, Any]
+"""What is known of one original: number, path, bytes, mtime, ok, reason, duration, video, audio, width, height,
+rate, and members, suffix, size and sha256 (hex) of each kind."""
+
+
+def order(folder: Path, root: Path, item: Facts, media: str, settings: Settings) -> str:
+    """What `stage` needs to prepare one original, as text.
+
+    Args:
+        folder: for what is staged.
+        root: of the data set.
+        item: number, path, bytes and mtime.
+        media: kind of the data set.
+        settings: of the store.
+    """
+    place = {"folder": str(folder), "source": str((root / item["path"]).absolute())}
+    return json.dumps([place, item, media, settings.model_dump()])
+
+
+def ordered(task: str) -> Facts:
+    """The item of what `order` made."""
+    item: Facts = json.loads(task)[1]
+    return item
+
+
+def stage(task: str) -> Facts:
+    """Prepare one original, write its members and then its facts; or tell why nothing can be written."""
+    place, item, media, settings = json.loads(task)
+    folder = Path(place["folder"])
+    try:
+        found = contents(Path(place["source"]), media, Settings(**settings))
+    except MediaError as error:
+        facts = failed(item, error.reason)
+    else:
+        facts = _facts(item, media, found)
+    try:
+        if facts["ok"]:
+            for suffix, data in found.members.values():
+                _write(folder / member_name(item["number"], suffix), data)
+        keep(folder, facts)
+    except OSError as error:
+        return {STOPPED: error.strerror or str(error)}
+    return facts
+
+
+def _write(path: Path, data: bytes) -> None:
+    """By a rename: a process whose parent was killed may still stage what another one stages anew."""
+    part = path.with_name(f".{path.name}.{os.getpid()}")
+    part.write_bytes(data)
+    part.replace(path)
+
+
+def failed(item: Facts, reason: str) -> Facts:
+    """Facts of an original that cannot be prepared."""
+    blank = {"duration": None, "video": False, "audio": False, "width": 0, "height": 0, "rate": 0.0}
+    return {**item, "ok": False, "reason": reason, **blank, "members": {}}
+
+
+def _facts(item: Facts, media: str, found: Contents) -> Facts:
+    return {
+        **item,
+        "ok": True,
+        "reason": "; ".join(found.faults),
+        "duration": found.info.duration if found.info.duration > 0 else None,
+        "video": found.info.has_video and media != "audio",
+        "audio": found.info.has_audio and media != "image",
+        "width": found.width,
+        "height": found.height,
+        "rate": found.rate,
+        "members": {
+            kind: (suffix, len(data), hashlib.sha256(data).hexdigest())
+            for kind, (suffix, data) in found.members.items()
+        },
+    }
+
+
+def keep(folder: Path, facts: Facts) -> None:
+    """Write facts, whole at every moment."""
+    write_json(folder / f"{facts['number']:08d}.facts", facts)
+
+
+def staged(folder: Path, item: Facts) -> Facts | None:
+    """Facts of an original that is staged as it is now; None otherwise."""
+    path = folder / f"{item['number']:08d}.facts"
+    if not path.exists():
+        return None
+    facts: Facts = json.loads(path.read_text())
+    return facts if all(facts[name] == value for name, value in item.items()) else None
+
+
+def members(folder: Path, facts: Facts) -> list[tuple[str, Path]]:
+    """Names and files of the staged members, picture first."""
+    names = [member_name(facts["number"], suffix) for suffix, *_ in facts["members"].values()]
+    return [(name, folder / name) for name in names]
+
+
+def clear(folder: Path, facts: Facts) -> None:
+    """Remove what is staged of an original; facts last."""
+    for _, path in members(folder, facts):
+        path.unlink(missing_ok=True)
+    (folder / f"{facts['number']:08d}.facts").unlink(missing_ok=True)
