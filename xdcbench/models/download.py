@@ -3,7 +3,7 @@
 import hashlib
 import math
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from http.client import HTTPException
 from pathlib import Path
 from urllib.error import HTTPError
@@ -33,7 +33,7 @@ def file_hash(path: Path) -> str:
     return digest.hexdigest()
 
 
-def download(url: str, target: Path, *, digits: str) -> None:
+def download(url: str, target: Path, *, digits: str, progress: bool = True) -> None:
     """Have ``target`` hold what ``url`` offers, whole or not at all; nothing is asked for where it is there.
 
     Of several processes one fetches, and the others wait for it. What a broken connection left is kept
@@ -43,6 +43,7 @@ def download(url: str, target: Path, *, digits: str) -> None:
         url: http or https.
         target: the file; its folder is made.
         digits: first hex digits of the file's SHA-256.
+        progress: whether it is shown.
 
     Raises:
         UserError: the file cannot be fetched or written, or its hash is another; one that was fetched is
@@ -61,7 +62,7 @@ def download(url: str, target: Path, *, digits: str) -> None:
         with _alone(target):
             if not target.exists():
                 part = target.with_name(f"{target.name}.part")
-                _fetch(url, part)
+                _fetch(url, part, progress=progress)
                 _keep(part, target, digits, url)
     except (OSError, HTTPException) as error:
         raise UserError(
@@ -84,7 +85,7 @@ def _alone(target: Path) -> Iterator[None]:
         lock.release()
 
 
-def _fetch(url: str, part: Path) -> None:
+def _fetch(url: str, part: Path, *, progress: bool) -> None:
     """Append to ``part`` what it lacks; a server that cannot go on from there sends the whole again."""
     have = part.stat().st_size if part.exists() else 0
     try:
@@ -96,16 +97,18 @@ def _fetch(url: str, part: Path) -> None:
     with answer:
         have = have if answer.status == PARTIAL else 0
         total = have + int(answer.headers.get("Content-Length", 0))
-        with (
-            part.open("ab" if have else "wb") as file,
-            track(f"{part.stem}, MiB", math.ceil(total / CHUNK)) as done,
-        ):
+        shown = track(f"{part.stem}, MiB", math.ceil(total / CHUNK)) if progress else nullcontext(_silent)
+        with part.open("ab" if have else "wb") as file, shown as done:
             done(have // CHUNK)
             while chunk := answer.read(CHUNK):
                 file.write(chunk)
                 done()
     if part.stat().st_size < total:
         raise OSError(f"it ended after {part.stat().st_size} of {total} bytes")
+
+
+def _silent(_chunks: int = 1) -> None:
+    """Progress that nobody asked for."""
 
 
 def _keep(part: Path, target: Path, digits: str, url: str) -> None:

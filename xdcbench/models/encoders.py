@@ -5,11 +5,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import Field
+from pydantic import Field, ValidationError
 from torch import Tensor, nn
 
 from xdcbench.data.clips import Batch
 from xdcbench.data.transforms import squares
+from xdcbench.errors import UserError
+from xdcbench.memory import keep_memory
 from xdcbench.models.audio import AudioResNet
 from xdcbench.models.foreign import Foreign, build_foreign
 from xdcbench.models.origins import OWN
@@ -62,8 +64,20 @@ def save_encoders(run: Path, encoders: Mapping[Modality, nn.Module], card: Card)
 
 
 def load_card(run: Path) -> Card:
-    """The card of a run directory that holds encoders."""
-    return Card.model_validate(read_json(run / "encoders.json"))
+    """The card of a run directory that holds encoders.
+
+    Raises:
+        UserError: it is not whole, or of a version that this one does not read.
+    """
+    path = run / "encoders.json"
+    try:
+        return Card.model_validate(read_json(path))
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise UserError(
+            f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}; run the suite that made it again with "
+            "--policy always, or read it with the version of xdcbench that wrote it"
+        ) from error
 
 
 def load_encoders(
@@ -97,9 +111,13 @@ def build(source: str, model: VideoModel | AudioModel) -> Encoder:
 def place(encoder: Encoder, device: torch.device) -> Encoder:
     """Move an encoder to ``device``; video in the memory format that its convolutions run fastest in.
 
+    On the CPU this process keeps its memory from then on, see ``keep_memory``.
+
     The audio encoder stays contiguous: torch 2.11 on the CPU corrupts memory in the backward pass of a
     strided 1x1 convolution of few channels in ``channels_last``.
     """
+    if device.type == "cpu":
+        keep_memory()
     if isinstance(encoder.input, VideoInput) and all(p.dim() != 4 for p in encoder.parameters()):
         encoder = encoder.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
     return encoder.to(device)

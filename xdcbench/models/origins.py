@@ -7,6 +7,7 @@ from pathlib import Path
 
 from xdcbench.errors import UserError
 from xdcbench.models.download import file_hash
+from xdcbench.models.exported import is_export, verified
 from xdcbench.models.released import recognise, release_of
 from xdcbench.schema import Given, GivenAudio, GivenVideo, Modality
 from xdcbench.store import read_json
@@ -30,15 +31,20 @@ class Origin:
     unavailable: str = ""
 
 
-def find_origin(name: str, given: Given) -> Origin:
+def find_origin(name: str, given: Given, *, trust: bool = True) -> Origin:
     """Hash the weights and the code of ``given``.
+
+    Args:
+        name: of the encoders in the suite.
+        given: where they come from.
+        trust: whether an exported folder may name code of its own.
 
     Raises:
         UserError: a source that is neither known nor code, code that cannot be found, or weights of an
-            unknown name.
+            unknown name; an exported folder that was changed, or that names code and is not trusted.
     """
     if given.run is not None:
-        return _of_run(name, Path(given.run))
+        return _of_run(name, Path(given.run), trust=trust)
     parts: dict[Modality, GivenVideo | GivenAudio | None] = {"video": given.video, "audio": given.audio}
     encoders = tuple(modality for modality, part in parts.items() if part is not None)
     marks = hashlib.sha256()
@@ -81,13 +87,28 @@ def weights_mark(part: GivenVideo | GivenAudio) -> str | None:
     return release.digits if release else sha256
 
 
-def _of_run(name: str, run: Path) -> Origin:
+def _of_run(name: str, run: Path, *, trust: bool) -> Origin:
     card = run / "encoders.json"
     if not card.is_file():
         return Origin((), unavailable=f"no encoders in {run} for {name}")
+    known = _of_export(name, run, trust=trust) if is_export(run) else {}
     encoders: tuple[Modality, ...] = tuple(read_json(card)["encoders"])
     files = [card, *(run / f"{modality}.safetensors" for modality in encoders)]
-    return Origin(encoders, hashlib.sha256("".join(file_hash(f) for f in files).encode()).hexdigest())
+    gone = [file.name for file in files if not file.is_file()]
+    if gone:
+        return Origin(encoders, unavailable=f"{run} has no {' and no '.join(gone)} for {name}: it was pruned")
+    digests = [known.get(file.name) or file_hash(file) for file in files]
+    return Origin(encoders, hashlib.sha256("".join(digests).encode()).hexdigest())
+
+
+def _of_export(name: str, folder: Path, *, trust: bool) -> dict[str, str]:
+    """Hashes of an exported folder's files, each checked."""
+    export = verified(folder)
+    sources = [encoder.source for encoder in export.encoders.values()]
+    code = [source for source in sources if source not in OWN and not source.startswith(TORCHVISION)]
+    if code and not trust:
+        raise UserError(f"encoders.{name}: {folder} runs code, {code[0]!r}; read it, then give --trust")
+    return export.sha256
 
 
 def _code_hash(name: str, source: str) -> str:

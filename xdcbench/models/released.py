@@ -97,12 +97,12 @@ def cache() -> Path:
     return Path(os.environ.get("XDCBENCH_CACHE") or Path(user, "xdcbench")) / "weights"
 
 
-def fetch(release: Release) -> Path:
+def fetch(release: Release, *, progress: bool = True) -> Path:
     """The file of a release in the cache, downloaded at the first call.
 
     Raises:
         UserError: as `download`.
     """
     target = cache() / release.file
-    download(release.url, target, digits=release.digits)
+    download(release.url, target, digits=release.digits, progress=progress)
     return target

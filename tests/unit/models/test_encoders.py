@@ -14,8 +14,6 @@ from xdcbench.models.weights import build_encoder
 from xdcbench.pretrain import init
 from xdcbench.stages import InitStage
 
-pytest_plugins = ["tests.unit.tiny"]
-
 
 def batch(*, video: bool = True, audio: bool = True) -> Batch:
     rng = torch.Generator().manual_seed(0)

@@ -1,0 +1,213 @@
+"""The encoders of a run as a folder that others can use: weights, what they are, programs, a model card."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from xdcbench.errors import UserError
+from xdcbench.models.card import card_text, data_of, scores_of
+from xdcbench.models.download import file_hash
+from xdcbench.models.encoders import Card, Encoder, load_card, load_encoders
+from xdcbench.models.exported import CARD, MANIFEST, Export, Exported, Program, is_export, read_export
+from xdcbench.models.foreign import Foreign
+from xdcbench.models.origins import OWN
+from xdcbench.models.program import TOLERANCE, differences, takes, write_program
+from xdcbench.progress import log
+from xdcbench.provenance import versions
+from xdcbench.results.measured import architecture
+from xdcbench.schema import Modality
+from xdcbench.store import Store, read_json, write_json
+
+HOLDERS = ("init", "round", "given")
+"""Kinds of stage that leave encoders."""
+
+
+def export_lines(name: str, out: Path, to: Path | None) -> Iterator[str]:
+    """Export the encoders that a name stands for, one folder each, and say what was written.
+
+    Args:
+        name: key of a run or the beginning of it, METHOD or METHOD@PRETRAINING_DATA.
+        out: results folder.
+        to: folder to write; None: ``exports/<key>`` in ``out``.
+
+    Raises:
+        UserError: there is no such run, it has no encoders (any more), or the folder holds something else.
+    """
+    store = Store(out, write=False)
+    runs = find_runs(name, store)
+    if to is not None and len(runs) > 1:
+        keys = ", ".join(run.name for run in runs)
+        raise UserError(
+            f"{name!r} names {len(runs)} runs, {keys}, and --to {to} one folder; name one, or leave out --to"
+        )
+    for run in runs:
+        target = to or out / "exports" / run.name
+        export = export_run(run, target.absolute(), store)
+        yield f"{export.name} ({run.name})"
+        yield from (f"file    {path}" for path in sorted(target.iterdir()))
+        yield f"measure it again with --set encoders.NAME.run={target}"
+
+
+def find_runs(name: str, store: Store) -> list[Path]:
+    """Runs whose encoders ``name`` stands for: of a method the last round of each seed and setting.
+
+    Raises:
+        UserError: none or several match, or what matches has no encoders.
+    """
+    method, at, data = name.partition("@")
+    cards = {}
+    followed = set()
+    for key in store.keys():  # noqa: SIM118 - a store is no mapping
+        about = read_json(store.path(key) / "run.json")
+        if about["kind"] in HOLDERS:
+            cards[key] = read_json(store.path(key) / CARD)
+        if about["kind"] == "round" and about["config"]["round"] > 1:
+            followed.add(about["inputs"]["encoders"])
+    named = [
+        key for key, card in cards.items() if card["method"] == method and data in ("", card["pretrain_data"])
+    ]
+    last = [store.path(key) for key in named if key not in followed]
+    if not last and at:
+        known = ", ".join(sorted({f"{card['method']}@{card['pretrain_data']}" for card in cards.values()}))
+        raise UserError(
+            f"{name!r} names no encoders in {store.root}; give one of {known or 'its runs'}, or a run's key"
+        )
+    runs = last or [store.resolve(name)]
+    for run in runs:
+        _require_encoders(run, store)
+    return runs
+
+
+def export_run(run: Path, target: Path, store: Store) -> Export:
+    """Write the encoders of a run to ``target``, whole or not at all; an earlier export of the same is replaced.
+
+    Weights and ``encoders.json`` are the run's, byte by byte, so that a suite that measures the export has
+    the keys of one that measures the run.
+
+    Raises:
+        UserError: the folder holds something else, or a program does not give the encoder's features.
+    """
+    about, card = read_json(run / "run.json"), load_card(run)
+    _refuse_another(target, run, card)
+    building = target.with_name(f".{target.name}.{os.getpid()}")
+    try:
+        building.mkdir(parents=True)
+        for name in (CARD, *(f"{modality}.safetensors" for modality in card.encoders)):
+            shutil.copyfile(run / name, building / name)
+        export = _described(about, card, building)
+        write_json(building / MANIFEST, export.model_dump(mode="json"))
+        text = card_text(
+            export, data=data_of(about, card, store), scores=scores_of(run.name, store), about=about
+        )
+        (building / "README.md").write_text(text, encoding="utf-8")
+        _publish(building, target)
+    except OSError as error:
+        raise UserError(
+            f"cannot write {target} ({error.strerror or error}); give another folder with --to"
+        ) from error
+    finally:
+        shutil.rmtree(building, ignore_errors=True)
+    return export
+
+
+def _described(about: dict[str, Any], card: Card, building: Path) -> Export:
+    """The manifest of a folder that holds weights and card; programs are added to the folder."""
+    # Two copies: one to trace, one placed as the suite runs it, by which the program is judged.
+    encoders = {m: e.eval() for m, e in _loaded(building, card).items()}
+    untraced = {m: why for m, encoder in encoders.items() if (why := _traced(encoder, building / f"{m}.pt2"))}
+    traced = {m: encoder for m, encoder in _loaded(building, card).items() if m not in untraced}
+    apart = differences({m: encoder.eval() for m, encoder in traced.items()}, building) if traced else {}
+    for modality, difference in apart.items():
+        if not difference <= TOLERANCE:
+            raise UserError(
+                f"{about['key']}: the {modality} program differs from its encoder by {difference:.1e}, more than "
+                f"{TOLERANCE:.0e}; it computes what torch.export cannot keep"
+            )
+    described = {
+        m: Exported(
+            architecture=architecture(card, m),
+            source=card.sources.get(m, OWN[m == "audio"]),
+            features=encoder.features,
+            parameters=sum(p.numel() for p in encoder.parameters()),
+            input=encoder.input,
+            weights=f"{m}.safetensors",
+            program=Program(file=f"{m}.pt2", takes=takes(encoder.input), difference=apart[m])
+            if m in apart
+            else None,
+            untraced=untraced.get(m, ""),
+        )
+        for m, encoder in encoders.items()
+    }
+    shared = Export.model_fields.keys() & Card.model_fields.keys() - {"encoders"}
+    return Export(
+        run=about["key"],
+        encoders=described,
+        sha256={path.name: file_hash(path) for path in sorted(building.iterdir())},
+        exported_with=versions(),
+        **{field: about[field] for field in ("name", "suite", "versions", "commit")},
+        **{field: getattr(card, field) for field in shared},
+    )
+
+
+def _loaded(folder: Path, card: Card) -> dict[Modality, Encoder]:
+    import torch
+
+    return load_encoders(folder, card.encoders, device=torch.device("cpu"))
+
+
+def _traced(encoder: Encoder, path: Path) -> str:
+    """Write the program of an encoder; why there is none, which only others' code may give cause to."""
+    try:
+        write_program(encoder, path)
+    except Exception as error:
+        if not isinstance(encoder, Foreign):
+            raise
+        path.unlink(missing_ok=True)
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        log.warning(
+            "no %s: torch.export cannot trace this encoder (%s); its weights are exported", path.name, reason
+        )
+        return reason
+    return ""
+
+
+def _require_encoders(run: Path, store: Store) -> None:
+    if run.parent.name == ".failed":
+        raise UserError(f"{run.name} failed and left no encoders; `xdcbench show {run.name}` says why")
+    about = read_json(run / "run.json")
+    if about["kind"] not in HOLDERS:
+        inputs = about["inputs"]
+        if "features" in inputs:
+            inputs = read_json(store.path(inputs["features"]) / "run.json")["inputs"]
+        hint = f"; export {inputs['encoders']}, whose encoders it read" if "encoders" in inputs else ""
+        raise UserError(f"{run.name} is a run of {about['kind']!r}, which leaves no encoders{hint}")
+    gone = [m for m in read_json(run / CARD)["encoders"] if not (run / f"{m}.safetensors").is_file()]
+    if gone:
+        raise UserError(
+            f"{run.name}: its {' and '.join(gone)} weights were pruned; export a later round, or make it again with "
+            f"`xdcbench run --policy always --only '{about['name']}'` and its suite"
+        )
+
+
+def _refuse_another(target: Path, run: Path, card: Card) -> None:
+    """Only an earlier export of the same encoders may be replaced."""
+    if not target.exists() or (target.is_dir() and not any(target.iterdir())):
+        return
+    if not is_export(target):
+        raise UserError(f"{target} is there and no export; give another folder with --to")
+    there = read_export(target)
+    own = {f"{m}.safetensors": file_hash(run / f"{m}.safetensors") for m in card.encoders}
+    if there.run != run.name or any(there.sha256.get(name) != digest for name, digest in own.items()):
+        raise UserError(
+            f"{target} holds other encoders, of {there.run} ({there.name}); remove it, or give another folder with --to"
+        )
+
+
+def _publish(building: Path, target: Path) -> None:
+    old = building.with_name(f"{building.name}.old")
+    if target.exists():
+        target.rename(old)
+    building.rename(target)
+    shutil.rmtree(old, ignore_errors=True)
