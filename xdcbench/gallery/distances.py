@@ -1,0 +1,80 @@
+"""How far items lie from the centres of their clusters: as a round kept it, or measured again on a sample."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+
+from xdcbench.clustering.assigner import Assigner, load_assigners
+from xdcbench.clustering.preprocess import concat
+from xdcbench.data.clips import Clips
+from xdcbench.extract import extract
+from xdcbench.gallery.origin import ClusteredRound
+from xdcbench.models.encoders import load_encoders
+from xdcbench.pretrain.labels import draws_of
+from xdcbench.pretrain.rounds import clips_for
+from xdcbench.runtime import generator
+from xdcbench.schema import DISTANCE, Clustering, Modality
+
+SAMPLE = 200
+"""Items of each cluster that are encoded again where a round kept no distances."""
+
+
+def distances_of(found: ClusteredRound, *, device: torch.device, workers: int) -> dict[str, np.ndarray]:
+    """Distance of each item to the centre of its cluster, float32 (items,) per clustering; NaN where unknown."""
+    names = list(found.config.clusterings)
+    if all(f"{name}{DISTANCE}" in found.table for name in names):
+        return {name: found.table[f"{name}{DISTANCE}"].to_numpy(dtype=np.float32) for name in names}
+    return _measured(found, device=device, workers=workers)
+
+
+def sample(assignments: np.ndarray, *, seed: int) -> np.ndarray:
+    """Positions (int64, ascending) of up to ``SAMPLE`` items of each cluster, the same for one seed."""
+    order = generator(seed, 6).permutation(np.flatnonzero(assignments >= 0))
+    ranks = np.zeros(len(assignments), dtype=np.int64)
+    for number in np.unique(assignments[order]):
+        mine = order[assignments[order] == number]
+        ranks[mine] = np.arange(len(mine))
+    return np.sort(order[ranks[order] < SAMPLE])
+
+
+def _measured(found: ClusteredRound, *, device: torch.device, workers: int) -> dict[str, np.ndarray]:
+    """Encode a sample again, with the encoders that the round clustered with."""
+    config, assigners = found.config, load_assigners(found.run / "centroids.safetensors")
+    tables = {name: found.table[name].fillna(-1).to_numpy(dtype=np.int64) for name in config.clusterings}
+    clustered = np.flatnonzero(np.any([of >= 0 for of in tables.values()], axis=0))
+    wanted = np.unique(np.concatenate([sample(of, seed=config.seed) for of in tables.values()]))
+    draws = dict(zip(clustered.tolist(), draws_of(config, clustered), strict=True))
+    encoders = load_encoders(
+        found.encoders, sorted({m for c in config.clusterings.values() for m in c.features}), device=device
+    )
+    clips: Clips = clips_for(found.index, found.root, encoders)
+    features, _ = extract(
+        encoders,
+        clips,
+        [draws[row] for row in wanted.tolist()],
+        precision=config.pretrain.precision,
+        device=device,
+        workers=workers,
+        label=f"{config.method} round {config.round}: distances",
+    )
+    distances = {}
+    for name, clustering in config.clusterings.items():
+        raw = _joined(clustering, features, l2=config.pretrain.concat_l2)
+        distances[name] = np.full(len(found.table), np.nan, dtype=np.float32)
+        distances[name][wanted] = _to_centres(raw, assigners[name], tables[name][wanted])
+    return distances
+
+
+def _joined(clustering: Clustering, features: Mapping[Modality, np.ndarray], *, l2: bool) -> torch.Tensor:
+    parts = [torch.from_numpy(features[m]) for m in clustering.features]
+    return parts[0] if len(parts) == 1 else concat(parts, l2=l2)
+
+
+def _to_centres(raw: torch.Tensor, assigner: Assigner, numbers: np.ndarray) -> np.ndarray:
+    """Float32 (n,); NaN for rows in no cluster and for those that could not be read."""
+    of = torch.from_numpy(numbers)
+    gone = (of < 0) | raw.isnan().any(dim=1)
+    apart = assigner.prepared(raw.nan_to_num()) - assigner.centroids[of.clamp_min(0)]
+    found: np.ndarray = apart.norm(dim=1).masked_fill(gone, float("nan")).numpy()
+    return found

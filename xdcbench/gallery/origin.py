@@ -1,0 +1,161 @@
+"""The round whose clusters are shown: found by what a user calls it, with its items and where their files are."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from xdcbench.data.index import Index
+from xdcbench.data.prepared.cache import CACHE_BYTES, Cache, folder
+from xdcbench.data.prepared.reader import Prepared
+from xdcbench.data.sources import find_stores, root_of
+from xdcbench.errors import UserError
+from xdcbench.resources import listing
+from xdcbench.stages import IndexStage, RoundStage
+from xdcbench.store import Store, read_json
+
+
+@dataclass(frozen=True)
+class ClusteredRound:
+    """A round that made clusters.
+
+    Attributes:
+        run: its run directory.
+        config: of its stage.
+        encoders: run directory of the encoders whose features were clustered, those of the round before.
+        index: the items.
+        root: folder of their files, or the prepared store.
+        table: per item of ``index``, in its order: a column of clusters per clustering, NaN where it has none,
+            and, in rounds that kept it, ``<clustering>_distance`` to the cluster's centre.
+        facts: measures of each clustering, as recorded.
+    """
+
+    run: Path
+    config: RoundStage
+    encoders: Path
+    index: Index
+    root: Path | Prepared
+    table: pd.DataFrame
+    facts: dict[str, dict[str, float]]
+
+
+def find_round(
+    run: str, number: int | None, out: Path, *, data_root: Path | None, stores: Sequence[str]
+) -> ClusteredRound:
+    """The round that a user means.
+
+    Args:
+        run: key or the beginning of its hash, or a method, of which it is the last round.
+        number: of another round that the run's encoders went through; None takes the run itself.
+        out: results folder.
+        data_root: folder of the real data sets; a synthetic world lies in the results folder.
+        stores: prepared stores, for rounds that were read from one.
+
+    Raises:
+        UserError: no run, several, or no clusters in it; or its data is not here.
+    """
+    store = Store(out, write=False)
+    key = _last_round(run, store) or _existing(run, store)
+    if number is not None:
+        key = _earlier(key, number, store)
+    facts, path = _facts(store, key), store.path(key)
+    config = RoundStage.model_validate(facts["config"])
+    if not (path / "assignments.parquet").exists():
+        raise UserError(
+            f"{key} ({facts['name']}) made no clusters; give a round of a method that does, such as xdc"
+        )
+    index = Index.load(store.path(facts["inputs"]["data"]))
+    table = pd.read_parquet(path / "assignments.parquet").set_index("id").reindex(index.items["id"])
+    return ClusteredRound(
+        run=path,
+        config=config,
+        encoders=store.path(facts["inputs"]["encoders"]),
+        index=index,
+        root=_root(facts["inputs"]["data"], index, store, data_root, stores),
+        table=table.reset_index(drop=True),
+        facts=read_json(path / "clusters.json")["facts"],
+    )
+
+
+def _facts(store: Store, key: str) -> dict[str, Any]:
+    facts: dict[str, Any] = read_json(store.path(key) / "run.json")
+    return facts
+
+
+def _existing(prefix: str, store: Store) -> str:
+    """Key of a complete round.
+
+    Raises:
+        UserError: it is none; the message names the round that its encoders are of.
+    """
+    key = store.resolve(prefix).name
+    if not store.complete(key):
+        raise UserError(f"{key} failed; `xdcbench show {key}` says why")
+    if not key.startswith("round-"):
+        before = next((source for source in _chain(key, store) if source.startswith("round-")), None)
+        mend = (
+            f"its encoders are of {before}: give that" if before else "give a round, or the name of a method"
+        )
+        raise UserError(f"{key} is no round of pretraining and has no clusters; {mend}")
+    return key
+
+
+def _last_round(method: str, store: Store) -> str | None:
+    """Key of the last round of a method; None where no run is of that method.
+
+    Raises:
+        UserError: the method was pretrained several times.
+    """
+    rounds = filter(lambda key: key.startswith("round-"), store.keys())
+    own = {key: facts for key in rounds if (facts := _facts(store, key))["config"]["method"] == method}
+    followed = {facts["inputs"]["encoders"] for facts in own.values()}
+    last = sorted(own.keys() - followed)
+    if len(last) > 1:
+        named = ", ".join(f"{key} ({own[key]['name']})" for key in last)
+        raise UserError(f"{method!r} was pretrained {len(last)} times in {store.root}; give one of {named}")
+    return last[0] if last else None
+
+
+def _chain(key: str, store: Store) -> list[str]:
+    """The run and all that its encoders went through, newest first, as far as it is still there."""
+    chain = [key]
+    while store.complete(chain[-1]):
+        inputs = _facts(store, chain[-1])["inputs"]
+        before = inputs.get("encoders") or inputs.get("features")
+        if before is None:
+            break
+        chain.append(before)
+    return chain
+
+
+def _earlier(key: str, number: int, store: Store) -> str:
+    rounds = [k for k in _chain(key, store) if k.startswith("round-") and store.complete(k)]
+    by_number = {_facts(store, k)["config"]["round"]: k for k in rounds}
+    if number not in by_number:
+        there = listing(map(str, sorted(by_number)))
+        raise UserError(
+            f"--round {number}: {key} went through rounds {there}; a later one is a run of its own"
+        )
+    return by_number[number]
+
+
+def _root(
+    key: str, index: Index, store: Store, data_root: Path | None, stores: Sequence[str]
+) -> Path | Prepared:
+    """Where the files of an index are, or the store that it was made from."""
+    facts = _facts(store, key)
+    config = IndexStage.model_validate(facts["config"])
+    if "world" in facts["inputs"]:
+        return store.path(facts["inputs"]["world"]) / config.dataset.folder
+    if index.store is not None:
+        found = find_stores(stores, {config.name: config.dataset}, Cache(folder(), CACHE_BYTES))
+        if config.name not in found:
+            raise UserError(f"{index.name} was read from a prepared store; name it with --store")
+        return found[config.name]
+    root = root_of(config.dataset, data_root)
+    if root is None or not root.is_dir():
+        where = f"no folder {root}" if root else "no place given"
+        raise UserError(f"{where} for the files of {index.name}; give --data-root as the run had it")
+    return root
