@@ -1,0 +1,137 @@
+"""What a report is made of: the runs of one or several results folders, read as one."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from xdcbench.errors import UserError
+from xdcbench.results.records import Record, read_records
+from xdcbench.store import Store, read_json
+
+
+@dataclass(frozen=True)
+class Run:
+    """One complete run.
+
+    Attributes:
+        key: of its directory.
+        folder: its directory.
+        facts: content of ``run.json``.
+        records: what it measured; none for stages that only prepare.
+        epochs: rows of ``metrics.jsonl`` that sum up an epoch; none for what is not trained.
+        failed: reason by id of each item that it could not decode.
+    """
+
+    key: str
+    folder: Path
+    facts: dict[str, Any]
+    records: tuple[Record, ...] = ()
+    epochs: tuple[dict[str, Any], ...] = ()
+    failed: dict[str, str] | None = None
+
+    @property
+    def kind(self) -> str:
+        """Name of its stage."""
+        return str(self.facts["kind"])
+
+    @property
+    def name(self) -> str:
+        """What the plan called it."""
+        return str(self.facts["name"])
+
+    @property
+    def seconds(self) -> float:
+        """Wall-clock seconds times the processes that shared the work."""
+        return float(self.facts["seconds"]) * int(self.facts["world_size"])
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """A run that failed and was not made since: its key, how often, and the last line of its error."""
+
+    key: str
+    times: int
+    error: str
+
+
+@dataclass(frozen=True)
+class Results:
+    """Results folders read as one: ``runs`` by key, sorted; a run that lies in several counts once."""
+
+    name: str
+    stores: tuple[Store, ...]
+    runs: dict[str, Run]
+    attempts: tuple[Attempt, ...]
+
+    @cached_property
+    def records(self) -> list[Record]:
+        """All numbers of all runs, by key of the run."""
+        return [record for run in self.runs.values() for record in run.records]
+
+    def placeless(self, text: str) -> str:
+        """A message that names the results folders as the page does, wherever they lie."""
+        for store in self.stores:
+            text = text.replace(str(store.root), store.root.resolve().name)
+        return text
+
+
+def gather(folders: Sequence[Path]) -> Results:
+    """Read results folders.
+
+    Raises:
+        UserError: a folder is no results folder or of a newer version, or one of its files is unreadable.
+    """
+    for folder in folders:
+        if not (folder / "results.json").exists():
+            raise UserError(f"{folder} is no results folder; run a suite with --out {folder} or name another")
+    stores = tuple(Store(folder, write=False) for folder in folders)
+    records: dict[str, list[Record]] = {}
+    for record in read_records(stores):
+        records.setdefault(record.run, []).append(record)
+    where = {key: store.path(key) for store in reversed(stores) for key in store.keys()}  # noqa: SIM118
+    runs = {key: _run(where[key], records.get(key, ())) for key in sorted(where)}
+    return Results(
+        name=" + ".join(folder.resolve().name for folder in folders),
+        stores=stores,
+        runs=runs,
+        attempts=tuple(
+            attempt for store in stores for attempt in _attempts(store) if attempt.key not in runs
+        ),
+    )
+
+
+def _run(folder: Path, records: Sequence[Record]) -> Run:
+    facts = read_json(folder / "run.json")
+    failed = folder / "failed.json"
+    return Run(
+        key=folder.name,
+        folder=folder,
+        facts=facts,
+        records=tuple(records),
+        epochs=tuple(r for r in _rows(folder / "metrics.jsonl") if "steps" not in r and r["epoch"] > 0),
+        # Features name items by their place; what they lack is in the runs that used them, by id.
+        failed=read_json(failed) if failed.exists() and facts["kind"] != "features" else None,
+    )
+
+
+def _rows(path: Path) -> list[dict[str, Any]]:
+    if not path.exists():
+        return []
+    try:
+        return [json.loads(line) for line in path.read_text().splitlines() if line]
+    except ValueError as error:
+        raise UserError(
+            f"{path} is not readable ({error}); remove its folder to have it made again"
+        ) from error
+
+
+def _attempts(store: Store) -> list[Attempt]:
+    found = []
+    for folder in sorted((store.runs / ".failed").glob("*/")):
+        tries = sorted(folder.iterdir())
+        said = (tries[-1] / "error.txt").read_text().strip().splitlines() if tries else []
+        found.append(Attempt(folder.name, len(tries), said[-1] if said else "no error was kept"))
+    return found
