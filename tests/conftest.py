@@ -1,17 +1,28 @@
 """Fixtures that every test may use."""
 
+import os
 from pathlib import Path
 
 import pytest
 
 from tests.integration.helpers import PICO, one_thread, xdcbench
 
+pytest_plugins = ["tests.unit.tiny"]
+
 ROOT = Path(__file__).parents[1]
 
 NO_DATA = "no folder of real data beside the checkout"
 NO_LATEX = "no LaTeX on this machine"
-EXPECTED_SKIPS = (NO_DATA, NO_LATEX, "no CUDA device")
-"""Reasons for which a test may be skipped; any other skip fails the whole run."""
+NO_LIBRARY = ("s3fs is not installed", "moto is not installed", "does not load on this machine")
+NO_BROWSER = "no Chromium on this machine"
+EXPECTED_SKIPS = (
+    NO_DATA,
+    NO_LATEX,
+    "no CUDA device",
+    *NO_LIBRARY,
+    *(() if os.environ.get("CI") else (NO_BROWSER,)),
+)
+"""Reasons for which a test may be skipped; any other skip fails the whole run. The checks bring a browser."""
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

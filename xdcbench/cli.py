@@ -11,6 +11,7 @@ import typer
 from xdcbench import cli_data
 from xdcbench.distributed import leads
 from xdcbench.errors import MediaError, UserError
+from xdcbench.signals import REQUEUE, leave_when_asked
 
 app = typer.Typer(
     help="Benchmarks for self-supervised learning from sound and video.",
@@ -44,6 +45,22 @@ DataRootOption = Annotated[
     Path | None,
     typer.Option(
         "--data-root", metavar="DIR", envvar="XDCBENCH_DATA_ROOT", help="Folder of the real data sets."
+    ),
+]
+StoreOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--store",
+        metavar="DIR|URL",
+        envvar="XDCBENCH_STORE",
+        help="Prepared store to read its data set from instead of original files, or a folder of stores by name; "
+        "may be given several times.",
+    ),
+]
+CacheOption = Annotated[
+    int | None,
+    typer.Option(
+        min=0, metavar="BYTES", help="Disk space for what is read of remote stores, by default 20 GiB."
     ),
 ]
 OutOption = Annotated[
@@ -83,6 +100,8 @@ def run(
     methods: MethodsOption = "",
     seeds: SeedsOption = "",
     data_root: DataRootOption = None,
+    store: StoreOption = None,
+    cache_bytes: CacheOption = None,
     out: OutOption = OUT,
     policy: Annotated[
         PolicyName, typer.Option(help="Which stages to run; never only prints tables.")
@@ -99,6 +118,20 @@ def run(
     checkpoint_seconds: Annotated[
         float, typer.Option(min=0, help="Least time between two checkpoints.")
     ] = 60.0,
+    keep_checkpoints: Annotated[
+        int, typer.Option(min=1, help="Number of newest checkpoints to keep of a stage in work.")
+    ] = 2,
+    device_batch: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Clips per forward pass on one device, to fit its memory: gradients of the parts are summed. "
+            "By default a process's whole share of the batch.",
+        ),
+    ] = None,
+    compile_: Annotated[
+        bool, typer.Option("--compile", help="Compile what is trained with torch.compile.")
+    ] = False,
 ) -> None:
     """Run a suite: pretrain, evaluate, write tables. The same command again goes on, or prints the tables."""
     from xdcbench.launch import prepare
@@ -112,10 +145,15 @@ def run(
         methods=_words(methods),
         seeds=_numbers(seeds),
         data_root=data_root,
+        stores=tuple(store or ()),
+        cache_bytes=cache_bytes,
         out=out,
         device=device,
         workers=workers,
         checkpoint_seconds=checkpoint_seconds,
+        keep_checkpoints=keep_checkpoints,
+        device_batch=device_batch,
+        compile=compile_,
         trust=trust,
     )
     launch = prepare(request, write=not dry_run)
@@ -139,6 +177,8 @@ def check(
     methods: MethodsOption = "",
     seeds: SeedsOption = "",
     data_root: DataRootOption = None,
+    store: StoreOption = None,
+    cache_bytes: CacheOption = None,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -165,6 +205,8 @@ def check(
             methods=_words(methods),
             seeds=_numbers(seeds),
             data_root=data_root,
+            stores=tuple(store or ()),
+            cache_bytes=cache_bytes,
             out=out or Path(new),
             device=device,
             workers=workers,
@@ -246,6 +288,104 @@ def show(
 
 
 @app.command()
+def prune(
+    out: OutOption = OUT,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Remove nothing; say what would go.")] = False,
+    keep: Annotated[
+        list[str] | None,
+        typer.Option(metavar="GLOB", help="Keys or names of runs of which nothing goes, e.g. 'xdc/*'."),
+    ] = None,
+    hours: Annotated[
+        float, typer.Option(min=0, help="Age from which an interrupted build is given up.")
+    ] = 24.0,
+    encoders: Annotated[
+        bool, typer.Option("--encoders", help="Also encoders of rounds that a later round has gone on from.")
+    ] = False,
+) -> None:
+    """Remove what no kept result needs: old builds, features of finished evaluations. Records stay."""
+    from xdcbench.prune import prune_lines
+
+    _say(prune_lines(out, dry_run=dry_run, keep=keep or (), hours=hours, encoders=encoders))
+
+
+@app.command()
+def export(
+    run: Annotated[
+        str, typer.Argument(metavar="RUN", help="Key of a run, the beginning of it, METHOD or METHOD@DATA.")
+    ],
+    out: OutOption = OUT,
+    to: Annotated[
+        Path | None, typer.Option("--to", metavar="DIR", help="Folder to write; by default OUT/exports/KEY.")
+    ] = None,
+) -> None:
+    """Write the encoders of a run as weights, programs and a model card that others can use."""
+    from xdcbench.models.export import export_lines
+
+    _say(export_lines(run, out, to))
+
+
+@app.command()
+def clusters(
+    run: Annotated[
+        str, typer.Argument(metavar="RUN", help="Key of a round, the beginning of its hash, or a method.")
+    ],
+    number: Annotated[
+        int | None,
+        typer.Option("--round", metavar="R", min=1, help="Another round that the run went through."),
+    ] = None,
+    nearest: Annotated[
+        int, typer.Option(min=1, help="Items of each cluster, nearest to its centre first.")
+    ] = 10,
+    out: OutOption = OUT,
+    to: Annotated[
+        Path | None, typer.Option("--to", metavar="DIR", help="Folder to write; by default inside --out.")
+    ] = None,
+    single_file: Annotated[
+        bool, typer.Option("--single-file", help="Put pictures and sound into the page, up to 40 MB.")
+    ] = False,
+    data_root: DataRootOption = None,
+    store: StoreOption = None,
+    device: DeviceOption = "auto",
+    workers: WorkersOption = 0,
+) -> None:
+    """Write a page of a round's clusters to look at and listen to, ordered by purity."""
+    from xdcbench.gallery.origin import find_round
+    from xdcbench.gallery.page import write_gallery
+
+    found = find_round(run, number, out, data_root=data_root, stores=tuple(store or ()))
+    _say(
+        write_gallery(
+            found,
+            to or out / "clusters" / found.run.name,
+            nearest=nearest,
+            single_file=single_file,
+            device=device,
+            workers=workers or 0,
+        )
+    )
+
+
+@app.command("report")
+def report_page(
+    source: Annotated[
+        list[Path] | None, typer.Option("--from", metavar="DIR", help="Results folders, read as one.")
+    ] = None,
+    beside: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Another results folder, to show what moved.")
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", metavar="FILE|DIR", help="Page to write; by default inside the first --from."),
+    ] = None,
+) -> None:
+    """Write a page of results: tables, learning curves, clusters over rounds, data, cost, and every run."""
+    from xdcbench.pages.report.page import write_report
+
+    folders = source or [OUT]
+    _say(write_report(folders, beside, out or folders[0] / "report"))
+
+
+@app.command()
 def doctor(
     data_root: DataRootOption = None,
     speed: Annotated[
@@ -269,6 +409,7 @@ def main() -> None:
     others, own = (logging.WARNING, logging.INFO) if leads() else (logging.ERROR, logging.ERROR)
     logging.basicConfig(level=others, format="%(message)s", stream=sys.stderr)
     logging.getLogger("xdcbench").setLevel(own)
+    leave_when_asked()
     try:
         app()
     except (UserError, MediaError) as error:
@@ -277,6 +418,8 @@ def main() -> None:
     except SystemExit as end:
         if end.code == 130:  # what typer makes of an interruption
             typer.echo("xdcbench: interrupted; the same command goes on from here", err=True)
+        if end.code == REQUEUE and leads():
+            typer.echo("xdcbench: asked to end; the same command goes on from here", err=True)
         raise
 
 

@@ -64,11 +64,25 @@ def verify(
     workers: WorkersOption = None,
     limit_seconds: LimitOption = 300.0,
     trust: TrustOption = False,
+    store: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR", help="Check this prepared store, every member against its hash, instead."
+        ),
+    ] = None,
 ) -> None:
     """Decode every file once; tell what is missing or wrong. The same command again goes on.
 
-    Exits 1 where a part of a split lacks more than `max_failed` of its items.
+    Exits 1 where a part of a split lacks more than `max_failed` of its items, or a store has a fault.
     """
+    if store is not None:
+        from os import cpu_count
+
+        from xdcbench.data.prepared.report import verify_store_lines
+
+        lines, code = verify_store_lines(name, store, workers=workers or cpu_count() or 1)
+        _say(lines)
+        raise typer.Exit(code)
     from xdcbench.data.audit.report import verify_lines
 
     request = _request(
@@ -111,6 +125,54 @@ def stats(
         trust=trust,
     )
     _say(stats_lines(request))
+
+
+@app.command()
+def prepare(
+    name: Name,
+    store: Annotated[Path, typer.Option(metavar="DIR", help="Folder of the store, to write or to update.")],
+    root: RootOption = None,
+    data_root: DataRootOption = None,
+    set_: SetOption = None,
+    short_side: Annotated[int, typer.Option(help="Pixels; smaller pictures stay as they are.")] = 160,
+    rate: Annotated[float, typer.Option(help="Pictures per second; slower films keep their own.")] = 30.0,
+    keyframe: Annotated[int, typer.Option(help="Pictures from one keyframe to the next.")] = 8,
+    qp: Annotated[int, typer.Option(help="Constant quantiser of H.264, 1 to 51.")] = 23,
+    sound: Annotated[
+        Literal["wav", "flac"], typer.Option(help="FLAC is smaller, WAV is read faster.")
+    ] = "wav",
+    sound_rate: Annotated[int, typer.Option(help="Samples per second.")] = 16_000,
+    shard_bytes: Annotated[
+        int, typer.Option(min=1, help="Size that a shard of several items keeps to.")
+    ] = 256 << 20,
+    workers: WorkersOption = None,
+    limit_seconds: LimitOption = 300.0,
+    trust: TrustOption = False,
+) -> None:
+    """Decode every file once and write a store that is read fast. The same command again goes on or updates."""
+    from xdcbench.config import validate
+    from xdcbench.data.prepared.layout import Settings
+    from xdcbench.data.prepared.report import prepare_lines
+
+    request = _request(
+        name,
+        root=root,
+        data_root=data_root,
+        overrides=tuple(set_ or ()),
+        workers=workers,
+        limit_seconds=limit_seconds,
+        trust=trust,
+    )
+    chosen = {
+        "short_side": short_side,
+        "rate": rate,
+        "keyframe": keyframe,
+        "qp": qp,
+        "sound": sound,
+        "sound_rate": sound_rate,
+    }
+    settings = validate(Settings, chosen, where="data prepare")
+    _say(prepare_lines(request, store, settings, shard_bytes=shard_bytes))
 
 
 @app.command()

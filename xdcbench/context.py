@@ -4,6 +4,10 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from xdcbench.data.prepared.reader import Prepared
 
 
 @dataclass(frozen=True)
@@ -14,19 +18,36 @@ class Context:
         suite: name for records.
         device: as torch names it.
         workers: processes that read media; 0 reads in the training process.
-        roots: folder of each data set.
+        roots: folder of each data set, or the prepared store that it is read from.
         cache: folder of what planning remembers of them.
         checkpoint_seconds: least time between two checkpoints.
+        keep_checkpoints: number of newest ones that are kept.
+        device_batch: clips per forward and backward pass at most; None: a process's whole share.
+        compile: whether what is trained is compiled.
+        took: mean seconds of the stages that this process has finished, by kind.
+        ahead: number of stages of the plan that come after the one at hand, by kind.
+        kind: of the stage at hand.
         begun: when the stage at hand began, on the monotonic clock.
     """
 
     suite: str
     device: str = "cpu"
     workers: int = 0
-    roots: Mapping[str, Path] = field(default_factory=dict)
+    roots: Mapping[str, "Path | Prepared"] = field(default_factory=dict)
     cache: Path = Path("cache")
     checkpoint_seconds: float = 60.0
+    keep_checkpoints: int = 2
+    device_batch: int | None = None
+    compile: bool = False
+    took: Mapping[str, float] = field(default_factory=dict)
+    ahead: Mapping[str, int] = field(default_factory=dict)
+    kind: str = ""
     begun: float = 0.0
+
+    def rest(self, seconds: float) -> float:
+        """Seconds of the stages ahead, if one of this kind takes ``seconds``; kinds not seen yet take none."""
+        known = {**self.took, self.kind: seconds}
+        return sum(known.get(kind, 0.0) * count for kind, count in self.ahead.items())
 
 
 def elapsed(context: Context) -> float:

@@ -5,6 +5,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from xdcbench.config import load_suite
 from xdcbench.consistency import check, pretrain_of, settings_of
@@ -15,6 +16,9 @@ from xdcbench.plan import Plan, make_plan
 from xdcbench.schema import Precision, Suite
 from xdcbench.stages import Source
 from xdcbench.store import Store
+
+if TYPE_CHECKING:
+    from xdcbench.data.prepared.reader import Prepared
 
 log = logging.getLogger("xdcbench")
 
@@ -30,11 +34,16 @@ class Request:
     seeds: Sequence[int] = ()
     only: str = ""
     data_root: Path | None = None
+    stores: Sequence[str] = ()
+    cache_bytes: int | None = None
     out: Path = Path("results")
     device: str = "auto"
     workers: int | None = None
     precision: Precision | None = None
     checkpoint_seconds: float = 60.0
+    keep_checkpoints: int = 2
+    device_batch: int | None = None
+    compile: bool = False
     trust: bool = False
 
 
@@ -96,21 +105,31 @@ def prepare(request: Request, *, write: bool = True) -> Launch:
         )
     store = Store(request.out, write=write)
     device, resolved = resolve(suite, request)
-    sources = find_sources(suite, request, store, write=write)
+    stores = open_stores(suite, request)
+    sources = find_sources(suite, request, store, stores, write=write)
     whole = make_plan(
         suite,
         sources,
-        origins={name: find_origin(name, given) for name, given in suite.encoders.items()},
+        origins={
+            name: find_origin(name, given, trust=request.trust) for name, given in suite.encoders.items()
+        },
         precision=lambda asked: request.precision or resolved.get(asked, asked),
     )
+    if stores:
+        from xdcbench.data.prepared.fit import check_fit
+
+        check_fit(whole.stages, stores)
     plan = whole.only(request.only) if request.only else whole
     context = Context(
         suite=suite.name,
         device=device,
         workers=reading_processes() if request.workers is None else request.workers,
-        roots=roots(plan, request, store),
+        roots={**roots(plan, request, store), **stores},
         cache=store.root / "cache",
         checkpoint_seconds=request.checkpoint_seconds,
+        keep_checkpoints=request.keep_checkpoints,
+        device_batch=request.device_batch,
+        compile=request.compile,
     )
     return Launch(plan, store, context, whole)
 
@@ -141,7 +160,23 @@ def resolve(suite: Suite, request: Request) -> tuple[str, dict[Precision, Precis
     return str(device), {"auto": resolve_precision("auto", device)}
 
 
-def find_sources(suite: Suite, request: Request, store: Store, *, write: bool) -> Mapping[str, Source]:
+def open_stores(suite: Suite, request: Request) -> dict[str, "Prepared"]:
+    """Prepared stores of the suite's data sets; a suite with a world writes its own files."""
+    if suite.world or not request.stores:
+        if request.stores:
+            log.warning("%s writes a synthetic world: no store is read", suite.name)
+        return {}
+    from xdcbench.data.prepared.cache import CACHE_BYTES, Cache, folder
+    from xdcbench.data.sources import find_stores, used_datasets
+
+    limit = CACHE_BYTES if request.cache_bytes is None else request.cache_bytes
+    used = dict.fromkeys(name for part in suite.leaves for name in used_datasets(part))
+    return find_stores(request.stores, {name: suite.datasets[name] for name in used}, Cache(folder(), limit))
+
+
+def find_sources(
+    suite: Suite, request: Request, store: Store, stores: Mapping[str, "Prepared"], *, write: bool
+) -> Mapping[str, Source]:
     """Place of each real data set; nothing to find for a suite with a world."""
     if suite.world:
         return {}
@@ -149,7 +184,9 @@ def find_sources(suite: Suite, request: Request, store: Store, *, write: bool) -
 
     cache = store.root / "cache" if write else None
     return {
-        name: find_source(name, suite.datasets[name], request.data_root, cache=cache)
+        name: Source(stores[name].label.fingerprint)
+        if name in stores
+        else find_source(name, suite.datasets[name], request.data_root, cache=cache)
         for name in dict.fromkeys(name for part in suite.leaves for name in used_datasets(part))
     }
 

@@ -40,6 +40,8 @@ CLUSTERING_ONLY = (
     "concat_l2",
     "kmeans_iterations",
     "kmeans_restarts",
+    "kmeans_tolerance",
+    "spherical",
     "cluster_clip",
 )
 """Settings of pretraining that a method without clusterings does not use."""

@@ -56,7 +56,7 @@ def run_plan(
     if lacking and (require_all or all(stage.reason for stage in targets)):
         raise UserError("data is not available: " + "; ".join(stage.unavailable for stage in lacking))
     inputs = {source.key: source for stage in targets for _, source in stage.inputs}
-    missing = [source.name for key, source in inputs.items() if not launch.store.complete(key)]
+    missing = [source.name for key, source in inputs.items() if not launch.store.whole(key)]
     if alone and missing:
         raise UserError(f"{targets[0].key} needs {', '.join(missing)}, which must be run first")
     plan = replace(launch.plan, stages=tuple(targets)) if alone else launch.plan

@@ -1,8 +1,10 @@
 """Executing a plan: what is missing is run, what fails is recorded, the rest goes on."""
 
+import errno
 import logging
 import time
 import traceback
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
@@ -10,7 +12,8 @@ from pathlib import Path
 from typing import Literal
 
 from xdcbench.context import Context, elapsed
-from xdcbench.distributed import barrier, from_leader, leads, size
+from xdcbench.costs.disk import require_space
+from xdcbench.distributed import announce, barrier, cause, from_leader, leads, size
 from xdcbench.errors import MediaError, UserError
 from xdcbench.plan import Plan
 from xdcbench.provenance import commit, versions
@@ -21,6 +24,8 @@ Policy = Literal["missing", "always", "never"]
 Status = Literal["done", "kept", "failed", "blocked", "unavailable", "missing"]
 
 log = logging.getLogger("xdcbench")
+
+FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 @dataclass(frozen=True)
@@ -36,11 +41,18 @@ def execute(plan: Plan, store: Store, context: Context, *, policy: Policy = "mis
     """Run what of ``plan`` is needed and not there; one failure does not stop independent stages."""
     needed = from_leader(lambda: needed_keys(plan, store, policy))
     outcomes: dict[str, Outcome] = {}
+    ahead = Counter(stage.kind for stage in plan.stages if stage.key in needed)
+    spent: dict[str, list[float]] = {}
     for position, stage in enumerate(plan.stages, 1):
+        ahead[stage.kind] -= stage.key in needed
         outcome = _settle(stage, store, outcomes, needed=stage.key in needed, policy=policy)
         if outcome is None:
             log.info("[%d/%d] %s", position, len(plan.stages), stage.name)
+            took = {kind: sum(seconds) / len(seconds) for kind, seconds in spent.items()}
+            context = replace(context, begun=time.monotonic(), kind=stage.kind, ahead=dict(ahead), took=took)
             outcome = run_stage(stage, store, context, anew=policy == "always")
+            if outcome.status == "done":
+                spent.setdefault(stage.kind, []).append(elapsed(context))
         outcomes[stage.key] = outcome
     return list(outcomes.values())
 
@@ -53,10 +65,10 @@ def needed_keys(plan: Plan, store: Store, policy: Policy) -> set[str]:
         return {stage.key for stage in plan.stages}
     needed: set[str] = set()
     for stage in reversed(plan.stages):
-        wanted = stage.key in plan.targets or stage.key in needed
-        if wanted and not store.complete(stage.key):
+        if stage.key in needed or (stage.key in plan.targets and not store.complete(stage.key)):
             needed.add(stage.key)
-            needed.update(s.key for _, s in stage.inputs if not store.complete(s.key))
+            # A pruned run counts as a result, but not as an input.
+            needed.update(s.key for _, s in stage.inputs if not store.whole(s.key))
     return needed
 
 
@@ -71,7 +83,7 @@ def _settle(
         return Outcome(stage, "kept" if there or policy == "missing" else "missing")
     for _, source in stage.inputs:
         bad = source.key in outcomes and outcomes[source.key].status in ("failed", "blocked")
-        if bad or not store.complete(source.key):
+        if bad or not store.whole(source.key):
             return Outcome(stage, "blocked", f"needs {source.name}, which is not there")
     return None
 
@@ -97,13 +109,19 @@ def _build(stage: Stage, store: Store, context: Context, *, anew: bool) -> tuple
             barrier()  # the leading process has made and locked the folder
         try:
             with logging_to(work / "log.txt") if leads() else nullcontext():
+                if leads():
+                    require_space(stage, store, checkpoints=context.keep_checkpoints)
                 inputs = {name: store.path(source.key) for name, source in stage.inputs}
                 stage.code()(stage.config, inputs, work, context)
         except (UserError, MediaError) as error:
             return _failed(stage, store, text=str(error), line=str(error))
         except Exception as error:
-            line = f"{type(error).__name__}: {error}".splitlines()[0]
-            return _failed(stage, store, text=traceback.format_exc(), line=line)
+            text, line = traceback.format_exc(), f"{type(error).__name__}: {error}".splitlines()[0]
+            if isinstance(error, OSError) and error.errno in FULL:
+                line = f"no space left in {store.root}: {line}; free some, and the same command goes on"
+            elif isinstance(error, RuntimeError):  # an exchange that failed, if another process is gone
+                line = cause() or line
+            return _failed(stage, store, text=f"{line}\n\n{text}", line=line)
         if leads():
             write_json(work / "run.json", manifest(stage, context))
             store.publish(stage.key, work)
@@ -111,7 +129,11 @@ def _build(stage: Stage, store: Store, context: Context, *, anew: bool) -> tuple
 
 
 def _failed(stage: Stage, store: Store, *, text: str, line: str) -> tuple[Status, str]:
-    attempt = store.fail(stage.key, text)
+    announce(line)
+    try:
+        attempt = str(store.fail(stage.key, text))
+    except OSError as error:
+        attempt = f"not kept: {error.strerror}"
     log.error("%s failed: %s", stage.name, line)
     if size() > 1 and KINDS[stage.kind].shared:
         raise SystemExit(1)  # the others wait for this process; torchrun ends them

@@ -9,7 +9,10 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveFloat, model_validator
 
 Modality = Literal["video", "audio"]
-Precision = Literal["auto", "fp32", "bf16"]
+Precision = Literal["auto", "fp32", "bf16", "fp16"]
+
+DISTANCE = "_distance"
+"""Ends the names of columns that stand beside those of clusterings."""
 
 
 class Config(BaseModel):
@@ -209,7 +212,7 @@ class Method(Config):
 
     @model_validator(mode="after")
     def _names_are_free(self) -> Self:
-        taken = {"labels", "id"} & self.clusterings.keys()
+        taken = {name for name in self.clusterings if name in ("labels", "id") or name.endswith(DISTANCE)}
         if taken:
             raise ValueError(
                 f"a clustering may not be called {taken.pop()!r}, which stands for something else"
@@ -238,6 +241,17 @@ class Augment(Config):
     time: Literal["random", "centre"] = "random"
 
 
+class Saturation(Config):
+    """When the validation loss of a round saturates: after ``patience`` epochs in a row without a gain.
+
+    An epoch gains if its loss on held-out training items, summed over encoders and label sources, is below
+    ``1 - min_gain`` times the lowest before; the round then ends, at the latest with ``schedule.epochs``.
+    """
+
+    patience: int = Field(3, ge=1, description="epochs in a row without a gain that end the round")
+    min_gain: float = Field(0.01, ge=0, lt=1, description="least drop of the loss, as a share of the lowest")
+
+
 class Pretrain(Config):
     """The loop of deep clustering: rounds of extract, cluster, train."""
 
@@ -253,6 +267,10 @@ class Pretrain(Config):
     concat_l2: bool = Field(True, description="L2-normalise each modality before concatenating (CDC)")
     kmeans_iterations: int = Field(20, ge=1)
     kmeans_restarts: int = Field(1, ge=1)
+    kmeans_tolerance: float = Field(
+        0.0, ge=0, lt=1, description="share of items that may still change their cluster when k-means stops"
+    )
+    spherical: bool = Field(False, description="k-means of rows and centroids of unit length, by cosine")
     uniform: bool = Field(False, description="sample clips uniformly over pseudo-labels")
     fresh_heads: bool = Field(True, description="new heads each round")
     cluster_clip: Literal["centre", "random"] = Field(
@@ -260,6 +278,15 @@ class Pretrain(Config):
     )
     max_failed: float = Field(0.1, ge=0, le=1)
     precision: Precision = "auto"
+    saturation: Saturation | None = Field(
+        None, description="ends a round before `schedule.epochs`; none: all epochs are trained"
+    )
+
+    @model_validator(mode="after")
+    def _saturation_has_items(self) -> Self:
+        if self.saturation and not self.val_share:
+            raise ValueError("saturation needs held-out items: raise val_share above 0")
+        return self
 
 
 # ------------------------------------------------------------------------------------ evaluations
@@ -425,7 +452,9 @@ class Given(Config):
     pretrain_data: str = Field(
         "none", description="what they have learned from, for the tables; of released weights it is known"
     )
-    run: str | None = Field(None, description="run directory of this suite's encoders; instead of the others")
+    run: str | None = Field(
+        None, description="run directory of this suite's encoders, or exported folder; instead of the others"
+    )
     video: GivenVideo | None = None
     audio: GivenAudio | None = None
 

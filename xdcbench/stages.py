@@ -113,7 +113,7 @@ KINDS: dict[str, Kind] = {
     "index": Kind(1, "xdcbench.data.index:run"),
     "init": Kind(1, "xdcbench.pretrain.init:run"),
     "given": Kind(1, "xdcbench.models.given:run"),
-    "round": Kind(1, "xdcbench.pretrain.rounds:run", shared=True),
+    "round": Kind(2, "xdcbench.pretrain.rounds:run", shared=True),
     "features": Kind(1, "xdcbench.evaluations.features:run", shared=True),
     "finetune": Kind(1, "xdcbench.evaluations.finetune:run", shared=True),
     "linear_probe": Kind(1, "xdcbench.evaluations.linear_probe:run"),

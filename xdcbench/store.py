@@ -17,6 +17,10 @@ SCHEMA_VERSION = 1
 """Version of the layout of a results folder; older ones stay readable."""
 
 
+PRUNED = "pruned.json"
+"""File of a run that has its records but no longer all that a new stage could need (``prune``)."""
+
+
 def key_of(kind: str, content: dict[str, Any]) -> str:
     """Key of a run: its kind and 12 hex digits of the hash of all that its result depends on."""
     text = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
@@ -61,6 +65,14 @@ class Store:
         """Whether the run ``key`` is there, whole."""
         return self.path(key).is_dir()
 
+    def whole(self, key: str) -> bool:
+        """Whether the run ``key`` is there with all that a stage may read of it."""
+        return self.complete(key) and not (self.path(key) / PRUNED).exists()
+
+    def lock(self, key: str) -> Path:
+        """The file that is locked while the run ``key`` is built."""
+        return self.work(key).with_suffix(".lock")
+
     def keys(self) -> list[str]:
         """Keys of all complete runs, sorted."""
         if not self.runs.is_dir():
@@ -75,7 +87,7 @@ class Store:
             UserError: another process is building the same run.
         """
         work = self.work(key)
-        lock = FileLock(work.with_suffix(".lock"))
+        lock = FileLock(self.lock(key))
         try:
             lock.acquire(timeout=0)
         except Timeout as error:

@@ -38,11 +38,23 @@ def test_command(line: str, pico: Path, tmp_path: Path) -> None:
         words += ["--from", str(pico)]
     if words[0] == "compare":
         words = ["compare", "xdc", "scratch", "--from", str(pico)]
+    if words[0] == "export":
+        key, to = next(pico.glob("runs/init-*")).name, str(tmp_path / "export")
+        words = ["export", key, "--out", str(pico), "--to", to]
+    if words[0] == "clusters":
+        words = ["clusters", "--help"]
+    if words[0] == "prune":
+        words += ["--help"]
+    if words[0] == "report":
+        words += ["--from", str(pico), "--out", str(tmp_path / "report")]
     if words[0] == "show":
         words = ["show", next(pico.glob("runs/round-*")).name, "--out", str(pico)]
     done = xdcbench(*words, cwd=tmp_path, env=None)
     if words[0] == "data":
         assert done.returncode == 2 and "no folder DIR/grid" in done.stderr
+        return
+    if "--store" in words:
+        assert done.returncode == 2 and "no store.json there" in done.stderr
         return
     if "real-small" in words:
         assert "no folder DIR/grid" in done.stdout, "an empty data root is said to lack the data"
@@ -52,7 +64,20 @@ def test_command(line: str, pico: Path, tmp_path: Path) -> None:
 
 def test_every_command_is_in_the_readme() -> None:
     said = xdcbench("--help").stdout
-    known = ("run", "check", "table", "compare", "data", "list", "show", "doctor")
+    known = (
+        "run",
+        "check",
+        "table",
+        "compare",
+        "data",
+        "list",
+        "show",
+        "export",
+        "doctor",
+        "clusters",
+        "prune",
+        "report",
+    )
     commands = re.findall(rf"^[│ ]+({'|'.join(known)})\b", said, flags=re.M)
     assert set(commands) == set(known)
     assert all(any(line.split()[1] == name for line in COMMANDS) for name in commands)

@@ -12,7 +12,7 @@ from xdcbench.data.synth import write_world
 from xdcbench.errors import UserError
 from xdcbench.schema import World
 
-COMMANDS = ("list", "verify", "stats", "synth", "overlap")
+COMMANDS = ("list", "verify", "stats", "prepare", "synth", "overlap")
 HEAVY = {
     "torch",
     "torchvision",

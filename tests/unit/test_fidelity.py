@@ -17,6 +17,7 @@ from pydantic import BaseModel, TypeAdapter, create_model
 from tests.unit.tiny import CPU, MODELS, PRETRAIN, round_config
 from xdcbench import resources
 from xdcbench.config import load_dataset, load_suite, load_table, read, validate
+from xdcbench.context import Context
 from xdcbench.data.clips import Clips
 from xdcbench.errors import UserError
 from xdcbench.models.encoders import Encoder
@@ -273,7 +274,7 @@ def test_the_schedule_restarts_in_each_round(tmp_path: Path) -> None:
     labels, unread = Labels({}, {"v": 3, "a": 4}, {}, {}), cast(Clips, None)
     for number in (1, 2):
         learner = Learner(round_config("xdc", number=number), labels, encoders, unread, CPU, 0)
-        trainer = learner.trainer(tmp_path, checkpoint_seconds=0)
+        trainer = learner.trainer(tmp_path, Context("tests"))
         assert trainer.schedule == PRETRAIN.schedule
         assert {group["peak"] for group in trainer.optimizer.param_groups} == {PRETRAIN.schedule.lr}
         for parameter in trainer.modules.parameters():

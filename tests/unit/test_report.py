@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 
 from xdcbench import stages
@@ -15,14 +16,21 @@ from xdcbench.report import check_against, plan_lines, report, run_lines, run_pl
 from xdcbench.results.records import Record, write_records
 from xdcbench.run import Outcome
 from xdcbench.schema import Config
-from xdcbench.stages import KINDS, Source
+from xdcbench.stages import KINDS, IndexStage, Source
 from xdcbench.store import Store, write_json
 
 Maker = Callable[..., Record]
 
 
 def toy(config: Config, inputs: dict[str, Path], work: Path, context: Context) -> None:
-    """Stands for the code of every kind."""
+    """Stands for the code of every kind; an index lists no item."""
+    if isinstance(config, IndexStage):
+        columns = ["ok", "video", "audio"]
+        table = pd.DataFrame({name: pd.Series(dtype=bool) for name in columns})
+        for split in config.dataset.splits:
+            table[f"split:{split}"] = pd.Series(dtype=str)
+        table.to_parquet(work / "items.parquet")
+        write_json(work / "index.json", {"classes": []})
     (work / "ran.txt").write_text(",".join(sorted(inputs)))
 
 

@@ -1,7 +1,6 @@
 """A tiny synthetic world and what the first stages make of it, for tests that need real files.
 
-Modules that use the fixtures say ``pytest_plugins = ["tests.unit.tiny"]``. (Nothing is asserted here:
-PYTEST_DONT_REWRITE.)
+Its fixtures are every test's, by tests/conftest.py. (Nothing is asserted here: PYTEST_DONT_REWRITE.)
 """
 
 from collections.abc import Iterable

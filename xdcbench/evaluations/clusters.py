@@ -12,6 +12,7 @@ from xdcbench.clustering.kmeans import KMeans, kmeans
 from xdcbench.clustering.preprocess import fit
 from xdcbench.context import Context
 from xdcbench.data.index import Index
+from xdcbench.distributed import alone
 from xdcbench.errors import UserError
 from xdcbench.evaluations.features import load_features
 from xdcbench.evaluations.outcome import Measure, part_rows, write_outcome
@@ -73,8 +74,9 @@ def run(config: EvaluationStage, inputs: dict[str, Path], work: Path, context: C
 def cluster(means: np.ndarray, *, k: int, settings: Clusters, seed: int) -> KMeans:
     """k-means of items, float32 (n, features), after the preprocessing of ``settings``; best of its restarts."""
     x = torch.from_numpy(means)
-    prepared = fit(x, mode=settings.preprocess, dim=settings.pca_dim)(x)
-    return kmeans(prepared, k=k, seed=seed, iterations=settings.iterations, restarts=settings.restarts)
+    with alone():
+        prepared = fit(x, mode=settings.preprocess, dim=settings.pca_dim)(x)
+        return kmeans(prepared, k=k, seed=seed, iterations=settings.iterations, restarts=settings.restarts)
 
 
 def measures(assignments: np.ndarray, labels: np.ndarray, *, k: int) -> Iterator[Measure]:

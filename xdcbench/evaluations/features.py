@@ -1,5 +1,6 @@
 """Features of a frozen encoder for every item of a data set, extracted once for all that reads them."""
 
+import shutil
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -9,7 +10,7 @@ import numpy as np
 from xdcbench.context import Context
 from xdcbench.data.clips import Clips, Draw, even_draws, random_draw
 from xdcbench.data.index import Index
-from xdcbench.distributed import leads
+from xdcbench.distributed import barrier, gathered, leads, span
 from xdcbench.errors import UserError
 from xdcbench.extract import extract
 from xdcbench.models.encoders import load_card, load_encoders, save_encoders, with_frames
@@ -17,6 +18,12 @@ from xdcbench.models.layers import at_layer
 from xdcbench.runtime import generator, pick_device
 from xdcbench.stages import FeaturesStage
 from xdcbench.store import read_json, write_json
+
+EXTRACTED = "extracted"
+"""Folder of features in work."""
+
+LOOK = 1024
+"""Items whose features are looked through at a time."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +41,7 @@ class Features:
 
     def readable(self, rows: np.ndarray) -> np.ndarray:
         """Those of ``rows`` that have features."""
-        readable: np.ndarray = rows[~np.isnan(self.of[rows]).any(axis=(1, 2))]
+        readable: np.ndarray = rows[~np.isnan(self.of[rows, :, 0]).any(axis=1)]
         return readable
 
 
@@ -47,30 +54,52 @@ def run(config: FeaturesStage, inputs: dict[str, Path], work: Path, context: Con
         encoders[config.modality] = at_layer(encoders[config.modality], config.layer)
     spec = {config.modality: encoders[config.modality].input}
     clips = Clips(index, context.roots[index.name], **spec)  # type: ignore[arg-type]
-    rows = np.flatnonzero((index.items["ok"] & index.items[config.modality]).to_numpy())
+    there = (index.items["ok"] & index.items[config.modality]).to_numpy()
+    each = config.clips + config.augmented
+    nothing: list[Draw | None] = [None] * each
     found, failed = extract(
         encoders,
         clips,
-        [draw for row in rows for draw in draws_of(config, index, int(row))],
+        [
+            d
+            for row, is_there in enumerate(there)
+            for d in (draws_of(config, index, row) if is_there else nothing)
+        ],
         precision=config.precision,
         device=device,
         workers=context.workers,
         label=f"{card.method}: {config.modality} features of {index.name}",
+        into=work / EXTRACTED,
+        shape=(len(there), each),
     )
-    features = found[config.modality].reshape(len(rows), config.clips + config.augmented, -1)
-    bad = rows[~np.isfinite(features).all(axis=(1, 2)) & ~np.isin(rows, list(failed))]
-    if len(bad):
+    bad = first_bad(found[config.modality], np.setdiff1d(np.flatnonzero(there), list(failed)))
+    if bad is not None:
         raise UserError(
-            f"{card.method}: the {config.modality} features of {index.items['path'].iloc[bad[0]]} are not "
+            f"{card.method}: the {config.modality} features of {index.items['path'].iloc[bad]} are not "
             f"finite; train the encoder again at a lower learning rate"
         )
+    del found  # a network file system removes no file that is mapped
+    barrier()
     if not leads():
         return
-    everything = np.full((len(index.items), *features.shape[1:]), np.nan, dtype=np.float32)
-    everything[rows] = features
-    np.save(work / "features.npy", everything, allow_pickle=False)
     write_json(work / "failed.json", failed)
     save_encoders(work, {}, card)
+    (work / EXTRACTED / f"{config.modality}.npy").rename(work / "features.npy")
+    shutil.rmtree(work / EXTRACTED)
+
+
+def first_bad(features: np.ndarray, rows: np.ndarray) -> int | None:
+    """The first of ``rows`` with a value that is not finite; each process looks through its share.
+
+    Args:
+        features: float32 (items, clips, features).
+        rows: positions of items.
+    """
+    mine = rows[span(len(rows), LOOK)]
+    parts = (mine[begin : begin + LOOK] for begin in range(0, len(mine), LOOK))
+    bad = (part[~np.isfinite(features[part]).all(axis=(1, 2))] for part in parts)
+    here = next((int(part[0]) for part in bad if len(part)), None)
+    return min((row for row in gathered(here) if row is not None), default=None)
 
 
 def draws_of(config: FeaturesStage, index: Index, row: int) -> list[Draw]:

@@ -23,7 +23,7 @@ from xdcbench.models.heads import Heads
 from xdcbench.runtime import generator, pick_device, seeded
 from xdcbench.schema import Finetune
 from xdcbench.stages import EvaluationStage
-from xdcbench.training import Trainer, sgd
+from xdcbench.training import Checkpoints, Trainer, sgd
 
 
 def run(config: EvaluationStage, inputs: dict[str, Path], work: Path, context: Context) -> None:
@@ -43,14 +43,14 @@ def run(config: EvaluationStage, inputs: dict[str, Path], work: Path, context: C
     if settings.selection == "val-best":
         train, held = hold_out(index, train, share=settings.val_share, seed=config.seed)
 
-    def epoch(number: int) -> tuple[int, Iterator[Batch]]:
+    def epoch(number: int, done: int) -> tuple[int, Iterator[Batch]]:
         draws = training_draws(train, augment=settings.augment, seed=config.seed, epoch=number)
-        return len(draws), batches(clips, draws, size=settings.batch, workers=context.workers)
+        return len(draws), batches(clips, draws[done:], size=settings.batch, workers=context.workers)
 
-    def loss(batch: Batch) -> tuple[Tensor, dict[str, float]]:
+    def loss(batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         target, scores = labels[batch.rows].to(device), classifier(batch)
         value = cross_entropy(scores.float(), target)
-        return value, {"loss": value.item(), "accuracy": (scores.argmax(1) == target).float().mean().item()}
+        return value, {"accuracy": (scores.argmax(1) == target).float().mean()}
 
     def validate() -> dict[str, float]:
         scores, unread = classifier.predict(clips, held, settings, workers=context.workers)
@@ -66,8 +66,9 @@ def run(config: EvaluationStage, inputs: dict[str, Path], work: Path, context: C
         device=device,
         work=work,
         batch=settings.batch,
-        checkpoint_seconds=context.checkpoint_seconds,
+        context=context,
         label=f"{card.method}: {config.name} on {index.name} split {config.split}",
+        items=index.items["id"].array,
     ).fit(
         epoch,
         loss,
@@ -91,7 +92,7 @@ def run(config: EvaluationStage, inputs: dict[str, Path], work: Path, context: C
         outcomes=chosen(history) | {"held_out": len(held)} if len(held) else {},
         selection=settings.selection,
     )
-    (work / "checkpoint.pt").unlink(missing_ok=True)
+    Checkpoints(work, context.keep_checkpoints).clear()
 
 
 def hold_out(index: Index, rows: np.ndarray, *, share: float, seed: int) -> tuple[np.ndarray, np.ndarray]:

@@ -86,7 +86,7 @@ def _missing_in_words(cell: Cell, column: Column, group: str) -> str:
 
 
 def record_notes(records: Sequence[Record]) -> list[str]:
-    """Seeds, selection, epochs, suites and schema of what is shown."""
+    """Seeds, selection, epochs, suites, schema and prepared stores of what is shown."""
     if not records:
         return []
     epochs: dict[str, set[int]] = defaultdict(set)
@@ -104,12 +104,22 @@ def record_notes(records: Sequence[Record]) -> list[str]:
     return [
         *([f"Fits that stopped before they converged: {stopped} of {len(records)} runs."] if stopped else []),
         *(f"{name} learned from a subset: {words}." for name, words in subsets),
+        *dict.fromkeys(_store_in_words(record) for record in records if record.store),
         f"Seeds: {listed(seed_name(r) for r in records)}. "
         f"Selection: {listed(in_words[r.selection] for r in records)}. "
         f"Epochs: {'; '.join(f'{name} {listed(some)}' for name, some in sorted(epochs.items()))}. "
         f"Suites: {listed(r.suite for r in records)}. "
         f"Record schema: {listed(r.schema_version for r in records)}.",
     ]
+
+
+def _store_in_words(record: Record) -> str:
+    store = record.store or {}
+    settings = ", ".join(f"{name} {value}" for name, value in store["settings"].items())
+    return (
+        f"{record.dataset} read from a prepared store (data {store['fingerprint'][:8]}, made from "
+        f"{store['source_fingerprint'][:8]}; {settings})."
+    )
 
 
 def published_notes(rows: Sequence[Published]) -> list[str]:

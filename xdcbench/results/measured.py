@@ -52,6 +52,7 @@ def measured(
         dataset=index.name,
         world="synthetic" if index.world else "real",
         fingerprint=index.fingerprint,
+        store=index.store,
         verified=verified_counts(context.cache.parent / "data", index),
         subset=index.subset,
         items_expected=0,

@@ -32,6 +32,9 @@ class Record(BaseModel):
     dataset: str
     world: str  # "real", or "synthetic" for a generated world
     fingerprint: str  # of the data set
+    store: dict[str, Any] | None = (
+        None  # fingerprints and settings of the prepared store; None: original files
+    )
     verified: dict[str, int] | None = None  # counts of `data verify`; None: never verified
     subset: str  # "" for the whole data set, else the subset in words
     items_expected: int  # test items that the official lists name (after the subset)

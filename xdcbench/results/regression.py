@@ -15,8 +15,10 @@ from xdcbench.schema import Config, Suite
 from xdcbench.stages import NOT_SCIENCE
 from xdcbench.store import read_json, write_json
 
-TOLERANCES = {"top1": 40.0, "nmi_class": 0.2, "purity": 0.2, "unexplained": 0.15, "accuracy": 0.2}
+TOLERANCES = {"top1": 40.0, "nmi_class": 0.2, "purity": 0.3, "unexplained": 0.15, "accuracy": 0.2}
 """What a change of processor or library version may move, per metric; a metric without one is not kept.
+
+Purity moves by whole clusters: of smoke's four classes, two that share a cluster cost 0.25.
 
 A new reference starts from these; its file may then be edited, and ``--update`` keeps what it says.
 """

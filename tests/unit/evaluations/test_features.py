@@ -21,8 +21,6 @@ from xdcbench.models.weights import build_encoder
 from xdcbench.schema import Modality
 from xdcbench.stages import FeaturesStage
 
-pytest_plugins = ["tests.unit.tiny"]
-
 
 def do(modality: Modality, data: Path, encoders: Path, work: Path, context: Context, clips: int) -> Features:
     work.mkdir()

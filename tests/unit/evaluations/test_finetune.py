@@ -24,7 +24,6 @@ from xdcbench.models.encoders import load_encoders
 from xdcbench.schema import Finetune, Schedule
 from xdcbench.stages import EvaluationStage
 
-pytest_plugins = ["tests.unit.tiny"]
 SETTINGS = Finetune(
     modality="audio",
     batch=5,
@@ -89,7 +88,7 @@ def test_scores_are_those_of_a_plain_loop(done: Path, tiny_runs: Path, world: Pa
     assert record["value"] == pytest.approx(100 * (scores.argmax(axis=1) == labels).mean())
     assert (record["epochs"], record["selection"], record["split"]) == (3, "last", "1")
     assert record["factors"]["clips"] == 2
-    assert not (done / "checkpoint.pt").exists()
+    assert not any(done.glob("*checkpoint*"))
 
 
 class Killed(BaseException):
