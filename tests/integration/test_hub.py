@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -103,6 +104,10 @@ def test_help_and_what_is_said_of_mistakes(clone: Path, out: Path, tmp_path: Pat
         "pretraining='r2plus1d_18_xdc_ig65m_kinetic'": "give one of r2plus1d_18_xdc_ig65m_kinetics, r2plus1d_18_xdc_ig",
         "pretraining=None, num_classes=0": "num_classes is 0; give a whole number",
         "pretraining=None, num_classes='4'": "num_classes is '4'; give a whole number",
+        "pretraining=''": "pretraining is ''; give a name, a path, or None",
+        "pretraining=18": "pretraining is 18; give a name, a path, or None",
+        "pretraining=None, bn_momentum=9": "bn_momentum is 9; give a number from 0 to 1",
+        f"pretraining={__file__!r}": "no readable weights (Weights only load failed); give a file of tensors alone",
         f"pretraining={str(changed)!r}": "video.safetensors has the SHA-256",
     }
     code = """
@@ -172,8 +177,25 @@ def test_the_model_card_states_what_was_measured(out: Path) -> None:
     svm = {row["run"] for row in rows if row["evaluation"] == "audio_svm"}
     (line,) = [line for line in text.splitlines() if next(iter(svm)) in line]
     assert all(run in line for run in svm), "one row for the mean over both folds"
+    (line,) = [line for line in text.splitlines() if "shots=50%" in line]
+    assert "mean of 2 draws" in line
+    recalls = re.findall(r"audio_retrieval .*recall_at_(\d+)", text)
+    assert recalls == sorted(recalls, key=int) and len(recalls) > 1
     for said in ("Items: 42", "3 clusters of audio features", "synthetic world", "## Intended use"):
         assert said in text
+
+
+def test_the_lines_of_the_model_card_work_as_they_stand(clone: Path, out: Path) -> None:
+    (lines,) = re.findall(r"```python\n(.*?)```", (export_of(out) / "README.md").read_text(), re.DOTALL)
+    code = f"""
+CLONE, FOLDER = clone, "."
+frames, sound = torch.zeros(2, 8, 16, 16, 3, dtype=torch.uint8), torch.zeros(2, 32000)
+{lines}
+print(list(features.shape), video.fc.weight.shape[0], type(audio).__name__)
+"""
+    done = hub(code, clone, export_of(out))
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split("\n")[-2] == "[2, 64] 400 AudioResNet"
 
 
 def test_no_such_run_is_one_line(out: Path) -> None:

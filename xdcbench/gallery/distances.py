@@ -8,6 +8,7 @@ import torch
 from xdcbench.clustering.assigner import Assigner, load_assigners
 from xdcbench.clustering.preprocess import concat
 from xdcbench.data.clips import Clips
+from xdcbench.errors import UserError
 from xdcbench.extract import extract
 from xdcbench.gallery.origin import ClusteredRound
 from xdcbench.models.encoders import load_encoders
@@ -39,15 +40,23 @@ def sample(assignments: np.ndarray, *, seed: int) -> np.ndarray:
 
 
 def _measured(found: ClusteredRound, *, device: torch.device, workers: int) -> dict[str, np.ndarray]:
-    """Encode a sample again, with the encoders that the round clustered with."""
+    """Encode a sample again, with the encoders that the round clustered with.
+
+    Raises:
+        UserError: their weights were pruned.
+    """
+    needed = sorted({m for c in found.config.clusterings.values() for m in c.features})
+    if not all((found.encoders / f"{modality}.safetensors").exists() for modality in needed):
+        raise UserError(
+            f"{found.run.name} kept no distances to its centres, and the weights of {found.encoders.name}, which would "
+            f"measure them again, were pruned; run the suite with --policy always to make both again"
+        )
     config, assigners = found.config, load_assigners(found.run / "centroids.safetensors")
     tables = {name: found.table[name].fillna(-1).to_numpy(dtype=np.int64) for name in config.clusterings}
     clustered = np.flatnonzero(np.any([of >= 0 for of in tables.values()], axis=0))
     wanted = np.unique(np.concatenate([sample(of, seed=config.seed) for of in tables.values()]))
     draws = dict(zip(clustered.tolist(), draws_of(config, clustered), strict=True))
-    encoders = load_encoders(
-        found.encoders, sorted({m for c in config.clusterings.values() for m in c.features}), device=device
-    )
+    encoders = load_encoders(found.encoders, needed, device=device)
     clips: Clips = clips_for(found.index, found.root, encoders)
     features, _ = extract(
         encoders,

@@ -54,7 +54,7 @@ def find_round(
         stores: prepared stores, for rounds that were read from one.
 
     Raises:
-        UserError: no run, several, or no clusters in it; or its data is not here.
+        UserError: no run, several, or no clusters in it; or its data or the round before it is not here.
     """
     store = Store(out, write=False)
     key = _last_round(run, store) or _existing(run, store)
@@ -66,12 +66,18 @@ def find_round(
         raise UserError(
             f"{key} ({facts['name']}) made no clusters; give a round of a method that does, such as xdc"
         )
+    before = store.path(facts["inputs"]["encoders"])
+    if not (before / "encoders.json").exists():
+        raise UserError(
+            f"{before.name}, whose encoders {key} clustered with, is not in {store.root} any more, and with it what "
+            f"they hear and see; run the suite to make it again"
+        )
     index = Index.load(store.path(facts["inputs"]["data"]))
     table = pd.read_parquet(path / "assignments.parquet").set_index("id").reindex(index.items["id"])
     return ClusteredRound(
         run=path,
         config=config,
-        encoders=store.path(facts["inputs"]["encoders"]),
+        encoders=before,
         index=index,
         root=_root(facts["inputs"]["data"], index, store, data_root, stores),
         table=table.reset_index(drop=True),

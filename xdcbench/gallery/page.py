@@ -3,7 +3,7 @@
 import base64
 import math
 import mimetypes
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -21,6 +21,8 @@ from xdcbench.schema import Modality
 
 SINGLE_FILE = 40_000_000
 """Bytes of media that one file may hold."""
+SAMPLE, SURE = 32, 1.5
+"""Items by which the bytes of all are guessed, and how far above the limit a guess must be to count."""
 
 KINDS: dict[tuple[Modality, ...], tuple[str, str, str]] = {
     ("audio",): ("Audio clusters", "Audio cluster", "to listen to"),
@@ -67,6 +69,8 @@ def write_gallery(
         to.mkdir(parents=True, exist_ok=True)
         with TemporaryDirectory() as scratch:
             previews = Previews(found, Path(scratch) if single_file else to / "media")
+            if single_file:
+                _refuse_large(previews, wanted)
             made = previews.make(wanted)
             link = _inside(previews.folder, made) if single_file else "media/{}".format
             page = render("gallery", page_data(found, sections, labels, made, link))
@@ -79,24 +83,45 @@ def write_gallery(
         yield f"{gone} of {len(made)} items could not be read any more; their places say why"
 
 
-def _inside(folder: Path, made: dict[int, Preview]) -> Link:
+def _refuse_large(previews: Previews, wanted: Mapping[int, Collection[Modality]]) -> None:
+    """Tell from some previews that all of them will not fit, before hours go into making them.
+
+    Raises:
+        UserError: they are far too large.
+    """
+    some = list(wanted)[:: max(1, len(wanted) // SAMPLE)]
+    made = previews.make({row: wanted[row] for row in some})
+    likely = _size(previews.folder, made) * len(wanted) // max(1, len(some))
+    if likely > SURE * SINGLE_FILE:
+        raise _too_large(f"would be about {likely / 1e6:.1f} MB, going by {len(some)} of {len(wanted)} items")
+
+
+def _inside(folder: Path, made: Mapping[int, Preview]) -> Link:
     """Links that hold the files themselves.
 
     Raises:
         UserError: they are too large together.
     """
-    size = sum((folder / name).stat().st_size for preview in made.values() for name in preview.files)
+    size = _size(folder, made)
     if size > SINGLE_FILE:
-        raise UserError(
-            f"--single-file: the previews are {size / 1e6:.0f} MB, more than the {SINGLE_FILE / 1e6:.0f} MB that "
-            f"one page may hold; show fewer with --nearest, or write a folder"
-        )
+        raise _too_large(f"are {size / 1e6:.1f} MB")
 
     def link(name: str) -> str:
         content = base64.b64encode((folder / name).read_bytes()).decode()
         return f"data:{mimetypes.guess_type(name)[0]};base64,{content}"
 
     return link
+
+
+def _size(folder: Path, made: Mapping[int, Preview]) -> int:
+    return sum((folder / name).stat().st_size for preview in made.values() for name in preview.files)
+
+
+def _too_large(said: str) -> UserError:
+    return UserError(
+        f"--single-file: the previews {said}, more than the {SINGLE_FILE / 1e6:.0f} MB that one page may hold; show "
+        "fewer with --nearest, or write a folder"
+    )
 
 
 def page_data(
@@ -108,8 +133,7 @@ def page_data(
 ) -> dict[str, Any]:
     """What the template shows; text is raw, the template escapes it."""
     config, index = found.config, found.index
-    classes = {label for clusters in sections.values() for c in clusters for label, _ in c.shares}
-    classes |= {label for row in made for label in labels[row]}
+    heads = {c.shares[0][0] for clusters in sections.values() for c in clusters if c.shares}
     return {
         "method": config.method,
         "round": config.round,
@@ -121,8 +145,8 @@ def page_data(
         "synthetic": index.world,
         "gone": sum(bool(preview.gone) for preview in made.values()),
         "shown": len(made),
-        "labelled": bool(classes),
-        "classes": sorted(classes, key=str.casefold),
+        "labelled": bool(heads),
+        "classes": sorted(heads, key=str.casefold),
         "sections": [
             _section(found, name, clusters, labels, made, link) for name, clusters in sections.items()
         ],

@@ -1,40 +1,18 @@
 """The model card of exported encoders, in Markdown: what they are, what they learned from, how they did."""
 
-import html
-import json
-import re
-from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import fmean
 from typing import Any
-
-from tabulate import tabulate
 
 from xdcbench.config import load_dataset
 from xdcbench.models.encoders import Card
 from xdcbench.models.exported import CARD, MANIFEST, Export, Exported
+from xdcbench.models.markdown import plain, table
+from xdcbench.models.origins import OWN
+from xdcbench.models.scored import Score, scores_text
 from xdcbench.resources import folder, names
-from xdcbench.results.records import Record, read_records
-from xdcbench.results.statistics.predictions import cell_interval
 from xdcbench.schema import Dataset, VideoInput
 from xdcbench.store import Store, read_json
-
-INVISIBLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]+")
-"""Control characters, and those that turn the direction of what follows them."""
-
-
-@dataclass(frozen=True)
-class Score:
-    """One cell: the mean over the splits that were measured, and its 95 % interval over test items."""
-
-    records: tuple[Record, ...]
-    interval: tuple[float, float] | None
-
-    @property
-    def value(self) -> float:
-        """Mean over splits, in the records' unit."""
-        return fmean(record.value for record in self.records)
 
 
 @dataclass(frozen=True)
@@ -64,32 +42,6 @@ def data_of(about: dict[str, Any], card: Card, store: Store) -> Data:
     return Data(card.pretrain_data, load_dataset(card.pretrain_data) if known else None)
 
 
-def scores_of(key: str, store: Store) -> list[Score]:
-    """All that the results folder's evaluations have found of the encoders of one run.
-
-    Raises:
-        UserError: predictions that cannot be read.
-    """
-    inputs = {k: read_json(store.path(k) / "run.json")["inputs"] for k in store.keys()}  # noqa: SIM118
-    features = {k for k, of in inputs.items() if k.startswith("features-") and of.get("encoders") == key}
-    measured = [
-        k
-        for k, of in inputs.items()
-        if of.get("features") in features or (of.get("encoders") == key and not k.startswith("round-"))
-    ]
-    cells: dict[str, list[Record]] = defaultdict(list)
-    for record in read_records([store], measured):
-        if record.unit not in ("%", ""):  # sizes and bits describe clusters, not the encoders
-            continue
-        cell = (record.evaluation, record.dataset, record.metric, record.recipe, record.seed, record.factors)
-        cells[json.dumps(cell, sort_keys=True)].append(record)
-    scores = []
-    for _, records in sorted(cells.items()):
-        found = cell_interval(records, [store])
-        scores.append(Score(tuple(records), (found.low, found.high) if found else None))
-    return scores
-
-
 def card_text(export: Export, *, data: Data, scores: list[Score], about: dict[str, Any]) -> str:
     """The model card.
 
@@ -100,22 +52,53 @@ def card_text(export: Export, *, data: Data, scores: list[Score], about: dict[st
         about: the run's ``run.json``, for how its encoders were made.
     """
     sections = {
+        "Use": _use(export),
         "Encoders": _encoders(export),
         "Method": _method(export, about),
         "Data": _data(export, data),
-        "Scores": _scores(scores),
+        "Scores": scores_text(scores),
         "Intended use": USE,
         "Files": FILES,
         "Provenance": _provenance(export),
     }
-    title = plain(f"{export.method}, {export.pretrain_data}, seed {export.seed}, round {export.round}")
-    return "\n\n".join([f"# {title}", *(f"## {name}\n\n{text}" for name, text in sections.items())]) + "\n"
+    title = f"# {plain(f'{export.method} on {data.name}' if data.name != 'none' else export.method)}"
+    parts = [title, _lead(export, data), *(f"## {name}\n\n{text}" for name, text in sections.items())]
+    return "\n\n".join(parts) + "\n"
 
 
-def plain(text: object) -> str:
-    """A string of the user's as Markdown that shows it as it is, on one line, whatever it holds."""
-    flat = INVISIBLE.sub(" ", str(text)).strip()
-    return html.escape(re.sub(r"([\\`*\[\]|$~#!]|(?<!\w)_|_(?!\w))", r"\\\1", flat), quote=False)
+def _lead(export: Export, data: Data) -> str:
+    """What this is, in a sentence or two, for whoever knows nothing of it."""
+    both = " and ".join({"video": "a video encoder", "audio": "an audio encoder"}[m] for m in export.encoders)
+    learned = plain(data.dataset.title if data.dataset else data.name)
+    if data.synthetic:
+        learned = f"a small synthetic world in the layout of {learned}: a trial, of no use for real media"
+    made = "not trained" if data.name == "none" else f"pretrained on {learned}"
+    return (
+        f"{both.capitalize()}, {made}. Made and measured by xdcbench, a benchmark of learning from sound and video "
+        "after XDC ([Alwassel et al., NeurIPS 2020](https://arxiv.org/abs/1911.12667))."
+    )
+
+
+def _use(export: Export) -> str:
+    """Lines to copy: without this package, from torch.hub, in a suite."""
+    lines = ["import torch", ""]
+    for modality, encoder in export.encoders.items():
+        if encoder.program:
+            batch = "frames" if modality == "video" else "sound"
+            lines += [
+                f"# {batch}: {encoder.program.takes}",
+                f'{modality} = torch.export.load("{encoder.program.file}").module()',
+                f"features = {modality}({batch})  # float32 (B, {encoder.features})",
+            ]
+    own = [m for m, encoder in export.encoders.items() if encoder.source == OWN[m == "audio"]]
+    if own:
+        lines += ["# from a clone of xdcbench, to finetune"]
+        lines += [
+            f'{m} = torch.hub.load(CLONE, "xdc_{m}_encoder", source="local", pretraining=FOLDER)' for m in own
+        ]
+    code = "\n".join(lines) if len(lines) > 2 else ""
+    suite = "In a suite of xdcbench: `encoders: {mine: {run: FOLDER}}`. FOLDER is where this file lies."
+    return f"```python\n{code}\n```\n\n{suite}" if code else suite
 
 
 def _encoders(export: Export) -> str:
@@ -123,7 +106,7 @@ def _encoders(export: Export) -> str:
         [m, plain(e.architecture), f"{e.parameters:,}", e.features, plain(_input(e))]
         for m, e in export.encoders.items()
     ]
-    text = _table(rows, ["modality", "architecture", "parameters", "features", "takes"])
+    text = table(rows, ["modality", "architecture", "parameters", "features", "takes"])
     lacking = [
         f"\n\nThere is no program of the {m} encoder: torch.export cannot trace it ({plain(e.untraced)})."
         for m, e in export.encoders.items()
@@ -154,13 +137,21 @@ def _method(export: Export, about: dict[str, Any]) -> str:
     for modality, sources in made["heads"].items():
         said = [_labels(source, made["clusterings"].get(source)) for source in sources]
         lines.append(f"- The {modality} encoder predicts {' and '.join(said)}.")
-    head = f"{plain(export.method)}: rounds {export.round}, epochs in all {export.epochs}."
+    labelled = any("labels" in sources for sources in made["heads"].values())
+    head = (
+        f"{plain(export.method)}, with{'' if labelled else 'out'} labels: {_count(export.round, 'round')}, "
+        f"{_count(export.epochs, 'epoch')} in all, seed {export.seed}."
+    )
     return "\n".join([head, "", *lines])
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'s' if number != 1 else ''}"
 
 
 def _labels(source: str, clustering: dict[str, Any] | None) -> str:
     if clustering is None:
-        return f"{plain(source)}"
+        return "the data set's labels"
     return f"{clustering['k']} clusters of {' and '.join(clustering['features'])} features"
 
 
@@ -183,36 +174,6 @@ def _data(export: Export, data: Data) -> str:
     return "\n".join(said)
 
 
-def _scores(scores: list[Score]) -> str:
-    if not scores:
-        return (
-            "None yet: no evaluation of these encoders is in the results folder that they were exported from."
-        )
-    rows = []
-    for score in scores:
-        first = score.records[0]
-        alike = [s.records[0].factors for s in scores if s.records[0].evaluation == first.evaluation]
-        telling = {k: v for k, v in first.factors.items() if any(other.get(k) != v for other in alike)}
-        ends = f"{score.interval[0]:.1f} to {score.interval[1]:.1f}" if score.interval else ""
-        rows.append(
-            [
-                plain(first.evaluation),
-                plain(first.dataset) + (" (synthetic)" if first.world == "synthetic" else ""),
-                plain(", ".join(record.split for record in score.records)),
-                plain(" ".join([first.metric, *(f"{k}={v}" for k, v in telling.items())])),
-                f"{score.value:.2f} {first.unit}".strip(),
-                ends,
-                sum(record.items_used for record in score.records),
-                " ".join(f"`{record.run}`" for record in score.records),
-            ]
-        )
-    head = ["evaluation", "data set", "splits", "metric", "value", "95 % interval", "test items", "runs"]
-    note = (
-        "Means over the splits named. Intervals say what other test items would have given, not other seeds."
-    )
-    return f"{_table(rows, head)}\n\n{note}"
-
-
 def _provenance(export: Export) -> str:
     facts = {
         "run": export.run,
@@ -226,10 +187,6 @@ def _provenance(export: Export) -> str:
     return "\n".join(f"- {name}: {plain(value)}" for name, value in facts.items())
 
 
-def _table(rows: list[list[Any]], head: list[str]) -> str:
-    return tabulate(rows, head, tablefmt="pipe", disable_numparse=True)
-
-
 USE = """\
 Research: features for probing, retrieval and clustering of video or sound, and a start for finetuning. Nothing was
 measured but what stands above, so nothing is known of other data, of other lengths of clips, or of how the encoders
@@ -238,9 +195,5 @@ treat people whom the data show. They inherit what their data got wrong, and are
 FILES = f"""\
 - `<modality>.safetensors`: weights; `{CARD}`: architecture and input, as xdcbench reads them.
 - `{MANIFEST}`: all of this for programs, with the SHA-256 of each file.
-- `<modality>.pt2`: `torch.export.load(file).module()(batch)` gives features without xdcbench; the input is stated in
-  `{MANIFEST}`. torch may unpickle parts of such a file: load it only from whom you trust. The other files are read
-  without running anything they hold.
-
-In a suite: `encoders: {{mine: {{run: FOLDER}}}}`. From torch.hub: `xdc_video_encoder(pretraining=FOLDER)` and
-`xdc_audio_encoder(pretraining=FOLDER)`."""
+- `<modality>.pt2`: an ExportedProgram, which gives features without xdcbench. torch may unpickle parts of such a file:
+  load it only from whom you trust. The other files are read without running anything they hold."""

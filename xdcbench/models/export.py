@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from xdcbench.errors import UserError
-from xdcbench.models.card import card_text, data_of, scores_of
+from xdcbench.models.card import card_text, data_of
 from xdcbench.models.download import file_hash
 from xdcbench.models.encoders import Card, Encoder, load_card, load_encoders
 from xdcbench.models.exported import CARD, MANIFEST, Export, Exported, Program, is_export, read_export
 from xdcbench.models.foreign import Foreign
 from xdcbench.models.origins import OWN
 from xdcbench.models.program import TOLERANCE, differences, takes, write_program
+from xdcbench.models.scored import scores_of
 from xdcbench.progress import log
 from xdcbench.provenance import versions
 from xdcbench.results.measured import architecture

@@ -54,7 +54,7 @@ def video_encoder(
     Raises:
         UserError: a name, folder or number that does not fit; weights that cannot be had.
     """
-    _check_classes(num_classes)
+    _check(pretraining, num_classes, bn_momentum)
     if isinstance(pretraining, str) and pretraining in registry() and not Path(pretraining).exists():
         pretraining = fetch(registry()[pretraining], progress=progress)
     run, model = _declared(pretraining, "video", bn_momentum)
@@ -77,7 +77,7 @@ def audio_encoder(pretraining: Place, *, num_classes: int | None, bn_momentum: f
     Raises:
         UserError: a folder or number that does not fit; weights that do not fit.
     """
-    _check_classes(num_classes)
+    _check(pretraining, num_classes, bn_momentum)
     run, model = _declared(pretraining, "audio", bn_momentum)
     assert isinstance(model, AudioModel)
     encoder = AudioResNet(model)
@@ -128,9 +128,14 @@ def _folder(place: Path, modality: Modality) -> Path | None:
     )
 
 
-def _check_classes(num_classes: object) -> None:
+def _check(pretraining: object, num_classes: object, bn_momentum: object) -> None:
+    """Raises UserError: a value is of no use, whatever its place holds."""
+    if pretraining is not None and (not isinstance(pretraining, str | Path) or pretraining == ""):
+        raise UserError(f"pretraining is {pretraining!r}; give a name, a path, or None for random weights")
     if num_classes is not None and (type(num_classes) is not int or num_classes < 1):
         raise UserError(f"num_classes is {num_classes!r}; give a whole number from 1, or None for features")
+    if bn_momentum is not None and not (isinstance(bn_momentum, int | float) and 0 <= bn_momentum <= 1):
+        raise UserError(f"bn_momentum is {bn_momentum!r}; give a number from 0 to 1, or None for the usual")
 
 
 def _classifier(features: int, classes: int) -> nn.Linear:

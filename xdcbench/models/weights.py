@@ -1,5 +1,6 @@
 """Encoders by configuration and seed, and their weights as safetensors files."""
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from pickle import UnpicklingError
@@ -99,7 +100,8 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except (RuntimeError, EOFError, OSError, ValueError, UnpicklingError, KeyError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        # torch goes on to advise loading the file without this precaution.
+        reason = re.split(r"\. |\n", str(error))[0] or type(error).__name__
         raise UserError(
             f"{path}: no readable weights ({reason}); give a file of tensors alone, whole, as "
             "torch.save(model.state_dict()) writes it"

@@ -64,6 +64,7 @@ def test_one_file_holds_all(
     assert 'data-film="data:video/mp4;base64,' in text
     assert "media/" not in text
     monkeypatch.setattr(page, "SINGLE_FILE", 1000)
+    monkeypatch.setattr(page, "SURE", float("inf"))
     with pytest.raises(UserError, match=r"--single-file: the previews are .* MB, more than"):
         write(results, files, tmp_path, single_file=True)
 

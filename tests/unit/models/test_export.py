@@ -17,10 +17,10 @@ from tests.unit.tiny import MODELS
 from xdcbench.context import Context
 from xdcbench.errors import UserError
 from xdcbench.models import export as module
-from xdcbench.models.card import plain
 from xdcbench.models.encoders import load_encoders
 from xdcbench.models.export import export_lines, find_runs
 from xdcbench.models.exported import read_export, verified
+from xdcbench.models.markdown import plain
 from xdcbench.models.origins import find_origin
 from xdcbench.run import run_stage
 from xdcbench.schema import Given, GivenVideo
@@ -269,6 +269,15 @@ def test_a_users_string_is_shown_as_it_is_on_one_line(text: str) -> None:
     assert not re.search(r"[\n\r\u202e<>]", shown)
     bare = re.sub(r"\\.", "", shown)
     assert not re.search(r"[`*\[\]|$~#!\\]", bare), "every character that Markdown reads is escaped"
+
+
+def test_the_card_says_what_it_is_and_how_to_use_it(results: Path) -> None:
+    text = (exported(results) / "README.md").read_text()
+    head, lead = text.split("\n\n")[:2]
+    assert head == "# scratch"
+    assert lead.startswith("A video encoder and an audio encoder, not trained.")
+    assert 'torch.export.load("video.pt2").module()' in text
+    assert "None yet: no evaluation of these encoders" in text
 
 
 def test_known_strings_in_markdown() -> None:
