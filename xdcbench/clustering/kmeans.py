@@ -6,14 +6,16 @@ import torch
 from torch import Tensor
 from torch.nn.functional import embedding_bag, normalize
 
-from xdcbench.clustering.nearest import Nearest, Scores, chunk_of, distances
+from xdcbench.clustering.nearest import Nearest, Scores, chunk_of, distances, full_precision
 from xdcbench.clustering.points import Points
 from xdcbench.clustering.seeding import plus_plus
 from xdcbench.distributed import joined, reduced
 from xdcbench.errors import UserError
 
-BLOCK = 65_536
-"""Rows; where the shares of processes begin at multiples of it, all numbers of processes have the same chunks."""
+BLOCK = 4096
+"""Rows; where the shares of processes begin at multiples of it, a CPU has the same chunks for every number of them."""
+LARGEST = 2.0**60
+"""Length of a row, above which sums of products of two rows may exceed float32."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,7 @@ class KMeans:
     repaired: int
 
 
+@full_precision()
 def kmeans(
     x: Tensor,
     *,
@@ -81,7 +84,7 @@ def kmeans(
         The clustering, on the device of ``x``; its assignments fit its centroids.
 
     Raises:
-        UserError: k is not in 1 to the number of points, or a row is not finite.
+        UserError: k is not in 1 to the number of points, or a row is not finite or longer than ``LARGEST``.
         ValueError: ``init`` is not (k, d), or comes with several restarts, which would all be equal.
     """
     if init is not None and (init.shape != (k, x.shape[1]) or restarts != 1):
@@ -105,6 +108,7 @@ def kmeans(
     return KMeans(centroids, assignments, best.inertia, sizes, best.iterations, best.repaired)
 
 
+@full_precision()
 def assign(x: Tensor, centroids: Tensor, *, chunk: int | None = None) -> tuple[Tensor, Tensor]:
     """Label each of this process's points by its nearest centroid; the lowest index wins a tie.
 
@@ -126,8 +130,8 @@ def _check(points: Points, k: int) -> None:
     n = points.count
     if not 1 <= k <= n:
         raise UserError(f"k-means: k = {k} clusters of {n} items; choose k from 1 to {n}")
-    # No copy: a norm is finite exactly if its row is and its square fits float32.
-    bad = torch.cat([~torch.linalg.vector_norm(part, dim=1).isfinite() for part in points.x.split(BLOCK)])
+    # No copy; the norm of a row with a NaN is none, and compares as false.
+    bad = torch.cat([~(torch.linalg.vector_norm(part, dim=1) <= LARGEST) for part in points.x.split(BLOCK)])
     rows = joined(bad.nonzero()[:, 0] + points.first)
     if len(rows):
         raise UserError(

@@ -1,5 +1,8 @@
 """Nearest centroids: of all points, and of those alone whose nearest may have changed."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 from torch import Tensor
 
@@ -32,7 +35,9 @@ class Scores:
         # A sum of d float32 products in any order is off by at most d * 2^-24 (to first order) of the sum of
         # their magnitudes (Higham 2002, section 3.1). Twice that, and a little, covers the rest.
         self.unit = (centroids.shape[1] + 8) * 2.0**-23
-        self.longest, self.far = float(offsets.norm(dim=1).max()), float(products.abs().max())
+        # The smallest normal number for each unit in ``error`` covers the products that underflow.
+        tiny = torch.finfo(torch.float32).tiny / 2.0**-24
+        self.longest, self.far = float(offsets.norm(dim=1).max()), float(products.abs().max()) + tiny
         self.distance = float(origin.double().norm())
 
     def __call__(self, x: Tensor) -> Tensor:
@@ -113,6 +118,22 @@ def distances(points: Points, centroids: Tensor, labels: Tensor) -> Tensor:
     for where in points.chunks(chunk_of(points.device)):
         found[where] = (points.rows(where) - centroids[labels[where]]).square_().sum(dim=1)
     return found
+
+
+@contextmanager
+def full_precision() -> Iterator[None]:
+    """Within, products of float32 are neither TF32 nor under autocast, as ``Scores.error`` takes for granted."""
+    # By kind of device; the older setting for all refuses to be read once one of these was set.
+    products = (torch.backends.cuda.matmul, torch.backends.mkldnn.matmul)  # type: ignore[attr-defined]
+    before = [of.fp32_precision for of in products]
+    try:
+        for of in products:
+            of.fp32_precision = "ieee"
+        with torch.autocast("cuda", enabled=False), torch.autocast("cpu", enabled=False):
+            yield
+    finally:
+        for of, precision in zip(products, before, strict=True):
+            of.fp32_precision = precision
 
 
 def chunk_of(device: torch.device) -> int:

@@ -44,6 +44,8 @@ class Points:
 
     def rows(self, where: slice | Tensor) -> Tensor:
         """Rows of this process, float32, on ``device``."""
+        # What is held on a CPU takes no index that lies on a GPU.
+        where = where.to(self.x.device) if isinstance(where, Tensor) else where
         part = self.x[where].to(self.device)
         return normalize(part, dim=1) if self.unit else part
 

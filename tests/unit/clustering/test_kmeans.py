@@ -301,12 +301,21 @@ def test_k_must_fit_the_data(k: int) -> None:
         kmeans(torch.zeros(5, 2), k=k, seed=0)
 
 
-@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf"), 1e30])
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf"), 1e30, 2e18])
 def test_the_first_bad_row_is_named(value: float) -> None:
     x = torch.zeros(9, 2)
     x[4, 1] = x[7, 0] = value
     with pytest.raises(UserError, match="2 items are NaN, infinite or too large, first in row 4"):
         kmeans(x, k=2, seed=0)
+
+
+@settings(max_examples=25, deadline=None)
+@given(power=st.integers(-60, 55), seed=st.integers(0, 999))
+def test_no_scale_changes_a_label(power: int, seed: int) -> None:
+    x = cloud(100, 3, seed=seed)
+    plain, scaled = kmeans(x, k=5, seed=seed), kmeans(x * 2.0**power, k=5, seed=seed)
+    assert torch.equal(scaled.assignments, plain.assignments)
+    assert torch.equal(scaled.centroids, plain.centroids * 2.0**power)
 
 
 def test_a_start_of_another_shape_is_refused() -> None:

@@ -14,8 +14,9 @@ from torch import Tensor
 
 from xdcbench.clustering.kmeans import kmeans
 from xdcbench.clustering.preprocess import fit
-from xdcbench.distributed import joined, rank, size, start, stop
+from xdcbench.distributed import joined, rank, size
 from xdcbench.errors import UserError
+from xdcbench.processes import start, stop
 
 ROOT = Path(__file__).parents[3]
 
