@@ -1,8 +1,9 @@
 """Clips: which are drawn from an item, where they lie in time and picture, and reading one."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import overload
 
 import numpy as np
 import torch
@@ -86,7 +87,11 @@ class Batch:
 
 def random_draw(row: int, augment: Augment, rng: np.random.Generator) -> Draw:
     """A training clip; the number of random values drawn does not depend on the settings."""
-    place, up, left, scale, flip = rng.random(5).tolist()
+    return _draw(row, augment, rng.random(5))
+
+
+def _draw(row: int, augment: Augment, values: np.ndarray) -> Draw:
+    place, up, left, scale, flip = values.tolist()
     random_crop = augment.crop == "random"
     return Draw(
         row=row,
@@ -95,6 +100,34 @@ def random_draw(row: int, augment: Augment, rng: np.random.Generator) -> Draw:
         scale=scale if random_crop else None,
         flip=augment.flip and flip < 0.5,
     )
+
+
+class RandomDraws(Sequence[Draw]):
+    """Training clips of many items, as ``random_draw`` draws them one after another, in 48 bytes each.
+
+    Args:
+        rows: int64 (n,), positions in the index.
+        augment: how clips are drawn.
+        rng: where from.
+    """
+
+    def __init__(self, rows: np.ndarray, augment: Augment, rng: np.random.Generator) -> None:
+        self.rows, self.augment, self.values = rows, augment, rng.random((len(rows), 5))
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @overload
+    def __getitem__(self, at: int) -> Draw: ...
+
+    @overload
+    def __getitem__(self, at: slice) -> list[Draw]: ...
+
+    def __getitem__(self, at: int | slice) -> Draw | list[Draw]:
+        """The draw at a position, or those of a slice."""
+        if isinstance(at, slice):
+            return [self[position] for position in range(*at.indices(len(self)))]
+        return _draw(int(self.rows[at]), self.augment, self.values[at])
 
 
 def even_draws(rows: Iterable[int], clips: int, *, last_start: float | None = None) -> list[Draw]:
@@ -118,7 +151,7 @@ def training_draws(
     epoch: int,
     clips: int | None = None,
     weights: np.ndarray | None = None,
-) -> list[Draw]:
+) -> RandomDraws:
     """The clips of one training epoch, shuffled; depends on seed, epoch and rows alone.
 
     Args:
@@ -136,7 +169,7 @@ def training_draws(
     else:
         passes = -(-count // len(rows))
         chosen = np.concatenate([rng.permutation(rows) for _ in range(passes)])[:count]
-    return [random_draw(int(row), augment, rng) for row in chosen]
+    return RandomDraws(chosen, augment, rng)
 
 
 class Clips(Dataset[dict[Modality, Tensor]]):

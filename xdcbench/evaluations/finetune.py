@@ -1,7 +1,7 @@
 """Full finetuning of one encoder with a new head; the last epoch counts, or one chosen on held-out items."""
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from xdcbench.context import Context
-from xdcbench.data.clips import Batch, Clips, even_draws, training_draws
+from xdcbench.data.clips import Batch, Clips, Draw, even_draws, training_draws
 from xdcbench.data.index import Index
-from xdcbench.data.loading import batches
+from xdcbench.data.loading import Reader
 from xdcbench.distributed import leads
 from xdcbench.errors import UserError
 from xdcbench.evaluations.outcome import finish, split_rows
@@ -43,9 +43,8 @@ def run(config: EvaluationStage, inputs: dict[str, Path], work: Path, context: C
     if settings.selection == "val-best":
         train, held = hold_out(index, train, share=settings.val_share, seed=config.seed)
 
-    def epoch(number: int, done: int) -> tuple[int, Iterator[Batch]]:
-        draws = training_draws(train, augment=settings.augment, seed=config.seed, epoch=number)
-        return len(draws), batches(clips, draws[done:], size=settings.batch, workers=context.workers)
+    def draws(epoch: int) -> Sequence[Draw]:
+        return training_draws(train, augment=settings.augment, seed=config.seed, epoch=epoch)
 
     def loss(batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         target, scores = labels[batch.rows].to(device), classifier(batch)
@@ -58,7 +57,7 @@ def run(config: EvaluationStage, inputs: dict[str, Path], work: Path, context: C
         return {"val_top1": 100.0 * float((scores[read].argmax(1) == index.labels[held[read]]).mean())}
 
     schedule = settings.schedule
-    history, failed = Trainer(
+    trainer = Trainer(
         modules=nn.ModuleDict({"encoder": encoder, "head": classifier.head}),
         optimizer=sgd([(encoder, schedule.lr), (classifier.head, settings.head_lr)], schedule),
         schedule=schedule,
@@ -69,12 +68,16 @@ def run(config: EvaluationStage, inputs: dict[str, Path], work: Path, context: C
         context=context,
         label=f"{card.method}: {config.name} on {index.name} split {config.split}",
         items=index.items["id"].array,
-    ).fit(
-        epoch,
-        loss,
-        validate=validate if len(held) else None,
-        best_by="val_top1" if len(held) else "",
     )
+    with Reader(
+        clips, draws, sections=schedule.epochs, size=settings.batch, workers=context.workers
+    ) as reader:
+        history, failed = trainer.fit(
+            reader.section,
+            loss,
+            validate=validate if len(held) else None,
+            best_by="val_top1" if len(held) else "",
+        )
     scores, unread = classifier.predict(clips, test, settings, workers=context.workers)
     if not leads():
         return

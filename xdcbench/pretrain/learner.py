@@ -1,6 +1,6 @@
 """What learns in a round: encoders, heads and labels, and the loss between them."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 
 from xdcbench.context import Context
-from xdcbench.data.clips import Batch, Clips, even_draws, training_draws
-from xdcbench.data.loading import batches
+from xdcbench.data.clips import Batch, Clips, Draw, even_draws, training_draws
+from xdcbench.data.loading import Reader
 from xdcbench.errors import UserError
 from xdcbench.models.encoders import Encoder, encode
 from xdcbench.models.heads import Heads
@@ -79,13 +79,20 @@ class Learner:
             items=items,
         )
 
-    def epoch(self, rows: np.ndarray, number: int, done: int = 0) -> tuple[int, Iterator[Batch]]:
-        """Clips of one epoch, in an order that depends on seed, round and epoch alone.
+    def reader(self, learned: np.ndarray, held_out: np.ndarray) -> Reader:
+        """Reads, as sections 2 e and 2 e + 1, the clips of epoch e and those of the validation after it."""
+        centres = even_draws(held_out, 1)
+        return Reader(
+            self.clips,
+            lambda number: centres if number % 2 else self.draws(learned, number // 2),
+            sections=2 * self.settings.schedule.epochs,
+            size=self.settings.batch,
+            workers=self.workers,
+        )
 
-        Returns:
-            Their number, and batches of all but the first ``done``.
-        """
-        draws = training_draws(
+    def draws(self, rows: np.ndarray, number: int) -> Sequence[Draw]:
+        """Clips of an epoch, from 0, in an order that depends on seed, round and epoch alone."""
+        return training_draws(
             rows,
             augment=self.settings.augment,
             seed=self.config.seed,
@@ -93,8 +100,6 @@ class Learner:
             clips=self.settings.epoch_clips,
             weights=uniform_weights(rows, self.labels, self.config) if self.settings.uniform else None,
         )
-        left = batches(self.clips, draws[done:], size=self.settings.batch, workers=self.workers)
-        return len(draws), left
 
     def loss(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         """Sum over encoders and label sources of their cross-entropies (paper, section 3).
@@ -135,12 +140,12 @@ class Learner:
         return loss, sets.gather(1, best[:, None])[:, 0] > 0
 
     @torch.inference_mode()
-    def validate(self, rows: np.ndarray) -> dict[str, float]:
-        """Means of ``loss`` over the centre clips of items that are not trained on."""
+    def validate(self, batches: Iterable[Batch]) -> dict[str, float]:
+        """Means of the values of ``loss`` over clips that are not trained on; empty without a clip."""
         for module in (*self.encoders.values(), *self.heads.values()):
             module.eval()
         meter = Meter()
-        for batch in batches(self.clips, even_draws(rows, 1), size=self.settings.batch, workers=self.workers):
+        for batch in batches:
             if len(batch.rows):
                 with autocast(self.settings.precision, self.device):
                     _, values = self.loss(batch)

@@ -57,12 +57,13 @@ def run(config: RoundStage, inputs: dict[str, Path], work: Path, context: Contex
     if rule and not len(held_out):
         raise UserError(f"{config.method}: no item is held out to see the loss saturate; raise val_share")
     trainer = learner.trainer(work, context, items=index.items["id"].array)
-    history, failed = trainer.fit(
-        lambda epoch, done: learner.epoch(learned, epoch, done),
-        learner.loss,
-        validate=(lambda: learner.validate(held_out)) if len(held_out) else None,
-        until=(lambda rows: saturated(validation_losses(rows), rule)) if rule else None,
-    )
+    with learner.reader(learned, held_out) as reader:
+        history, failed = trainer.fit(
+            lambda epoch, done: reader.section(2 * epoch, done),
+            learner.loss,
+            validate=lambda: learner.validate(reader.section(reader.next)[1]),
+            until=(lambda rows: saturated(validation_losses(rows), rule)) if rule else None,
+        )
     failed |= labels.failed
     check_failed(index, rows, failed, limit=config.pretrain.max_failed)
     new = Card(

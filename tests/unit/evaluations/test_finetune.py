@@ -1,7 +1,7 @@
 """Finetuning on the tiny world: against a plain loop, resumed, with unreadable and diverged scores."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -100,7 +100,7 @@ def test_a_killed_run_goes_on_to_the_same_scores(
 ) -> None:
     true = finetune.training_draws
 
-    def dying(rows: np.ndarray, *, epoch: int, **rest: Any) -> list[Draw]:
+    def dying(rows: np.ndarray, *, epoch: int, **rest: Any) -> Sequence[Draw]:
         if epoch == 2:
             raise Killed
         return true(rows, epoch=epoch, **rest)
@@ -112,7 +112,7 @@ def test_a_killed_run_goes_on_to_the_same_scores(
             do(tiny_runs / "esc50", tiny_runs / "init", tmp_path, context)
     epochs: list[int] = []
 
-    def spying(rows: np.ndarray, *, epoch: int, **rest: Any) -> list[Draw]:
+    def spying(rows: np.ndarray, *, epoch: int, **rest: Any) -> Sequence[Draw]:
         epochs.append(epoch)
         return true(rows, epoch=epoch, **rest)
 
@@ -166,18 +166,17 @@ def test_the_video_encoder_is_finetuned_too(
     config = CONFIG.model_copy(update={"settings": settings, "split": "official"})
     inputs = {"data": tiny_runs / "kinetics400", "encoders": tiny_runs / "init"}
     read: list[bool] = []
-    true = finetune.batches
+    reader, true = finetune.Reader, extract.batches
 
-    def spying(clips: Clips, *args: Any, **rest: Any) -> Iterator[Any]:
-        read.append(clips.audio is None)
-        return true(clips, *args, **rest)
+    def spying(of: Any) -> Any:
+        return lambda clips, *args, **rest: (read.append(clips.audio is None), of(clips, *args, **rest))[1]
 
-    for module in (finetune, extract):  # training clips, test clips
-        monkeypatch.setattr(module, "batches", spying)
+    monkeypatch.setattr(finetune, "Reader", spying(reader))  # training clips
+    monkeypatch.setattr(extract, "batches", spying(true))  # test clips
     finetune.run(config, inputs, tmp_path, tiny_context)
     (record,) = json.loads((tmp_path / "records.json").read_text())
     assert (record["items_used"], record["factors"]["frames"]) == (6, 4)
-    assert read == [True] * 4
+    assert read == [True] * 2
 
 
 # ------------------------------------------------------------- an epoch chosen on held-out training items
@@ -192,7 +191,7 @@ def test_the_best_epoch_is_chosen_on_held_out_training_items_alone(
     judged: list[set[int]] = []
     draws, predict = finetune.training_draws, Classifier.predict
 
-    def spy_on_draws(rows: np.ndarray, **rest: Any) -> list[Draw]:
+    def spy_on_draws(rows: np.ndarray, **rest: Any) -> Sequence[Draw]:
         learned.update(rows.tolist())
         return draws(rows, **rest)
 

@@ -155,16 +155,13 @@ def test_epochs_and_rounds_have_orders_of_their_own(learner_of: Any) -> None:
     rows = np.arange(10)
 
     def order(number: int, epoch: int) -> list[int]:
-        count, read = learner_of("xdc", number=number).epoch(rows, epoch)
-        found = [row for batch in read for row in batch.rows.tolist()]
-        assert count == len(found) == 10
-        return found
+        return [draw.row for draw in learner_of("xdc", number=number).draws(rows, epoch)]
 
     first = order(1, 0)
     assert sorted(first) == list(range(10))
     assert first == order(1, 0)
     assert len({tuple(first), tuple(order(1, 1)), tuple(order(2, 0))}) == 3
-    assert learner_of("xdc", epoch_clips=4).epoch(rows, 0)[0] == 4
+    assert len(learner_of("xdc", epoch_clips=4).draws(rows, 0)) == 4
 
 
 def test_validation_is_the_mean_over_centre_clips_in_eval_mode(learner_of: Any) -> None:
@@ -173,7 +170,7 @@ def test_validation_is_the_mean_over_centre_clips_in_eval_mode(learner_of: Any) 
     before = {k: v.clone() for k, v in learner.encoders["audio"].state_dict().items()}
     for encoder in learner.encoders.values():
         encoder.train()
-    found = learner.validate(rows)
+    found = learner.validate(learner.reader(rows[:4], rows).section(1)[1])
     _, whole = learner.loss(a_batch(learner, rows.tolist()))
     assert found == pytest.approx({f"val_{name}": value.item() for name, value in whole.items()}, rel=1e-4)
     assert all(torch.equal(before[k], v) for k, v in learner.encoders["audio"].state_dict().items())
@@ -207,10 +204,7 @@ def test_uniform_sampling_is_used_where_it_is_asked_for(learner_of: Any) -> None
     learner = learner_of("cdc", uniform=True, epoch_clips=600)
     rows = np.arange(18)
     learner.labels.of["joint"][rows] = [0] * 16 + [1, 2]
-    drawn: list[int] = []
-    learner.clips.video = learner.clips.audio = None  # nothing needs to be decoded
-    for batch in learner.epoch(rows, 0)[1]:
-        drawn += learner.labels.of["joint"][batch.rows.numpy()].tolist()
+    drawn = [learner.labels.of["joint"][draw.row] for draw in learner.draws(rows, 0)]
     assert np.bincount(drawn) / 600 == pytest.approx([1 / 3] * 3, abs=0.07)
 
 
@@ -266,4 +260,4 @@ def test_uniform_sampling_over_several_labels_is_refused(learner_of: Any) -> Non
     learner = learner_of("supervised", uniform=True)
     of_several(learner)
     with pytest.raises(UserError, match=r"pretrain\.uniform: items with several labels each.*false"):
-        learner.epoch(np.arange(3), 0)
+        learner.draws(np.arange(3), 0)

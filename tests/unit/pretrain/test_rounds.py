@@ -1,7 +1,7 @@
 """A whole round on the tiny world: what it writes, interruptions, controls, too many failures."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from safetensors.torch import load_file
 from tests.unit.tiny import METHODS, linked, make_index, round_config, spoil, weights_of
 from xdcbench.clustering.assigner import load_assigners
 from xdcbench.context import Context
+from xdcbench.data.clips import Draw
 from xdcbench.data.index import Index
 from xdcbench.data.synth import write_world
 from xdcbench.errors import UserError
@@ -23,7 +24,7 @@ from xdcbench.pretrain import rounds
 from xdcbench.pretrain.labels import Labels
 from xdcbench.pretrain.learner import Learner
 from xdcbench.pretrain.rounds import check_failed, split_rows
-from xdcbench.schema import Factors, Schedule, World
+from xdcbench.schema import Factors, Saturation, Schedule, World
 from xdcbench.stages import RoundStage
 
 TIMES = ("seconds", "run")
@@ -140,25 +141,25 @@ def test_a_round_that_was_killed_goes_on(
     stop: int,
 ) -> None:
     context = replace(tiny_context, checkpoint_seconds=0.0)
-    true = Learner.epoch
+    true = Learner.draws
     with monkeypatch.context() as patch:
 
-        def dying(self: Learner, rows: np.ndarray, number: int, done: int) -> tuple[int, Iterator[Any]]:
+        def dying(self: Learner, rows: np.ndarray, number: int) -> Sequence[Draw]:
             if number == stop:
                 raise Killed
-            return true(self, rows, number, done)
+            return true(self, rows, number)
 
-        patch.setattr(Learner, "epoch", dying)
+        patch.setattr(Learner, "draws", dying)
         with pytest.raises(Killed):
             do(round_config("xdc"), tiny_runs, tmp_path, context)
     assert not (tmp_path / "records.json").exists()
     epochs: list[int] = []
 
-    def spying(self: Learner, rows: np.ndarray, number: int, done: int) -> tuple[int, Iterator[Any]]:
+    def spying(self: Learner, rows: np.ndarray, number: int) -> Sequence[Draw]:
         epochs.append(number)
-        return true(self, rows, number, done)
+        return true(self, rows, number)
 
-    monkeypatch.setattr(Learner, "epoch", spying)
+    monkeypatch.setattr(Learner, "draws", spying)
     run = do(round_config("xdc"), tiny_runs, tmp_path, context)
     assert epochs == list(range(stop, 3))
     for name in ("video", "audio", "video_heads", "audio_heads", "centroids"):
@@ -282,3 +283,50 @@ def test_failures_at_the_limit_pass(tiny_runs: Path) -> None:
     check_failed(index, rows, {3: "torn"}, limit=0.1)
     with pytest.raises(UserError, match=r"raise max_failed above 0\.1"):
         check_failed(index, rows, {3: "torn", 4: "torn"}, limit=0.1)
+
+
+@pytest.mark.parametrize(
+    ("rule", "epochs"),
+    [
+        # No loss falls below a hundredth of the first: the first epoch gains, and no other does.
+        (Saturation(patience=1, min_gain=0.99), 2),
+        (Saturation(patience=2, min_gain=0.99), 3),
+        (Saturation(patience=4, min_gain=0.99), 4),
+        (None, 4),
+    ],
+)
+def test_a_round_ends_when_its_loss_saturates_or_its_schedule_does(
+    tiny_runs: Path, tiny_context: Context, tmp_path: Path, rule: Saturation | None, epochs: int
+) -> None:
+    schedule = Schedule(epochs=4, lr=0.001, warmup=0, steps=())
+    run = do(round_config("xdc", saturation=rule, schedule=schedule), tiny_runs, tmp_path, tiny_context)
+    assert {row["epochs"] for row in records(run)} == {epochs}
+    assert load_card(run).epochs == epochs
+    rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    assert [row["epoch"] for row in rows] == list(range(epochs + 1))
+    assert value(run, "val_video_a_loss") == rows[-1]["val_video_a_loss"]
+
+
+def test_a_saturated_round_that_was_killed_ends_where_it_would_have(
+    tiny_runs: Path, tiny_context: Context, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rule, schedule = Saturation(patience=2, min_gain=0.99), Schedule(epochs=6, lr=0.001, warmup=0, steps=())
+    config, context = (
+        round_config("xdc", saturation=rule, schedule=schedule),
+        replace(tiny_context, checkpoint_seconds=0.0),
+    )
+    whole = do(config, tiny_runs, tmp_path / "whole", context)
+    validate, calls = Learner.validate, iter(range(2))
+
+    def dying(self: Learner, rows: np.ndarray) -> dict[str, float]:
+        if next(calls, None) is None:
+            raise Killed
+        return validate(self, rows)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Learner, "validate", dying)
+        with pytest.raises(Killed):
+            do(config, tiny_runs, tmp_path / "killed", context)
+    again = do(config, tiny_runs, tmp_path / "killed", context)
+    assert load_card(again).epochs == load_card(whole).epochs == 3
+    assert weights_of(again, "video") == weights_of(whole, "video")

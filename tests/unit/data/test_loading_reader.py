@@ -1,0 +1,186 @@
+"""Sections read ahead: the batches of each, whatever was read before, by processes that are forked once."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from multiprocessing import active_children
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.unit.tiny import MODELS, small_index
+from xdcbench.data import clips as module
+from xdcbench.data.clips import Batch, Clips, Draw, random_draw, training_draws
+from xdcbench.data.loading import Reader, batches
+from xdcbench.errors import MediaError, UserError
+from xdcbench.runtime import generator
+from xdcbench.schema import Augment
+
+ITEMS, SIZE = 23, 4
+
+
+@pytest.fixture
+def clips(monkeypatch: pytest.MonkeyPatch) -> Clips:
+    """Clips whose pixels are the numbers of their items; the sixth cannot be read."""
+
+    def picture(path: Path, *, frames: int, short_side: int, **_: Any) -> torch.Tensor:
+        if path.name == "item05":
+            raise MediaError(path, "torn")
+        return torch.full((frames, short_side, short_side, 3), int(path.name[4:]), dtype=torch.uint8)
+
+    monkeypatch.setattr(module, "read_clip", picture)
+    return Clips(small_index([0] * ITEMS, ["train"] * ITEMS), Path("videos"), video=MODELS.video.input)
+
+
+def draws_of(section: int) -> Sequence[Draw]:
+    """Epochs of all items, and between them lists of three, of nothing, of three and so on."""
+    if section % 2:
+        return [Draw(row) for row in range(3)] if section % 4 == 1 else []
+    return training_draws(np.arange(ITEMS), augment=Augment(), seed=1, epoch=section)
+
+
+def reader(clips: Clips, workers: int, **options: Any) -> Reader:
+    return Reader(clips, draws_of, sections=6, size=SIZE, workers=workers, **options)
+
+
+def content(read: Sequence[Batch]) -> list[tuple[Any, ...]]:
+    return [
+        (b.rows.tolist(), b.failed, b.video and (b.video.sides, b.video.flips, b.video.pixels.tolist()))
+        for b in read
+    ]
+
+
+@pytest.mark.parametrize("workers", [0, 1, 2, 3])
+def test_sections_are_those_that_are_read_one_by_one(clips: Clips, workers: int) -> None:
+    with reader(clips, workers) as ahead:
+        for number in range(6):
+            count, read = ahead.section(number)
+            assert ahead.next == number
+            alone = batches(clips, draws_of(number), size=SIZE, workers=0)
+            assert content(list(read)) == content(list(alone))
+            assert count == len(draws_of(number))
+    assert not active_children()
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize(("number", "done"), [(0, 8), (2, 0), (2, 16), (3, 0), (4, 20), (4, ITEMS)])
+def test_reading_goes_on_inside_a_section(clips: Clips, workers: int, number: int, done: int) -> None:
+    with reader(clips, workers) as ahead:
+        count, rest = ahead.section(number, done)
+        assert count == len(draws_of(number))
+        assert (
+            content(list(rest))
+            == content(list(batches(clips, draws_of(number), size=SIZE, workers=0)))[-(-done // SIZE) :]
+        )
+        if number < 5:
+            following = list(ahead.section(number + 1)[1])
+            assert content(following) == content(
+                list(batches(clips, draws_of(number + 1), size=SIZE, workers=0))
+            )
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_section_left_half_read_is_begun_anew(clips: Clips, workers: int) -> None:
+    with reader(clips, workers) as ahead:
+        next(ahead.section(0)[1])
+        whole = list(ahead.section(0)[1])
+        assert content(whole) == content(list(batches(clips, draws_of(0), size=SIZE, workers=0)))
+        assert len(list(ahead.section(4)[1])) == -(-ITEMS // SIZE)
+
+
+def test_workers_are_forked_once_and_end_with_the_reader(clips: Clips) -> None:
+    with reader(clips, 2) as ahead:
+        crews = []
+        for number in range(5):
+            list(ahead.section(number)[1])
+            crews.append({child.pid for child in active_children()})
+    assert len(crews[0]) == 2
+    assert all(crew <= crews[0] for crew in crews)
+    assert not active_children()
+
+
+def test_the_next_section_is_read_while_this_one_is_used(
+    clips: Clips, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read_clip = vars(module)["read_clip"]
+
+    def slow(path: Path, **rest: Any) -> torch.Tensor:
+        time.sleep(0.02)
+        return torch.as_tensor(read_clip(path, **rest))
+
+    monkeypatch.setattr(module, "read_clip", slow)
+    with reader(clips, 1) as ahead:
+        begun = time.monotonic()
+        list(ahead.section(0)[1])
+        assert time.monotonic() - begun > 0.02 * (ITEMS - 2)
+        time.sleep(0.5)
+        begun = time.monotonic()
+        next(ahead.section(1)[1])
+        assert time.monotonic() - begun < 0.02
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR2, signal.SIGINT])
+def test_what_a_scheduler_sends_to_all_ends_no_worker(clips: Clips, number: signal.Signals) -> None:
+    with reader(clips, 1) as ahead:
+        first = ahead.section(0)[1]
+        next(first)
+        (worker,) = active_children()
+        os.kill(worker.pid or 0, number)
+        assert len(list(first)) == -(-ITEMS // SIZE) - 1
+        assert len(list(ahead.section(1)[1])) == 1
+
+
+def test_a_worker_that_dies_in_a_later_section_is_told(clips: Clips, monkeypatch: pytest.MonkeyPatch) -> None:
+    read_clip = vars(module)["read_clip"]
+
+    def deadly(path: Path, **rest: Any) -> torch.Tensor:
+        return os._exit(3) if path.name == "item22" else torch.as_tensor(read_clip(path, **rest))
+
+    monkeypatch.setattr(module, "read_clip", deadly)
+    with reader(clips, 1) as ahead:
+        assert len(list(ahead.section(1)[1])) == 1  # of the first three items
+        with pytest.raises(UserError, match=r"^videos/item22: the reading process died \(exit code 3\)"):
+            list(ahead.section(2)[1])
+
+
+@given(count=st.integers(1, 40), seed=st.integers(0, 99), flip=st.booleans())
+@settings(max_examples=50, deadline=None)
+def test_an_epoch_is_drawn_as_one_draw_after_another(count: int, seed: int, flip: bool) -> None:
+    augment, rng = Augment(flip=flip), generator(seed, 5, 1)
+    one_by_one = [random_draw(int(row), augment, rng) for row in rng.permutation(np.arange(count))]
+    draws = training_draws(np.arange(count), augment=augment, seed=seed, epoch=5)
+    assert list(draws) == one_by_one
+    assert draws[1:7:2] == one_by_one[1:7:2]
+    assert draws[-1] == one_by_one[-1]
+
+
+LEFT_OPEN = """
+from pathlib import Path
+from tests.unit.tiny import MODELS, small_index
+from xdcbench.data import clips as module
+from xdcbench.data.loading import Reader
+from xdcbench.errors import MediaError
+
+def torn(path, **_):
+    raise MediaError(path, "torn")
+
+module.read_clip = torn
+clips = module.Clips(small_index([0] * 9, ["train"] * 9), Path(), video=MODELS.video.input)
+reader = Reader(clips, lambda _: [module.Draw(row) for row in range(9)], sections=9, size=2, workers=2)
+next(reader.section(0)[1])
+"""
+
+
+def test_a_reader_left_open_does_not_hold_up_the_end_of_the_process() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", LEFT_OPEN], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert (done.returncode, done.stderr) == (0, "")

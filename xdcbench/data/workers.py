@@ -1,0 +1,152 @@
+"""Processes that read batches of clips ahead, and are watched: the item that kills or stalls one is named."""
+
+import atexit
+import ctypes
+import signal
+import sys
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from itertools import cycle, islice
+from multiprocessing import get_context
+from multiprocessing.connection import Connection
+from multiprocessing.synchronize import Semaphore
+
+import torch
+
+from xdcbench.data.clips import Batch, Clips, Draw
+from xdcbench.data.shelf import Hold, Note, Shelf
+from xdcbench.errors import UserError
+from xdcbench.signals import ASKED
+
+AHEAD = 2
+"""Batches that each worker reads before they are asked for."""
+
+GRACE = 10.0
+"""Seconds that a killed worker may take to go; one that waits for a dead disk may not go at all."""
+
+MEND = "replace the file, or take it out of the data set"
+DIE_WITH_PARENT = 1  # PR_SET_PDEATHSIG of <sys/prctl.h>
+
+# Workers only decode, and start in 30 ms as copies of this process; as new ones they would first import torch,
+# which takes seconds.
+FORK = get_context("fork")
+
+Jobs = Callable[[], Iterator[tuple[Sequence[Draw], Sequence[int]]]]
+"""Draws, and the positions in them of those that make one batch; batch after batch, the same at every call."""
+
+
+class Crew:
+    """Workers that read batches in turns; with none, this process reads each batch when it is asked for.
+
+    Args:
+        clips: reads one draw.
+        jobs: the batches to read; every worker goes through them itself, so that a long list is held by none.
+        room: clips per batch at most.
+        workers: processes that read.
+        patience: seconds that a worker may take to read one item.
+    """
+
+    def __init__(self, clips: Clips, jobs: Jobs, *, room: int, workers: int, patience: float) -> None:
+        self.workers: list[_Worker] = []
+        for number in range(workers):
+            mine = partial(_every, jobs, number, workers)
+            self.workers.append(_Worker(clips, mine, room, patience))
+        own = _read(clips, jobs, room)
+        self.turns = (worker.batch() for worker in cycle(self.workers)) if workers else own
+
+    def batch(self) -> Batch:
+        """The next one.
+
+        Raises:
+            UserError: a worker died, or held one item for too long; a store is out of reach or damaged.
+        """
+        return next(self.turns)
+
+    def end(self) -> None:
+        """Leave no process behind, whatever it is doing."""
+        for worker in self.workers:
+            worker.end()
+        self.workers.clear()
+
+
+def _every(jobs: Jobs, first: int, step: int) -> Iterator[tuple[Sequence[Draw], Sequence[int]]]:
+    return islice(jobs(), first, None, step)
+
+
+def _read(clips: Clips, jobs: Jobs, room: int) -> Iterator[Batch]:
+    shelf, hold = Shelf(clips, room), Hold()
+    for draws, group in jobs():
+        yield shelf.batch(shelf.fill(draws, group, hold))
+
+
+class _Worker:
+    """A process that reads every n-th batch, and the shelves through which it hands them over."""
+
+    def __init__(self, clips: Clips, jobs: Jobs, room: int, patience: float) -> None:
+        self.clips, self.patience = clips, patience
+        shelves = [Shelf(clips, room) for _ in range(AHEAD)]
+        self.turns, self.empty, self.hold = cycle(shelves), FORK.Semaphore(AHEAD), Hold()
+        self.pipe, theirs = FORK.Pipe(duplex=False)
+        self.process = FORK.Process(
+            target=_work, args=(jobs, shelves, self.empty, self.hold, theirs), daemon=True
+        )
+        self.process.start()
+        # At its end Python asks what is left over with SIGTERM, which workers do not hear, and waits.
+        atexit.register(self.process.kill)
+        theirs.close()
+
+    def batch(self) -> Batch:
+        """The next one; raises as ``Crew.batch``."""
+        moves = self.hold.moves
+        while not self.pipe.poll(self.patience):
+            if self.hold.moves == moves:
+                raise UserError(f"{self._item()}: not read within {self.patience:g} s; {MEND}")
+            moves = self.hold.moves
+        try:
+            notes: list[Note] | UserError | str = self.pipe.recv()
+        except (EOFError, OSError):
+            raise self._death() from None
+        if isinstance(notes, UserError):
+            raise notes
+        if isinstance(notes, str):
+            raise RuntimeError(f"{self._item()}:\n{notes}")
+        batch = next(self.turns).batch(notes)
+        self.empty.release()
+        return batch
+
+    def end(self) -> None:
+        """See ``Crew``."""
+        self.process.kill()
+        self.process.join(GRACE)
+        self.pipe.close()
+        atexit.unregister(self.process.kill)
+
+    def _item(self) -> str:
+        """What the process holds, in words."""
+        row = self.hold.row
+        return str(self.clips.path(Draw(row))) if row != Hold.NOTHING else "between two files"
+
+    def _death(self) -> UserError:
+        self.process.join()
+        code = self.process.exitcode or 0
+        cause = signal.Signals(-code).name if code < 0 else f"exit code {code}"
+        mend = "use fewer --workers if memory ran out" if code == -signal.SIGKILL else MEND
+        return UserError(f"{self._item()}: the reading process died ({cause}); {mend}")
+
+
+def _work(jobs: Jobs, shelves: Sequence[Shelf], empty: Semaphore, hold: Hold, pipe: Connection) -> None:
+    """Fill the shelves in turn, each as soon as it is empty."""
+    for number in (signal.SIGINT, *ASKED):
+        signal.signal(number, signal.SIG_IGN)  # sent to all at once; the parent saves, and ends this process
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(DIE_WITH_PARENT, signal.SIGKILL)
+    torch.set_num_threads(1)
+    try:
+        for (draws, group), shelf in zip(jobs(), cycle(shelves), strict=False):
+            empty.acquire()
+            pipe.send(shelf.fill(draws, group, hold))
+    except UserError as error:  # a store that is out of reach
+        pipe.send(error)
+    except Exception:
+        pipe.send(traceback.format_exc())
