@@ -231,3 +231,24 @@ def test_a_store_of_another_configuration_is_refused(
 ) -> None:
     with pytest.raises(UserError, match=message):
         find_stores([str(store("grid", **changes))], {"grid": GRID})
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        Subset(),
+        Subset(items=2),
+        Subset(items=5),
+        Subset(per_class=3),
+        Subset(items=3, per_class=1),
+        Subset(items=3, seed=1),
+    ],
+)
+def test_a_store_of_a_subset_serves_no_other(store: Callable[..., Path], asked: Subset) -> None:
+    part = GRID.model_copy(update={"subset": Subset(items=3)})
+    folder = str(store("grid", dataset=science(IndexStage(name="grid", dataset=part))["dataset"]))
+    assert find_stores([folder], {"grid": part}).keys() == {"grid"}
+    with pytest.raises(
+        UserError, match="holds a subset of grid, 3 items in each part of a split, drawn by seed 0; prepare"
+    ):
+        find_stores([folder], {"grid": GRID.model_copy(update={"subset": asked})})

@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from av.stream import Disposition
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
+from xdcbench.data.ranges import Content, Stream
 from xdcbench.errors import MediaError
 
 # Decoders hand out reordered frames late and some indices hold decoding times: FFmpeg's own tool also steps
@@ -29,15 +29,15 @@ PLAYLISTS = {"concat", "dash", "hls"}
 
 @dataclass(frozen=True)
 class Member:
-    """A media file in memory, such as a member of a shard.
+    """A media file that has no path of its own, such as a member of a shard.
 
     Attributes:
         path: what errors call it.
-        data: its whole content.
+        data: its content.
     """
 
     path: Path
-    data: bytes | memoryview
+    data: Content
 
 
 Media = Path | Member
@@ -117,7 +117,7 @@ def opened(media: Media, **options: str) -> Iterator[InputContainer]:
         # holds PNGs that are called JPEG.
         if isinstance(media, Path) and path.suffix.lower() in STILL:
             media = Member(path, path.read_bytes())
-        source = BytesIO(media.data) if isinstance(media, Member) else str(path)
+        source = Stream(media.data) if isinstance(media, Member) else str(path)
         # Genuine HMDB51 files hold titles that are not UTF-8. Nothing is fetched from elsewhere.
         options = {"protocol_whitelist": "file"} | options
         with av.open(source, "r", metadata_errors="replace", container_options=options) as container:

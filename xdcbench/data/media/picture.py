@@ -94,7 +94,7 @@ def _clip(media: Media, times: list[float], short_side: int, *, seek: bool) -> T
         convert = _Converter(short_side)
         pictures: list[Tensor] = []
         shown: VideoFrame | None = None
-        for time, frame in _timed(container, stream, origin, sought=sought):
+        for time, frame in timed(container, stream, origin, sought=sought):
             if sought and (frame is None or frame.is_corrupt):
                 return None
             if frame is None:
@@ -127,10 +127,17 @@ def _length(container: InputContainer, stream: VideoStream, frame: VideoFrame) -
     return frame.duration * float(time_base(stream)) if stated else 0.0
 
 
-def _timed(
+def timed(
     container: InputContainer, stream: VideoStream, origin: float, *, sought: bool
 ) -> Iterator[tuple[float, VideoFrame | None]]:
-    """Frames with their times on the shared clock, seconds; after a seek, unknown times are infinite."""
+    """Frames with their times on the shared clock, seconds; None for a packet that did not decode.
+
+    Args:
+        container: at its start, or at a keyframe that was sought.
+        stream: of the container.
+        origin: time zero of the shared clock on the container's, seconds.
+        sought: whether it is not at its start; unknown times are then infinite.
+    """
     tick = float(time_base(stream))
     step = float(1 / stream.guessed_rate) if stream.guessed_rate else 0.0
     time = math.inf if sought else -step

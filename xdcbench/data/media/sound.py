@@ -71,14 +71,14 @@ def read_audio(media: Media, *, start: float, seconds: float, rate: int) -> Tens
 def _cut(media: Member, begin: int, size: int, rate: int) -> NDArray[np.float32] | None:
     """Float32 (size,), what ``_sound`` decodes, a hundred times as fast; None where it is not plain PCM."""
     found = pcm(media.data)
-    if found is None or not len(found[1]):
+    if found is None or not found.count:
         return None
-    native, samples = found
+    native = found.rate
     first, length, skip = _native_window(begin, size, rate, native=native)
-    low, high = max(0, first), max(0, min(len(samples), first + length))
+    low, high = max(0, first), max(0, min(found.count, first + length))
     buffer = np.zeros(length, np.float32)
     if low < high:
-        buffer[low - first : high - first] = samples[low:high].mean(1, dtype=np.float32) / 2.0**15
+        buffer[low - first : high - first] = found.samples(low, high).mean(1, dtype=np.float32) / 2.0**15
     return _resampled(buffer, native, rate)[skip : skip + size]
 
 

@@ -66,10 +66,9 @@ class Batch:
         """Rows of `catalogue.ROW`, hashes in hex, of what was added; ``shard`` is the position of theirs."""
         return [_row(facts, shard if facts["members"] else NO_SHARD) for facts in self.facts]
 
-    def _contents(self) -> Iterator[tuple[str, bytes]]:
+    def _contents(self) -> Iterator[tuple[str, Path | bytes]]:
         for facts in self.facts:
-            for name, path in members(self.staging, facts):
-                yield name, path.read_bytes()
+            yield from members(self.staging, facts)
             if facts["members"]:
                 yield member_name(facts["number"], "json"), self._description(facts)
 

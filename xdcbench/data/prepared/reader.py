@@ -1,5 +1,6 @@
 """A prepared store as stages see it: what it holds, and the content of any item's files."""
 
+import hashlib
 import tarfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,7 +13,8 @@ from numpy.typing import NDArray
 
 from xdcbench.data.prepared.cache import Cache
 from xdcbench.data.prepared.layout import ITEMS_FILE, KINDS, LABEL_FILE, SHARDS, Kind, Label, parse_label
-from xdcbench.data.prepared.remote import Files, RangeReader, files_at
+from xdcbench.data.prepared.remote import BLOCK, Files, files_at
+from xdcbench.data.ranges import Stream, Stretch
 from xdcbench.errors import MediaError, UserError
 
 if TYPE_CHECKING:
@@ -20,10 +22,10 @@ if TYPE_CHECKING:
 
     from xdcbench.data.media import Member
 
-CHANGED = "the store has changed since the run was planned: give the same command again"
+CHUNK = 8 << 20
+"""Bytes of the index that are hashed at once."""
 
-BLOCK = tarfile.BLOCKSIZE
-"""Bytes of a member's header, which lies right before its content."""
+CHANGED = "the store has changed since the run was planned: give the same command again"
 
 
 @dataclass(frozen=True)
@@ -65,13 +67,13 @@ class Prepared:
         """Rows of ``items.parquet``, of these columns alone where they are named; nothing else is read.
 
         Raises:
-            UserError: the file is no such table.
+            UserError: the file is no such table, or not the one that the label describes.
         """
         import pyarrow as pa
         import pyarrow.parquet as pq
 
         try:
-            file = pq.ParquetFile(pa.PythonFile(RangeReader(self.files, ITEMS_FILE), mode="r"))
+            file = pq.ParquetFile(pa.PythonFile(Stream(self.index), mode="r"))
             table: pd.DataFrame = file.read(columns=columns).to_pandas()
         except (pa.ArrowInvalid, pa.ArrowKeyError, OSError) as error:
             reason = str(error).splitlines()[0]
@@ -84,6 +86,27 @@ class Prepared:
                     f"{self.files.name(ITEMS_FILE)} has no column {column}; prepare {self.label.name} again"
                 )
         return table
+
+    @cached_property
+    def index(self) -> Stretch:
+        """Content of ``items.parquet``; read once to the end, since places that do not fit give wrong clips.
+
+        Raises:
+            UserError: it is not the one that the label describes.
+        """
+        whole = Stretch(self._part, 0, self.files.size(ITEMS_FILE))
+        digest = hashlib.sha256()
+        for begin in range(0, len(whole), CHUNK):
+            digest.update(whole[begin : begin + CHUNK])
+        if digest.hexdigest() != self.label.items_sha256:
+            raise UserError(
+                f"{self.files.name(ITEMS_FILE)} is not the one that {LABEL_FILE} describes; where "
+                f"`xdcbench data prepare` is at work, wait for it, otherwise prepare {self.label.name} again"
+            )
+        return whole
+
+    def _part(self, offset: int, size: int) -> bytes:
+        return self.files.read(ITEMS_FILE, offset, size, self.label.items_sha256)
 
     @cached_property
     def ids(self) -> "pd.Index":
@@ -166,15 +189,15 @@ class Prepared:
         if not size:
             raise MediaError(shown / f"({item})", f"no {kind} of it in the store")
         offset = int(places.offset[row])
-        data = memoryview(self.files.read(path, offset - BLOCK, BLOCK + size, shard.sha256))
-        name = self._name(bytes(data[:BLOCK]), size)
+        header, content = self.files.member(path, offset, size, shard.sha256)
+        name = self._name(header, size)
         if name is None:
             raise UserError(
                 f"{self.files.name(path)}: no file of {size} bytes begins at byte {offset}, where {ITEMS_FILE} "
                 f"has the {kind} of {item}; check with `xdcbench data verify --store`, or prepare "
                 f"{self.label.name} again"
             )
-        return Member(shown / f"{name} ({item})", data[BLOCK:])
+        return Member(shown / f"{name} ({item})", content)
 
     @staticmethod
     def _name(header: bytes, size: int) -> str | None:

@@ -1,16 +1,21 @@
 """Byte ranges of a store's files, from disk or, asked for with patience, from a server."""
 
-import io
 import os
+import tarfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
 from xdcbench.data.prepared.cache import Cache
+from xdcbench.data.ranges import Content, Stretch
 from xdcbench.errors import UserError
 from xdcbench.progress import log
+
+BLOCK = tarfile.BLOCKSIZE
+"""Bytes of a member's header, which lies right before its content."""
 
 ATTEMPTS = 4
 """Times that a range is asked for."""
@@ -36,6 +41,9 @@ class Files(Protocol):
 
         ``mark`` tells editions of the file apart, without which nothing of it is kept on disk.
         """
+
+    def member(self, path: str, offset: int, size: int, mark: str) -> tuple[bytes, Content]:
+        """The `BLOCK` bytes before ``offset`` and the ``size`` bytes from there; UserError as ``read``."""
 
     def has(self, path: str) -> bool:
         """Whether there is such a file."""
@@ -71,10 +79,16 @@ class LocalFiles:
         except OSError as error:
             raise UserError(f"{self.name(path)}: {error.strerror}; {mend(path)}") from error
         if len(data) < size:
-            raise UserError(
-                f"{self.name(path)} is cut short: {end} of at least {offset + size} bytes; {mend(path)}"
-            )
+            raise self._short(path, end, offset + size)
         return data
+
+    def member(self, path: str, offset: int, size: int, mark: str) -> tuple[bytes, Content]:
+        """See `Files`; of a long film, little is read for a clip."""
+        end = self.size(path)
+        if end < offset + size:
+            raise self._short(path, end, offset + size)
+        header = self.read(path, offset - BLOCK, BLOCK)
+        return header, Stretch(partial(self.read, path), offset, size)
 
     def has(self, path: str) -> bool:
         """See `Files`."""
@@ -83,6 +97,9 @@ class LocalFiles:
     def name(self, path: str) -> str:
         """See `Files`."""
         return str(self.root / path)
+
+    def _short(self, path: str, end: int, least: int) -> UserError:
+        return UserError(f"{self.name(path)} is cut short: {end} of at least {least} bytes; {mend(path)}")
 
 
 @dataclass
@@ -118,6 +135,11 @@ class RemoteFiles:
         if self.cache is None or not mark:
             return ask()
         return self.cache.get(f"{self.url}/{path} {mark} {offset} {size}", size, ask)
+
+    def member(self, path: str, offset: int, size: int, mark: str) -> tuple[bytes, Content]:
+        """See `Files`; asked for at once, since each request takes its time."""
+        data = memoryview(self.read(path, offset - BLOCK, BLOCK + size, mark))
+        return bytes(data[:BLOCK]), data[BLOCK:]
 
     def has(self, path: str) -> bool:
         """See `Files`; raises as ``size`` where the server does not answer."""
@@ -203,38 +225,6 @@ def _words(error: Exception) -> str:
 def mend(path: str) -> str:
     """What puts a file of a store right."""
     return "run `xdcbench data prepare` again" if path.startswith("shards/") else "prepare the data set again"
-
-
-class RangeReader(io.RawIOBase):
-    """A file of a store as a seekable one, of which only what is read is asked for."""
-
-    def __init__(self, files: Files, path: str) -> None:
-        self.files, self.path, self.end, self.place = files, path, files.size(path), 0
-
-    def readable(self) -> bool:
-        """Always."""
-        return True
-
-    def seekable(self) -> bool:
-        """Always."""
-        return True
-
-    def tell(self) -> int:
-        """Bytes from the start."""
-        return self.place
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        """As of any file."""
-        self.place = offset + {io.SEEK_SET: 0, io.SEEK_CUR: self.place, io.SEEK_END: self.end}[whence]
-        return self.place
-
-    def read(self, size: int = -1) -> bytes:
-        """``size`` bytes, fewer at the end, all without ``size``; raises as ``Files.read``."""
-        left = max(0, self.end - self.place)
-        size = left if size is None or size < 0 else min(size, left)
-        data = self.files.read(self.path, self.place, size) if size else b""
-        self.place += len(data)
-        return data
 
 
 def files_at(where: str, cache: Cache | None) -> Files:

@@ -12,6 +12,7 @@ from xdcbench.data.prepared.layout import Shard
 
 BLOCK = tarfile.BLOCKSIZE
 END = bytes(2 * BLOCK)
+CHUNK = 1 << 20
 NAME = re.compile(r"\d{8,}\.(mp4|wav|flac|jpg|json)")
 
 
@@ -41,12 +42,12 @@ def space(size: int) -> int:
     return BLOCK + -(-size // BLOCK) * BLOCK
 
 
-def write_shard(path: Path, members: Iterable[tuple[str, bytes]]) -> tuple[Shard, list[int]]:
+def write_shard(path: Path, members: Iterable[tuple[str, Path | bytes]]) -> tuple[Shard, list[int]]:
     """Write a tar of the POSIX ustar format without times and owners, whole or not at all.
 
     Args:
         path: of the shard; its name is the shard's.
-        members: names and contents.
+        members: names, and contents or the files that hold them.
 
     Returns:
         the shard, and where each member's content begins.
@@ -66,16 +67,23 @@ def write_shard(path: Path, members: Iterable[tuple[str, bytes]]) -> tuple[Shard
 
         for name, content in members:
             info = tarfile.TarInfo(name)
-            info.size = len(content)
+            info.size = len(content) if isinstance(content, bytes) else content.stat().st_size
             write(info.tobuf(tarfile.USTAR_FORMAT))
             offsets.append(place)
-            write(content)
-            write(bytes(-len(content) % BLOCK))
+            for data in [content] if isinstance(content, bytes) else _chunks(content):
+                write(data)
+            write(bytes(-info.size % BLOCK))
         write(END)
         file.flush()
         os.fsync(file.fileno())
     part.replace(path)
     return Shard(name=path.name, bytes=place, sha256=digest.hexdigest()), offsets
+
+
+def _chunks(path: Path) -> Iterator[bytes]:
+    with path.open("rb") as file:
+        while data := file.read(CHUNK):
+            yield data
 
 
 def walk(path: Path) -> Iterator[Entry | str]:
@@ -94,7 +102,7 @@ def walk(path: Path) -> Iterator[Entry | str]:
             names.add(info.name)
             content, left = hashlib.sha256(), info.size
             whole.update(header)
-            while left and (data := file.read(min(left, 1 << 20))):
+            while left and (data := file.read(min(left, CHUNK))):
                 content.update(data)
                 whole.update(data)
                 left -= len(data)

@@ -1,8 +1,8 @@
 """The sound of an original as a store keeps it: mono, 16 bits, from time zero of the clock that pictures share."""
 
-import io
 import math
 import wave
+from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 
@@ -15,28 +15,35 @@ from xdcbench.data.media.container import audio_stream, clock_origin, edit_shift
 from xdcbench.data.prepared.layout import Settings
 from xdcbench.errors import MediaError
 
-WINDOW = 120.0
-"""Seconds of sound that are decoded at once, which bounds memory."""
+BLOCK = 4096
+"""Samples of a frame of FLAC."""
+WINDOW = 480 * BLOCK
+"""Samples that are decoded at once, which bounds memory; two minutes of 16 kHz."""
 
 
-def sound(path: Path, seconds: float, settings: Settings) -> bytes:
-    """The sound of a file from time zero of its clock, mixed and resampled as `read_audio` does it.
+def sound(path: Path, seconds: float, settings: Settings, out: Path) -> None:
+    """Write the sound of a file from time zero of its clock, mixed and resampled as `read_audio` does it.
 
     Args:
         path: of the original.
         seconds: length of the picture; the sound is as long, or longer where the track is.
         settings: file format and rate.
+        out: file to write.
 
     Raises:
+        OSError: ``out`` cannot be written.
         MediaError: nothing decodes.
     """
-    rate, seconds = settings.sound_rate, max(seconds, _sound_end(path))
-    blocks = [
-        _int16(read_audio(path, start=begin, seconds=min(WINDOW, seconds - begin), rate=rate).numpy())
-        for begin in np.arange(0.0, max(seconds, 1 / rate), WINDOW)
-    ]
-    samples = np.concatenate(blocks)
-    return _flac(samples, rate) if settings.sound == "flac" else _wav(samples, rate)
+    rate = settings.sound_rate
+    blocks = _blocks(path, max(1, round(max(seconds, _sound_end(path)) * rate)), rate)
+    (_flac if settings.sound == "flac" else _wav)(out, blocks, rate)
+
+
+def _blocks(path: Path, size: int, rate: int) -> Iterator[NDArray[np.int16]]:
+    """The first ``size`` samples of a file, `WINDOW` at a time."""
+    for begin in range(0, size, WINDOW):
+        seconds = min(WINDOW, size - begin) / rate
+        yield _int16(read_audio(path, start=begin / rate, seconds=seconds, rate=rate).numpy())
 
 
 def _sound_end(path: Path) -> float:
@@ -58,25 +65,23 @@ def _int16(samples: NDArray[np.float32]) -> NDArray[np.int16]:
     return scaled.astype(np.int16)
 
 
-def _wav(samples: NDArray[np.int16], rate: int) -> bytes:
-    buffer = io.BytesIO()
-    with wave.open(buffer, "wb") as out:
-        out.setnchannels(1)
-        out.setsampwidth(2)
-        out.setframerate(rate)
-        out.writeframes(samples.tobytes())
-    return buffer.getvalue()
+def _wav(out: Path, blocks: Iterator[NDArray[np.int16]], rate: int) -> None:
+    with wave.open(str(out), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(rate)
+        for block in blocks:
+            file.writeframes(block.tobytes())
 
 
-def _flac(samples: NDArray[np.int16], rate: int) -> bytes:
-    buffer = io.BytesIO()
-    with av.open(buffer, "w", format="flac", options={"fflags": "+bitexact"}) as out:
-        encoder = out.add_stream("flac", rate=rate, layout="mono", options={"flags": "+bitexact"})
-        size = 4096
-        for begin in range(0, len(samples), size):
-            block = np.ascontiguousarray(samples[None, begin : begin + size])
-            frame = av.AudioFrame.from_ndarray(block, format="s16", layout="mono")
-            frame.sample_rate, frame.time_base, frame.pts = rate, Fraction(1, rate), begin
-            out.mux(encoder.encode(frame))
-        out.mux(encoder.encode(None))
-    return buffer.getvalue()
+def _flac(out: Path, blocks: Iterator[NDArray[np.int16]], rate: int) -> None:
+    with av.open(str(out), "w", format="flac", options={"fflags": "+bitexact"}) as file:
+        encoder, place = file.add_stream("flac", rate=rate, layout="mono", options={"flags": "+bitexact"}), 0
+        for block in blocks:
+            for begin in range(0, len(block), BLOCK):
+                samples = np.ascontiguousarray(block[None, begin : begin + BLOCK])
+                frame = av.AudioFrame.from_ndarray(samples, format="s16", layout="mono")
+                frame.sample_rate, frame.time_base, frame.pts = rate, Fraction(1, rate), place
+                file.mux(encoder.encode(frame))
+                place += samples.shape[1]
+        file.mux(encoder.encode(None))

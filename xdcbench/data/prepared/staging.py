@@ -43,27 +43,21 @@ def stage(task: str) -> Facts:
     """Prepare one original, write its members and then its facts; or tell why nothing can be written."""
     place, item, media, settings = json.loads(task)
     folder = Path(place["folder"])
+    # A process whose parent was killed may still stage what another one stages anew.
+    part = folder / f".{item['number']:08d}.{os.getpid()}"
     try:
-        found = contents(Path(place["source"]), media, Settings(**settings))
-    except MediaError as error:
-        facts = failed(item, error.reason)
-    else:
-        facts = _facts(item, media, found)
-    try:
-        if facts["ok"]:
-            for suffix, data in found.members.values():
-                _write(folder / member_name(item["number"], suffix), data)
+        try:
+            found = contents(Path(place["source"]), media, Settings(**settings), part)
+        except MediaError as error:
+            facts = failed(item, error.reason)
+        else:
+            facts = _facts(item, media, found)
+            for path in found.members.values():
+                path.replace(folder / member_name(item["number"], path.suffix[1:]))
         keep(folder, facts)
     except OSError as error:
         return {STOPPED: error.strerror or str(error)}
     return facts
-
-
-def _write(path: Path, data: bytes) -> None:
-    """By a rename: a process whose parent was killed may still stage what another one stages anew."""
-    part = path.with_name(f".{path.name}.{os.getpid()}")
-    part.write_bytes(data)
-    part.replace(path)
 
 
 def failed(item: Facts, reason: str) -> Facts:
@@ -84,10 +78,15 @@ def _facts(item: Facts, media: str, found: Contents) -> Facts:
         "height": found.height,
         "rate": found.rate,
         "members": {
-            kind: (suffix, len(data), hashlib.sha256(data).hexdigest())
-            for kind, (suffix, data) in found.members.items()
+            kind: (path.suffix[1:], path.stat().st_size, _sha256(path))
+            for kind, path in found.members.items()
         },
     }
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def keep(folder: Path, facts: Facts) -> None:

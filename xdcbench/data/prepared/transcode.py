@@ -1,41 +1,14 @@
-"""Originals -> members of a store: H.264 that decodes fast, JPEG, and the sound."""
+"""Originals -> members of a store: film, still picture and sound."""
 
-import io
-import math
-from collections.abc import Iterator
 from dataclasses import dataclass, field
-from fractions import Fraction
 from pathlib import Path
 
-import av
-import numpy as np
-from av.container import InputContainer
-from av.filter.graph import Graph
-from av.video.frame import VideoFrame
-from av.video.reformatter import ColorRange, Colorspace
-from av.video.stream import VideoStream
-
-from xdcbench.data.media import probe, read_image
-from xdcbench.data.media.container import (
-    MediaInfo,
-    clock_origin,
-    opened,
-    time_base,
-    video_stream,
-)
-from xdcbench.data.media.picture import CLOCK_SLACK, _timed
+from xdcbench.data.media import MediaInfo, probe, read_image
+from xdcbench.data.media.container import opened, video_stream
+from xdcbench.data.prepared.film import film
 from xdcbench.data.prepared.layout import Kind, Settings
 from xdcbench.data.prepared.soundtrack import sound
 from xdcbench.errors import MediaError
-
-X264 = {"preset": "superfast", "tune": "fastdecode", "flags": "+bitexact"}
-PARAMS = "bframes=0:ref=1:scenecut=0:rc-lookahead=0:no-mbtree=1:keyint={0}:min-keyint={0}:qp={1}"
-"""Nothing looks ahead and the quantiser is constant: x264 then makes the same bytes of the same pictures."""
-
-STILL = 3600.0
-"""Seconds for which one picture may stand; more is a fault in the file's time stamps."""
-GRID = 0.1
-"""Share of a frame's length by which the frames of a constant rate may lie off its grid."""
 
 
 @dataclass
@@ -44,7 +17,7 @@ class Contents:
 
     Attributes:
         info: what the original's header says.
-        members: suffix and bytes of each kind.
+        members: file of each kind.
         width: of the stored picture, upright, pixels; 0 without.
         height: likewise.
         rate: of the stored pictures, per second; 0 without.
@@ -52,186 +25,60 @@ class Contents:
     """
 
     info: MediaInfo
-    members: dict[Kind, tuple[str, bytes]] = field(default_factory=dict)
+    members: dict[Kind, Path] = field(default_factory=dict)
     width: int = 0
     height: int = 0
     rate: float = 0.0
     faults: list[str] = field(default_factory=list)
 
 
-@dataclass(frozen=True)
-class Film:
-    """H.264 in mp4: ``data``, size in pixels, pictures per second, length in pictures."""
-
-    data: bytes
-    width: int
-    height: int
-    rate: Fraction
-    frames: int
-
-
-def contents(path: Path, media: str, settings: Settings) -> Contents:
-    """Members of one original; a track that does not decode is a fault, and the other is kept.
+def contents(path: Path, media: str, settings: Settings, out: Path) -> Contents:
+    """Write the members of one original; a track that does not decode is a fault, and the other is kept.
 
     Args:
         path: of the original.
         media: kind of the data set; of recordings the sound alone is kept, of images the picture.
         settings: of the store.
+        out: what the members' files are called, to which their suffix is added.
 
     Raises:
+        OSError: a member cannot be written.
         MediaError: the file cannot be opened, or holds nothing that a data set of this kind needs.
     """
     found = Contents(probe(path))
     if media == "image":
         data, found.width, found.height = image(path, settings)
-        found.members["video"] = ("jpg", data)
+        found.members["video"] = _named(out, "jpg")
+        found.members["video"].write_bytes(data)
         return found
     seconds = found.info.duration if found.info.duration > 0 else 0.0
     if media == "video" and found.info.has_video:
+        target = _named(out, "mp4")
         try:
-            made = film(path, settings)
+            made = film(path, settings, target)
         except MediaError as error:
+            target.unlink(missing_ok=True)
             found.faults.append(f"picture: {error.reason}")
         else:
-            found.members["video"] = ("mp4", made.data)
+            found.members["video"] = target
             found.width, found.height, found.rate = made.width, made.height, float(made.rate)
             seconds = max(seconds, made.frames / found.rate)
     if found.info.has_audio:
+        target = _named(out, settings.sound)
         try:
-            found.members["sound"] = (settings.sound, sound(path, seconds, settings))
+            sound(path, seconds, settings, target)
         except MediaError as error:
+            target.unlink(missing_ok=True)
             found.faults.append(f"sound: {error.reason}")
+        else:
+            found.members["sound"] = target
     if not found.members:
         raise MediaError(path, "; ".join(found.faults) or "holds no sound")
     return found
 
 
-# ------------------------------------------------------------------------------------------ picture
-
-
-def film(path: Path, settings: Settings) -> Film:
-    """Pictures of a constant rate from time zero of the file's clock, upright, never enlarged.
-
-    Picture k is the one on display at ``k / rate``, as `read_clip` has it. The rate is the original's where
-    that is constant and not above ``settings.rate``, which otherwise stands for it.
-
-    Raises:
-        MediaError: no frame decodes, or one stands for hours.
-    """
-    rate = film_rate(path, settings.rate)
-    with opened(path) as container:
-        stream = video_stream(container)
-        if stream is None:
-            raise MediaError(path, "no video stream")
-        buffer = io.BytesIO()
-        graph, count = None, 0
-        with av.open(buffer, "w", format="mp4", options={"fflags": "+bitexact"}) as out:
-            for frame, times in _at_rate(path, container, stream, rate):
-                if graph is None:
-                    graph = _upright(frame, settings.short_side)
-                graph.vpush(frame)
-                picture = graph.vpull()
-                if not count:
-                    width, height = picture.width, picture.height
-                    encoder = _encoder(out, width, height, rate, settings)
-                for place in range(count, count + times):
-                    picture.pts, picture.time_base, picture.pict_type = place, 1 / rate, 0
-                    out.mux(encoder.encode(picture))
-                count += times
-            if not count:
-                raise MediaError(path, "no frame could be decoded")
-            out.mux(encoder.encode(None))
-    return Film(buffer.getvalue(), width, height, rate, count)
-
-
-def film_rate(path: Path, most: float) -> Fraction:
-    """Pictures per second that a store keeps of a file: its own, if constant, or ``most``.
-
-    Raises:
-        MediaError: the file cannot be opened or has no video.
-    """
-    limit = Fraction(most).limit_denominator(1001)
-    with opened(path) as container:
-        stream = video_stream(container)
-        if stream is None:
-            raise MediaError(path, "no video stream")
-        own = stream.guessed_rate
-        if not own or own > limit:
-            return limit
-        stamps = np.array(sorted(_stamps(container, stream)), dtype=np.float64)
-        places = (stamps - stamps[:1]) * float(time_base(stream) * own)
-        off = np.abs(places - np.rint(places))
-        return own if (off < GRID + float(time_base(stream) * own) / 2).all() else limit
-
-
-def _stamps(container: InputContainer, stream: VideoStream) -> Iterator[int]:
-    """Presentation times of the packets that state one, in units of the stream."""
-    packets = container.demux(stream)
-    while True:
-        try:
-            packet = next(packets)
-        except (StopIteration, av.error.InvalidDataError):
-            return
-        if packet.pts is not None:
-            yield packet.pts
-
-
-def _at_rate(
-    path: Path, container: InputContainer, stream: VideoStream, rate: Fraction
-) -> Iterator[tuple[VideoFrame, int]]:
-    """Frames that are on display at any ``k / rate``, and at how many."""
-    slack = min(float(time_base(stream)) / 2, CLOCK_SLACK)
-    step = float(1 / (stream.guessed_rate or rate))
-    shown: VideoFrame | None = None
-    count, last = 0, 0.0
-
-    def until(end: float) -> int:
-        if end - last > STILL:
-            raise MediaError(path, f"one picture stands for {end - last:.0f} s; its time stamps are wrong")
-        return max(0, math.ceil((end - slack) * rate) - count)
-
-    for time, frame in _timed(container, stream, clock_origin(container, path), sought=False):
-        if frame is None:
-            continue
-        if shown is not None and (times := until(time)):
-            yield shown, times
-            count += times
-        shown, last = frame, time
-    if shown is not None:
-        times = until(last + step)
-        if times or not count:
-            yield shown, max(1, times)
-
-
-def _upright(frame: VideoFrame, short_side: int) -> Graph:
-    """Filters from frames like this one to 4:2:0 of BT.601 and limited range, upright and of even size."""
-    short = min(frame.width, frame.height)
-    scale = min(short_side, short // 2 * 2) / short
-    width, height = (max(2, 2 * round(side * scale / 2)) for side in (frame.width, frame.height))
-    turns = {1: [("transpose", "cclock")], 2: [("hflip", ""), ("vflip", "")], 3: [("transpose", "clock")]}
-    size = f"{width}:{height}:flags=bilinear:out_color_matrix=bt601:out_range=tv"
-    graph, tick = Graph(), Fraction(1, 1)
-    graph.threads = 1
-    graph.link_nodes(
-        graph.add_buffer(width=frame.width, height=frame.height, format=frame.format, time_base=tick),
-        graph.add("scale", size),
-        graph.add("format", "yuv420p"),
-        *(graph.add(*turn) for turn in turns.get(round(frame.rotation / 90) % 4, [])),
-        graph.add("buffersink"),
-    ).configure()
-    return graph
-
-
-def _encoder(
-    out: av.container.OutputContainer, width: int, height: int, rate: Fraction, settings: Settings
-) -> VideoStream:
-    options = X264 | {"x264-params": PARAMS.format(settings.keyframe, settings.qp)}
-    stream = out.add_stream("libx264", rate=rate, options=options)
-    stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
-    # More threads would change the bytes.
-    stream.codec_context.thread_count = 1
-    stream.codec_context.colorspace, stream.codec_context.color_range = Colorspace.ITU601, ColorRange.MPEG
-    return stream
+def _named(out: Path, suffix: str) -> Path:
+    return out.with_name(f"{out.name}.{suffix}")
 
 
 def image(path: Path, settings: Settings) -> tuple[bytes, int, int]:

@@ -1,5 +1,7 @@
 """Stores that hold less than an encoder takes are refused when planning, and only those."""
 
+import hashlib
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +11,7 @@ import pytest
 from tests.unit.data.prepared.stores import write_store
 from tests.unit.tiny import DATASETS
 from xdcbench.data.prepared.fit import check_fit
-from xdcbench.data.prepared.layout import Settings
+from xdcbench.data.prepared.layout import Settings, read_label
 from xdcbench.data.prepared.reader import open_store
 from xdcbench.errors import UserError
 from xdcbench.schema import AudioInput, Clustering, Given, Modality, Models, Pretrain, VideoInput
@@ -95,9 +97,14 @@ def test_a_higher_sampling_rate_is_refused_in_pretraining_too(folder: Path) -> N
             check_fit([stage], stores)
 
 
-def test_originals_that_were_smaller_and_slower_than_the_store_are_no_reason(folder: Path) -> None:
-    items = pd.read_parquet(folder / "items.parquet")
-    items.assign(width=20, height=22, rate=7.5).to_parquet(folder / "items.parquet", index=False)
-    stores = {"kinetics400": open_store(str(folder))}
+def test_originals_that_were_smaller_and_slower_than_the_store_are_no_reason(
+    folder: Path, tmp_path: Path
+) -> None:
+    items = pd.read_parquet(folder / "items.parquet").assign(width=20, height=22, rate=7.5)
+    small = Path(shutil.copytree(folder, tmp_path / "small"))
+    items.to_parquet(small / "items.parquet", index=False)
+    label = read_label(small)
+    mark = hashlib.sha256((small / "items.parquet").read_bytes()).hexdigest()
+    label.model_copy(update={"items_sha256": mark}).save(small)
+    stores = {"kinetics400": open_store(str(small))}
     check_fit([features(encoder(SMALL | {"short_side": (16, 160), "rate": 30}, {}), "video")], stores)
-    items.to_parquet(folder / "items.parquet", index=False)

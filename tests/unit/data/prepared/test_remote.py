@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
+from functools import partial
 from multiprocessing import active_children, get_context
 from pathlib import Path
 
@@ -26,7 +27,8 @@ from xdcbench.data.index import Index
 from xdcbench.data.loading import batches
 from xdcbench.data.prepared.cache import Cache
 from xdcbench.data.prepared.reader import Prepared, open_store
-from xdcbench.data.prepared.remote import LocalFiles, RangeReader, RemoteFiles
+from xdcbench.data.prepared.remote import LocalFiles, RemoteFiles
+from xdcbench.data.ranges import Stream, Stretch
 from xdcbench.errors import UserError
 from xdcbench.schema import Augment
 from xdcbench.stages import IndexStage
@@ -149,10 +151,11 @@ def test_an_address_that_nothing_reads_is_refused(url: str) -> None:
 
 @given(offset=st.integers(0, 4000), size=st.integers(0, 4000), whence=st.sampled_from([0, 1, 2]))
 @settings(max_examples=50, deadline=None)
-def test_a_range_reader_reads_as_a_file(folder: Path, offset: int, size: int, whence: int) -> None:
+def test_a_stream_of_ranges_reads_as_a_file(folder: Path, offset: int, size: int, whence: int) -> None:
     path = "kinetics400/items.parquet"
     with (folder / path).open("rb") as file:
-        reader = RangeReader(LocalFiles(folder), path)
+        files = LocalFiles(folder)
+        reader = Stream(Stretch(partial(files.read, path), 0, files.size(path)))
         for one in (reader, file):
             one.read(7)
             one.seek(-offset if whence == 2 else offset, whence)

@@ -1,4 +1,5 @@
 import io
+import resource
 from fractions import Fraction
 from pathlib import Path
 
@@ -11,9 +12,10 @@ from torchvision.io import encode_jpeg, encode_png
 from tests.unit.data.media.films import FLASH, FPS, FRAMES, click_track, index_of, write
 from tests.unit.data.media.referee import ffmpeg
 from xdcbench.data.media import Member, probe, read_audio, read_clip, read_image
+from xdcbench.data.prepared.film import Film, film, film_rate
 from xdcbench.data.prepared.layout import Settings
-from xdcbench.data.prepared.soundtrack import sound
-from xdcbench.data.prepared.transcode import contents, film, film_rate, image
+from xdcbench.data.prepared.soundtrack import BLOCK, sound
+from xdcbench.data.prepared.transcode import contents, image
 from xdcbench.errors import MediaError
 
 SMALL = Settings(short_side=32, keyframe=4)
@@ -21,6 +23,23 @@ SMALL = Settings(short_side=32, keyframe=4)
 
 def member(data: bytes) -> Member:
     return Member(Path("member"), data)
+
+
+def filmed(path: Path, settings: Settings) -> tuple[Film, bytes]:
+    out = path.with_name("out.mp4")
+    return film(path, settings, out), out.read_bytes()
+
+
+def heard(path: Path, seconds: float, settings: Settings) -> bytes:
+    out = path.with_name(f"out.{settings.sound}")
+    sound(path, seconds, settings, out)
+    return out.read_bytes()
+
+
+def kept(path: Path, media: str) -> dict[str, bytes]:
+    """Contents of the members of an original by suffix."""
+    made = contents(path, media, SMALL, path.with_name("out")).members.values()
+    return {file.suffix[1:]: file.read_bytes() for file in made}
 
 
 def indices(data: bytes, count: int, rate: float) -> list[int]:
@@ -33,16 +52,16 @@ def indices(data: bytes, count: int, rate: float) -> list[int]:
 
 @pytest.mark.parametrize("offset", [0.0, 1.5])
 def test_every_picture_is_where_it_was(tmp_path: Path, offset: float) -> None:
-    made = film(write(tmp_path / "a.mp4", offset=offset), SMALL)
+    made, data = filmed(write(tmp_path / "a.mp4", offset=offset), SMALL)
     assert (made.rate, made.frames, made.width, made.height) == (FPS, FRAMES, 42, 32)
-    assert indices(made.data, FRAMES, FPS) == list(range(FRAMES))
-    assert probe(member(made.data)).start == 0
+    assert indices(data, FRAMES, FPS) == list(range(FRAMES))
+    assert probe(member(data)).start == 0
 
 
 def test_a_faster_film_keeps_the_pictures_on_display(tmp_path: Path) -> None:
-    made = film(write(tmp_path / "a.mp4"), Settings(rate=4))
+    made, data = filmed(write(tmp_path / "a.mp4"), Settings(rate=4))
     assert made.rate == 4
-    assert indices(made.data, 12, 4) == [int(k / 4 * FPS) for k in range(12)]
+    assert indices(data, 12, 4) == [int(k / 4 * FPS) for k in range(12)]
 
 
 def test_a_film_of_varying_rate_is_shown_by_time(tmp_path: Path) -> None:
@@ -60,10 +79,10 @@ def test_a_film_of_varying_rate_is_shown_by_time(tmp_path: Path) -> None:
         8,
         tmp_path / "b.mkv",
     )
-    made = film(tmp_path / "b.mkv", Settings(rate=25))
+    made, data = filmed(tmp_path / "b.mkv", Settings(rate=25))
     assert made.rate == 25
     for k in range(5, made.frames - 5):
-        ours = read_clip(member(made.data), start=k / 25, frames=1, rate=1, short_side=48)
+        ours = read_clip(member(data), start=k / 25, frames=1, rate=1, short_side=48)
         theirs = read_clip(tmp_path / "b.mkv", start=k / 25, frames=1, rate=1, short_side=48)
         assert index_of(ours[0]) == index_of(theirs[0])
 
@@ -76,9 +95,9 @@ def test_rates_of_constant_films_are_kept(tmp_path: Path) -> None:
 
 def test_pictures_are_upright_and_never_enlarged(tmp_path: Path) -> None:
     path = write(tmp_path / "a.mp4", rotation=90)
-    made = film(path, Settings())
+    made, data = filmed(path, Settings())
     assert (made.width, made.height) == (48, 64)
-    ours = read_clip(member(made.data), start=1.0, frames=2, rate=FPS, short_side=48).float()
+    ours = read_clip(member(data), start=1.0, frames=2, rate=FPS, short_side=48).float()
     theirs = read_clip(path, start=1.0, frames=2, rate=FPS, short_side=48).float()
     assert ours.shape == theirs.shape
     assert (ours - theirs).abs().mean() < 3
@@ -102,14 +121,14 @@ def test_colours_are_those_of_the_original(tmp_path: Path) -> None:
         path = tmp_path / f"{name}.mp4"
         ffmpeg(*bars, *words, "-c:v", "libx264", "-crf", 10, path)
         ours = read_clip(
-            member(film(path, Settings()).data), start=0, frames=1, rate=1, short_side=160
+            member(filmed(path, Settings())[1]), start=0, frames=1, rate=1, short_side=160
         ).float()
         theirs = read_clip(path, start=0, frames=1, rate=1, short_side=160).float()
         assert (ours - theirs).abs().mean() < 3, name
 
 
 def test_keyframes_come_as_asked_and_nothing_is_reordered(tmp_path: Path) -> None:
-    data = film(write(tmp_path / "a.mp4"), SMALL).data
+    _, data = filmed(write(tmp_path / "a.mp4"), SMALL)
     with av.open(io.BytesIO(data)) as container:
         packets = [packet for packet in container.demux(video=0) if packet.size]
         assert container.streams.video[0].codec_context.has_b_frames == 0
@@ -119,14 +138,14 @@ def test_keyframes_come_as_asked_and_nothing_is_reordered(tmp_path: Path) -> Non
 
 def test_the_same_film_gives_the_same_bytes(tmp_path: Path) -> None:
     path = write(tmp_path / "a.mp4")
-    assert contents(path, "video", SMALL).members == contents(path, "video", SMALL).members
+    assert kept(path, "video") == kept(path, "video")
 
 
 def test_a_picture_that_stands_for_hours_is_a_fault(tmp_path: Path) -> None:
     path = write(tmp_path / "a.mkv", audio=None)
     ffmpeg("-i", path, "-vf", r"setpts=PTS+gte(N\,20)*5000/TB", "-fps_mode", "vfr", tmp_path / "b.mkv")
     with pytest.raises(MediaError, match="time stamps are wrong"):
-        film(tmp_path / "b.mkv", SMALL)
+        film(tmp_path / "b.mkv", SMALL, tmp_path / "out.mp4")
 
 
 # -------------------------------------------------------------------------------------------- sound
@@ -136,7 +155,7 @@ def test_a_picture_that_stands_for_hours_is_a_fault(tmp_path: Path) -> None:
 @pytest.mark.parametrize("kind", ["wav", "flac"])
 def test_sound_is_the_original_at_every_time(tmp_path: Path, kind: str, offset: float) -> None:
     path = write(tmp_path / "a.mp4", rate=44_100, offset=offset)
-    data = sound(path, 3.0, Settings(sound=kind))
+    data = heard(path, 3.0, Settings(sound=kind))
     for start in (0.0, 0.333, FLASH / FPS - 0.2, 2.5):
         ours = read_audio(member(data), start=start, seconds=1.0, rate=16_000)
         theirs = read_audio(path, start=start, seconds=1.0, rate=16_000)
@@ -146,22 +165,21 @@ def test_sound_is_the_original_at_every_time(tmp_path: Path, kind: str, offset: 
 
 def test_long_sound_is_cut_from_one_signal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write(tmp_path / "a.mkv", audio="flac", rate=44_100)
-    whole = sound(path, 3.0, Settings())
-    monkeypatch.setattr("xdcbench.data.prepared.soundtrack.WINDOW", 0.5)
-    assert sound(path, 3.0, Settings()) == whole
+    kinds = [Settings(sound="wav"), Settings(sound="flac")]
+    whole = [heard(path, 3.0, kind) for kind in kinds]
+    monkeypatch.setattr("xdcbench.data.prepared.soundtrack.WINDOW", 2 * BLOCK)
+    assert [heard(path, 3.0, kind) for kind in kinds] == whole
 
 
 def test_sound_that_lasts_longer_than_the_picture_is_kept(tmp_path: Path) -> None:
     path = write(tmp_path / "a.mp4", wave=np.full(16_000 * 5, 0.25, np.float32))
-    ours = read_audio(
-        member(contents(path, "video", SMALL).members["sound"][1]), start=4, seconds=0.5, rate=16_000
-    )
+    ours = read_audio(member(kept(path, "video")["wav"]), start=4, seconds=0.5, rate=16_000)
     assert ours.mean() > 0.2
 
 
 def test_sound_louder_than_full_scale_is_cut_off(tmp_path: Path) -> None:
     path = write(tmp_path / "a.mkv", video=None, audio="pcm_f32le", wave=4 * click_track(16_000))
-    ours = read_audio(member(sound(path, 3.0, Settings())), start=1, seconds=1, rate=16_000)
+    ours = read_audio(member(heard(path, 3.0, Settings())), start=1, seconds=1, rate=16_000)
     theirs = read_audio(path, start=1, seconds=1, rate=16_000)
     assert theirs.max() > 2
     torch.testing.assert_close(ours, theirs.clip(-1, 1 - 2**-15), atol=2**-16 + 1e-7, rtol=0)
@@ -172,20 +190,30 @@ def test_sound_louder_than_full_scale_is_cut_off(tmp_path: Path) -> None:
 
 def test_each_kind_of_data_set_keeps_what_it_needs(tmp_path: Path) -> None:
     both, mute = write(tmp_path / "a.mp4"), write(tmp_path / "b.mp4", audio=None)
-    assert {kind: suffix for kind, (suffix, _) in contents(both, "video", SMALL).members.items()} == {
-        "video": "mp4",
-        "sound": "wav",
-    }
-    assert list(contents(mute, "video", SMALL).members) == ["video"]
-    assert list(contents(both, "audio", SMALL).members) == ["sound"]
+    assert list(kept(both, "video")) == ["mp4", "wav"]
+    assert list(kept(mute, "video")) == ["mp4"]
+    assert list(kept(both, "audio")) == ["wav"]
     with pytest.raises(MediaError, match="holds no sound"):
-        contents(mute, "audio", SMALL)
+        kept(mute, "audio")
 
 
 def test_what_does_not_decode_is_told(tmp_path: Path) -> None:
     (tmp_path / "a.mp4").write_bytes(b"no film")
     with pytest.raises(MediaError):
-        contents(tmp_path / "a.mp4", "video", SMALL)
+        kept(tmp_path / "a.mp4", "video")
+
+
+def test_a_member_that_cannot_be_written_is_no_fault_of_the_original(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.mp4")
+    _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (500, hard))
+    try:
+        for media in ("video", "audio"):
+            with pytest.raises(OSError, match="File too large"):
+                kept(path, media)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
+    assert list(kept(path, "video")) == ["mp4", "wav"]
 
 
 def test_images_shrink_or_stay_as_they_are(tmp_path: Path) -> None:

@@ -1,0 +1,74 @@
+"""Content of which only parts are read: bytes in memory, or a stretch of a file that stays where it is."""
+
+import io
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+
+class Content(Protocol):
+    """What bytes and views of them can do, and what `Stretch` can."""
+
+    def __len__(self) -> int:
+        """Bytes in all."""
+
+    def __getitem__(self, part: slice, /) -> bytes | memoryview:
+        """A part, without a step."""
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """A stretch of a file, of which a part is read when it is asked for.
+
+    Attributes:
+        read: bytes of the file from an offset: ``read(offset, size)``.
+        begin: of the stretch in the file, bytes.
+        size: of the stretch, bytes.
+    """
+
+    read: Callable[[int, int], bytes]
+    begin: int
+    size: int
+
+    def __len__(self) -> int:
+        return self.size
+
+    def __getitem__(self, part: slice) -> bytes:
+        low, high, _ = part.indices(self.size)
+        return self.read(self.begin + low, high - low) if low < high else b""
+
+    def __bytes__(self) -> bytes:
+        return self[:]
+
+
+class Stream(io.RawIOBase):
+    """Content as a seekable file."""
+
+    def __init__(self, content: Content) -> None:
+        self.content, self.place = content, 0
+
+    def readable(self) -> bool:
+        """Always."""
+        return True
+
+    def seekable(self) -> bool:
+        """Always."""
+        return True
+
+    def tell(self) -> int:
+        """Bytes from the start."""
+        return self.place
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        """As of any file."""
+        base = {io.SEEK_SET: 0, io.SEEK_CUR: self.place, io.SEEK_END: len(self.content)}[whence]
+        self.place = base + offset
+        return self.place
+
+    def read(self, size: int = -1) -> bytes:
+        """``size`` bytes, fewer at the end, all without ``size``; raises as the content does."""
+        end = len(self.content)
+        stop = end if size is None or size < 0 else min(end, self.place + size)
+        data = bytes(self.content[self.place : stop]) if self.place < stop else b""
+        self.place += len(data)
+        return data
