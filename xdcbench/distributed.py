@@ -3,35 +3,17 @@
 Without torchrun there is one process, every function here is the identity, and torch is not needed.
 """
 
-import logging
 import os
-import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from contextvars import ContextVar
-from datetime import timedelta
-from itertools import count
-from threading import Thread
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
-    from torch._C._distributed_c10d import Store
-
-log = logging.getLogger("xdcbench")
 
 K = TypeVar("K")
 T = TypeVar("T")
-
-PATIENCE = timedelta(hours=24)
-"""How long a process waits for one that works; one that dies is noticed by its heart."""
-
-BEAT = 2.0
-"""Seconds between two beats that each process leaves in the common store."""
-
-SILENCE = 40.0
-"""Seconds without a beat after which a process counts as dead."""
-
 
 _ALONE = ContextVar("alone", default=False)
 
@@ -61,90 +43,14 @@ def leads() -> bool:
     return rank() == 0
 
 
-def start() -> None:
-    """Join the other processes."""
-    if size() > 1:
-        import torch
-        from torch import distributed
+def share(items: Sequence[T], *, least: int = 1) -> Sequence[T]:
+    """This process's part of ``items``.
 
-        backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
-        distributed.init_process_group(backend, timeout=PATIENCE)
-        Thread(target=_beat, args=(_store(),), daemon=True).start()
-
-
-def stop() -> None:
-    """Leave the other processes."""
-    if size() > 1:
-        from torch import distributed
-
-        distributed.destroy_process_group()
-
-
-def announce(reason: str) -> None:
-    """Tell the others why this process ends, so that they can say so, too."""
-    if size() > 1:
-        with suppress(RuntimeError):  # the process that holds the store has gone first
-            _store().set(f"ended/{rank()}", reason)
-
-
-def cause() -> str:
-    """Why an exchange with the others failed: what the process that ended first said, or that it went silent.
-
-    Empty where all others are well. It takes a few beats to tell.
+    The parts differ in length by one at most, but that where there are not ``least`` for every process, fewer
+    processes share them, and the others have none.
     """
-    if size() == 1:
-        return ""
-    others = [other for other in range(size()) if other != rank()]
-    try:
-        before = {other: _said(f"beat/{other}") for other in others}
-        for _ in range(3):
-            for other in others:
-                if reason := _said(f"ended/{other}"):
-                    return f"process {other} of {size()} failed: {reason}"
-            time.sleep(BEAT)
-        silent = [str(other) for other in others if _said(f"beat/{other}") == before[other]]
-    except RuntimeError:
-        return "the process that holds the store of torchrun is gone"
-    return (
-        f"process {', '.join(silent)} of {size()} is gone; was it killed, or out of memory?" if silent else ""
-    )
-
-
-def _store() -> "Store":
-    from torch.distributed import distributed_c10d
-
-    return distributed_c10d._get_default_store()
-
-
-def _said(key: str) -> str:
-    return str(_store().get(key), "utf-8") if _store().check([key]) else ""
-
-
-def _beat(store: "Store") -> None:
-    """Leave a beat every now and then, and end this process when another has gone silent."""
-    from torch import distributed
-
-    heard = {other: ("", time.monotonic()) for other in range(size()) if other != rank()}
-    for number in count():
-        try:
-            store.set(f"beat/{rank()}", str(number))
-            for other, (beat, when) in heard.items():
-                now = _said(f"beat/{other}")
-                if now != beat:
-                    heard[other] = now, time.monotonic()
-                elif time.monotonic() - when > SILENCE:
-                    log.error("process %d of %d is gone: no sign of life for %g s", other, size(), SILENCE)
-                    os._exit(1)  # the main thread may wait in an exchange that never ends
-        except (RuntimeError, ValueError):
-            return  # the exchange is being left, or its store is gone, which the next exchange will say
-        time.sleep(BEAT)
-        if not distributed.is_initialized():
-            return
-
-
-def share(items: Sequence[T]) -> Sequence[T]:
-    """This process's part of ``items``; the parts differ in length by one at most."""
-    return items[rank() :: size()]
+    sharing = max(1, min(size(), len(items) // least))
+    return items[rank() :: sharing] if rank() < sharing else items[:0]
 
 
 def gathered(value: T) -> list[T]:

@@ -5,7 +5,6 @@ never through a mapping. No page is then dirty in two processes, so that on a ne
 back whole pages, none can undo what another wrote. Files are mapped only after all have been closed, at a barrier.
 """
 
-import errno
 import json
 import math
 import os
@@ -17,8 +16,8 @@ from typing import Any, Generic, Self, TypeVar
 
 import numpy as np
 
+from xdcbench.disk import room
 from xdcbench.distributed import barrier, leads, rank, span
-from xdcbench.errors import UserError
 
 Name = TypeVar("Name", bound=str)
 
@@ -83,9 +82,10 @@ class Filling(AbstractContextManager["Filling[Name]"], Generic[Name]):
             UserError: the disk is full.
         """
         for name, part in values.items():
-            file, path = self.files[name], _path(self.folder, name)
-            _write(file, path, _bytes(part), at=PAGE + rows.start * part.shape[1] * FLOAT.itemsize)
-            os.fdatasync(file)
+            file = self.files[name]
+            _write(file, self.folder, _bytes(part), at=PAGE + rows.start * part.shape[1] * FLOAT.itemsize)
+            with room(self.folder, part.nbytes):
+                os.fdatasync(file)
         # The first line end ends what a kill may have left of the line before.
         line = "\n" + json.dumps({"block": rows.start, "failed": failed}) + "\n"
         _write(self.journal, self.folder, line.encode())
@@ -128,7 +128,7 @@ def spread(path: Path, rows: int, width: int, make: Callable[[range], np.ndarray
         mine = span(rows, rows_to_page(width))
         for begin in mine[::CHUNK]:
             part = make(range(begin, mine.stop)[:CHUNK])
-            _write(file, path, _bytes(part), at=PAGE + begin * width * FLOAT.itemsize)
+            _write(file, path.parent, _bytes(part), at=PAGE + begin * width * FLOAT.itemsize)
     finally:
         os.close(file)
     barrier()
@@ -146,7 +146,7 @@ def create(path: Path, shape: tuple[int, ...]) -> None:
     magic = np.lib.format.magic(1, 0)
     said = repr({"descr": FLOAT.str, "fortran_order": False, "shape": shape}).encode()
     length = PAGE - len(magic) - 2
-    with path.open("wb") as file:
+    with room(path.parent, PAGE), path.open("wb") as file:
         file.write(magic + length.to_bytes(2, "little") + said.ljust(length - 1) + b"\n")
         file.truncate(PAGE + math.prod(shape) * FLOAT.itemsize)
 
@@ -194,22 +194,10 @@ def _entries(folder: Path) -> Iterator[dict[str, Any]]:
                 continue
 
 
-def _write(file: int, path: Path, data: memoryview | bytes, *, at: int | None = None) -> None:
+def _write(file: int, folder: Path, data: memoryview | bytes, *, at: int | None = None) -> None:
     """Write all of ``data`` at a place of the file, or at its end."""
     left = memoryview(data).cast("B")
     while len(left):
-        try:
+        with room(folder, len(left)):
             written = os.write(file, left) if at is None else os.pwrite(file, left, at)
-        except OSError as error:
-            raise _full(error, path, len(left)) from error
         left, at = left[written:], None if at is None else at + written
-
-
-def _full(error: OSError, path: Path, size: int) -> Exception:
-    """What to raise for ``error``: a message of the user's disk where it is full."""
-    if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-        return error
-    return UserError(
-        f"{path}: no space for {size:,} bytes ({error.strerror}); make room, or give another folder with --out; "
-        "the same command goes on"
-    )

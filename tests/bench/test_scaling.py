@@ -22,10 +22,12 @@ from xdcbench.data.clips import Batch, Boxes
 from xdcbench.models.encoders import encode, place
 from xdcbench.models.heads import Heads
 from xdcbench.models.weights import build_encoder
+from xdcbench.processes import start, stop
 from xdcbench.schema import Schedule, VideoInput, VideoModel
 from xdcbench.training import Trainer, sgd
 
-CPU, BATCH, CLIPS, EPOCHS, CLASSES = torch.device("cpu"), 32, 160, 4, 10
+# An epoch is one step, so that the fastest are those beside which nothing else ran.
+CPU, BATCH, CLIPS, EPOCHS, CLASSES = torch.device("cpu"), 32, 32, 48, 10
 MODEL = VideoModel(width=24, blocks=(1, 1, 1, 1), input=VideoInput(frames=8, size=48))
 
 
@@ -95,8 +97,8 @@ def test_two_processes_beside_one(benchmark: BenchmarkFixture, tmp_path: Path) -
 
 
 if __name__ == "__main__":
-    distributed.start()
+    start()
     found = train(Path(sys.argv[1]))
     if distributed.leads():
         Path(sys.argv[1], "history.json").write_text(json.dumps(found))
-    distributed.stop()
+    stop()

@@ -132,7 +132,7 @@ def test_what_is_assigned_to_a_mapped_matrix_does_not_reach_the_file(tmp_path: P
     assert np.array_equal(mapped(tmp_path / "x.npy"), values(range(3), 2))
 
 
-@pytest.mark.parametrize("call", ["pwrite", "write"])
+@pytest.mark.parametrize("call", ["pwrite", "write", "fdatasync"])
 def test_a_full_disk_names_the_file_and_leaves_what_is_there(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str
 ) -> None:
@@ -143,6 +143,19 @@ def test_a_full_disk_names_the_file_and_leaves_what_is_there(
 
     with monkeypatch.context() as patch:
         patch.setattr(os, call, full)
-        with pytest.raises(UserError, match=r"no space for \d+ bytes.*make room"):
+        with pytest.raises(UserError, match=rf"no space left in {tmp_path}\S*: \d+ bytes are needed"):
             fill(tmp_path, 10, 3)
     assert fill(tmp_path, 10, 3) == [4, 8]
+
+
+def test_a_disk_too_full_to_make_the_file_names_the_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "open", full)
+        with pytest.raises(UserError, match=rf"no space left in {tmp_path}\S*: 4,096 bytes are needed"):
+            fill(tmp_path, 10, 3)
+    assert fill(tmp_path, 10, 3) == [0, 4, 8]

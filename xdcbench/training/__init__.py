@@ -1,7 +1,8 @@
 """The one training loop, which rounds and finetuning share."""
 
 from xdcbench.training.checkpoints import Checkpoints
-from xdcbench.training.loop import Epoch, Trainer
+from xdcbench.training.epoch import Epoch
+from xdcbench.training.loop import Trainer
 from xdcbench.training.meter import Meter
 from xdcbench.training.schedule import rate_factor, saturated, sgd
 from xdcbench.training.step import Loss

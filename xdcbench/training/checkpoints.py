@@ -1,26 +1,26 @@
 """Checkpoints: numbered files that are there whole or not at all, of which the newest sound one is taken."""
 
-import errno
 import io
 import logging
 import os
 import re
-import shutil
 import zlib
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from xdcbench.disk import room
 from xdcbench.distributed import from_leader
-from xdcbench.errors import UserError
 
 log = logging.getLogger("xdcbench")
 
 NAME = re.compile(r"checkpoint-(\d{9})-([0-9a-f]{8})\.pt")
 """Number of steps, and CRC-32 of the file: a zip archive of torch's, read with ``weights_only``."""
 
-FULL = (errno.ENOSPC, errno.EDQUOT)
+
+BUILDING = ".checkpoint"
+"""Where one is written; a kill may leave it."""
 
 
 class Checkpoints:
@@ -44,17 +44,17 @@ class Checkpoints:
         torch.save(state, buffer)
         content = buffer.getbuffer()
         path = self.folder / f"checkpoint-{steps:09d}-{zlib.crc32(content):08x}.pt"
-        building = self.folder / ".checkpoint"
-        try:
-            with building.open("wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-        except OSError as error:
-            building.unlink(missing_ok=True)
-            raise no_space(error, self.folder, needed=len(content)) from error
-        building.replace(path)
-        _sync(self.folder)
+        building = self.folder / BUILDING
+        with room(self.folder, len(content)):
+            try:
+                with building.open("wb") as file:
+                    file.write(content)
+                    file.flush()
+                    os.fsync(file.fileno())
+                building.replace(path)
+                _sync(self.folder)
+            finally:
+                building.unlink(missing_ok=True)
         for old in [other for other in self.newest_first() if other != path][max(self.keep, 1) - 1 :]:
             old.unlink()
 
@@ -75,8 +75,8 @@ class Checkpoints:
 
     def clear(self) -> None:
         """Remove all checkpoints, when the run has left its results."""
-        for path in self.newest_first():
-            path.unlink()
+        for path in (*self.newest_first(), self.folder / BUILDING):
+            path.unlink(missing_ok=True)
 
     def _newest_sound(self) -> str:
         for path in self.newest_first():
@@ -85,17 +85,6 @@ class Checkpoints:
                 return path.name
             log.warning("%s is damaged; going on from the checkpoint before it", path)
         return ""
-
-
-def no_space(error: OSError, folder: Path, *, needed: int) -> Exception:
-    """The error to raise for ``error`` in writing ``needed`` bytes: a full disk is the user's to mend."""
-    if error.errno not in FULL:
-        return error
-    free = shutil.disk_usage(folder).free
-    return UserError(
-        f"no space left in {folder}: {needed:,} bytes are needed and {free:,} are free; free some, and the same "
-        "command goes on"
-    )
 
 
 def _crc(path: Path) -> int:

@@ -100,8 +100,7 @@ class Stepper:
         # What a module draws, such as dropout, depends on the step alone, and so survives an interruption.
         with seeded(int(generator(steps, rank()).integers(2**31))):
             for part in parts(batch, self.part or len(batch.rows)):
-                loss, values = self._forward(part, loss_of)
-                self.scaler.scale(loss * (len(part.rows) / count)).backward()
+                loss, values = self._gradient(part, loss_of, weight=len(part.rows) / count)
                 losses.append(loss.detach())
                 meter.add({"loss": loss, **values}, len(part.rows))
         if losses:
@@ -131,10 +130,13 @@ class Stepper:
                 f"in a batch with {named}; lower the learning rate or use precision fp32"
             )
 
-    def _forward(self, part: Batch, loss_of: Loss) -> tuple[Tensor, dict[str, Tensor]]:
+    def _gradient(self, part: Batch, loss_of: Loss, *, weight: float) -> tuple[Tensor, dict[str, Tensor]]:
+        """Forward and backward; both may be compiled when they are first come to."""
         try:
             with autocast(self.precision, self.device):
-                return loss_of(part)
+                loss, values = loss_of(part)
+            self.scaler.scale(loss * weight).backward()
+            return loss, values
         except Exception as error:
             if isinstance(error, ValueError) and len(part.rows) == 1 and "more than 1 value" in str(error):
                 raise UserError(
@@ -142,7 +144,7 @@ class Stepper:
                     "--device-batch, or use fewer processes"
                 ) from error
             if self.compiled and type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
-                reason = str(error).strip().splitlines()[0]
+                reason = " ".join(str(error).strip().partition("\n\n")[0].split())
                 raise UserError(
                     f"--compile: torch cannot compile these encoders here ({reason}); run without it"
                 ) from error
@@ -150,12 +152,16 @@ class Stepper:
 
 
 def parts(batch: Batch, size: int) -> Iterator[Batch]:
-    """A batch in as few parts of ``size`` clips at most as it takes, as equal as can be; none of an empty one."""
+    """A batch in as few parts of ``size`` clips at most as it takes, as equal as can be; none of an empty one.
+
+    BatchNorm needs two clips: from a size of 2 on, no part has one, and one of three may exceed it.
+    """
     clips = len(batch.rows)
-    if 0 < clips <= size:
-        yield batch
+    if clips <= size:
+        if clips:
+            yield batch
         return
-    count = -(-clips // max(size, 1))
+    count = min(-(-clips // size), clips // min(size, 2))
     for number in range(count):
         these = slice(clips * number // count, clips * (number + 1) // count)
         audio = None if batch.audio is None else batch.audio[these]

@@ -1,8 +1,10 @@
 """What a training run tells while it works: metrics.jsonl, and the same for TensorBoard."""
 
+import io
 import json
 import resource
 import sys
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from xdcbench.training.checkpoints import no_space
+from xdcbench.disk import room
 
 Row = dict[str, Any]
 
@@ -33,42 +35,24 @@ class Watch:
     """
 
     def __init__(self, folder: Path, label: str, *, epochs: int, steps: int) -> None:
-        from torch.utils.tensorboard import SummaryWriter  # takes a second to import
-
         self.path, self.label = folder / "metrics.jsonl", label
         rows = [row for row in _rows(self.path) if _holds(row, epochs=epochs, steps=steps)]
         self.empty = not rows
         for events in folder.glob("events.out.tfevents.*"):
             events.unlink()
         building = self.path.with_name(".metrics.jsonl")
-        building.write_text("".join(json.dumps(row) + "\n" for row in rows))
-        building.replace(self.path)
-        self.board = SummaryWriter(str(folder))
-        for row in rows:
-            self._draw(row)
+        lines = "".join(json.dumps(row) + "\n" for row in rows)
+        with room(folder, len(lines)):
+            building.write_text(lines)
+            building.replace(self.path)
+        self.events = folder / f"events.out.tfevents.{time.time_ns()}"
+        _append(self.events, b"".join([_record(file_version="brain.Event:2"), *map(_drawn, rows)]))
 
     def write(self, row: Mapping[str, Any]) -> None:
         """Add a row of plain values; a list is drawn as a histogram."""
         whole = {"run": self.label, **row}
-        line = json.dumps(whole) + "\n"
-        try:
-            with self.path.open("a") as file:
-                file.write(line)
-        except OSError as error:
-            raise no_space(error, self.path.parent, needed=len(line)) from error
-        self._draw(whole)
-
-    def close(self) -> None:
-        """Complete the event files."""
-        self.board.close()
-
-    def _draw(self, row: Row) -> None:
-        of, at = ("step", row["steps"]) if "steps" in row else ("epoch", row["epoch"])
-        for name, value in row.items():
-            if isinstance(value, list):
-                self.board.add_histogram(f"{of}/{name}", np.asarray(value), at)
-            elif name not in ("run", "epoch", "steps"):
-                self.board.add_scalar(f"{of}/{name}", value, at)
+        _append(self.path, (json.dumps(whole) + "\n").encode())
+        _append(self.events, _drawn(whole))
 
 
 def memory(device: torch.device) -> dict[str, float]:
@@ -92,3 +76,39 @@ def _holds(row: Row, *, epochs: int, steps: int) -> bool:
     if steps == 0 and epochs == 0:
         return False
     return bool(row["steps"] <= steps if "steps" in row else row["epoch"] <= epochs)
+
+
+def _append(path: Path, content: bytes) -> None:
+    with room(path.parent, len(content)), path.open("ab") as file:
+        file.write(content)
+
+
+def _drawn(row: Row) -> bytes:
+    """A row as records of an event file."""
+    from torch.utils.tensorboard.summary import histogram, scalar  # takes a second to import
+
+    of, at = ("step", row["steps"]) if "steps" in row else ("epoch", row["epoch"])
+    values = {name: value for name, value in row.items() if name not in ("run", "epoch", "steps")}
+    return b"".join(
+        _record(
+            step=at,
+            summary=histogram(f"{of}/{name}", np.asarray(value), bins="auto", max_bins=512)
+            if isinstance(value, list)
+            else scalar(f"{of}/{name}", value),
+        )
+        for name, value in values.items()
+    )
+
+
+def _record(**of: Any) -> bytes:
+    """An event as its file has it.
+
+    TensorBoard's own writer has a thread, which would tell of a full disk by a traceback, and of the copies of
+    which, in processes that read media, nothing good can come.
+    """
+    from tensorboard.compat.proto.event_pb2 import Event
+    from tensorboard.summary.writer.record_writer import RecordWriter
+
+    buffer = io.BytesIO()
+    RecordWriter(buffer).write(Event(wall_time=time.time(), **of).SerializeToString())
+    return buffer.getvalue()

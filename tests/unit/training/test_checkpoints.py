@@ -70,6 +70,8 @@ def test_damage_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> Non
     with caplog.at_level(logging.WARNING, logger="xdcbench"):
         assert checkpoints.load(CPU) is None
     assert f"{newest} is damaged" in caplog.text
+    checkpoints.clear()
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.fixture

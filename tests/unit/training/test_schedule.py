@@ -1,12 +1,12 @@
-"""When the validation loss saturates, by hand and as a rule."""
+"""The rate over time and when the validation loss saturates, by hand and as rules."""
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from xdcbench.schema import Pretrain, Saturation
-from xdcbench.training import saturated
+from xdcbench.schema import Pretrain, Saturation, Schedule
+from xdcbench.training import rate_factor, saturated
 
 
 @pytest.mark.parametrize(
@@ -43,3 +43,33 @@ def test_it_never_ends_before_its_patience_nor_in_a_gain(
 def test_no_held_out_items_no_rule() -> None:
     with pytest.raises(ValidationError, match="saturation needs held-out items: raise val_share"):
         Pretrain(saturation=Saturation(), val_share=0)
+
+
+def test_steps_by_hand() -> None:
+    schedule = Schedule(epochs=10, warmup=2, decay="step", steps=(4, 8), gamma=0.1)
+    for progress, factor in ((0, 0.0005), (1, 0.5005), (2, 1), (3.99, 1), (4, 0.1), (7.9, 0.1), (8, 0.01)):
+        assert rate_factor(schedule, progress) == pytest.approx(factor)
+
+
+def test_cosine_by_hand() -> None:
+    schedule = Schedule(epochs=10, warmup=2, decay="cosine")
+    for progress, factor in ((1, 0.5005), (2, 1), (4, 0.8535534), (6, 0.5), (8, 0.1464466), (10, 0)):
+        assert rate_factor(schedule, progress) == pytest.approx(factor, abs=1e-7)
+
+
+def test_no_warm_up_begins_at_the_peak() -> None:
+    for decay in ("step", "cosine", "constant"):
+        assert rate_factor(Schedule(warmup=0, decay=decay), 0.0) == 1.0
+    assert rate_factor(Schedule(epochs=3, warmup=0, decay="constant"), 2.9) == 1.0
+
+
+@given(
+    progress=st.floats(0, 50),
+    warmup=st.floats(0, 10),
+    decay=st.sampled_from(["step", "cosine", "constant"]),
+)
+@example(progress=0.9995, warmup=1.0, decay="constant")
+@settings(max_examples=200, deadline=None)
+def test_the_rate_never_exceeds_its_peak(progress: float, warmup: float, decay: str) -> None:
+    schedule = Schedule(epochs=50, warmup=warmup, decay=decay)  # type: ignore[arg-type]
+    assert 0.0 <= rate_factor(schedule, progress) <= 1.0

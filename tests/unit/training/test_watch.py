@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from xdcbench.errors import UserError
 from xdcbench.training import watch as module
 from xdcbench.training.watch import Watch
 
@@ -28,7 +29,6 @@ def told(folder: Path) -> None:
         watch.write({"epoch": (step + 2) // 3, "steps": step, "loss": 1 / step})
         if step % 3 == 0:
             watch.write({"epoch": step // 3, "loss": 2 / step})
-    watch.close()
 
 
 def test_the_board_shows_what_the_file_says(tmp_path: Path) -> None:
@@ -55,7 +55,6 @@ def test_going_on_keeps_what_the_checkpoint_holds(tmp_path: Path, epochs: int, s
     for row in whole:
         if (row["steps"] > steps) if "steps" in row else (row["epoch"] > epochs):
             watch.write({name: value for name, value in row.items() if name != "run"})
-    watch.close()
     key = lambda row: (row.get("steps", 3 * row["epoch"]), "steps" not in row)  # noqa: E731
     assert sorted(rows(tmp_path), key=key) == sorted(whole, key=key)
     assert [event.step for event in board(tmp_path).Scalars("step/loss")] == list(range(1, 7))
@@ -66,8 +65,36 @@ def test_going_on_keeps_what_the_checkpoint_holds(tmp_path: Path, epochs: int, s
 def test_without_a_checkpoint_it_begins_anew(tmp_path: Path) -> None:
     told(tmp_path)
     watch = Watch(tmp_path, "toy", epochs=0, steps=0)
-    watch.close()
     assert watch.empty and rows(tmp_path) == []
+
+
+@pytest.mark.parametrize("which", ["metrics.jsonl", "events"])
+def test_a_full_disk_names_folder_and_bytes_and_keeps_what_is_there(tmp_path: Path, which: str) -> None:
+    """The device that is always full stands for one of the files."""
+    told(tmp_path)
+    watch, before = Watch(tmp_path, "toy", epochs=2, steps=6), rows(tmp_path)
+    path = watch.events if which == "events" else watch.path
+    aside = path.rename(tmp_path / "aside")
+    path.symlink_to("/dev/full")
+    with pytest.raises(
+        UserError, match=rf"no space left in {tmp_path}: \d+ bytes are needed and [\d,]+ are free"
+    ):
+        watch.write({"epoch": 3, "loss": 0.5})
+    path.unlink()
+    aside.rename(path)
+    watch = Watch(tmp_path, "toy", epochs=2, steps=6)
+    assert rows(tmp_path) == before
+    watch.write({"epoch": 3, "loss": 0.5})
+    assert [event.step for event in board(tmp_path).Scalars("epoch/loss")] == [1, 2, 3]
+
+
+def test_a_full_disk_at_the_beginning_keeps_the_rows(tmp_path: Path) -> None:
+    told(tmp_path)
+    before = rows(tmp_path)
+    (tmp_path / ".metrics.jsonl").symlink_to("/dev/full")
+    with pytest.raises(UserError, match=rf"no space left in {tmp_path}: "):
+        Watch(tmp_path, "toy", epochs=2, steps=6)
+    assert rows(tmp_path) == before
 
 
 def test_memory_is_that_of_this_process() -> None:

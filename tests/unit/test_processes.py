@@ -1,0 +1,129 @@
+"""What the other process says when one dies, raises or is asked to end."""
+
+import signal
+import time
+
+import pytest
+
+from tests.unit.together import said, together
+
+LOOP = """
+try:
+    for step in range(10_000):
+        if rank() == 1 and step == 5:
+            {end}
+        total(step)
+        time.sleep(0.01)
+except RuntimeError:
+    print(cause())
+    os._exit(1)
+"""
+DIES = "os.kill(os.getpid(), signal.SIGKILL)"
+GONE = "process 1 of 2 is gone; was it killed, or out of memory?"
+
+
+@pytest.mark.parametrize(
+    ("end", "cause"),
+    [
+        (DIES, GONE),
+        ("announce('a.mp4: torn'); os._exit(1)", "process 1 of 2 failed: a.mp4: torn"),
+    ],
+)
+def test_the_other_names_the_cause_within_a_minute(end: str, cause: str) -> None:
+    begun = time.monotonic()
+    (out, error), _ = said(together(LOOP.format(end=end)), seconds=55)
+    assert out.strip() == cause, error
+    assert time.monotonic() - begun < 60
+
+
+def test_a_process_that_waits_for_a_silent_one_ends() -> None:
+    """Stopped, not killed: its connections stay open, as those of a machine that lost power do."""
+    code = """
+import xdcbench.processes as p
+p.SILENCE = 5.0
+if rank() == 1:
+    total(1)
+    os.kill(os.getpid(), signal.SIGSTOP)
+total(1)
+total(1)
+"""
+    processes = together(code)
+    try:
+        _, error = processes[0].communicate(timeout=45)
+        assert processes[0].returncode == 1
+        assert "process 1 of 2 is gone: no sign of life for 5 s" in error
+    finally:
+        processes[1].send_signal(signal.SIGKILL)
+        processes[1].communicate()
+
+
+WITHIN = """
+from xdcbench.errors import UserError
+from xdcbench.processes import together
+from xdcbench.signals import leave_when_asked
+leave_when_asked()
+try:
+    with together():
+        {work}
+except UserError as error:
+    print(error, flush=True)
+except SystemExit as end:
+    print(end.code, flush=True)
+os._exit(0)
+"""
+
+
+def test_asked_to_end_since_another_died_it_names_that_one() -> None:
+    """As torchrun does: it ends the others by SIGTERM as soon as one is gone."""
+    work = f"""
+        total(1)
+        if rank() == 1: {DIES}
+        time.sleep(1)
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(30)
+"""
+    (out, error), _ = said(together(WITHIN.format(work=work), joined=False), seconds=55)
+    assert out.strip() == GONE, error
+
+
+def test_asked_to_end_while_it_looks_for_the_cause_it_still_names_it() -> None:
+    work = f"""
+        total(1)
+        if rank() == 1: {DIES}
+        signal.setitimer(signal.ITIMER_REAL, 2.0)
+        signal.signal(signal.SIGALRM, lambda *_: os.kill(os.getpid(), signal.SIGTERM))
+        total(1)
+"""
+    (out, error), _ = said(together(WITHIN.format(work=work), joined=False), seconds=55)
+    assert out.strip() == GONE, error
+
+
+def test_all_asked_to_end_is_nobody_s_failure() -> None:
+    work = """
+        total(1)
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(30)
+"""
+    begun = time.monotonic()
+    for out, error in said(together(WITHIN.format(work=work), joined=False), seconds=55):
+        assert out.strip() == "75", error
+    assert time.monotonic() - begun < 20
+
+
+@pytest.mark.parametrize(
+    ("end", "cause"),
+    [
+        ("os.kill(os.getpid(), signal.SIGKILL)", "the process that holds the store"),
+        ("raise UserError('disk is full')", "process 0 of 2 failed: disk is full"),
+    ],
+)
+def test_what_the_leader_alone_does_names_the_cause_to_the_others(end: str, cause: str) -> None:
+    """Here the leading process holds the store, which under torchrun its launcher does."""
+    work = f"""
+        def work():
+            time.sleep(0.5)
+            {end}
+        from_leader(work)
+"""
+    _, (out, error) = said(together(WITHIN.format(work=work), joined=False), seconds=55)
+    assert out.startswith(cause), out + error
