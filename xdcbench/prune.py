@@ -5,6 +5,7 @@ import shutil
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -53,18 +54,20 @@ def prune_lines(
         encoders: whether encoders of rounds that a later round has gone on from go as well.
 
     Raises:
-        UserError: ``out`` is no results folder.
+        UserError: ``out`` is no results folder, or a run is at work in it.
     """
     if not (out / "results.json").exists():
         raise UserError(f"{out} is no results folder; give one with --out")
     store = Store(out, write=False)
     counts: dict[str, int] = defaultdict(int)
     sizes: dict[str, int] = defaultdict(int)
-    for find in finds(store, keep=keep, hours=hours, encoders=encoders):
-        size = sum(map(size_of, find.paths))
-        if dry_run or remove(find, store):
-            counts[find.what] += 1
-            sizes[find.what] += size
+    # Between two stages no key is locked, and what the next one needs must not go.
+    with nullcontext() if dry_run else store.in_use(alone=True):
+        for find in finds(store, keep=keep, hours=hours, encoders=encoders):
+            size = sum(map(size_of, find.paths))
+            if dry_run or remove(find, store):
+                counts[find.what] += 1
+                sizes[find.what] += size
     for what, count in counts.items():
         yield f"{what:<28} {count:>5}  {short(sizes[what])}B"
     yield f"{'would free' if dry_run else 'freed'} {short(sum(sizes.values()))}B in {out}"

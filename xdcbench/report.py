@@ -6,10 +6,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from xdcbench.distributed import start, stop
 from xdcbench.errors import UserError
 from xdcbench.launch import Launch, Request, prepare
 from xdcbench.library import rows
+from xdcbench.processes import together
 from xdcbench.resources import folder
 from xdcbench.results.cells import Intervals
 from xdcbench.results.grid import Grid
@@ -18,7 +18,7 @@ from xdcbench.results.present import grids, write_tables
 from xdcbench.results.records import Record, read_records
 from xdcbench.results.regression import compare, load_reference, settings_digest, write_reference
 from xdcbench.results.render import Format, render
-from xdcbench.run import Outcome, Policy, execute
+from xdcbench.run import Outcome, Policy, execute, needed_keys
 from xdcbench.store import Store, read_json
 
 PASSED, MOVED, CANNOT_TELL = 0, 1, 2
@@ -26,11 +26,12 @@ PASSED, MOVED, CANNOT_TELL = 0, 1, 2
 
 
 def plan_lines(launch: Launch) -> Iterator[str]:
-    """Every stage of a plan: whether it is there, its key and its name."""
+    """Every stage of a plan: whether a run has to do it, its key and its name."""
     counts: Counter[str] = Counter()
+    needed = needed_keys(launch.plan, launch.store, "missing")
     for stage in launch.plan.stages:
-        there = launch.store.complete(stage.key)
-        state = "unavailable" if stage.reason else "there" if there else "to do"
+        rest = "there" if launch.store.complete(stage.key) else "not needed"
+        state = "unavailable" if stage.reason else "to do" if stage.key in needed else rest
         counts[state] += 1
         yield f"{state:<12} {stage.key:<27} {stage.name}" + (f"  ({stage.reason})" if stage.reason else "")
     yield f"{len(launch.plan.stages)} stages: " + ", ".join(f"{n} {state}" for state, n in counts.items())
@@ -60,11 +61,8 @@ def run_plan(
     if alone and missing:
         raise UserError(f"{targets[0].key} needs {', '.join(missing)}, which must be run first")
     plan = replace(launch.plan, stages=tuple(targets)) if alone else launch.plan
-    start()
-    try:
+    with together():
         return execute(plan, launch.store, launch.context, policy=policy)
-    finally:
-        stop()
 
 
 def report(launch: Launch, outcomes: Sequence[Outcome]) -> tuple[list[str], int]:

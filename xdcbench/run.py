@@ -1,6 +1,5 @@
 """Executing a plan: what is missing is run, what fails is recorded, the rest goes on."""
 
-import errno
 import logging
 import time
 import traceback
@@ -13,10 +12,13 @@ from typing import Literal
 
 from xdcbench.context import Context, elapsed
 from xdcbench.costs.disk import require_space
-from xdcbench.distributed import announce, barrier, cause, from_leader, leads, size
+from xdcbench.disk import FULL
+from xdcbench.distributed import barrier, from_leader, leads, size
 from xdcbench.errors import MediaError, UserError
 from xdcbench.plan import Plan
+from xdcbench.processes import announce, cause
 from xdcbench.provenance import commit, versions
+from xdcbench.signals import deferred
 from xdcbench.stages import KINDS, Stage, science
 from xdcbench.store import Store, write_json
 
@@ -24,8 +26,6 @@ Policy = Literal["missing", "always", "never"]
 Status = Literal["done", "kept", "failed", "blocked", "unavailable", "missing"]
 
 log = logging.getLogger("xdcbench")
-
-FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,16 @@ class Outcome:
 
 
 def execute(plan: Plan, store: Store, context: Context, *, policy: Policy = "missing") -> list[Outcome]:
-    """Run what of ``plan`` is needed and not there; one failure does not stop independent stages."""
+    """Run what of ``plan`` is needed and not there; one failure does not stop independent stages.
+
+    Raises:
+        UserError: the results folder is being pruned.
+    """
+    with store.in_use() if leads() else nullcontext():
+        return _execute(plan, store, context, policy)
+
+
+def _execute(plan: Plan, store: Store, context: Context, policy: Policy) -> list[Outcome]:
     needed = from_leader(lambda: needed_keys(plan, store, policy))
     outcomes: dict[str, Outcome] = {}
     ahead = Counter(stage.kind for stage in plan.stages if stage.key in needed)
@@ -117,11 +126,12 @@ def _build(stage: Stage, store: Store, context: Context, *, anew: bool) -> tuple
             return _failed(stage, store, text=str(error), line=str(error))
         except Exception as error:
             text, line = traceback.format_exc(), f"{type(error).__name__}: {error}".splitlines()[0]
-            if isinstance(error, OSError) and error.errno in FULL:
-                line = f"no space left in {store.root}: {line}; free some, and the same command goes on"
-            elif isinstance(error, RuntimeError):  # an exchange that failed, if another process is gone
-                line = cause() or line
-            return _failed(stage, store, text=f"{line}\n\n{text}", line=line)
+            with deferred():  # torchrun asks this process to end when another is gone
+                if isinstance(error, OSError) and error.errno in FULL:
+                    line = f"no space left in {store.root}: {line}; free some, and the same command goes on"
+                elif isinstance(error, RuntimeError):  # an exchange that failed, if another process is gone
+                    line = cause() or line
+                return _failed(stage, store, text=f"{line}\n\n{text}", line=line)
         if leads():
             write_json(work / "run.json", manifest(stage, context))
             store.publish(stage.key, work)

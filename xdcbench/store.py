@@ -1,5 +1,6 @@
 """The results folder: keys, run directories that appear whole or not at all, locks, failures."""
 
+import fcntl
 import hashlib
 import json
 import os
@@ -72,6 +73,21 @@ class Store:
     def lock(self, key: str) -> Path:
         """The file that is locked while the run ``key`` is built."""
         return self.work(key).with_suffix(".lock")
+
+    @contextmanager
+    def in_use(self, *, alone: bool = False) -> Iterator[None]:
+        """Hold the folder, together with others who use it or ``alone``, by a lock that ends with this process.
+
+        Raises:
+            UserError: it is held in a way that goes not together with this one.
+        """
+        with (self.root / ".lock").open("a") as file:
+            try:
+                fcntl.flock(file, (fcntl.LOCK_EX if alone else fcntl.LOCK_SH) | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                other = "a run is at work" if alone else "`xdcbench prune` is at work"
+                raise UserError(f"{other} in {self.root}; wait until it has ended") from error
+            yield
 
     def keys(self) -> list[str]:
         """Keys of all complete runs, sorted."""

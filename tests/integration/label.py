@@ -10,11 +10,11 @@ from pathlib import Path
 from tests.unit.tiny import CPU, round_config
 from xdcbench import extract
 from xdcbench.data.index import Index
-from xdcbench.distributed import start, stop
 from xdcbench.models.encoders import load_encoders
 from xdcbench.pretrain import clusters
 from xdcbench.pretrain.labels import make_labels
 from xdcbench.pretrain.rounds import clips_for
+from xdcbench.processes import start, stop
 
 METHODS = {"xdc": {"k": 2}, "cdc": {"k": 2, "preprocess": "pca_whiten_l2", "pca_dim": 4}}
 

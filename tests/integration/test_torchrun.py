@@ -1,7 +1,10 @@
 """Two and three processes under torchrun do what one does: same labels, same counts, one set of files."""
 
+import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -90,6 +93,45 @@ def test_uneven_shares_with_an_unreadable_item_are_labelled_as_by_one(
             assert table[f"{name}_distance"].dtype == np.float32
             assert (table[f"{name}_distance"].notna() == (table[name] >= 0)).all()
         assert sorted(path.name for path in many.iterdir()) == sorted(path.name for path in one.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("reached", "killed", "says"),
+    [
+        ("round-*/metrics.jsonl", 1, "failed: process 1 of 2 is gone; was it killed, or out of memory?"),
+        ("linear_svm-*/log.txt", 0, "xdcbench: process 0 of 2 is gone; was it killed, or out of memory?"),
+    ],
+)
+def test_the_process_that_is_left_names_the_one_that_was_killed(
+    tmp_path: Path, reached: str, killed: int, says: str
+) -> None:
+    """In a stage that both work on, and in one that the other waits for; torchrun asks it to end meanwhile."""
+    out = tmp_path / "out"
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    words = ["-m", "xdcbench", "run", "--suite", PICO, "--out", out, "--device", "cpu"]
+    launched = subprocess.Popen(
+        [*launcher, *map(str, words)], stderr=subprocess.PIPE, text=True, env=one_thread(), cwd=ROOT
+    )
+    deadline = time.monotonic() + 120
+    while not any(out.glob(f"runs/.building/{reached}")) and time.monotonic() < deadline:
+        time.sleep(0.005)
+    os.kill(_process(launched.pid, killed), signal.SIGKILL)
+    _, said = launched.communicate(timeout=60)
+    assert launched.returncode == 1
+    own = [line for line in said.splitlines() if "xdcbench" in line or "process" in line]
+    assert any(line.endswith(says) for line in own), said
+    assert "asked to end" not in said
+
+
+def _process(launcher: int, number: int) -> int:
+    """The process with a number of those that torchrun started."""
+    children = Path(f"/proc/{launcher}/task/{launcher}/children").read_text().split()
+    (found,) = [
+        child
+        for child in children
+        if f"RANK={number}".encode() in Path(f"/proc/{child}/environ").read_bytes().split(b"\0")
+    ]
+    return int(found)
 
 
 def test_fewer_items_than_processes(tiny_runs: Path, world: Path, tmp_path: Path) -> None:

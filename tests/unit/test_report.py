@@ -1,5 +1,6 @@
 """What commands tell; running is covered in test_run, the regression check in results/test_regression."""
 
+import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +18,7 @@ from xdcbench.results.records import Record, write_records
 from xdcbench.run import Outcome
 from xdcbench.schema import Config
 from xdcbench.stages import KINDS, IndexStage, Source
-from xdcbench.store import Store, write_json
+from xdcbench.store import PRUNED, Store, write_json
 
 Maker = Callable[..., Record]
 
@@ -67,6 +68,28 @@ def test_plan_tells_of_every_stage_whether_it_is_there(asked: Request) -> None:
     assert all(("to do" if "seed1" in line else "there") == line[:12].strip() for line in lines)
     counts = sum("seed1" in line for line in lines), sum("seed1" not in line for line in lines)
     assert last == f"{len(lines)} stages: {counts[1]} there, {counts[0]} to do"
+
+
+def test_a_pruned_run_that_must_be_made_again_is_to_do(asked: Request) -> None:
+    launch = prepare(asked)
+    run_plan(launch, policy="missing")
+    features = next(stage for stage in launch.plan.stages if stage.kind == "features")
+    write_json(launch.store.path(features.key) / PRUNED, {"removed": ["features.npy"]})
+
+    def state() -> str:
+        (line,) = [line for line in plan_lines(launch) if features.key in line]
+        return line[:12].strip()
+
+    assert state() == "there", "nothing is run again for what was pruned"
+    reader = next(stage for stage in launch.plan.stages if features in [s for _, s in stage.inputs])
+    shutil.rmtree(launch.store.path(reader.key))
+    assert state() == "to do"
+    shutil.rmtree(launch.store.path(features.key))
+    assert state() == "to do"
+    assert statuses(run_plan(launch, policy="missing"))[features.name] == "done"
+    shutil.rmtree(launch.store.path(features.key))
+    assert state() == "not needed"
+    assert statuses(run_plan(launch, policy="missing"))[features.name] == "kept"
 
 
 def test_plan_tells_why_a_stage_cannot_run(asked: Request) -> None:

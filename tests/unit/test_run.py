@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,7 +15,8 @@ from xdcbench.config import load_suite
 from xdcbench.context import Context
 from xdcbench.errors import MediaError, UserError
 from xdcbench.plan import Plan
-from xdcbench.run import Outcome, execute, needed_keys
+from xdcbench.prune import prune_lines
+from xdcbench.run import Outcome, execute, needed_keys, run_stage
 from xdcbench.schema import Config
 from xdcbench.stages import Kind, Stage
 from xdcbench.store import Store, read_json
@@ -291,3 +293,32 @@ def test_log_of_one_stage_is_closed_before_the_next(store: Store, context: Conte
     before = list(logging.getLogger("xdcbench").handlers)
     execute(plan(stage("a"), stage("b", error="bug")), store, context)
     assert logging.getLogger("xdcbench").handlers == before
+
+
+# ------------------------------------------------------------------------------------- pruned meanwhile
+
+
+def test_a_folder_is_not_pruned_between_two_stages_of_a_run(
+    store: Store, context: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No key is locked when the second stage is about to begin."""
+    said: list[str] = []
+
+    def pruning(*args: Any, **options: Any) -> Any:
+        with pytest.raises(UserError) as refused:
+            list(prune_lines(store.root, dry_run=False, keep=(), hours=0, encoders=True))
+        said.append(str(refused.value))
+        assert list(prune_lines(store.root, dry_run=True, keep=(), hours=0, encoders=True))
+        return run_stage(*args, **options)
+
+    monkeypatch.setattr("xdcbench.run.run_stage", pruning)
+    a = stage("a")
+    assert statuses(execute(plan(a, stage("b", a)), store, context)) == {"a": "done", "b": "done"}
+    assert said == [f"a run is at work in {store.root}; wait until it has ended"] * 2
+    assert list(prune_lines(store.root, dry_run=False, keep=(), hours=0, encoders=True))
+
+
+def test_a_run_waits_for_no_folder_that_is_being_pruned(store: Store, context: Context) -> None:
+    with store.in_use(alone=True), pytest.raises(UserError, match="`xdcbench prune` is at work in"):
+        execute(plan(stage("a")), store, context)
+    assert store.keys() == []

@@ -291,3 +291,27 @@ def test_unreadable_json_is_named(tmp_path: Path, content: bytes) -> None:
 def test_missing_json_is_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"a\.json is not readable JSON"):
         read_json(tmp_path / "a.json")
+
+
+def test_runs_use_a_folder_together_and_pruning_is_alone(tmp_path: Path) -> None:
+    one, other = Store(tmp_path), Store(tmp_path)
+    busy = pytest.raises(UserError, match=f"a run is at work in {tmp_path}; wait")
+    with one.in_use(), other.in_use(), busy, other.in_use(alone=True):
+        pass
+    with one.in_use(alone=True):
+        for alone in (False, True):
+            with pytest.raises(UserError, match=f"in {tmp_path}; wait"), other.in_use(alone=alone):
+                pass
+    with other.in_use(alone=True):
+        assert other.keys() == []
+
+
+def test_a_folder_is_free_when_its_user_was_killed(tmp_path: Path) -> None:
+    code = (
+        "import os, signal, time; from pathlib import Path; from xdcbench.store import Store\n"
+        f"with Store(Path({str(tmp_path)!r})).in_use():\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == -signal.SIGKILL
+    with Store(tmp_path).in_use(alone=True):
+        assert Store(tmp_path).keys() == []
