@@ -19,7 +19,7 @@ from xdcbench.data.shelf import Hold, Note, Shelf
 from xdcbench.errors import UserError
 from xdcbench.signals import ASKED
 
-AHEAD = 2
+AHEAD = 3
 """Batches that each worker reads before they are asked for."""
 
 GRACE = 10.0
