@@ -19,7 +19,7 @@ from xdcbench.data.synth.layouts import files
 from xdcbench.data.synth.stage import run as write_world
 from xdcbench.errors import UserError
 from xdcbench.resources import folder, names
-from xdcbench.schema import World
+from xdcbench.schema import Dataset, World
 from xdcbench.stages import WorldStage
 
 NAMED = 3
@@ -40,11 +40,11 @@ class Request:
     limit_seconds: float = 300.0
 
 
-def find(request: Request) -> Local:
-    """The data set that a request names, scanned.
+def placed(request: Request) -> tuple[Dataset, Path]:
+    """The data set that a request names, and its folder.
 
     Raises:
-        UserError: there is no such data set or folder, or they do not fit.
+        UserError: there is no such data set, or no folder was given for it.
     """
     dataset = load_dataset(request.name, overrides=request.overrides, trust=request.trust)
     root = request.root or root_of(dataset, request.data_root)
@@ -52,7 +52,16 @@ def find(request: Request) -> Local:
         raise UserError(
             f"no place given for {request.name}; give its folder with --root or all with --data-root"
         )
-    return local(Path(request.name).stem, dataset, root, request.out)
+    return dataset, root
+
+
+def find(request: Request) -> Local:
+    """The data set that a request names, scanned.
+
+    Raises:
+        UserError: as ``placed``, or the folder does not fit.
+    """
+    return local(Path(request.name).stem, *placed(request), request.out)
 
 
 def processes(request: Request) -> int:

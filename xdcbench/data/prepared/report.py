@@ -10,9 +10,8 @@ from typing import Any
 
 import pandas as pd
 
-from xdcbench.config import load_dataset
 from xdcbench.data.audit.local import Local
-from xdcbench.data.audit.report import NAMED, Request, processes
+from xdcbench.data.audit.report import NAMED, Request, placed, processes
 from xdcbench.data.index import take
 from xdcbench.data.media import Media, Member, read_audio, read_clip, read_image
 from xdcbench.data.prepared.catalogue import records
@@ -20,7 +19,6 @@ from xdcbench.data.prepared.layout import FAILED_FILE, SHARDS, Settings
 from xdcbench.data.prepared.prepare import Build, prepare
 from xdcbench.data.prepared.verify import verify_store
 from xdcbench.data.scan import fingerprint, scan
-from xdcbench.data.sources import root_of
 from xdcbench.errors import UserError
 
 TIMED = 8
@@ -35,12 +33,7 @@ def originals(request: Request) -> Local:
     Raises:
         UserError: there is no such data set or folder, or they do not fit.
     """
-    dataset = load_dataset(request.name, overrides=request.overrides, trust=request.trust)
-    root = request.root or root_of(dataset, request.data_root)
-    if root is None:
-        raise UserError(
-            f"no place given for {request.name}; give its folder with --root or all with --data-root"
-        )
+    dataset, root = placed(request)
     found = scan(root, dataset)
     items = take(found.items, dataset.subset, dataset.splits).reset_index(drop=True)
     return Local(
