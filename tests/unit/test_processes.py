@@ -15,7 +15,7 @@ try:
         total(step)
         time.sleep(0.01)
 except RuntimeError:
-    print(cause())
+    print(cause(), flush=True)
     os._exit(1)
 """
 DIES = "os.kill(os.getpid(), signal.SIGKILL)"
