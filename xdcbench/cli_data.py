@@ -75,15 +75,8 @@ def verify(
 
     Exits 1 where a part of a split lacks more than `max_failed` of its items, or a store has a fault.
     """
-    if store is not None:
-        from os import cpu_count
-
-        from xdcbench.data.prepared.report import verify_store_lines
-
-        lines, code = verify_store_lines(name, store, workers=workers or cpu_count() or 1)
-        _say(lines)
-        raise typer.Exit(code)
-    from xdcbench.data.audit.report import verify_lines
+    from xdcbench.data.audit.report import processes, verify_lines
+    from xdcbench.data.prepared.report import verify_store_lines
 
     request = _request(
         name,
@@ -95,7 +88,10 @@ def verify(
         limit_seconds=limit_seconds,
         trust=trust,
     )
-    lines, code = verify_lines(request, clip_seconds=clip_seconds)
+    if store is None:
+        lines, code = verify_lines(request, clip_seconds=clip_seconds)
+    else:
+        lines, code = verify_store_lines(name, store, workers=processes(request))
     _say(lines)
     raise typer.Exit(code)
 

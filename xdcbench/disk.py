@@ -1,4 +1,4 @@
-"""A full disk, which is the user's to mend: what is there stays whole, and the same command goes on."""
+"""Room on the disk: what is taken, and what to say when there is none, which is the user's to mend."""
 
 import errno
 import shutil
@@ -28,3 +28,9 @@ def room(folder: Path, needed: int) -> Iterator[None]:
             f"no space left in {folder}: {needed:,} bytes are needed and {free:,} are free; free some "
             "(`xdcbench prune` removes what no result needs), and the same command goes on"
         ) from error
+
+
+def taken(path: Path) -> int:
+    """Bytes that a file, or a folder with all in it, takes on the disk; 0 where nothing is."""
+    files = path.rglob("*") if path.is_dir() else [path] if path.exists() else []
+    return sum(file.lstat().st_blocks * 512 for file in files)

@@ -13,6 +13,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from xdcbench.costs.units import short
+from xdcbench.disk import taken
 from xdcbench.errors import UserError
 from xdcbench.progress import log
 from xdcbench.store import PRUNED, Store, read_json, write_json
@@ -64,7 +65,7 @@ def prune_lines(
     # Between two stages no key is locked, and what the next one needs must not go.
     with nullcontext() if dry_run else store.in_use(alone=True):
         for find in finds(store, keep=keep, hours=hours, encoders=encoders):
-            size = sum(map(size_of, find.paths))
+            size = sum(map(taken, find.paths))
             if dry_run or remove(find, store):
                 counts[find.what] += 1
                 sizes[find.what] += size
@@ -113,12 +114,6 @@ def remove(find: Find, store: Store) -> bool:
         write_json(find.run / PRUNED, {"removed": [path.name for path in find.paths]})
     _remove(find.paths)
     return True
-
-
-def size_of(path: Path) -> int:
-    """Bytes that a file, or a folder with all in it, takes on the disk."""
-    files = path.rglob("*") if path.is_dir() else [path]
-    return sum(file.lstat().st_blocks * 512 for file in files)
 
 
 def _builds(store: Store, keep: Sequence[str], hours: float) -> Iterator[Find]:

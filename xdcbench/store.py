@@ -156,6 +156,12 @@ class Store:
         return self.path(found[0]) if self.complete(found[0]) else failed / found[0]
 
 
+def file_hash(path: Path) -> str:
+    """Sha256 of a file's content, hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def write_json(path: Path, content: Any) -> None:
     """Write ``content`` as JSON such that ``path`` is at every moment whole."""
     building = path.with_name(f".{path.name}.{os.getpid()}")

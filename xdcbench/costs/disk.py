@@ -2,12 +2,12 @@
 
 import logging
 import shutil
-from pathlib import Path
 
 from xdcbench.costs.flops import FLOAT, weight_bytes
 from xdcbench.costs.sizes import sizes_of
 from xdcbench.costs.units import short
 from xdcbench.costs.work import Works
+from xdcbench.disk import taken
 from xdcbench.errors import UserError
 from xdcbench.schema import Finetune
 from xdcbench.stages import EvaluationStage, FeaturesStage, GivenStage, InitStage, RoundStage, Stage
@@ -74,7 +74,7 @@ def require_space(stage: Stage, store: Store, *, checkpoints: int) -> None:
         UserError: less is free than it needs.
     """
     needed = need(stage, Works(lambda index: sizes_of(index, store)), checkpoints=checkpoints)
-    needed = None if needed is None else max(0, needed - held(store.work(stage.key)))
+    needed = None if needed is None else max(0, needed - taken(store.work(stage.key)))
     free = shutil.disk_usage(store.runs).free
     said = "an amount that nothing states" if needed is None else f"about {short(needed)}B"
     log.info("needs %s, %sB free", said, short(free))
@@ -83,11 +83,6 @@ def require_space(stage: Stage, store: Store, *, checkpoints: int) -> None:
             f"{stage.name} needs about {short(needed)}B ({needed:,} bytes), and {store.runs} has {short(free)}B "
             "free; make room (`xdcbench prune` removes what no result needs), or give another folder with --out"
         )
-
-
-def held(folder: Path) -> int:
-    """Bytes on the disk of what an earlier attempt has left in a folder."""
-    return sum(path.lstat().st_blocks * 512 for path in folder.rglob("*"))
 
 
 def peak_line(written: int, most: int, store: Store) -> str:

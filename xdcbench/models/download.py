@@ -1,6 +1,5 @@
 """Files by address: fetched once, taken up where a broken connection left off, checked by hash."""
 
-import hashlib
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
@@ -13,6 +12,7 @@ from filelock import FileLock, Timeout
 
 from xdcbench.errors import UserError
 from xdcbench.progress import log, track
+from xdcbench.store import file_hash
 
 CHUNK = 1 << 20
 """Bytes read at once: a MiB, in which progress is counted."""
@@ -22,15 +22,6 @@ SILENCE = 30.0
 
 PARTIAL, NOTHING_LEFT = 206, 416
 """Status of an answer that goes on where asked to, and of one that has nothing more to give."""
-
-
-def file_hash(path: Path) -> str:
-    """Sha256 of a file's content, hex."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(CHUNK):
-            digest.update(chunk)
-    return digest.hexdigest()
 
 
 def download(url: str, target: Path, *, digits: str, progress: bool = True) -> None:

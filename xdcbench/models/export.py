@@ -8,7 +8,6 @@ from typing import Any
 
 from xdcbench.errors import UserError
 from xdcbench.models.card import card_text, data_of
-from xdcbench.models.download import file_hash
 from xdcbench.models.encoders import Card, Encoder, load_card, load_encoders
 from xdcbench.models.exported import CARD, MANIFEST, Export, Exported, Program, is_export, read_export
 from xdcbench.models.foreign import Foreign
@@ -19,7 +18,7 @@ from xdcbench.progress import log
 from xdcbench.provenance import versions
 from xdcbench.results.measured import architecture
 from xdcbench.schema import Modality
-from xdcbench.store import Store, read_json, write_json
+from xdcbench.store import Store, file_hash, read_json, write_json
 
 HOLDERS = ("init", "round", "given")
 """Kinds of stage that leave encoders."""

@@ -5,9 +5,8 @@ from pathlib import Path
 from pydantic import Field, ValidationError
 
 from xdcbench.errors import UserError
-from xdcbench.models.download import file_hash
 from xdcbench.schema import AudioInput, Config, Modality, VideoInput
-from xdcbench.store import read_json
+from xdcbench.store import file_hash, read_json
 
 SCHEMA_VERSION = 1
 MANIFEST = "export.json"

@@ -6,11 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from xdcbench.errors import UserError
-from xdcbench.models.download import file_hash
 from xdcbench.models.exported import is_export, verified
 from xdcbench.models.released import recognise, release_of
 from xdcbench.schema import Given, GivenAudio, GivenVideo, Modality
-from xdcbench.store import read_json
+from xdcbench.store import file_hash, read_json
 
 TORCHVISION = "torchvision:"
 OWN = ("r2plus1d", "resnet")

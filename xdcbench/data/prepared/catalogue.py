@@ -1,7 +1,6 @@
 """The index of a store and its label: rows of what is prepared, joined to the data set's items."""
 
 import filecmp
-import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +26,7 @@ from xdcbench.data.prepared.layout import (
 from xdcbench.data.scan import LABELS, MISSING
 from xdcbench.errors import UserError
 from xdcbench.stages import IndexStage, science
-from xdcbench.store import write_json
+from xdcbench.store import file_hash, write_json
 
 KEY = ["path", "bytes", "mtime"]
 """What an original is known by; ``mtime`` is in nanoseconds."""
@@ -104,7 +103,7 @@ def write_store(
         settings=settings,
         source_fingerprint=data.fingerprint,
         fingerprint=store_fingerprint(settings, data.fingerprint, items),
-        items_sha256=hashlib.sha256((store / ITEMS_FILE).read_bytes()).hexdigest(),
+        items_sha256=file_hash(store / ITEMS_FILE),
         versions={"av": av.__version__} | {k: ".".join(map(str, v)) for k, v in av.library_versions.items()},
         shards=tuple(shards),
     )

@@ -1,6 +1,5 @@
 """Originals that are prepared but in no shard yet: files that outlive the process that made them."""
 
-import hashlib
 import json
 import os
 from pathlib import Path
@@ -9,7 +8,7 @@ from typing import Any
 from xdcbench.data.prepared.layout import Settings, member_name
 from xdcbench.data.prepared.transcode import Contents, contents
 from xdcbench.errors import MediaError
-from xdcbench.store import write_json
+from xdcbench.store import file_hash, write_json
 
 STOPPED = "stopped"
 """Key of an answer that tells why nothing can be written."""
@@ -78,15 +77,10 @@ def _facts(item: Facts, media: str, found: Contents) -> Facts:
         "height": found.height,
         "rate": found.rate,
         "members": {
-            kind: (path.suffix[1:], path.stat().st_size, _sha256(path))
+            kind: (path.suffix[1:], path.stat().st_size, file_hash(path))
             for kind, path in found.members.items()
         },
     }
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def keep(folder: Path, facts: Facts) -> None:

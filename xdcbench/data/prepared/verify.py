@@ -1,6 +1,5 @@
 """Whether a store is as it was written: every shard and every member against its hash."""
 
-import hashlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from xdcbench.data.prepared.layout import (
     read_label,
 )
 from xdcbench.data.prepared.shards import Entry, ShardError, walk
+from xdcbench.store import file_hash
 
 SUFFIXES: dict[Kind, tuple[str, ...]] = {"video": ("mp4", "jpg"), "sound": ("wav", "flac")}
 
@@ -77,7 +77,7 @@ def verify_store(store: Path, *, workers: int) -> Verified:
 
 
 def _of_index(store: Path, label: Label, rows: pd.DataFrame) -> Iterator[str]:
-    if hashlib.sha256((store / ITEMS_FILE).read_bytes()).hexdigest() != label.items_sha256:
+    if file_hash(store / ITEMS_FILE) != label.items_sha256:
         yield f"{ITEMS_FILE}: is not the one that {LABEL_FILE} was written for"
     listed = {shard.name for shard in label.shards}
     for path in sorted((store / SHARDS).glob("*")):
