@@ -138,8 +138,8 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> list[object]:
     frames: list[object] = []
     real = container.decoded
 
-    def counting(*words: object) -> object:
-        for frame in real(*words):  # type: ignore[arg-type]
+    def counting(*words: object, **options: object) -> object:
+        for frame in real(*words, **options):  # type: ignore[arg-type]
             frames.append(None)
             yield frame
 

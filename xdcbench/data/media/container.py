@@ -12,7 +12,7 @@ import av
 from av.audio.stream import AudioStream
 from av.container import InputContainer
 from av.packet import Packet
-from av.stream import Disposition
+from av.stream import Discard, Disposition
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
@@ -22,6 +22,10 @@ from xdcbench.errors import MediaError
 # Decoders hand out reordered frames late and some indices hold decoding times: FFmpeg's own tool also steps
 # back by about three frames of 23 fps before a seek.
 SEEK_BACK = 0.15
+# These are searched for times, not for keyframes: a seek lands in the middle of a group of pictures.
+UNINDEXED = {"mpeg", "mpegts"}
+# Seconds in which such a file is expected to hold a keyframe: broadcasts have one each 0.5 to 2 s.
+LOOK_BACK = 2.0
 STILL = {".jpg", ".jpeg", ".png", ".bmp", ".webp"}
 # What these show lies in other files, which no fingerprint covers.
 PLAYLISTS = {"concat", "dash", "hls"}
@@ -199,10 +203,20 @@ def seek_keyframe(container: InputContainer, stream: VideoStream | AudioStream, 
     container.seek(math.floor(seconds / time_base(stream)), stream=stream)
 
 
-def decoded(container: InputContainer, stream: VideoStream | AudioStream) -> Iterator[Any]:
-    """Frames of the stream's kind as the decoder presents them; None for a packet that did not decode."""
+def decoded(
+    container: InputContainer, stream: VideoStream | AudioStream, *, since: float = -math.inf
+) -> Iterator[Any]:
+    """Frames of the stream's kind as the decoder presents them; None for a packet that did not decode.
+
+    Args:
+        container: from where it stands on.
+        stream: of the container.
+        since: time on the container's clock, seconds; what lies before its last keyframe is not decoded.
+    """
     stream.codec_context.thread_count = 1
-    packets = container.demux(stream)
+    for other in container.streams:  # what is not asked for need not be fetched from the disk
+        other.discard = Discard.default if other.index == stream.index else Discard.all
+    packets = _from_keyframe(container.demux(stream), since / time_base(stream))
     packet: Packet | None
     while True:
         try:
@@ -219,3 +233,17 @@ def decoded(container: InputContainer, stream: VideoStream | AudioStream) -> Ite
             yield None
         if packet is None:
             return
+
+
+def _from_keyframe(packets: Iterator[Packet], stamp: float) -> Iterator[Packet]:
+    """The packets from the last keyframe on that is shown at ``stamp`` or before; all of them where none is."""
+    held: list[Packet] = []
+    for packet in packets:
+        early = packet.pts is not None and packet.pts <= stamp
+        if early and packet.is_keyframe:
+            held.clear()
+        held.append(packet)
+        if not early:
+            break
+    yield from held
+    yield from packets

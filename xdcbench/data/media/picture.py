@@ -14,7 +14,9 @@ from av.video.stream import VideoStream
 from torch import Tensor
 
 from xdcbench.data.media.container import (
+    LOOK_BACK,
     SEEK_BACK,
+    UNINDEXED,
     Media,
     clock_origin,
     decoded,
@@ -83,18 +85,20 @@ def _clip(media: Media, times: list[float], short_side: int, *, seek: bool) -> T
         if stream is None:
             raise MediaError(path_of(media), "no video stream")
         origin = clock_origin(container, media)
-        target = times[0] - (SEEK_BACK if reorders(stream) else 0.0)
-        sought = seek and target > 0
+        unindexed = container.format.name in UNINDEXED
+        back = LOOK_BACK if unindexed else SEEK_BACK if reorders(stream) else 0.0
+        sought = seek and times[0] > (0.0 if unindexed else back)
         try:
-            if sought:
-                seek_keyframe(container, stream, origin + target)
+            if sought and times[0] > back:
+                seek_keyframe(container, stream, origin + times[0] - back)
         except av.FFmpegError:
             return None
+        since = origin + times[0] if sought and unindexed else -math.inf
         slack = min(float(time_base(stream)) / 2, CLOCK_SLACK)
         convert = _Converter(short_side)
         pictures: list[Tensor] = []
         shown: VideoFrame | None = None
-        for time, frame in timed(container, stream, origin, sought=sought):
+        for time, frame in timed(container, stream, origin, sought=sought, since=since):
             if sought and (frame is None or frame.is_corrupt):
                 return None
             if frame is None:
@@ -128,7 +132,12 @@ def _length(container: InputContainer, stream: VideoStream, frame: VideoFrame) -
 
 
 def timed(
-    container: InputContainer, stream: VideoStream, origin: float, *, sought: bool
+    container: InputContainer,
+    stream: VideoStream,
+    origin: float,
+    *,
+    sought: bool,
+    since: float = -math.inf,
 ) -> Iterator[tuple[float, VideoFrame | None]]:
     """Frames with their times on the shared clock, seconds; None for a packet that did not decode.
 
@@ -137,11 +146,12 @@ def timed(
         stream: of the container.
         origin: time zero of the shared clock on the container's, seconds.
         sought: whether it is not at its start; unknown times are then infinite.
+        since: time on the container's clock, seconds; what lies before its last keyframe is left out.
     """
     tick = float(time_base(stream))
     step = float(1 / stream.guessed_rate) if stream.guessed_rate else 0.0
     time = math.inf if sought else -step
-    for frame in decoded(container, stream):
+    for frame in decoded(container, stream, since=since):
         if frame is not None:
             stamp = frame_stamp(frame)
             time = time + step if stamp is None else stamp * tick - origin

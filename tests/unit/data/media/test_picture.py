@@ -107,6 +107,40 @@ def test_a_film_trimmed_off_its_keyframes(folder: Path) -> None:
     assert max(distances(path, truth, start=0.95, frames=9, rate=10)) < BOUND / 10
 
 
+LONG = ("-f", "lavfi", "-i", "testsrc2=s=64x48:r=25:d=8,scroll=h=0.11:v=0.07")
+UNINDEXED: dict[str, tuple[str, ...]] = {
+    "long.mpg": ("-c:v", "mpeg1video", "-g", "12"),
+    "b_frames.mpg": ("-c:v", "mpeg2video", "-g", "12", "-bf", "2"),
+    "long.ts": (*H264[:-1], "40", "-bf", "2"),
+}
+
+
+@pytest.mark.parametrize("name", UNINDEXED)
+def test_where_seeks_find_no_keyframe_packets_do(
+    folder: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Decoding begins at the keyframe before the clip, in a file that is opened once."""
+    path, group = folder / name, int(UNINDEXED[name][UNINDEXED[name].index("-g") + 1])
+    ffmpeg(*LONG, *UNINDEXED[name], path)
+    truth, timed, opened_again = film(path), module.timed, module.opened
+    decoded: list[float] = []
+    entered: list[Path] = []
+
+    def counted(*of: Any, **options: Any) -> Any:
+        for time, frame in timed(*of, **options):
+            decoded.append(time)
+            yield time, frame
+
+    monkeypatch.setattr(module, "timed", counted)
+    monkeypatch.setattr(module, "opened", lambda media: entered.append(media) or opened_again(media))
+    starts = (0.13, 1.01, 1.99, 2.13, 3.65, 5.33, 7.01)
+    for start in starts:
+        decoded.clear()
+        assert max(distances(path, truth, start=start, frames=6, rate=25)) < BOUND / 10
+        assert len(decoded) <= group + 6 + 3
+    assert len(entered) == len(starts)
+
+
 def test_frames_of_size_zero_repeat_the_picture(folder: Path) -> None:
     """Theora and AVI write nothing for a picture that stays."""
     path = folder / "still.ogv"
