@@ -87,7 +87,7 @@ class Reader(AbstractContextManager["Reader"]):
         self.next = 0
 
     def section(self, number: int, done: int = 0) -> tuple[int, Iterator[Batch]]:
-        """Read a section; reading begins at once.
+        """Read a section; reading begins at once, that of the first one as the context is entered.
 
         Each follows the one before, which is read to its end. Any other order is allowed, and begins anew.
 
@@ -99,16 +99,10 @@ class Reader(AbstractContextManager["Reader"]):
             Number of its draws, and batches of all but the first ``done``; they raise as ``batches``.
         """
         draws = len(self.draws_of(number))
-        if self.crew is None or done or number != self.next:
-            self.close()
-            self.crew = Crew(
-                self.clips,
-                lambda: self._jobs(number, done),
-                room=max(len(share(range(clips), least=2)) for clips in range(self.size + 2)),
-                workers=self.workers,
-                patience=self.patience,
-            )
-        return draws, self._batches(self.crew, number, len(shares(draws, self.size, done)))
+        crew = self.crew
+        if crew is None or done or number != self.next:
+            crew = self._begin(number, done)
+        return draws, self._batches(crew, number, len(shares(draws, self.size, done)))
 
     def close(self) -> None:
         """End the workers."""
@@ -116,9 +110,25 @@ class Reader(AbstractContextManager["Reader"]):
             self.crew.end()
         self.crew = None
 
+    def __enter__(self) -> "Reader":
+        """Begin to read while what uses it is made ready."""
+        self._begin(0, 0)
+        return self
+
     def __exit__(self, *exception: object) -> None:
         """End the workers."""
         self.close()
+
+    def _begin(self, number: int, done: int) -> Crew:
+        self.close()
+        self.crew = Crew(
+            self.clips,
+            lambda: self._jobs(number, done),
+            room=max(len(share(range(clips), least=2)) for clips in range(self.size + 2)),
+            workers=self.workers,
+            patience=self.patience,
+        )
+        return self.crew
 
     def _batches(self, crew: Crew, number: int, count: int) -> Iterator[Batch]:
         self.next = -1  # what is left half read is not gone on with

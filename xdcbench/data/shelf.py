@@ -116,6 +116,29 @@ class Shelf:
         )
 
 
+def joined(parts: Sequence[Batch]) -> Batch:
+    """The clips of several batches as one, in their order."""
+    boxes = [part.video for part in parts if part.video is not None]
+    audio = [part.audio for part in parts if part.audio is not None]
+    video = (
+        Boxes(
+            torch.cat([of.pixels for of in boxes]),
+            sides=tuple(side for of in boxes for side in of.sides),
+            frames=boxes[0].frames,
+            flips=tuple(flip for of in boxes for flip in of.flips),
+        )
+        if boxes
+        else None
+    )
+    return Batch(
+        rows=torch.cat([part.rows for part in parts]),
+        positions=torch.cat([part.positions for part in parts]),
+        video=video,
+        audio=torch.cat(audio) if audio else None,
+        failed=tuple(failed for part in parts for failed in part.failed),
+    )
+
+
 def shared(count: int, dtype: torch.dtype) -> Tensor:
     """Zeros, (count,), that this process and those forked later all see."""
     memory = mmap.mmap(-1, max(1, count) * dtype.itemsize)

@@ -2,6 +2,7 @@
 
 import atexit
 import ctypes
+import gc
 import signal
 import sys
 import traceback
@@ -15,7 +16,7 @@ from multiprocessing.synchronize import Semaphore
 import torch
 
 from xdcbench.data.clips import Batch, Clips, Draw
-from xdcbench.data.shelf import Hold, Note, Shelf
+from xdcbench.data.shelf import Hold, Note, Shelf, joined
 from xdcbench.errors import UserError
 from xdcbench.signals import ASKED
 
@@ -32,12 +33,17 @@ DIE_WITH_PARENT = 1  # PR_SET_PDEATHSIG of <sys/prctl.h>
 # which takes seconds.
 FORK = get_context("fork")
 
-Jobs = Callable[[], Iterator[tuple[Sequence[Draw], Sequence[int]]]]
-"""Draws, and the positions in them of those that make one batch; batch after batch, the same at every call."""
+Job = tuple[Sequence[Draw], Sequence[int]]
+"""Draws, and the positions in them of those that make one batch."""
+
+Jobs = Callable[[], Iterator[Job]]
+"""Batch after batch, the same at every call."""
 
 
 class Crew:
     """Workers that read batches in turns; with none, this process reads each batch when it is asked for.
+
+    While the first batch is waited for, this process has nothing to do, so a helper reads half of it on its core.
 
     Args:
         clips: reads one draw.
@@ -52,8 +58,9 @@ class Crew:
         for number in range(workers):
             mine = partial(_every, jobs, number, workers)
             self.workers.append(_Worker(clips, mine, room, patience))
-        own = _read(clips, jobs, room)
-        self.turns = (worker.batch() for worker in cycle(self.workers)) if workers else own
+        helpers = range(min(workers, 1))
+        self.helpers = [_Worker(clips, partial(_second_half, jobs), room, patience) for _ in helpers]
+        self.turns = self._turns() if workers else _read(clips, jobs, room)
 
     def batch(self) -> Batch:
         """The next one.
@@ -65,13 +72,31 @@ class Crew:
 
     def end(self) -> None:
         """Leave no process behind, whatever it is doing."""
-        for worker in self.workers:
+        for worker in (*self.workers, *self.helpers):
             worker.end()
         self.workers.clear()
 
+    def _turns(self) -> Iterator[Batch]:
+        turns = cycle(self.workers)
+        halves = [worker.batch() for worker in (next(turns), *self.helpers)]
+        for helper in self.helpers:
+            helper.end()
+        yield joined(halves)
+        yield from (worker.batch() for worker in turns)
 
-def _every(jobs: Jobs, first: int, step: int) -> Iterator[tuple[Sequence[Draw], Sequence[int]]]:
-    return islice(jobs(), first, None, step)
+
+def _every(jobs: Jobs, first: int, step: int) -> Iterator[Job]:
+    """Every n-th batch; of the first of all, the half that the helper leaves."""
+    halved = ((draws, group if at else group[: _half(group)]) for at, (draws, group) in enumerate(jobs()))
+    return islice(halved, first, None, step)
+
+
+def _second_half(jobs: Jobs) -> Iterator[Job]:
+    return ((draws, group[_half(group) :]) for draws, group in islice(jobs(), 1))
+
+
+def _half(group: Sequence[int]) -> int:
+    return -(-len(group) // 2)
 
 
 def _read(clips: Clips, jobs: Jobs, room: int) -> Iterator[Batch]:
@@ -142,6 +167,7 @@ def _work(jobs: Jobs, shelves: Sequence[Shelf], empty: Semaphore, hold: Hold, pi
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(DIE_WITH_PARENT, signal.SIGKILL)
     torch.set_num_threads(1)
+    gc.freeze()  # what was imported is there to stay, and need not be looked through again and again
     try:
         for (draws, group), shelf in zip(jobs(), cycle(shelves), strict=False):
             empty.acquire()

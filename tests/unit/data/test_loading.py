@@ -22,6 +22,7 @@ from xdcbench.data import clips as module
 from xdcbench.data.clips import Batch, Clips, Draw, training_draws
 from xdcbench.data.index import Index
 from xdcbench.data.loading import batches
+from xdcbench.data.shelf import shared
 from xdcbench.errors import MediaError, UserError
 from xdcbench.schema import Augment
 
@@ -227,6 +228,39 @@ def test_a_slow_batch_of_quick_items_is_waited_for(monkeypatch: pytest.MonkeyPat
     assert len(batch.rows) == 12
 
 
+@pytest.mark.parametrize("workers", [1, 3])
+def test_the_first_batch_is_read_by_two(monkeypatch: pytest.MonkeyPatch, workers: int) -> None:
+    """Nobody waits for it alone: its second half is read while the first is."""
+    clips = trapped(monkeypatch, lambda: None)
+    quick, begun = module.read_clip, shared(2, torch.int64)
+
+    def meeting(path: Path, **rest: Any) -> torch.Tensor:
+        half = int(path.name[4:]) // 3
+        if half < 2:
+            begun[half] = 1
+            deadline = time.monotonic() + 10
+            while not begun.all() and time.monotonic() < deadline:
+                time.sleep(0.01)
+        return quick(path, **rest)
+
+    monkeypatch.setattr(module, "read_clip", meeting)
+    first, second = batches(clips, DRAWS, size=6, workers=workers, patience=5.0)
+    assert (first.rows.tolist(), second.rows.tolist()) == ([0, 1, 2, 3, 4, 5], [6, 7, 8, 9, 10, 11])
+    assert first.video is not None
+    assert [int(box.unique()) for box in first.video.split()] == [0, 1, 2, 3, 4, 5]
+
+
+@pytest.mark.parametrize("row", [0, 5])
+def test_whoever_reads_the_first_batch_is_watched(monkeypatch: pytest.MonkeyPatch, row: int) -> None:
+    clips = trapped(monkeypatch, lambda: None)
+    quick = module.read_clip
+    hang = lambda path, **rest: time.sleep(60 * (path.name == f"item{row:02}")) or quick(path, **rest)  # noqa: E731
+    monkeypatch.setattr(module, "read_clip", hang)
+    with pytest.raises(UserError, match=f"^videos/item{row:02}: not read within 0.5 s"):
+        list(batches(clips, DRAWS, size=6, workers=1, patience=0.5))
+    assert not active_children()
+
+
 def test_a_mistake_in_the_code_is_shown_with_its_trace(monkeypatch: pytest.MonkeyPatch) -> None:
     clips = trapped(monkeypatch, lambda: [][0])
     with pytest.raises(RuntimeError, match=r"(?s)^videos/item06:\nTraceback .*IndexError: list index"):
@@ -237,7 +271,7 @@ def test_a_mistake_in_the_code_is_shown_with_its_trace(monkeypatch: pytest.Monke
 def test_what_is_left_unread_leaves_no_process(monkeypatch: pytest.MonkeyPatch) -> None:
     read = batches(trapped(monkeypatch, lambda: time.sleep(60)), DRAWS, size=2, workers=3)
     next(read)
-    assert len(active_children()) == 3
+    assert active_children(), "one hangs"
     read.close()
     assert not active_children()
 
@@ -255,6 +289,7 @@ from pathlib import Path
 from tests.unit.tiny import MODELS, small_index
 from xdcbench.data import clips as module
 from xdcbench.data.loading import batches
+from xdcbench.data.shelf import shared
 
 def hang(*_, **__):
     print(os.getpid(), flush=True)

@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from multiprocessing import active_children
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,8 @@ from tests.unit.tiny import MODELS, small_index
 from xdcbench.data import clips as module
 from xdcbench.data.clips import Batch, Clips, Draw, random_draw, training_draws
 from xdcbench.data.loading import Reader, batches
+from xdcbench.data.shelf import shared
+from xdcbench.data.workers import AHEAD
 from xdcbench.errors import MediaError, UserError
 from xdcbench.runtime import generator
 from xdcbench.schema import Augment
@@ -107,24 +109,26 @@ def test_workers_are_forked_once_and_end_with_the_reader(clips: Clips) -> None:
     assert not active_children()
 
 
-def test_the_next_section_is_read_while_this_one_is_used(
-    clips: Clips, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    read_clip = vars(module)["read_clip"]
+def test_reading_runs_ahead_of_what_is_asked_for(clips: Clips, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From the moment that the context is entered, and into the next section."""
+    read_clip, read = vars(module)["read_clip"], shared(ITEMS, torch.int64)
 
-    def slow(path: Path, **rest: Any) -> torch.Tensor:
-        time.sleep(0.02)
+    def counted(path: Path, **rest: Any) -> torch.Tensor:
+        read[int(path.name[4:])] += 1
         return torch.as_tensor(read_clip(path, **rest))
 
-    monkeypatch.setattr(module, "read_clip", slow)
+    def until(done: Callable[[], bool]) -> bool:
+        deadline = time.monotonic() + 10
+        while not done() and time.monotonic() < deadline:
+            time.sleep(0.01)
+        return done()
+
+    monkeypatch.setattr(module, "read_clip", counted)
     with reader(clips, 1) as ahead:
-        begun = time.monotonic()
+        assert until(lambda: int(read.sum()) >= AHEAD * SIZE)
         list(ahead.section(0)[1])
-        assert time.monotonic() - begun > 0.02 * (ITEMS - 2)
-        time.sleep(0.5)
-        begun = time.monotonic()
-        next(ahead.section(1)[1])
-        assert time.monotonic() - begun < 0.02
+        assert until(lambda: int(read.sum()) > ITEMS)
+        assert read.min() == 1
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR2, signal.SIGINT])
@@ -167,6 +171,8 @@ from pathlib import Path
 from tests.unit.tiny import MODELS, small_index
 from xdcbench.data import clips as module
 from xdcbench.data.loading import Reader
+from xdcbench.data.shelf import shared
+from xdcbench.data.workers import AHEAD
 from xdcbench.errors import MediaError
 
 def torn(path, **_):
