@@ -12,6 +12,7 @@ from xdcbench import cli_data
 from xdcbench.distributed import leads
 from xdcbench.errors import MediaError, UserError
 from xdcbench.signals import REQUEUE, leave_when_asked
+from xdcbench.threads import wait_briefly
 
 app = typer.Typer(
     help="Benchmarks for self-supervised learning from sound and video.",
@@ -410,6 +411,7 @@ def main() -> None:
     logging.basicConfig(level=others, format="%(message)s", stream=sys.stderr)
     logging.getLogger("xdcbench").setLevel(own)
     leave_when_asked()
+    wait_briefly()
     try:
         app()
     except (UserError, MediaError) as error:
