@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import embedding_bag, normalize
 
-from xdcbench.clustering.nearest import Nearest, Scores, chunk_of, distances, full_precision
+from xdcbench.clustering.nearest import Nearest, Scores, chunk_of, distances, full_precision, lowest
 from xdcbench.clustering.points import Points
 from xdcbench.clustering.seeding import plus_plus
 from xdcbench.distributed import joined, reduced
@@ -122,7 +122,7 @@ def assign(x: Tensor, centroids: Tensor, *, chunk: int | None = None) -> tuple[T
     """
     scores = Scores(centroids, centroids.mean(dim=0))
     parts = x.split(chunk or chunk_of(x.device))
-    labels = torch.cat([scores(part).argmin(dim=1) for part in parts])
+    labels = torch.cat([lowest(scores(part)) for part in parts])
     return labels, distances(Points(x, x.device, False, 0, len(x)), centroids, labels)
 
 
