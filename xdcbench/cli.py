@@ -131,7 +131,7 @@ def run(
         ),
     ] = None,
     compile_: Annotated[
-        bool, typer.Option("--compile", help="Compile what is trained with torch.compile; on GPUs.")
+        bool, typer.Option("--compile", help="Compile what is trained with torch.compile.")
     ] = False,
 ) -> None:
     """Run a suite: pretrain, evaluate, write tables. The same command again goes on, or prints the tables."""

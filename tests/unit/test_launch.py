@@ -138,7 +138,6 @@ def test_roots_of_real_data(request_: Request, tmp_path: Path) -> None:
         ({"suite": "smok"}, "did you mean 'smoke'"),
         ({"only": "nothing/*"}, "unknown stage for --only"),
         ({"device": "abacus"}, "abacus"),
-        ({"compile": True}, "--compile is for GPUs"),
         (
             {"overrides": ("measure=[{evaluation: a, dataset: b, splits: []}]",)},
             "evaluation of this suite 'a'",

@@ -77,8 +77,11 @@ class Trainer:
             SystemExit: it was asked to end, with the code that says so; the state is saved.
         """
         if self.context.compile:
+            # Inductor's own choice of layout on a CPU is channels_last, in which torch 2.11 corrupts memory
+            # (``models.encoders.place``).
+            options = {"layout_optimization": False} if self.device.type == "cpu" else None
             for module in self.modules.values():
-                module.compile()
+                module.compile(options=options)
         with deferred() as asked:
             run = Run(self, asked)
             while not run.enough(until):

@@ -40,7 +40,7 @@ def test_what_cannot_be_compiled_is_said(
         return aot_autograd(fw_compiler=first, bw_compiler=second)(graph, inputs)
 
     compile_ = nn.Module.compile
-    monkeypatch.setattr(nn.Module, "compile", lambda module: compile_(module, backend=backend))
+    monkeypatch.setattr(nn.Module, "compile", lambda module, **_: compile_(module, backend=backend))
     model = Own(*toy())
     with pytest.raises(
         UserError, match=r"--compile: torch cannot compile .*No working C\+\+ compiler .*; run without it"
@@ -57,7 +57,7 @@ def test_compiled_modules_keep_their_names_and_go_on(tmp_path: Path, monkeypatch
         return graph.forward
 
     compile_ = nn.Module.compile
-    monkeypatch.setattr(nn.Module, "compile", lambda module: compile_(module, backend=backend))
+    monkeypatch.setattr(nn.Module, "compile", lambda module, **_: compile_(module, backend=backend))
     plain, whole, first, second = (Own(*toy()) for _ in range(4))
     for name in ("plain", "whole"):
         (tmp_path / name).mkdir()
