@@ -58,8 +58,8 @@ class Crew:
         for number in range(workers):
             mine = partial(_every, jobs, number, workers)
             self.workers.append(_Worker(clips, mine, room, patience))
-        helpers = range(min(workers, 1))
-        self.helpers = [_Worker(clips, partial(_second_half, jobs), room, patience) for _ in helpers]
+        second_half = partial(_second_half, jobs)
+        self.helpers = [_Worker(clips, second_half, room, patience)] if workers else []
         self.turns = self._turns() if workers else _read(clips, jobs, room)
 
     def batch(self) -> Batch:

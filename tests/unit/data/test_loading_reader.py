@@ -171,8 +171,6 @@ from pathlib import Path
 from tests.unit.tiny import MODELS, small_index
 from xdcbench.data import clips as module
 from xdcbench.data.loading import Reader
-from xdcbench.data.shelf import shared
-from xdcbench.data.workers import AHEAD
 from xdcbench.errors import MediaError
 
 def torn(path, **_):

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator, Sequence
-from itertools import groupby
+from itertools import chain, groupby
 
 import av
 import numpy as np
@@ -100,14 +100,16 @@ def _sound(media: Media, begin: int, size: int, rate: int, *, seek: bool) -> NDA
                 seek_keyframe(container, stream, origin + begin / rate - SEEK_BACK)
         except av.FFmpegError:
             return None
+        frames = _placed(container, stream, origin)
+        opening = next(frames, None)
+        if opening is None:
+            return None
+        native = opening[1].sample_rate
+        first, length, skip = _native_window(begin, size, rate, native=native)
+        if sought and opening[0] > first:
+            return None
         pieces: list[tuple[int, AudioFrame]] = []
-        window: tuple[int, int, int] | None = None
-        for place, frame in _placed(container, stream, origin):
-            if window is None:
-                native = frame.sample_rate
-                window = first, length, _ = _native_window(begin, size, rate, native=native)
-                if sought and place > first:
-                    return None
+        for place, frame in chain([opening], frames):
             if frame.sample_rate != native:
                 raise MediaError(
                     path_of(media), f"the sample rate changes from {native} to {frame.sample_rate} Hz"
@@ -116,9 +118,6 @@ def _sound(media: Media, begin: int, size: int, rate: int, *, seek: bool) -> NDA
                 break
             if place + frame.samples > first:
                 pieces.append((place - first, frame))
-        if window is None:
-            return None
-        first, length, skip = window
         return _resampled(_laid(pieces, length), native, rate)[skip : skip + size]
 
 
