@@ -104,7 +104,7 @@ def test_beside_a_peer(
     benchmark: BenchmarkFixture, points: Array, start: Array, peer: Callable[[Array, Array], Array]
 ) -> None:
     """The same inertia, sooner."""
-    (mine, theirs), (found, expected) = timed(benchmark, points, start, [own, peer], rounds=5)
+    (mine, theirs), (found, expected) = timed(benchmark, points, start, [own, peer], rounds=9)
     settled = kmeans(
         torch.from_numpy(points), k=K, seed=0, iterations=ITERATIONS, init=torch.from_numpy(start)
     )
