@@ -21,6 +21,9 @@ SCHEMA_VERSION = 1
 PRUNED = "pruned.json"
 """File of a run that has its records but no longer all that a new stage could need (``prune``)."""
 
+CHECKPOINTS = ("checkpoint-*", ".checkpoint")
+"""Files from which a run in work goes on."""
+
 
 def key_of(kind: str, content: dict[str, Any]) -> str:
     """Key of a run: its kind and 12 hex digits of the hash of all that its result depends on."""
@@ -121,13 +124,18 @@ class Store:
                 Path(lock.lock_file).unlink(missing_ok=True)
 
     def publish(self, key: str, work: Path) -> None:
-        """Make ``work`` the run ``key`` by one rename; an earlier one is moved aside first."""
+        """Make ``work`` the run ``key`` by one rename; an earlier one is moved aside first.
+
+        Its checkpoints go afterwards: killed before, the run goes on from them.
+        """
         target, old = self.path(key), work.with_name(f"{key}.old")
         shutil.rmtree(old, ignore_errors=True)
         if target.exists():
             target.rename(old)
         work.rename(target)
         shutil.rmtree(old, ignore_errors=True)
+        for path in (path for pattern in CHECKPOINTS for path in target.glob(pattern)):
+            path.unlink()
 
     def fail(self, key: str, error: str) -> Path:
         """Keep the log and the error of a failed attempt; returns their folder."""

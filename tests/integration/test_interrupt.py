@@ -40,6 +40,7 @@ def test_kill_9_and_the_same_command(pico: Path, tmp_path: Path) -> None:
         mine = load_file(out / path.relative_to(pico))
         assert all((mine[name] == tensor).all() for name, tensor in load_file(path).items()), path
     assert not any(out.glob("runs/.building/*"))
+    assert not any(out.glob("runs/*/*checkpoint*"))
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR2])

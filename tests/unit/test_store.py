@@ -74,6 +74,27 @@ def test_publishing_is_one_rename(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert moved == [(tmp_path / "runs" / ".building" / KEY, run)]
 
 
+def test_checkpoints_go_when_the_run_is_there_and_not_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = Store(tmp_path)
+    files = {"checkpoint-000000009-0a1b2c3d.pt", ".checkpoint", "video.safetensors"}
+
+    def killed(self: Path, to: Path) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt), store.building(KEY) as work:
+        for name in files:
+            (work / name).write_text("epoch 3")
+        with monkeypatch.context() as patch:
+            patch.setattr(Path, "rename", killed)
+            store.publish(KEY, work)
+    assert {path.name for path in store.work(KEY).iterdir()} == files
+    with store.building(KEY) as work:
+        store.publish(KEY, work)
+    assert [path.name for path in store.path(KEY).iterdir()] == ["video.safetensors"]
+
+
 def test_publishing_again_replaces_the_run(tmp_path: Path) -> None:
     store = Store(tmp_path)
     complete(store, text="first")

@@ -23,7 +23,7 @@ from xdcbench.models.heads import Heads
 from xdcbench.runtime import generator, pick_device, seeded
 from xdcbench.schema import Finetune
 from xdcbench.stages import EvaluationStage
-from xdcbench.training import Checkpoints, Trainer, sgd
+from xdcbench.training import Trainer, sgd
 
 
 def run(config: EvaluationStage, inputs: dict[str, Path], work: Path, context: Context) -> None:
@@ -95,7 +95,6 @@ def run(config: EvaluationStage, inputs: dict[str, Path], work: Path, context: C
         outcomes=chosen(history) | {"held_out": len(held)} if len(held) else {},
         selection=settings.selection,
     )
-    Checkpoints(work, context.keep_checkpoints).clear()
 
 
 def hold_out(index: Index, rows: np.ndarray, *, share: float, seed: int) -> tuple[np.ndarray, np.ndarray]:

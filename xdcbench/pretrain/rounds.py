@@ -20,7 +20,7 @@ from xdcbench.results.records import Record, write_records
 from xdcbench.runtime import generator, pick_device
 from xdcbench.schema import Modality
 from xdcbench.stages import KINDS, RoundStage, recipe
-from xdcbench.training import Checkpoints, saturated
+from xdcbench.training import saturated
 
 TRACKS: dict[str, tuple[Modality, ...]] = {
     "video": ("video", "audio"),
@@ -87,7 +87,6 @@ def run(config: RoundStage, inputs: dict[str, Path], work: Path, context: Contex
         save_weights(heads, work / f"{modality}_heads.safetensors", metadata=sources)
     write_failed(work, index, failed)
     write_records(work, list(records(config, index, rows, new, labels, history, failed, work, context)))
-    Checkpoints(work, context.keep_checkpoints).clear()
 
 
 def clips_for(index: Index, root: Path | Prepared, encoders: dict[Modality, Encoder]) -> Clips:

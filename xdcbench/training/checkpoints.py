@@ -73,11 +73,6 @@ class Checkpoints:
         """Files that are called like a checkpoint."""
         return sorted((path for path in self.folder.iterdir() if NAME.fullmatch(path.name)), reverse=True)
 
-    def clear(self) -> None:
-        """Remove all checkpoints, when the run has left its results."""
-        for path in (*self.newest_first(), self.folder / BUILDING):
-            path.unlink(missing_ok=True)
-
     def _newest_sound(self) -> str:
         for path in self.newest_first():
             match = NAME.fullmatch(path.name)

@@ -88,7 +88,6 @@ def test_scores_are_those_of_a_plain_loop(done: Path, tiny_runs: Path, world: Pa
     assert record["value"] == pytest.approx(100 * (scores.argmax(axis=1) == labels).mean())
     assert (record["epochs"], record["selection"], record["split"]) == (3, "last", "1")
     assert record["factors"]["clips"] == 2
-    assert not any(done.glob("*checkpoint*"))
 
 
 class Killed(BaseException):

@@ -166,7 +166,6 @@ def test_a_round_that_was_killed_goes_on(
         one, other = (load_file(r / f"{name}.safetensors") for r in (run, xdc))
         assert all(torch.equal(one[key], other[key]) for key in other)
     assert records(run) == records(xdc)
-    assert not any(run.glob("*checkpoint*"))
 
 
 def test_two_rounds_of_one_configuration_are_equal(

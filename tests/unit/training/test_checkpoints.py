@@ -36,9 +36,7 @@ def test_the_newest_are_kept(tmp_path: Path, keep: int) -> None:
         checkpoints.save(state(steps), steps=steps)
     assert [int(p.name.split("-")[1]) for p in checkpoints.newest_first()] == [100, 11, 10, 9][:keep]
     checkpoints.save(state(100), steps=100)  # asked to end twice without a step between
-    assert len(checkpoints.newest_first()) == keep
-    checkpoints.clear()
-    assert list(tmp_path.iterdir()) == []
+    assert len(checkpoints.newest_first()) == len(list(tmp_path.iterdir())) == keep
 
 
 @given(data=st.data())
@@ -70,8 +68,6 @@ def test_damage_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> Non
     with caplog.at_level(logging.WARNING, logger="xdcbench"):
         assert checkpoints.load(CPU) is None
     assert f"{newest} is damaged" in caplog.text
-    checkpoints.clear()
-    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.fixture
