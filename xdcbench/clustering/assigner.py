@@ -7,10 +7,10 @@ from pathlib import Path
 
 import torch
 from safetensors import safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from xdcbench.clustering.preprocess import Preprocessing
+from xdcbench.tensors import save_tensors
 
 CHUNK = 65_536
 MODES = "modes"
@@ -46,7 +46,7 @@ def save_assigners(assigners: Mapping[str, Assigner], path: Path) -> None:
     tensors |= {f"{name}.axes": a.prepared.axes for name, a in assigners.items()}
     # One entry, since several are written in any order, and equal rounds would not be equal files.
     modes = json.dumps({name: a.prepared.mode for name, a in assigners.items()})
-    save_file({name: t.cpu().contiguous() for name, t in tensors.items()}, path, metadata={MODES: modes})
+    save_tensors(tensors, path, metadata={MODES: modes})
 
 
 def load_assigners(path: Path) -> dict[str, Assigner]:

@@ -7,7 +7,6 @@ from pickle import UnpicklingError
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from xdcbench.errors import UserError
@@ -15,6 +14,7 @@ from xdcbench.models.audio import AudioResNet
 from xdcbench.models.video import R2Plus1D
 from xdcbench.runtime import seeded
 from xdcbench.schema import AudioModel, VideoModel
+from xdcbench.tensors import save_tensors
 
 NESTED = ("state_dict", "model", "model_state")
 """Names under which training scripts keep a model's tensors."""
@@ -33,9 +33,11 @@ def save_weights(module: nn.Module, path: Path, *, metadata: dict[str, str]) -> 
         module: on any device, in any memory format.
         path: the file to write; its folder exists.
         metadata: kept in the file's header, returned by ``load_weights``.
+
+    Raises:
+        UserError: the disk is full.
     """
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in module.state_dict().items()}
-    save_file(tensors, path, metadata=metadata)
+    save_tensors(module.state_dict(), path, metadata=metadata)
 
 
 def load_weights(module: nn.Module, path: Path) -> dict[str, str]:
