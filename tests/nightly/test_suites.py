@@ -45,7 +45,7 @@ def test_real_small(tmp_path: Path, shared_data: Path) -> None:
     records = run(tmp_path, "real-small", "--data-root", shared_data)
     probes = [record for record in records if record.dataset == "grid" and record.protocol == "linear_probe"]
     folds = [record for record in records if record.dataset == "esc10"]
-    assert {record.method for record in probes} == {"scratch", "sdc", "xdc"}
+    assert {record.method for record in probes} == {"scratch", "supervised", "sdc", "xdc"}
     assert {record.split for record in folds} == {"1", "2", "3", "5"}
     assert all(record.items_used == record.items_expected for record in [*probes, *folds])
     cells = pd.read_csv(tmp_path / "tables" / "real-small" / "grid_probe.csv")
