@@ -16,9 +16,9 @@ from xdcbench.costs.units import short
 from xdcbench.disk import taken
 from xdcbench.errors import UserError
 from xdcbench.progress import log
-from xdcbench.store import CHECKPOINTS, PRUNED, Store, read_json, write_json
+from xdcbench.store import PRUNED, Store, read_json, write_json
 
-LEFT = (*CHECKPOINTS, "features", "features*.npy", "extracted")
+LEFT = ("checkpoint*", ".checkpoint", "features", "features*.npy", "extracted")
 """What a stage works with and a complete run of another kind than ``features`` does not need."""
 
 KEPT_OF_FAILURES = ("error.txt", "log.txt")
