@@ -39,5 +39,18 @@ def deferred() -> Iterator[Callable[[], bool]]:
             signal.signal(number, handler or signal.SIG_DFL)
 
 
+@contextmanager
+def unheard() -> Iterator[None]:
+    """Within, a process is born deaf to requests to end, until it says what to do with them; this one hears them later.
+
+    Between its birth and its first line it would answer as this one does.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, *ASKED))
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _leave(number: int, frame: object) -> None:
     raise SystemExit(REQUEUE)

@@ -18,7 +18,7 @@ import torch
 from xdcbench.data.clips import Batch, Clips, Draw
 from xdcbench.data.shelf import Hold, Note, Shelf, joined
 from xdcbench.errors import UserError
-from xdcbench.signals import ASKED
+from xdcbench.signals import ASKED, unheard
 
 AHEAD = 3
 """Batches that each worker reads before they are asked for."""
@@ -116,7 +116,8 @@ class _Worker:
         self.process = FORK.Process(
             target=_work, args=(jobs, shelves, self.empty, self.hold, theirs), daemon=True
         )
-        self.process.start()
+        with unheard():
+            self.process.start()
         # At its end Python asks what is left over with SIGTERM, which workers do not hear, and waits.
         atexit.register(self.process.kill)
         theirs.close()

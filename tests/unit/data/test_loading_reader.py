@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from tests.unit.tiny import MODELS, small_index
 from xdcbench.data import clips as module
+from xdcbench.data import workers
 from xdcbench.data.clips import Batch, Clips, Draw, random_draw, training_draws
 from xdcbench.data.loading import Reader, batches
 from xdcbench.data.shelf import shared
@@ -129,6 +130,31 @@ def test_reading_runs_ahead_of_what_is_asked_for(clips: Clips, monkeypatch: pyte
         list(ahead.section(0)[1])
         assert until(lambda: int(read.sum()) > ITEMS)
         assert read.min() == 1
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR2, signal.SIGINT])
+def test_asked_to_end_as_they_are_born_workers_read_on(
+    clips: Clips, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
+) -> None:
+    """Before their first line they would answer as this process does."""
+    work = workers._work
+
+    def asked(*words: Any) -> None:
+        os.kill(os.getpid(), number)
+        work(*words)
+
+    def leave(number: int, frame: object) -> None:
+        raise SystemExit(75)
+
+    alone = [batch.rows.tolist() for batch in batches(clips, draws_of(0), size=SIZE, workers=0)]
+    monkeypatch.setattr(workers, "_work", asked)
+    before = signal.signal(number, leave)
+    try:
+        with reader(clips, 2) as read:
+            rows = [batch.rows.tolist() for batch in read.section(0)[1]]
+    finally:
+        signal.signal(number, before)
+    assert rows == alone
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR2, signal.SIGINT])
