@@ -13,7 +13,8 @@ from scipy.fft import dctn
 
 from xdcbench.data.audit.local import Local
 from xdcbench.data.audit.survey import survey
-from xdcbench.data.media.container import decoded, frame_stamp, opened, time_base, video_stream
+from xdcbench.data.media.container import opened, video_stream
+from xdcbench.data.media.picture import timed
 from xdcbench.errors import MediaError
 
 EVERY = 1.0
@@ -41,12 +42,11 @@ def frame_hashes(path: Path) -> Iterator[int]:
         stream = video_stream(container)
         if stream is None:
             raise MediaError(path, "no video stream")
-        scaler, tick, due = VideoReformatter(), float(time_base(stream)), -np.inf
-        for frame in decoded(container, stream):
-            stamp = None if frame is None else frame_stamp(frame)
-            if stamp is None or stamp * tick < due:
+        scaler, due = VideoReformatter(), -np.inf
+        for time, frame in timed(container, stream, 0.0, sought=False):
+            if frame is None or time < due:
                 continue
-            due = stamp * tick + EVERY
+            due = time + EVERY
             grey = scaler.reformat(frame, width=SIDE, height=SIDE, format="gray", threads=1).to_ndarray()
             if grey.std() >= FLAT:
                 yield picture_hash(np.rot90(grey, k=round(frame.rotation / 90)))

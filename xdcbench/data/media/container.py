@@ -16,6 +16,7 @@ from av.stream import Discard, Disposition
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
+from xdcbench.data.media.clock import VideoClock
 from xdcbench.data.ranges import Content, Stream
 from xdcbench.errors import MediaError
 
@@ -122,8 +123,9 @@ def opened(media: Media, **options: str) -> Iterator[InputContainer]:
         if isinstance(media, Path) and path.suffix.lower() in STILL:
             media = Member(path, path.read_bytes())
         source = Stream(media.data) if isinstance(media, Member) else str(path)
-        # Genuine HMDB51 files hold titles that are not UTF-8. Nothing is fetched from elsewhere.
-        options = {"protocol_whitelist": "file"} | options
+        # Genuine HMDB51 files hold titles that are not UTF-8. Nothing is fetched from elsewhere. PyAV would have
+        # FFmpeg make up the presentation times that a file does not state, which goes wrong for B-frames in AVI.
+        options = {"protocol_whitelist": "file", "fflags": "-genpts"} | options
         with av.open(source, "r", metadata_errors="replace", container_options=options) as container:
             if container.format.name in PLAYLISTS:
                 raise MediaError(path, "is a playlist, which names media files and holds none")
@@ -162,8 +164,7 @@ def clock_origin(container: InputContainer, media: Media) -> float:
         # AVI's header counts decoding times.
         with opened(media) as again:
             same = next(stream for stream in again.streams.video if stream.index == main.index)
-            stamps = (frame_stamp(frame) for frame in decoded(again, same) if frame is not None)
-            start = next(stamps, None) or 0
+            start = next((frame.pts or 0 for frame in decoded(again, same) if frame is not None), 0)
     return float(start * time_base(main))
 
 
@@ -189,11 +190,6 @@ def reorders(stream: VideoStream) -> bool:
     return bool(stream.codec_context.has_b_frames)
 
 
-def frame_stamp(frame: VideoFrame) -> int | None:
-    """Presentation time in units of the stream, else decoding time; None where the file states neither."""
-    return frame.pts if frame.pts is not None else frame.dts
-
-
 def seek_keyframe(container: InputContainer, stream: VideoStream | AudioStream, seconds: float) -> None:
     """Go to a keyframe at or before a time on the container's clock.
 
@@ -208,12 +204,15 @@ def decoded(
 ) -> Iterator[Any]:
     """Frames of the stream's kind as the decoder presents them; None for a packet that did not decode.
 
+    Of video, ``pts`` is the time at which ffmpeg shows the frame, as `VideoClock` has it.
+
     Args:
         container: from where it stands on.
         stream: of the container.
         since: time on the container's clock, seconds; what lies before its last keyframe is not decoded.
     """
     stream.codec_context.thread_count = 1
+    clock = VideoClock(stream) if isinstance(stream, VideoStream) else None
     for other in container.streams:  # what is not asked for need not be fetched from the disk
         other.discard = Discard.default if other.index == stream.index else Discard.all
     packets = _from_keyframe(container.demux(stream), since / time_base(stream))
@@ -226,7 +225,10 @@ def decoded(
         if packet is not None and packet.size == 0:  # the picture before goes on (Theora, AVI)
             continue
         try:
-            yield from stream.decode(packet)
+            for frame in stream.decode(packet):
+                if clock is not None and isinstance(frame, VideoFrame):
+                    clock.stamp(frame)
+                yield frame
         except av.error.EOFError:
             return
         except av.FFmpegError:  # of whatever kind: AAC's decoder calls damage "not permitted"
@@ -236,14 +238,25 @@ def decoded(
 
 
 def _from_keyframe(packets: Iterator[Packet], stamp: float) -> Iterator[Packet]:
-    """The packets from the last keyframe on that is shown at ``stamp`` or before; all of them where none is."""
+    """The packets from the last keyframe on that is shown at ``stamp`` or before; all of them where none is.
+
+    MPEG program streams leave out the time of some keyframes, which are then shown when the next frame is
+    decoded that is no B-frame: one whose times of decoding and presentation differ.
+    """
     held: list[Packet] = []
+    untimed: int | None = None  # place of a keyframe whose time is not known yet
     for packet in packets:
-        early = packet.pts is not None and packet.pts <= stamp
-        if early and packet.is_keyframe:
-            held.clear()
+        if untimed is not None and packet.pts != packet.dts:
+            if packet.dts is not None and packet.dts <= stamp:
+                del held[:untimed]
+            untimed = None
+        if packet.is_keyframe and packet.pts is None:
+            untimed = len(held)
+        elif packet.is_keyframe and packet.pts is not None and packet.pts <= stamp:
+            held, untimed = [], None
         held.append(packet)
-        if not early:
+        known = packet.dts if packet.pts is None else packet.pts
+        if known is None or known > stamp:
             break
     yield from held
     yield from packets

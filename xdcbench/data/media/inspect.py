@@ -15,7 +15,8 @@ from av.packet import Packet
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from xdcbench.data.media.container import audio_stream, frame_stamp, opened, time_base, video_stream
+from xdcbench.data.media.clock import VideoClock
+from xdcbench.data.media.container import audio_stream, opened, time_base, video_stream
 from xdcbench.errors import MediaError
 
 TIMED = {"mov", "matroska", "avi", "wav", "flac", "ogg"}
@@ -124,16 +125,21 @@ class _Picture:
     """What decoding notes of the video stream."""
 
     stream: VideoStream | None
+    clock: VideoClock | None = field(init=False)
     frames: int = 0
     stamps: list[int] = field(default_factory=list)
     first: VideoFrame | None = None
 
+    def __post_init__(self) -> None:
+        self.clock = VideoClock(self.stream) if self.stream else None
+
     def take(self, frame: VideoFrame) -> None:
         self.first = self.first or frame
         self.frames += 1
-        stamp = frame_stamp(frame)
-        if stamp is not None:
-            self.stamps.append(stamp)
+        if self.clock is not None:
+            self.clock.stamp(frame)
+        if frame.pts is not None:
+            self.stamps.append(frame.pts)
 
     def seconds_variable(self) -> tuple[float, bool]:
         """Length, and whether the time between pictures varies."""

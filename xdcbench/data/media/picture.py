@@ -20,7 +20,6 @@ from xdcbench.data.media.container import (
     Media,
     clock_origin,
     decoded,
-    frame_stamp,
     opened,
     path_of,
     reorders,
@@ -77,8 +76,9 @@ def read_image(media: Media, *, short_side: int) -> Tensor:
 def _clip(media: Media, times: list[float], short_side: int, *, seek: bool) -> Tensor | None:
     """Uint8 (len(times), H, W, 3); None where no frame decodes or a seek did not go well.
 
-    A seek that lands late, off a keyframe or before damage is not trusted: some streams decode only from
-    their start (old x264 writes into the first packet alone how its 4:4:4 pictures are to be read).
+    A seek that lands late, off a keyframe, before damage or among times that run backwards is not trusted:
+    some streams decode only from their start (old x264 writes into the first packet alone how its 4:4:4
+    pictures are to be read), and which times are believed depends on all that came before.
     """
     with opened(media) as container:
         stream = video_stream(container)
@@ -98,11 +98,14 @@ def _clip(media: Media, times: list[float], short_side: int, *, seek: bool) -> T
         convert = _Converter(short_side)
         pictures: list[Tensor] = []
         shown: VideoFrame | None = None
+        before = -math.inf
         for time, frame in timed(container, stream, origin, sought=sought, since=since):
             if sought and (frame is None or frame.is_corrupt):
                 return None
             if frame is None:
                 continue
+            if sought and time <= before:
+                return None
             if shown is None:
                 if sought and (time > times[0] + slack or not frame.key_frame):
                     return None
@@ -112,7 +115,7 @@ def _clip(media: Media, times: list[float], short_side: int, *, seek: bool) -> T
                 pictures += [convert(shown)] * over
             if len(pictures) == len(times):
                 break
-            shown = frame
+            shown, before = frame, time
             if times[-1] + slack < time + _length(container, stream, frame):
                 break
         if shown is None:
@@ -153,8 +156,7 @@ def timed(
     time = math.inf if sought else -step
     for frame in decoded(container, stream, since=since):
         if frame is not None:
-            stamp = frame_stamp(frame)
-            time = time + step if stamp is None else stamp * tick - origin
+            time = time + step if frame.pts is None else frame.pts * tick - origin
         yield time, frame
 
 
