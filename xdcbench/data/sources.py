@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from xdcbench.progress import log
 from xdcbench.schema import Dataset, Subset, Suite
 from xdcbench.stages import IndexStage, Source, science
 from xdcbench.store import read_json, write_json
+from xdcbench.utils.tree import Folder, folders
 
 
 def used_datasets(suite: Suite) -> list[str]:
@@ -56,7 +56,8 @@ def find_source(name: str, dataset: Dataset, data_root: Path | None, *, cache: P
     found = scan(root, dataset)
     mark = fingerprint(found)
     if entry is not None:
-        watched = {str(folder) for folder, _, _ in os.walk(root, followlinks=True)}
+        # The scan has named what is passed over.
+        watched = {folder.path for folder in folders(Folder.top(root), lambda path, reason: None)}
         watched |= {str(path) for path in found.sources}
         entry.parent.mkdir(parents=True, exist_ok=True)
         write_json(entry, {"fingerprint": mark, "stamps": stamps(watched)})

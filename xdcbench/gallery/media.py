@@ -14,6 +14,7 @@ from av.video.frame import VideoFrame
 from matplotlib.image import imsave
 from torch import Tensor
 
+from xdcbench.data.media.address import local_url
 from xdcbench.data.media.container import (
     audio_stream,
     clock_origin,
@@ -54,7 +55,7 @@ def write_film(pictures: Tensor, rate: float, path: Path) -> None:
     """
     with (
         whole(path) as part,
-        av.open(str(part), "w", format="mp4", options={"movflags": "+faststart"}) as file,
+        av.open(local_url(part), "w", format="mp4", options={"movflags": "+faststart"}) as file,
     ):
         stream = file.add_stream("libx264", rate=Fraction(rate).limit_denominator(1000))
         stream.height, stream.width = pictures.shape[1:3]
@@ -79,7 +80,7 @@ def write_sound(wave: Tensor, rate: int, path: Path) -> None:
         rate: samples per second.
         path: of the file.
     """
-    with whole(path) as part, av.open(str(part), "w", format="mp3") as file:
+    with whole(path) as part, av.open(local_url(part), "w", format="mp3") as file:
         known = sorted(av.Codec("libmp3lame", "w").audio_rates or ())
         nearest = next((r for r in known if r >= rate), known[-1])
         stream = file.add_stream("libmp3lame", rate=nearest, layout="mono", options={"b": "64k"})

@@ -127,15 +127,23 @@ def _labels(items: pd.DataFrame) -> set[int]:
 
 def _findings(data: Local, items: pd.DataFrame, clip_seconds: float) -> pd.DataFrame:
     """Columns kind, id, path and reason, ordered by kind; an item may occur with several kinds."""
-    rows: list[Any] = [
-        ("extra", "", path, "on disk, but in no list or of another kind") for path in data.scan.extra
-    ]
+    rows: list[Any] = [("extra", "", path, _why_extra(data.root / path)) for path in data.scan.extra]
     for item in items.itertuples():
         rows += [
             (kind, item.id, item.path, reason) for kind, reason in _faults(item, data.dataset, clip_seconds)
         ]
     rows.sort(key=lambda row: KINDS.index(row[0]))
     return pd.DataFrame(rows, columns=["kind", "id", "path", "reason"])
+
+
+def _why_extra(path: Path) -> str:
+    try:
+        passed_over = path.is_dir() or (path.is_symlink() and not path.exists())
+    except OSError:  # in a folder that cannot be searched
+        passed_over = True
+    if passed_over:
+        return "passed over: a folder that cannot be read, or a link that leads nowhere or back"
+    return "on disk, but in no list or of another kind"
 
 
 def _faults(item: Any, dataset: Dataset, clip_seconds: float) -> Iterator[tuple[str, str]]:

@@ -16,6 +16,7 @@ from av.stream import Discard, Disposition
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
+from xdcbench.data.media.address import local_url
 from xdcbench.data.media.clock import VideoClock
 from xdcbench.data.ranges import Content, Stream
 from xdcbench.errors import MediaError
@@ -122,7 +123,7 @@ def opened(media: Media, **options: str) -> Iterator[InputContainer]:
         # holds PNGs that are called JPEG.
         if isinstance(media, Path) and path.suffix.lower() in STILL:
             media = Member(path, path.read_bytes())
-        source = Stream(media.data) if isinstance(media, Member) else str(path)
+        source = Stream(media.data) if isinstance(media, Member) else local_url(path)
         # Genuine HMDB51 files hold titles that are not UTF-8. Nothing is fetched from elsewhere. PyAV would have
         # FFmpeg make up the presentation times that a file does not state, which goes wrong for B-frames in AVI.
         options = {"protocol_whitelist": "file", "fflags": "-genpts"} | options

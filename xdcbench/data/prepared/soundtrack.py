@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xdcbench.data.media import read_audio
+from xdcbench.data.media.address import local_url
 from xdcbench.data.media.container import audio_stream, clock_origin, edit_shift, opened, time_base
 from xdcbench.data.prepared.layout import Settings
 from xdcbench.errors import MediaError
@@ -75,7 +76,7 @@ def _wav(out: Path, blocks: Iterator[NDArray[np.int16]], rate: int) -> None:
 
 
 def _flac(out: Path, blocks: Iterator[NDArray[np.int16]], rate: int) -> None:
-    with av.open(str(out), "w", format="flac", options={"fflags": "+bitexact"}) as file:
+    with av.open(local_url(out), "w", format="flac", options={"fflags": "+bitexact"}) as file:
         encoder, place = file.add_stream("flac", rate=rate, layout="mono", options={"flags": "+bitexact"}), 0
         for block in blocks:
             for begin in range(0, len(block), BLOCK):

@@ -102,6 +102,23 @@ def test_every_fault_is_told_apart(report: dict[str, Any]) -> None:
     assert 0.6 <= float(reasons["sound_short"].split()[0]) <= 0.8
 
 
+def test_what_the_scan_passed_over_is_told(tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    root.mkdir()
+    (root / "a.wav").write_bytes(b"no sound")
+    (root / "b.mp4").touch()
+    (root / "c").symlink_to(root)
+    (root / "d.wav").symlink_to("nowhere.wav")
+    dataset = FILES.model_copy(update={"media": "audio", "options": {}})
+    data = local("files", dataset, root, tmp_path / "out")
+    found = verify(data, facts(data, workers=1, limit=60), clip_seconds=2.0)["findings"]
+    assert [(f["path"], f["reason"].partition(":")[0]) for f in found if f["kind"] == "extra"] == [
+        ("b.mp4", "on disk, but in no list or of another kind"),
+        ("c", "passed over"),
+        ("d.wav", "passed over"),
+    ]
+
+
 def test_counts_are_those_of_the_findings(report: dict[str, Any]) -> None:
     counts = report["counts"]
     assert (counts["expected"], counts["found"], counts["usable"]) == (12, 11, 7)
