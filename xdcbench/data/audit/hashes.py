@@ -28,6 +28,8 @@ FLAT = 8.0
 ROWS, COLUMNS = 256, 2048
 """Hashes compared at once: 4 MB of differences, which stay in a core's cache."""
 DIGITS = 16
+VERSION = 2
+"""Of the hashes that are kept; to be raised by any change of the frames that are taken or of their hashes."""
 
 Hashes = NDArray[np.uint64]
 
@@ -90,6 +92,7 @@ def hashes(data: Local, part: str, *, workers: int, limit: float) -> tuple[Hashe
         workers=workers,
         limit=limit,
         label=f"hashing {data.name}",
+        version=VERSION,
     )
     texts = found["hashes"].fillna("")
     values = np.frombuffer(bytes.fromhex("".join(texts)), dtype=">u8").astype(np.uint64)
