@@ -14,7 +14,7 @@ from scipy.fft import dctn
 from xdcbench.data.audit.local import Local
 from xdcbench.data.audit.survey import survey
 from xdcbench.data.media.container import opened, video_stream
-from xdcbench.data.media.picture import timed
+from xdcbench.data.media.picture import CLOCK_SLACK, timed
 from xdcbench.errors import MediaError
 
 EVERY = 1.0
@@ -46,7 +46,7 @@ def frame_hashes(path: Path) -> Iterator[int]:
             raise MediaError(path, "no video stream")
         scaler, due = VideoReformatter(), -np.inf
         for time, frame in timed(container, stream, 0.0, sought=False):
-            if frame is None or time < due:
+            if frame is None or time + CLOCK_SLACK < due:
                 continue
             due = time + EVERY
             grey = scaler.reformat(frame, width=SIDE, height=SIDE, format="gray", threads=1).to_ndarray()
