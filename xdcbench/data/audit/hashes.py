@@ -14,7 +14,7 @@ from scipy.fft import dctn
 from xdcbench.data.audit.local import Local
 from xdcbench.data.audit.survey import survey
 from xdcbench.data.media.container import opened, video_stream
-from xdcbench.data.media.picture import timed
+from xdcbench.data.media.picture import CLOCK_SLACK, timed
 from xdcbench.errors import MediaError
 
 EVERY = 1.0
@@ -28,6 +28,8 @@ FLAT = 8.0
 ROWS, COLUMNS = 256, 2048
 """Hashes compared at once: 4 MB of differences, which stay in a core's cache."""
 DIGITS = 16
+VERSION = 2
+"""Of the hashes that are kept; to be raised by any change of the frames that are taken or of their hashes."""
 
 Hashes = NDArray[np.uint64]
 
@@ -44,7 +46,7 @@ def frame_hashes(path: Path) -> Iterator[int]:
             raise MediaError(path, "no video stream")
         scaler, due = VideoReformatter(), -np.inf
         for time, frame in timed(container, stream, 0.0, sought=False):
-            if frame is None or time < due:
+            if frame is None or time + CLOCK_SLACK < due:
                 continue
             due = time + EVERY
             grey = scaler.reformat(frame, width=SIDE, height=SIDE, format="gray", threads=1).to_ndarray()
@@ -90,6 +92,7 @@ def hashes(data: Local, part: str, *, workers: int, limit: float) -> tuple[Hashe
         workers=workers,
         limit=limit,
         label=f"hashing {data.name}",
+        version=VERSION,
     )
     texts = found["hashes"].fillna("")
     values = np.frombuffer(bytes.fromhex("".join(texts)), dtype=">u8").astype(np.uint64)

@@ -19,6 +19,8 @@ FACTS = {
     for fact in fields(Facts)
 }
 """Pandas types of the facts."""
+VERSION = 2
+"""Of the facts that are kept; to be raised by any change of what `inspect` finds in the same file."""
 
 
 @dataclass(frozen=True)
@@ -92,6 +94,7 @@ def facts(data: Local, *, workers: int, limit: float) -> pd.DataFrame:
         workers=workers,
         limit=limit,
         label=f"decoding {data.name}",
+        version=VERSION,
     )
 
 

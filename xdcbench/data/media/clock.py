@@ -35,9 +35,13 @@ class VideoClock:
     shown: int | None = None
     length: int = 0
 
-    def stamp(self, frame: VideoFrame) -> None:
-        """Set ``frame.pts``, in units of the stream; None while no frame has stated a time."""
-        pts, dts = frame.pts, frame.dts
+    def stamp(self, frame: VideoFrame) -> bool:
+        """Set ``frame.pts``, in units of the stream; None while no frame has stated a time.
+
+        Returns:
+            whether the presentation time that the file states is faulty.
+        """
+        pts, dts, faulty = frame.pts, frame.dts, self.presented.faulty
         self.decoded.note(dts, instead=pts)
         self.presented.note(pts, instead=dts)
         believed = dts is None or self.presented.faulty <= self.decoded.faulty
@@ -47,6 +51,7 @@ class VideoClock:
         if stamp is not None:
             self.length = self._length(frame, 0 if self.shown is None else stamp - self.shown)
         frame.pts = self.shown = stamp
+        return self.presented.faulty > faulty
 
     def _length(self, frame: VideoFrame, step: int) -> int:
         """Units for which a frame is shown that came ``step`` after the one before it."""

@@ -24,6 +24,8 @@ from xdcbench.errors import MediaError
 # Decoders hand out reordered frames late and some indices hold decoding times: FFmpeg's own tool also steps
 # back by about three frames of 23 fps before a seek.
 SEEK_BACK = 0.15
+# At low rates four frames are more: in AVI a keyframe is shown when it and its B-frames, up to three, are decoded.
+SEEK_BACK_FRAMES = 4
 # These are searched for times, not for keyframes: a seek lands in the middle of a group of pictures.
 UNINDEXED = {"mpeg", "mpegts"}
 # Seconds in which such a file is expected to hold a keyframe: broadcasts have one each 0.5 to 2 s.
@@ -161,12 +163,16 @@ def clock_origin(container: InputContainer, media: Media) -> float:
     if main is None:
         return 0.0
     start = main.start_time or 0
-    if container.format.name == "avi" and isinstance(main, VideoStream) and reorders(main):
-        # AVI's header counts decoding times.
+    if isinstance(main, VideoStream) and _shown_late(container, main):
         with opened(media) as again:
             same = next(stream for stream in again.streams.video if stream.index == main.index)
             start = next((frame.pts or 0 for frame in decoded(again, same) if frame is not None), 0)
     return float(start * time_base(main))
+
+
+def _shown_late(container: InputContainer, stream: VideoStream) -> bool:
+    """Whether the header counts decoding times, so that the first frame alone says when it is shown."""
+    return container.format.name == "asf" or (container.format.name == "avi" and reorders(stream))
 
 
 def edit_shift(container: InputContainer, media: Media) -> float:
@@ -205,7 +211,8 @@ def decoded(
 ) -> Iterator[Any]:
     """Frames of the stream's kind as the decoder presents them; None for a packet that did not decode.
 
-    Of video, ``pts`` is the time at which ffmpeg shows the frame, as `VideoClock` has it.
+    Of video, ``pts`` is the time at which ffmpeg shows the frame, as `VideoClock` has it; None also stands
+    where a packet states the same presentation time as the one before, or a frame no later one.
 
     Args:
         container: from where it stands on.
@@ -218,6 +225,7 @@ def decoded(
         other.discard = Discard.default if other.index == stream.index else Discard.all
     packets = _from_keyframe(container.demux(stream), since / time_base(stream))
     packet: Packet | None
+    shown: int | None = None
     while True:
         try:
             packet = next(packets)
@@ -225,10 +233,14 @@ def decoded(
             packet = None
         if packet is not None and packet.size == 0:  # the picture before goes on (Theora, AVI)
             continue
+        if clock is not None and packet is not None and packet.pts is not None:
+            if packet.pts == shown:
+                yield None
+            shown = packet.pts
         try:
             for frame in stream.decode(packet):
-                if clock is not None and isinstance(frame, VideoFrame):
-                    clock.stamp(frame)
+                if clock is not None and isinstance(frame, VideoFrame) and clock.stamp(frame):
+                    yield None
                 yield frame
         except av.error.EOFError:
             return

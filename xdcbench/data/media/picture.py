@@ -16,6 +16,7 @@ from torch import Tensor
 from xdcbench.data.media.container import (
     LOOK_BACK,
     SEEK_BACK,
+    SEEK_BACK_FRAMES,
     UNINDEXED,
     Media,
     clock_origin,
@@ -76,9 +77,9 @@ def read_image(media: Media, *, short_side: int) -> Tensor:
 def _clip(media: Media, times: list[float], short_side: int, *, seek: bool) -> Tensor | None:
     """Uint8 (len(times), H, W, 3); None where no frame decodes or a seek did not go well.
 
-    A seek that lands late, off a keyframe, before damage or among times that run backwards is not trusted:
-    some streams decode only from their start (old x264 writes into the first packet alone how its 4:4:4
-    pictures are to be read), and which times are believed depends on all that came before.
+    A seek that lands late, off a keyframe, before damage or among faulty times is not trusted: some streams
+    decode only from their start (old x264 writes into the first packet alone how its 4:4:4 pictures are to be
+    read), and which of faulty times are believed depends on all frames before.
     """
     with opened(media) as container:
         stream = video_stream(container)
@@ -86,7 +87,7 @@ def _clip(media: Media, times: list[float], short_side: int, *, seek: bool) -> T
             raise MediaError(path_of(media), "no video stream")
         origin = clock_origin(container, media)
         unindexed = container.format.name in UNINDEXED
-        back = LOOK_BACK if unindexed else SEEK_BACK if reorders(stream) else 0.0
+        back = LOOK_BACK if unindexed else _seek_back(stream)
         sought = seek and times[0] > (0.0 if unindexed else back)
         try:
             if sought and times[0] > back:
@@ -98,14 +99,11 @@ def _clip(media: Media, times: list[float], short_side: int, *, seek: bool) -> T
         convert = _Converter(short_side)
         pictures: list[Tensor] = []
         shown: VideoFrame | None = None
-        before = -math.inf
         for time, frame in timed(container, stream, origin, sought=sought, since=since):
             if sought and (frame is None or frame.is_corrupt):
                 return None
             if frame is None:
                 continue
-            if sought and time <= before:
-                return None
             if shown is None:
                 if sought and (time > times[0] + slack or not frame.key_frame):
                     return None
@@ -115,7 +113,7 @@ def _clip(media: Media, times: list[float], short_side: int, *, seek: bool) -> T
                 pictures += [convert(shown)] * over
             if len(pictures) == len(times):
                 break
-            shown, before = frame, time
+            shown = frame
             if times[-1] + slack < time + _length(container, stream, frame):
                 break
         if shown is None:
@@ -123,6 +121,13 @@ def _clip(media: Media, times: list[float], short_side: int, *, seek: bool) -> T
         if len(pictures) < len(times):
             pictures += [convert(shown)] * (len(times) - len(pictures))
         return torch.stack(pictures)
+
+
+def _seek_back(stream: VideoStream) -> float:
+    """Seconds before a time at which a seek finds the keyframe from which that time can be decoded."""
+    if not reorders(stream):
+        return 0.0
+    return max(SEEK_BACK, SEEK_BACK_FRAMES / float(stream.guessed_rate)) if stream.guessed_rate else SEEK_BACK
 
 
 def _length(container: InputContainer, stream: VideoStream, frame: VideoFrame) -> float:
