@@ -12,7 +12,7 @@ from xdcbench.errors import UserError
 from xdcbench.schema import Config
 from xdcbench.store import write_json
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 LABEL_FILE, ITEMS_FILE, FAILED_FILE, SHARDS = "store.json", "items.parquet", "failed.json", "shards"
 
@@ -116,13 +116,19 @@ def parse_label(content: bytes, name: str) -> Label:
             raise UserError(
                 f"{name} is of schema {version}; this xdcbench reads up to {SCHEMA_VERSION}; upgrade xdcbench"
             )
-        return Label.model_validate(facts)
+        label = Label.model_validate(facts)
     except (ValueError, TypeError, KeyError) as error:
         fault = error.errors()[0] if isinstance(error, ValidationError) else None
         reason = f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" if fault else f"{error!r}"
         raise UserError(
             f"{name} does not describe a store ({reason}); give the folder that `data prepare` wrote"
         ) from error
+    if version < SCHEMA_VERSION:
+        raise UserError(
+            f"{name} is of schema {version}, which does not hold the length of each track. Try: prepare the data set "
+            "again, into another folder"
+        )
+    return label
 
 
 def member_name(number: int, suffix: str) -> str:
