@@ -1,4 +1,4 @@
-"""Media files opened, described and cut into frames; the clock that picture and sound share."""
+"""Media files opened and cut into frames; the clock that picture and sound share."""
 
 import math
 from collections.abc import Iterator
@@ -18,6 +18,15 @@ from av.video.stream import VideoStream
 
 from xdcbench.data.media.address import local_url
 from xdcbench.data.media.clock import VideoClock
+from xdcbench.data.media.limits import (
+    STILL_MAGIC,
+    check_image_bytes,
+    check_image_pixels,
+    check_pixels,
+    check_seconds,
+    check_sound,
+)
+from xdcbench.data.media.wave import HEADER, Header, header
 from xdcbench.data.ranges import Content, Stream
 from xdcbench.errors import MediaError
 
@@ -57,59 +66,21 @@ def path_of(media: Media) -> Path:
     return media.path if isinstance(media, Member) else media
 
 
-@dataclass(frozen=True)
-class MediaInfo:
-    """What a container says about its first video and first sound stream, without decoding.
-
-    Attributes:
-        duration: of the video stream, else of the sound, in seconds; nan where unknown.
-        start: time zero of the shared clock on the container's clock, seconds.
-        rate: frames per second; 0 without video.
-        width: of stored frames in pixels, before rotation; 0 without video.
-        height: likewise.
-        has_video: cover pictures of sound files do not count.
-        has_audio: a silent track counts.
-        sample_rate: Hz; 0 without sound.
-        channels: 0 without sound.
-    """
-
-    duration: float
-    start: float
-    rate: float
-    width: int
-    height: int
-    has_video: bool
-    has_audio: bool
-    sample_rate: int
-    channels: int
+def wave_header(container: InputContainer, media: Media) -> Header | None:
+    """Header of a WAVE file; None of others."""
+    return header(beginning(media, HEADER)) if container.format.name == "wav" else None
 
 
-def probe(media: Media) -> MediaInfo:
-    """Read a container's header.
+def beginning(media: Media, size: int) -> bytes:
+    """The first ``size`` bytes, or fewer.
 
     Raises:
-        MediaError: the file cannot be opened or holds neither video nor sound.
+        OSError: the file cannot be read.
     """
-    with opened(media) as container:
-        video, audio = video_stream(container), audio_stream(container)
-        main = video or audio
-        if main is None:
-            raise MediaError(path_of(media), "holds neither video nor sound")
-        if main.duration is not None:
-            duration = float(main.duration * time_base(main))
-        else:
-            duration = container.duration / av.time_base if container.duration else math.nan
-        return MediaInfo(
-            duration=duration,
-            start=clock_origin(container, media) + edit_shift(container, media),
-            rate=float(video.guessed_rate or video.average_rate or 0) if video else 0.0,
-            width=video.codec_context.width if video else 0,
-            height=video.codec_context.height if video else 0,
-            has_video=video is not None,
-            has_audio=audio is not None,
-            sample_rate=audio.codec_context.sample_rate if audio else 0,
-            channels=audio.codec_context.channels if audio else 0,
-        )
+    if isinstance(media, Member):
+        return bytes(media.data[:size])
+    with media.open("rb") as file:
+        return file.read(size)
 
 
 @contextmanager
@@ -117,14 +88,18 @@ def opened(media: Media, **options: str) -> Iterator[InputContainer]:
     """Container of a file; ``options`` are those of FFmpeg's demuxer.
 
     Raises:
-        MediaError: the file cannot be opened, or FFmpeg or the file system fails inside the ``with`` block.
+        MediaError: the file cannot be opened, is beyond a limit, or FFmpeg or the file system fails inside
+            the ``with`` block.
     """
     path = path_of(media)
     try:
         # FFmpeg takes the codec of a picture from its file's name unless it sees the content alone; ImageNet
         # holds PNGs that are called JPEG.
-        if isinstance(media, Path) and path.suffix.lower() in STILL:
-            media = Member(path, path.read_bytes())
+        if isinstance(media, Path) and _still(media):
+            check_image_bytes(path, path.stat().st_size)
+            content = path.read_bytes()
+            check_image_pixels(path, content)
+            media = Member(path, content)
         source = Stream(media.data) if isinstance(media, Member) else local_url(path)
         # Genuine HMDB51 files hold titles that are not UTF-8. Nothing is fetched from elsewhere. PyAV would have
         # FFmpeg make up the presentation times that a file does not state, which goes wrong for B-frames in AVI.
@@ -132,11 +107,26 @@ def opened(media: Media, **options: str) -> Iterator[InputContainer]:
         with av.open(source, "r", metadata_errors="replace", container_options=options) as container:
             if container.format.name in PLAYLISTS:
                 raise MediaError(path, "is a playlist, which names media files and holds none")
+            _check_limits(container, path)
             yield container
     except (av.FFmpegError, OSError, UnicodeError) as error:
         # The text of FFmpeg's errors repeats the path; strerror is the reason alone.
         reason = getattr(error, "strerror", None) or str(error)
         raise MediaError(path, " ".join(reason.split())) from error
+
+
+def _still(path: Path) -> bool:
+    """Whether name or content are those of a still image."""
+    return path.suffix.lower() in STILL or beginning(path, len(STILL_MAGIC[0])).startswith(STILL_MAGIC)
+
+
+def _check_limits(container: InputContainer, path: Path) -> None:
+    video, audio = video_stream(container), audio_stream(container)
+    if video is not None:
+        check_pixels(path, video.codec_context.width, video.codec_context.height)
+    if audio is not None:
+        check_sound(path, audio.codec_context.sample_rate, audio.codec_context.channels)
+    check_seconds(path, (container.duration or 0) / av.time_base, container.size)
 
 
 def video_stream(container: InputContainer) -> VideoStream | None:
