@@ -11,7 +11,8 @@ import numpy as np
 import pandas as pd
 
 from xdcbench.context import Context
-from xdcbench.data.media import probe
+from xdcbench.data.local_file import FileState, state_of
+from xdcbench.data.media import Indexed, probe
 from xdcbench.data.prepared.reader import CHANGED, Prepared
 from xdcbench.data.scan import LABELS, MISSING, SPLIT, fingerprint, scan
 from xdcbench.errors import MediaError, UserError
@@ -33,8 +34,9 @@ class Index:
     """A data set as later stages see it.
 
     ``items`` has one row per item that the lists name: id, path, label, group, bytes (-1 where the file
-    is missing), a column ``split:<name>`` (train, test or empty) per split, ok, reason, duration
-    (seconds), video and audio (whether the file has such a track). ``store`` describes the prepared store
+    is missing), a column ``split:<name>`` (train, test or empty) per split, mtime (nanoseconds, of the file's last
+    change; -1 where it is missing or in a store), ok, reason, duration (seconds), video and audio (whether the file
+    has such a track). ``store`` describes the prepared store
     that the items are read from, None for files.
     """
 
@@ -142,7 +144,8 @@ def stored(config: IndexStage, store: Prepared) -> pd.DataFrame:
     items = store.items()
     splits = [column for column in map(str, items) if column.startswith(SPLIT)]
     several = [LABELS] if LABELS in items else []
-    known = ["ok", "reason", "duration", "video", "audio"]
+    items["mtime"] = MISSING  # the store itself says whether it has changed
+    known = ["mtime", "ok", "reason", "duration", "video", "audio"]
     items = items[["id", "path", "label", "group", "bytes", *splits, *several, *known]]
     for path, reason in items.loc[~items["ok"], ["path", "reason"]].itertuples(index=False):
         log.warning("not used: %s (%s)", path, reason)
@@ -156,6 +159,20 @@ def write_failed(work: Path, index: Index, failed: Mapping[int, str]) -> None:
     named = dict(zip(known["id"], known["reason"], strict=True))
     named |= {items["id"].iloc[row]: reason for row, reason in sorted(failed.items())}
     write_json(work / "failed.json", named)
+
+
+def check_failed(index: Index, rows: np.ndarray, failed: dict[int, str], *, limit: float) -> None:
+    """Fail the stage when too many items could not be read.
+
+    Raises:
+        UserError: names the share, the limit and the first file.
+    """
+    if len(failed) > limit * len(rows):
+        row, reason = next(iter(failed.items()))
+        raise UserError(
+            f"{index.name}: {len(failed)} of {len(rows)} items could not be decoded, first "
+            f"{index.items['path'].iloc[row]} ({reason}); fix them or raise max_failed above {limit}"
+        )
 
 
 def take(items: pd.DataFrame, subset: Subset, splits: tuple[str, ...]) -> pd.DataFrame:
@@ -187,14 +204,28 @@ def take(items: pd.DataFrame, subset: Subset, splits: tuple[str, ...]) -> pd.Dat
 
 
 def probe_all(items: pd.DataFrame, root: Path) -> pd.DataFrame:
-    """Open every file: columns ok, reason, duration, video, audio."""
+    """Open every file: columns mtime, ok, reason, duration, video, audio.
+
+    Raises:
+        MediaUnreachableError: a file is there, and cannot be read.
+        MediaChangedError: a file is not of the size that the scan saw.
+    """
 
     def look(path: str, size: int) -> dict[str, object]:
-        blank = {"ok": False, "reason": "", "duration": float("nan"), "video": False, "audio": False}
+        blank = {
+            "mtime": MISSING,
+            "ok": False,
+            "reason": "",
+            "duration": float("nan"),
+            "video": False,
+            "audio": False,
+        }
         if size == MISSING:
             return blank | {"reason": "missing"}
+        state = state_of(root / path)
+        blank["mtime"] = state.mtime
         try:
-            info = probe(root / path)
+            info = probe(Indexed(root / path, FileState(size, state.mtime)))
         except MediaError as error:
             return blank | {"reason": error.reason}
         known = info.duration if info.duration > 0 else float("nan")
@@ -207,7 +238,7 @@ def probe_all(items: pd.DataFrame, root: Path) -> pd.DataFrame:
                 log.warning("not used: %s (%s)", path, row["reason"])
             rows.append(row)
             tick()
-    return pd.DataFrame(rows, columns=["ok", "reason", "duration", "video", "audio"])
+    return pd.DataFrame(rows, columns=["mtime", "ok", "reason", "duration", "video", "audio"])
 
 
 def _check_failed(name: str, dataset: Dataset, items: pd.DataFrame) -> None:

@@ -16,6 +16,7 @@ from av.stream import Discard, Disposition
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
+from xdcbench.data.local_file import FileState, LocalFile
 from xdcbench.data.ranges import Content, Stream
 from xdcbench.errors import MediaError
 
@@ -44,13 +45,26 @@ class Member:
     data: Content
 
 
-Media = Path | Member
+@dataclass(frozen=True)
+class Indexed:
+    """A local file that must be as the index saw it.
+
+    Attributes:
+        path: of the file.
+        state: its size and time of change.
+    """
+
+    path: Path
+    state: FileState
+
+
+Media = Path | Indexed | Member
 """What media are read from: a local file, or a file's content."""
 
 
 def path_of(media: Media) -> Path:
     """What errors call a file."""
-    return media.path if isinstance(media, Member) else media
+    return media if isinstance(media, Path) else media.path
 
 
 @dataclass(frozen=True)
@@ -113,25 +127,43 @@ def opened(media: Media, **options: str) -> Iterator[InputContainer]:
     """Container of a file; ``options`` are those of FFmpeg's demuxer.
 
     Raises:
-        MediaError: the file cannot be opened, or FFmpeg or the file system fails inside the ``with`` block.
+        MediaError: FFmpeg cannot open what the file holds, or fails inside the ``with`` block.
+        MediaUnreachableError: the file, or a part of it, cannot be read; so nothing is known of its content.
+        MediaChangedError: the file is not the one that was indexed.
     """
+    with _stream(media) as source:
+        try:
+            # Genuine HMDB51 files hold titles that are not UTF-8. Nothing is fetched from elsewhere.
+            options = {"protocol_whitelist": "file"} | options
+            with av.open(source, "r", metadata_errors="replace", container_options=options) as container:
+                if container.format.name in PLAYLISTS:
+                    raise MediaError(path_of(media), "is a playlist, which names media files and holds none")
+                yield container
+        except (av.FFmpegError, UnicodeError, MediaError) as error:
+            if source.failure:
+                raise source.failure from error
+            if isinstance(error, MediaError):
+                raise
+            # The text of FFmpeg's errors repeats the path; strerror is the reason alone.
+            reason = getattr(error, "strerror", None) or str(error)
+            raise MediaError(path_of(media), " ".join(reason.split())) from error
+        if source.failure:
+            raise source.failure
+
+
+@contextmanager
+def _stream(media: Media) -> Iterator[Stream]:
+    """The content of a file, which FFmpeg reads through this process, so that failures to read it are known.
+
+    FFmpeg takes the codec of an image from its file's name unless it sees the content alone; ImageNet holds PNGs
+    that are called JPEG. A playlist is known as one by its format, once it has found its files by its own name.
+    """
+    if isinstance(media, Member):
+        yield Stream(media.data)
+        return
     path = path_of(media)
-    try:
-        # FFmpeg takes the codec of a picture from its file's name unless it sees the content alone; ImageNet
-        # holds PNGs that are called JPEG.
-        if isinstance(media, Path) and path.suffix.lower() in STILL:
-            media = Member(path, path.read_bytes())
-        source = Stream(media.data) if isinstance(media, Member) else str(path)
-        # Genuine HMDB51 files hold titles that are not UTF-8. Nothing is fetched from elsewhere.
-        options = {"protocol_whitelist": "file"} | options
-        with av.open(source, "r", metadata_errors="replace", container_options=options) as container:
-            if container.format.name in PLAYLISTS:
-                raise MediaError(path, "is a playlist, which names media files and holds none")
-            yield container
-    except (av.FFmpegError, OSError, UnicodeError) as error:
-        # The text of FFmpeg's errors repeats the path; strerror is the reason alone.
-        reason = getattr(error, "strerror", None) or str(error)
-        raise MediaError(path, " ".join(reason.split())) from error
+    with LocalFile(path, media.state if isinstance(media, Indexed) else None) as content:
+        yield Stream(content, "" if path.suffix.lower() in STILL else str(path.absolute()))
 
 
 def video_stream(container: InputContainer) -> VideoStream | None:
