@@ -110,7 +110,7 @@ class Kind(NamedTuple):
 
 KINDS: dict[str, Kind] = {
     "world": Kind(1, "xdcbench.data.synth.stage:run"),
-    "index": Kind(1, "xdcbench.data.index:run"),
+    "index": Kind(2, "xdcbench.data.index:run"),
     "init": Kind(1, "xdcbench.pretrain.init:run"),
     "given": Kind(1, "xdcbench.models.given:run"),
     "round": Kind(2, "xdcbench.pretrain.rounds:run", shared=True),
