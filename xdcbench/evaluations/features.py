@@ -9,7 +9,7 @@ import numpy as np
 
 from xdcbench.context import Context
 from xdcbench.data.clips import Clips, Draw, even_draws, random_draw
-from xdcbench.data.index import Index
+from xdcbench.data.index import Index, check_failed
 from xdcbench.distributed import barrier, gathered, leads, span
 from xdcbench.errors import UserError
 from xdcbench.extract import extract
@@ -72,6 +72,7 @@ def run(config: FeaturesStage, inputs: dict[str, Path], work: Path, context: Con
         into=work / EXTRACTED,
         shape=(len(there), each),
     )
+    check_failed(index, np.flatnonzero(there), failed, limit=index.max_failed)
     bad = first_bad(found[config.modality], np.setdiff1d(np.flatnonzero(there), list(failed)))
     if bad is not None:
         raise UserError(

@@ -16,12 +16,11 @@ LENGTHS = ["video_seconds", "video_gap", "audio_span", "offset"]
 KEY = ["path", "bytes", "mtime"]
 
 
-def with_verified(items: pd.DataFrame, root: Path, folder: Path, mark: str) -> pd.DataFrame:
+def with_verified(items: pd.DataFrame, folder: Path, mark: str) -> pd.DataFrame:
     """Items with the lengths that `data verify` decoded where those of the packets are others.
 
     Args:
         items: of an index.
-        root: folder of the data set.
         folder: ``data`` of a results folder.
         mark: fingerprint of the data set. Facts count only of files whose size and time of change are still
             those that were verified.
@@ -29,9 +28,7 @@ def with_verified(items: pd.DataFrame, root: Path, folder: Path, mark: str) -> p
     known = _verified(folder, mark)
     if known is None:
         return items
-    stamps = [_mtime(root / path, size) for path, size in zip(items["path"], items["bytes"], strict=True)]
-    keyed = items[["path", "bytes"]].assign(mtime=stamps).astype({"path": "string"})
-    found = keyed.merge(known, how="left", on=KEY).set_index(items.index)
+    found = items[KEY].astype({"path": "string"}).merge(known, how="left", on=KEY).set_index(items.index)
     late = found["offset"].fillna(0.0)
     allowed = (2 * found["video_gap"]).clip(lower=DIFFER)  # how long the last frame stands is a guess
     video = items["video"] & ((found["video_seconds"] - items["video_seconds"]).abs() > allowed)
@@ -61,10 +58,3 @@ def _verified(folder: Path, mark: str) -> pd.DataFrame | None:
     if not tables:
         return None
     return pd.concat(tables, ignore_index=True)[[*KEY, *LENGTHS]].drop_duplicates(KEY, keep="last")
-
-
-def _mtime(path: Path, size: int) -> int:
-    try:
-        return MISSING if size == MISSING else path.stat().st_mtime_ns
-    except OSError:  # gone since it was listed, which opening it has told
-        return MISSING
