@@ -48,7 +48,8 @@ def _fails() -> bool:
     """Whether standard output takes no line end; one more before a traceback does no harm."""
     try:
         if sys.stdout is not None:
-            print(flush=True)
+            sys.stdout.write("\n")
+            sys.stdout.flush()
     except OSError:
         return True
     return False
