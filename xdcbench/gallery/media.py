@@ -11,7 +11,6 @@ import torch
 from av.audio.frame import AudioFrame
 from av.audio.resampler import AudioResampler
 from av.video.frame import VideoFrame
-from matplotlib.image import imsave
 from torch import Tensor
 
 from xdcbench.data.media.address import local_url
@@ -27,6 +26,7 @@ from xdcbench.data.media.container import (
 from xdcbench.data.spectrogram import LogMel
 from xdcbench.errors import MediaError
 from xdcbench.schema import AudioInput
+from xdcbench.utils.plotting import imsave
 
 PREROLL = 1.0
 """Seconds decoded before a window of sound, in which codecs that carry state over settle."""
