@@ -50,6 +50,15 @@ def shared_data() -> Path:
 
 
 @pytest.fixture(scope="session")
+def trial_media(shared_data: Path) -> Path:
+    """Small files, each of which was once read wrongly."""
+    folder = shared_data.parent / "trials" / "media"
+    if not folder.is_dir():
+        pytest.skip(NO_DATA)
+    return folder
+
+
+@pytest.fixture(scope="session")
 def pico(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Results of the smallest suite, run once, uninterrupted."""
     out = tmp_path_factory.mktemp("pico")
