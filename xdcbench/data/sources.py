@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+from xdcbench.data.audit.known import lengths_mark, verified_lengths
 from xdcbench.data.prepared.cache import Cache
 from xdcbench.data.prepared.layout import LABEL_FILE
 from xdcbench.data.prepared.reader import Prepared, open_store
@@ -52,7 +53,7 @@ def find_source(name: str, dataset: Dataset, data_root: Path | None, *, cache: P
     if entry is not None and entry.exists():
         known = read_json(entry)
         if known["stamps"] == stamps(known["stamps"]):
-            return Source(known["fingerprint"])
+            return _source(known["fingerprint"], root, cache)
     found = scan(root, dataset)
     mark = fingerprint(found)
     if entry is not None:
@@ -60,7 +61,13 @@ def find_source(name: str, dataset: Dataset, data_root: Path | None, *, cache: P
         watched |= {str(path) for path in found.sources}
         entry.parent.mkdir(parents=True, exist_ok=True)
         write_json(entry, {"fingerprint": mark, "stamps": stamps(watched)})
-    return Source(mark)
+    return _source(mark, root, cache)
+
+
+def _source(mark: str, root: Path, cache: Path | None) -> Source:
+    """With the lengths that a verification in the same results folder found."""
+    lengths = lengths_mark(verified_lengths(cache.parent / "data", mark, root)) if cache else None
+    return Source(mark, lengths=lengths)
 
 
 def find_stores(

@@ -9,12 +9,14 @@ import pytest
 from tests.unit.data.media.referee import ffmpeg, film
 from xdcbench.context import Context
 from xdcbench.data import index as stage
-from xdcbench.data.audit.known import with_verified
+from xdcbench.data.audit.known import lengths_mark, verified_lengths
 from xdcbench.data.audit.local import Local, facts, local
 from xdcbench.data.audit.verify import verify
 from xdcbench.data.index import Index
+from xdcbench.data.sources import find_source
+from xdcbench.errors import UserError
 from xdcbench.schema import Dataset
-from xdcbench.stages import IndexStage
+from xdcbench.stages import IndexStage, Stage
 
 FILES = Dataset(
     title="Files",
@@ -52,36 +54,51 @@ def verified(root: Path, out: Path) -> Local:
     return data
 
 
-def indexed(root: Path, out: Path, run: Path) -> dict[str, float]:
-    """Length of the video of each file."""
+def indexed(root: Path, out: Path, run: Path) -> tuple[str, dict[str, float]]:
+    """Key of the stage as it is planned, and length of the video of each file."""
     run.mkdir()
-    context = Context("tests", roots={"files": root}, cache=out / "cache")
-    stage.run(IndexStage(name="files", dataset=FILES), {}, run, context)
+    source = find_source("files", FILES, root.parent, cache=out / "cache")
+    config = IndexStage(name="files", dataset=FILES, fingerprint=source.fingerprint, lengths=source.lengths)
+    stage.run(config, {}, run, Context("tests", roots={"files": root}, cache=out / "cache"))
     items = Index.load(run).items
     assert (items["duration"] == items["video_seconds"]).all()
     assert items["audio_seconds"].tolist() == pytest.approx([4.0, 4.0], abs=0.01)
-    return dict(zip(items["path"], items["video_seconds"], strict=True))
+    key = Stage("index", "index/files", config).key
+    return key, dict(zip(items["path"], items["video_seconds"], strict=True))
 
 
-def test_the_index_has_the_lengths_that_decode(root: Path, tmp_path: Path) -> None:
+def test_the_index_has_the_lengths_that_decode_and_its_key_says_so(root: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    assert indexed(root, out, tmp_path / "before") == {"fine.mov": 4.0, "spoiled.mov": 4.0}
+    key, before = indexed(root, out, tmp_path / "before")
+    assert before == {"fine.mov": 4.0, "spoiled.mov": 4.0}
     verified(root, out)
-    found = indexed(root, out, tmp_path / "after")
+    other, found = indexed(root, out, tmp_path / "after")
     assert found["fine.mov"] == 4.0
     assert found["spoiled.mov"] == pytest.approx(2.0, abs=0.1)
     assert found["spoiled.mov"] == pytest.approx(film(root / "spoiled.mov").times[-1] + 0.04, abs=0.01)
+    assert other != key
 
 
 def test_a_file_that_changed_since_counts_as_not_verified(root: Path, tmp_path: Path) -> None:
-    verified(root, tmp_path / "out")
+    out = tmp_path / "out"
+    key, before = indexed(root, out, tmp_path / "before")
+    verified(root, out)
     os.utime(root / "spoiled.mov", ns=(1, 1))
-    assert indexed(root, tmp_path / "out", tmp_path / "run") == {"fine.mov": 4.0, "spoiled.mov": 4.0}
+    assert indexed(root, out, tmp_path / "after") == (key, before)
 
 
-def test_another_state_of_the_data_set_does_not_count(root: Path, tmp_path: Path) -> None:
+def test_a_verification_between_plan_and_run_is_noticed(root: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    data = verified(root, out)
+    config = IndexStage(name="files", dataset=FILES, fingerprint=data.fingerprint, lengths="of another")
+    with pytest.raises(UserError, match="verified anew while this run was planned"):
+        stage.run(config, {}, tmp_path, Context("tests", roots={"files": root}, cache=out / "cache"))
+
+
+def test_a_verification_of_another_state_does_not_count(root: Path, tmp_path: Path) -> None:
     data = verified(root, tmp_path / "out")
-    items = data.scan.items.assign(**stage.probe_all(data.scan.items, root))
     folder = tmp_path / "out" / "data"
-    assert with_verified(items, root, folder, "another mark") is items
-    assert with_verified(items, root, folder, data.fingerprint)["video_seconds"].iloc[1] < 3
+    assert verified_lengths(folder, data.fingerprint, root)["path"].tolist() == ["spoiled.mov"]
+    assert verified_lengths(folder, "another mark", root).empty
+    assert verified_lengths(tmp_path / "nowhere", data.fingerprint, root).empty
+    assert lengths_mark(verified_lengths(folder, "another mark", root)) is None
