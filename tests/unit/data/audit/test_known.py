@@ -57,7 +57,7 @@ def verified(root: Path, out: Path) -> Local:
 def indexed(root: Path, out: Path, run: Path) -> tuple[str, dict[str, float]]:
     """Key of the stage as it is planned, and length of the video of each file."""
     run.mkdir()
-    source = find_source("files", FILES, root.parent, cache=out / "cache")
+    source = find_source("files", FILES, root.parent, cache=None, verified=out / "data")
     config = IndexStage(name="files", dataset=FILES, fingerprint=source.fingerprint, lengths=source.lengths)
     stage.run(config, {}, run, Context("tests", roots={"files": root}, cache=out / "cache"))
     items = Index.load(run).items
