@@ -186,7 +186,9 @@ def find_sources(
     return {
         name: Source(stores[name].label.fingerprint)
         if name in stores
-        else find_source(name, suite.datasets[name], request.data_root, cache=cache)
+        else find_source(
+            name, suite.datasets[name], request.data_root, cache=cache, verified=store.root / "data"
+        )
         for name in dict.fromkeys(name for part in suite.leaves for name in used_datasets(part))
     }
 

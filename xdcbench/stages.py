@@ -45,6 +45,9 @@ class IndexStage(Config):
     fingerprint: str | None = Field(
         None, description="of the files as scanned; none inside a synthetic world"
     )
+    lengths: str | None = Field(
+        None, description="hash of lengths that `data verify` decoded and that the packets do not give"
+    )
 
 
 class InitStage(Config):
@@ -169,6 +172,7 @@ class Source:
 
     fingerprint: str | None = None
     unavailable: str = ""
+    lengths: str | None = None
 
 
 def science(config: Config) -> dict[str, Any]:

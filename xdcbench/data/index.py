@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from xdcbench.context import Context
-from xdcbench.data.audit.known import with_verified
+from xdcbench.data.audit.known import lengths_mark, verified_lengths, with_lengths
 from xdcbench.data.local_file import FileState, state_of
 from xdcbench.data.media import Indexed, probe
 from xdcbench.data.prepared.reader import CHANGED, Prepared
@@ -135,7 +135,7 @@ def scanned(config: IndexStage, root: Path, context: Context) -> tuple[pd.DataFr
     """Items, classes and fingerprint of a folder; every file is opened.
 
     Lengths of files that `data verify` decoded as they are now are those that it found, where the packets
-    give others.
+    give others; planning notes which these are.
 
     Raises:
         UserError: files and lists do not fit the layout, or have changed since the stage was planned.
@@ -148,7 +148,15 @@ def scanned(config: IndexStage, root: Path, context: Context) -> tuple[pd.DataFr
         raise UserError(f"{root} changed while this run was planned; give the same command again")
     items = take(found.items, config.dataset.subset, config.dataset.splits)
     items = pd.concat([items.reset_index(drop=True), probe_all(items, root)], axis=1)
-    return with_verified(items, context.cache.parent / "data", mark), found.classes, mark
+    if config.lengths is not None:
+        lengths = verified_lengths(context.cache.parent / "data", mark, root)
+        if lengths_mark(lengths) != config.lengths:
+            raise UserError(
+                f"{root} was verified anew while this run was planned. Try: give the same command again"
+            )
+        items = with_lengths(items, lengths)
+        log.info("%d items have lengths that `data verify` found", len(lengths))
+    return items, found.classes, mark
 
 
 def stored(config: IndexStage, store: Prepared) -> pd.DataFrame:
