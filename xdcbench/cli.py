@@ -13,6 +13,7 @@ from xdcbench.distributed import leads
 from xdcbench.errors import MediaError, UserError
 from xdcbench.signals import REQUEUE, leave_when_asked
 from xdcbench.threads import wait_briefly
+from xdcbench.utils.shown import VisibleFilter, visible
 
 app = typer.Typer(
     help="Benchmarks for self-supervised learning from sound and video.",
@@ -408,14 +409,16 @@ def doctor(
 def main() -> None:
     """Entry point: a user's mistake is one line on standard error and exit code 2."""
     others, own = (logging.WARNING, logging.INFO) if leads() else (logging.ERROR, logging.ERROR)
-    logging.basicConfig(level=others, format="%(message)s", stream=sys.stderr)
+    terminal = logging.StreamHandler(sys.stderr)
+    terminal.addFilter(VisibleFilter())
+    logging.basicConfig(level=others, format="%(message)s", handlers=[terminal])
     logging.getLogger("xdcbench").setLevel(own)
     leave_when_asked()
     wait_briefly()
     try:
         app()
     except (UserError, MediaError) as error:
-        typer.echo(f"xdcbench: {error}", err=True)
+        typer.echo(f"xdcbench: {visible(str(error))}", err=True)
         sys.exit(2)
     except SystemExit as end:
         if end.code == 130:  # what typer makes of an interruption
@@ -446,4 +449,4 @@ def _numbers(text: str) -> tuple[int, ...]:
 def _say(lines: Any) -> None:
     if leads():
         for line in lines:
-            typer.echo(line)
+            typer.echo(visible(line))
