@@ -50,6 +50,15 @@ def shared_data() -> Path:
 
 
 @pytest.fixture(scope="session")
+def trial_media() -> Path:
+    """Small media of faults that trials found, beside the checkout."""
+    found = sorted(ROOT.parent.glob("*/trials/media"))
+    if not found:
+        pytest.skip(NO_DATA)
+    return found[0]
+
+
+@pytest.fixture(scope="session")
 def pico(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Results of the smallest suite, run once, uninterrupted."""
     out = tmp_path_factory.mktemp("pico")

@@ -109,13 +109,13 @@ class Kind(NamedTuple):
 
 
 KINDS: dict[str, Kind] = {
-    "world": Kind(1, "xdcbench.data.synth.stage:run"),
-    "index": Kind(1, "xdcbench.data.index:run"),
+    "world": Kind(2, "xdcbench.data.synth.stage:run"),
+    "index": Kind(2, "xdcbench.data.index:run"),
     "init": Kind(1, "xdcbench.pretrain.init:run"),
     "given": Kind(1, "xdcbench.models.given:run"),
-    "round": Kind(2, "xdcbench.pretrain.rounds:run", shared=True),
-    "features": Kind(1, "xdcbench.evaluations.features:run", shared=True),
-    "finetune": Kind(1, "xdcbench.evaluations.finetune:run", shared=True),
+    "round": Kind(3, "xdcbench.pretrain.rounds:run", shared=True),
+    "features": Kind(2, "xdcbench.evaluations.features:run", shared=True),
+    "finetune": Kind(2, "xdcbench.evaluations.finetune:run", shared=True),
     "linear_probe": Kind(1, "xdcbench.evaluations.linear_probe:run"),
     "linear_svm": Kind(1, "xdcbench.evaluations.linear_svm:run"),
     "retrieval": Kind(1, "xdcbench.evaluations.retrieval:run"),

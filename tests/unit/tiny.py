@@ -120,6 +120,7 @@ def small_index(
         {"id": names, "path": names, "label": labels, "group": names, "bytes": 1, "split:official": parts}
     )
     items = items.assign(ok=True, reason="", duration=2.0, video=True, audio=True)
+    items = items.assign(video_seconds=2.0, audio_start=0.0, audio_seconds=2.0)
     return Index(
         name="toy",
         media=media,

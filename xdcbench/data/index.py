@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from xdcbench.context import Context
+from xdcbench.data.audit.known import with_verified
 from xdcbench.data.media import probe
 from xdcbench.data.prepared.reader import CHANGED, Prepared
 from xdcbench.data.scan import LABELS, MISSING, SPLIT, fingerprint, scan
@@ -27,15 +28,29 @@ PROBES = 4
 NAMED = 20
 """Unreadable items that a record names itself."""
 
+FACTS = {
+    "ok": "bool",
+    "reason": "object",
+    "duration": "float64",
+    "video_seconds": "float64",
+    "audio_start": "float64",
+    "audio_seconds": "float64",
+    "video": "bool",
+    "audio": "bool",
+}
+"""Columns that opening a file fills, with their types."""
+
 
 @dataclass(frozen=True)
 class Index:
     """A data set as later stages see it.
 
     ``items`` has one row per item that the lists name: id, path, label, group, bytes (-1 where the file
-    is missing), a column ``split:<name>`` (train, test or empty) per split, ok, reason, duration
-    (seconds), video and audio (whether the file has such a track). ``store`` describes the prepared store
-    that the items are read from, None for files.
+    is missing), a column ``split:<name>`` (train, test or empty) per split, ok, reason, duration (of the
+    video track, else of the audio), video_seconds, audio_start and audio_seconds (of each track on the shared
+    clock, on which video starts at 0; seconds, 0 without the track; nan where not ok), video and audio
+    (whether the file has such a track). ``store`` describes the prepared store that the items are read from,
+    None for files.
     """
 
     name: str
@@ -118,6 +133,9 @@ def run(config: IndexStage, inputs: dict[str, Path], work: Path, context: Contex
 def scanned(config: IndexStage, root: Path, context: Context) -> tuple[pd.DataFrame, tuple[str, ...], str]:
     """Items, classes and fingerprint of a folder; every file is opened.
 
+    Lengths of files that `data verify` decoded as they are now are those that it found, where the packets
+    give others.
+
     Raises:
         UserError: files and lists do not fit the layout, or have changed since the stage was planned.
     """
@@ -128,7 +146,8 @@ def scanned(config: IndexStage, root: Path, context: Context) -> tuple[pd.DataFr
             known.unlink()  # files changed in place, which the folders' times do not show
         raise UserError(f"{root} changed while this run was planned; give the same command again")
     items = take(found.items, config.dataset.subset, config.dataset.splits)
-    return pd.concat([items.reset_index(drop=True), probe_all(items, root)], axis=1), found.classes, mark
+    items = pd.concat([items.reset_index(drop=True), probe_all(items, root)], axis=1)
+    return with_verified(items, root, context.cache.parent / "data", mark), found.classes, mark
 
 
 def stored(config: IndexStage, store: Prepared) -> pd.DataFrame:
@@ -142,8 +161,7 @@ def stored(config: IndexStage, store: Prepared) -> pd.DataFrame:
     items = store.items()
     splits = [column for column in map(str, items) if column.startswith(SPLIT)]
     several = [LABELS] if LABELS in items else []
-    known = ["ok", "reason", "duration", "video", "audio"]
-    items = items[["id", "path", "label", "group", "bytes", *splits, *several, *known]]
+    items = items[["id", "path", "label", "group", "bytes", *splits, *several, *FACTS]]
     for path, reason in items.loc[~items["ok"], ["path", "reason"]].itertuples(index=False):
         log.warning("not used: %s (%s)", path, reason)
     return take(items, config.dataset.subset, config.dataset.splits).reset_index(drop=True)
@@ -187,18 +205,19 @@ def take(items: pd.DataFrame, subset: Subset, splits: tuple[str, ...]) -> pd.Dat
 
 
 def probe_all(items: pd.DataFrame, root: Path) -> pd.DataFrame:
-    """Open every file: columns ok, reason, duration, video, audio."""
+    """Open every file: the columns of `FACTS`."""
 
     def look(path: str, size: int) -> dict[str, object]:
-        blank = {"ok": False, "reason": "", "duration": float("nan"), "video": False, "audio": False}
+        unknown = dict.fromkeys(("duration", "video_seconds", "audio_start", "audio_seconds"), float("nan"))
+        blank = {"ok": False, "reason": "", **unknown, "video": False, "audio": False}
         if size == MISSING:
             return blank | {"reason": "missing"}
         try:
             info = probe(root / path)
         except MediaError as error:
             return blank | {"reason": error.reason}
-        known = info.duration if info.duration > 0 else float("nan")
-        return blank | {"ok": True, "duration": known, "video": info.has_video, "audio": info.has_audio}
+        lengths = {name: getattr(info, name) for name in unknown}
+        return {"ok": True, "reason": "", **lengths, "video": info.has_video, "audio": info.has_audio}
 
     rows = []
     with track("opening files", len(items)) as tick, ThreadPoolExecutor(PROBES) as pool:
@@ -207,7 +226,7 @@ def probe_all(items: pd.DataFrame, root: Path) -> pd.DataFrame:
                 log.warning("not used: %s (%s)", path, row["reason"])
             rows.append(row)
             tick()
-    return pd.DataFrame(rows, columns=["ok", "reason", "duration", "video", "audio"])
+    return pd.DataFrame(rows, columns=list(FACTS))
 
 
 def _check_failed(name: str, dataset: Dataset, items: pd.DataFrame) -> None:

@@ -19,7 +19,7 @@ from xdcbench.pretrain.labels import draws_of
 from xdcbench.progress import track
 from xdcbench.schema import Modality, VideoInput
 
-VERSION = 1
+VERSION = 2
 """Of the files; raise it when they change, so that older ones are not taken for them."""
 FILM = VideoInput(frames=24, rate=12, size=144, short_side=(144, 144))
 """2 s of the encoder's view, the centre square."""
@@ -115,6 +115,7 @@ class Previews:
         if self.sound.durations[row] < LONG or not isinstance(self.sound.root, Path):
             return self.sound[draw]["audio"]
         start = draw.place * max(0.0, float(self.sound.durations[row]) - seconds)
+        start += float(self.sound.begins[row])
         return sound_within(self.sound.path(draw), start=start, seconds=seconds, rate=self.heard.rate)
 
     def _path(self, row: int, suffix: str) -> Path:

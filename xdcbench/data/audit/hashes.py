@@ -13,7 +13,8 @@ from scipy.fft import dctn
 
 from xdcbench.data.audit.local import Local
 from xdcbench.data.audit.survey import survey
-from xdcbench.data.media.container import decoded, frame_stamp, opened, time_base, video_stream
+from xdcbench.data.media.container import opened, video_stream
+from xdcbench.data.media.picture import CLOCK_SLACK, timed
 from xdcbench.errors import MediaError
 
 EVERY = 1.0
@@ -27,6 +28,8 @@ FLAT = 8.0
 ROWS, COLUMNS = 256, 2048
 """Hashes compared at once: 4 MB of differences, which stay in a core's cache."""
 DIGITS = 16
+VERSION = 2
+"""Of the hashes that are kept; to be raised by any change of the frames that are taken or of their hashes."""
 
 Hashes = NDArray[np.uint64]
 
@@ -41,12 +44,11 @@ def frame_hashes(path: Path) -> Iterator[int]:
         stream = video_stream(container)
         if stream is None:
             raise MediaError(path, "no video stream")
-        scaler, tick, due = VideoReformatter(), float(time_base(stream)), -np.inf
-        for frame in decoded(container, stream):
-            stamp = None if frame is None else frame_stamp(frame)
-            if stamp is None or stamp * tick < due:
+        scaler, due = VideoReformatter(), -np.inf
+        for time, frame in timed(container, stream, 0.0, sought=False):
+            if frame is None or time + CLOCK_SLACK < due:
                 continue
-            due = stamp * tick + EVERY
+            due = time + EVERY
             grey = scaler.reformat(frame, width=SIDE, height=SIDE, format="gray", threads=1).to_ndarray()
             if grey.std() >= FLAT:
                 yield picture_hash(np.rot90(grey, k=round(frame.rotation / 90)))
@@ -90,6 +92,7 @@ def hashes(data: Local, part: str, *, workers: int, limit: float) -> tuple[Hashe
         workers=workers,
         limit=limit,
         label=f"hashing {data.name}",
+        version=VERSION,
     )
     texts = found["hashes"].fillna("")
     values = np.frombuffer(bytes.fromhex("".join(texts)), dtype=">u8").astype(np.uint64)

@@ -9,7 +9,8 @@ import pandas as pd
 
 from xdcbench.data.audit.survey import survey
 from xdcbench.data.index import take
-from xdcbench.data.media.inspect import Facts, inspect
+from xdcbench.data.media.facts import Facts
+from xdcbench.data.media.inspect import inspect
 from xdcbench.data.scan import SPLIT, Scan, fingerprint, scan
 from xdcbench.errors import MediaError, UserError
 from xdcbench.schema import Dataset
@@ -19,6 +20,8 @@ FACTS = {
     for fact in fields(Facts)
 }
 """Pandas types of the facts."""
+VERSION = 2
+"""Of the facts that are kept; to be raised by any change of what `inspect` finds in the same file."""
 
 
 @dataclass(frozen=True)
@@ -92,6 +95,7 @@ def facts(data: Local, *, workers: int, limit: float) -> pd.DataFrame:
         workers=workers,
         limit=limit,
         label=f"decoding {data.name}",
+        version=VERSION,
     )
 
 

@@ -35,6 +35,7 @@ def survey(
     workers: int,
     limit: float,
     label: str,
+    version: int = 1,
 ) -> pd.DataFrame:
     """``items`` with what ``look`` says of each file, looking only at files that it has not seen.
 
@@ -51,10 +52,11 @@ def survey(
         workers: number of processes.
         limit: seconds that one file may take.
         label: what the progress bar says.
+        version: of the answers; those of another version are not used.
 
     Returns:
         ``items`` in their order with the columns of ``types``, missing where there is no answer, and: mtime,
-        error (why there is none, else ""), given (seconds after which a file was given up, 0 where the
+        version, error (why there is none, else ""), given (seconds after which a file was given up, 0 where the
         process died; nan for an answer).
 
     Raises:
@@ -66,19 +68,20 @@ def survey(
         "mtime": "int64",
         "error": "string",
         "given": "float64",
+        "version": "Int64",
         **types,
     }
     journal = kept.with_suffix(".jsonl")
     stamps = [_mtime(root / path, size) for path, size in zip(items["path"], items["bytes"], strict=True)]
     items = items.assign(mtime=stamps)
     with _locked(kept.parent):
-        known = _known(kept, journal, types)
+        known = _known(kept, journal, types, version)
         usable = known.loc[~(known["given"] < limit), KEY].astype({"path": items["path"].dtype})
         here = items.loc[items["bytes"] != MISSING, KEY].drop_duplicates()
         todo = here.merge(usable, how="left", on=KEY, indicator=True).query("_merge == 'left_only'")[KEY]
         if len(todo):
-            _look(todo, root, look, journal, workers=workers, limit=limit, label=label)
-            known = _known(kept, journal, types)
+            _look(todo, root, look, journal, workers=workers, limit=limit, label=label, version=version)
+            known = _known(kept, journal, types, version)
         known = known.astype({"path": items["path"].dtype})
         found = items.merge(known, how="left", on=KEY).fillna({"error": ""})
         if len(todo) or not kept.exists():
@@ -98,18 +101,19 @@ def _look(
     workers: int,
     limit: float,
     label: str,
+    version: int,
 ) -> None:
     files = {str((root / row["path"]).absolute()): row for row in todo.to_dict("records")}
     with track(label, len(files)) as tick, _lines(journal) as write:
         for path, answer in answers(look, files, workers=min(workers, len(files)), limit=limit):
             if isinstance(answer, Lost):
                 answer = {"error": answer.reason, "given": limit if answer.timeout else 0.0}
-            write(files[path] | answer)
+            write(files[path] | {"version": version} | answer)
             tick()
 
 
-def _known(kept: Path, journal: Path, types: Mapping[str, str]) -> pd.DataFrame:
-    """One row of ``types`` per file version: the journal's, else this folder's, else another state's."""
+def _known(kept: Path, journal: Path, types: Mapping[str, str], version: int) -> pd.DataFrame:
+    """One row of ``types`` per state of a file: the journal's, else this folder's, else another data set state's."""
     name = glob.escape(kept.parent.name[: kept.parent.name.rindex("-")])
     others = sorted(kept.parent.parent.glob(f"{name}-{FOLDER}/{kept.name}"))
     tables = [pd.DataFrame(columns=list(types)).astype(types)]
@@ -118,7 +122,8 @@ def _known(kept: Path, journal: Path, types: Mapping[str, str]) -> pd.DataFrame:
             table = pd.read_parquet(path, columns=list(types))
             tables.append(table[table["bytes"] != MISSING].astype(types))
     tables += [pd.DataFrame(rows, columns=list(types)).astype(types) for rows in _chunks(journal)]
-    return pd.concat(tables, ignore_index=True).drop_duplicates(KEY, keep="last")
+    known = pd.concat(tables, ignore_index=True)
+    return known[(known["version"] == version).fillna(False)].drop_duplicates(KEY, keep="last")
 
 
 def _chunks(journal: Path) -> Iterator[Sequence[dict[str, Any]]]:

@@ -1,4 +1,4 @@
-"""Media files opened, described and cut into frames; the clock that picture and sound share."""
+"""Media files opened and cut into frames; the clock that picture and sound share."""
 
 import math
 from collections.abc import Iterator
@@ -17,12 +17,24 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from xdcbench.data.media.address import local_url
+from xdcbench.data.media.clock import VideoClock
+from xdcbench.data.media.limits import (
+    STILL_MAGIC,
+    check_image_bytes,
+    check_image_pixels,
+    check_pixels,
+    check_seconds,
+    check_sound,
+)
+from xdcbench.data.media.wave import HEADER, Header, header
 from xdcbench.data.ranges import Content, Stream
 from xdcbench.errors import MediaError
 
 # Decoders hand out reordered frames late and some indices hold decoding times: FFmpeg's own tool also steps
 # back by about three frames of 23 fps before a seek.
 SEEK_BACK = 0.15
+# At low rates four frames are more: in AVI a keyframe is shown when it and its B-frames, up to three, are decoded.
+SEEK_BACK_FRAMES = 4
 # These are searched for times, not for keyframes: a seek lands in the middle of a group of pictures.
 UNINDEXED = {"mpeg", "mpegts"}
 # Seconds in which such a file is expected to hold a keyframe: broadcasts have one each 0.5 to 2 s.
@@ -54,59 +66,21 @@ def path_of(media: Media) -> Path:
     return media.path if isinstance(media, Member) else media
 
 
-@dataclass(frozen=True)
-class MediaInfo:
-    """What a container says about its first video and first sound stream, without decoding.
-
-    Attributes:
-        duration: of the video stream, else of the sound, in seconds; nan where unknown.
-        start: time zero of the shared clock on the container's clock, seconds.
-        rate: frames per second; 0 without video.
-        width: of stored frames in pixels, before rotation; 0 without video.
-        height: likewise.
-        has_video: cover pictures of sound files do not count.
-        has_audio: a silent track counts.
-        sample_rate: Hz; 0 without sound.
-        channels: 0 without sound.
-    """
-
-    duration: float
-    start: float
-    rate: float
-    width: int
-    height: int
-    has_video: bool
-    has_audio: bool
-    sample_rate: int
-    channels: int
+def wave_header(container: InputContainer, media: Media) -> Header | None:
+    """Header of a WAVE file; None of others."""
+    return header(beginning(media, HEADER)) if container.format.name == "wav" else None
 
 
-def probe(media: Media) -> MediaInfo:
-    """Read a container's header.
+def beginning(media: Media, size: int) -> bytes:
+    """The first ``size`` bytes, or fewer.
 
     Raises:
-        MediaError: the file cannot be opened or holds neither video nor sound.
+        OSError: the file cannot be read.
     """
-    with opened(media) as container:
-        video, audio = video_stream(container), audio_stream(container)
-        main = video or audio
-        if main is None:
-            raise MediaError(path_of(media), "holds neither video nor sound")
-        if main.duration is not None:
-            duration = float(main.duration * time_base(main))
-        else:
-            duration = container.duration / av.time_base if container.duration else math.nan
-        return MediaInfo(
-            duration=duration,
-            start=clock_origin(container, media) + edit_shift(container, media),
-            rate=float(video.guessed_rate or video.average_rate or 0) if video else 0.0,
-            width=video.codec_context.width if video else 0,
-            height=video.codec_context.height if video else 0,
-            has_video=video is not None,
-            has_audio=audio is not None,
-            sample_rate=audio.codec_context.sample_rate if audio else 0,
-            channels=audio.codec_context.channels if audio else 0,
-        )
+    if isinstance(media, Member):
+        return bytes(media.data[:size])
+    with media.open("rb") as file:
+        return file.read(size)
 
 
 @contextmanager
@@ -114,25 +88,45 @@ def opened(media: Media, **options: str) -> Iterator[InputContainer]:
     """Container of a file; ``options`` are those of FFmpeg's demuxer.
 
     Raises:
-        MediaError: the file cannot be opened, or FFmpeg or the file system fails inside the ``with`` block.
+        MediaError: the file cannot be opened, is beyond a limit, or FFmpeg or the file system fails inside
+            the ``with`` block.
     """
     path = path_of(media)
     try:
         # FFmpeg takes the codec of a picture from its file's name unless it sees the content alone; ImageNet
         # holds PNGs that are called JPEG.
-        if isinstance(media, Path) and path.suffix.lower() in STILL:
-            media = Member(path, path.read_bytes())
+        if isinstance(media, Path) and _still(media):
+            check_image_bytes(path, path.stat().st_size)
+            content = path.read_bytes()
+            check_image_pixels(path, content)
+            media = Member(path, content)
         source = Stream(media.data) if isinstance(media, Member) else local_url(path)
-        # Genuine HMDB51 files hold titles that are not UTF-8. Nothing is fetched from elsewhere.
-        options = {"protocol_whitelist": "file"} | options
+        # Genuine HMDB51 files hold titles that are not UTF-8. Nothing is fetched from elsewhere. PyAV would have
+        # FFmpeg make up the presentation times that a file does not state, which goes wrong for B-frames in AVI.
+        options = {"protocol_whitelist": "file", "fflags": "-genpts"} | options
         with av.open(source, "r", metadata_errors="replace", container_options=options) as container:
             if container.format.name in PLAYLISTS:
                 raise MediaError(path, "is a playlist, which names media files and holds none")
+            _check_limits(container, path)
             yield container
     except (av.FFmpegError, OSError, UnicodeError) as error:
         # The text of FFmpeg's errors repeats the path; strerror is the reason alone.
         reason = getattr(error, "strerror", None) or str(error)
         raise MediaError(path, " ".join(reason.split())) from error
+
+
+def _still(path: Path) -> bool:
+    """Whether name or content are those of a still image."""
+    return path.suffix.lower() in STILL or beginning(path, len(STILL_MAGIC[0])).startswith(STILL_MAGIC)
+
+
+def _check_limits(container: InputContainer, path: Path) -> None:
+    video, audio = video_stream(container), audio_stream(container)
+    if video is not None:
+        check_pixels(path, video.codec_context.width, video.codec_context.height)
+    if audio is not None:
+        check_sound(path, audio.codec_context.sample_rate, audio.codec_context.channels)
+    check_seconds(path, (container.duration or 0) / av.time_base, container.size)
 
 
 def video_stream(container: InputContainer) -> VideoStream | None:
@@ -159,13 +153,16 @@ def clock_origin(container: InputContainer, media: Media) -> float:
     if main is None:
         return 0.0
     start = main.start_time or 0
-    if container.format.name == "avi" and isinstance(main, VideoStream) and reorders(main):
-        # AVI's header counts decoding times.
+    if isinstance(main, VideoStream) and _shown_late(container, main):
         with opened(media) as again:
             same = next(stream for stream in again.streams.video if stream.index == main.index)
-            stamps = (frame_stamp(frame) for frame in decoded(again, same) if frame is not None)
-            start = next(stamps, None) or 0
+            start = next((frame.pts or 0 for frame in decoded(again, same) if frame is not None), 0)
     return float(start * time_base(main))
+
+
+def _shown_late(container: InputContainer, stream: VideoStream) -> bool:
+    """Whether the header counts decoding times, so that the first frame alone says when it is shown."""
+    return container.format.name == "asf" or (container.format.name == "avi" and reorders(stream))
 
 
 def edit_shift(container: InputContainer, media: Media) -> float:
@@ -190,11 +187,6 @@ def reorders(stream: VideoStream) -> bool:
     return bool(stream.codec_context.has_b_frames)
 
 
-def frame_stamp(frame: VideoFrame) -> int | None:
-    """Presentation time in units of the stream, else decoding time; None where the file states neither."""
-    return frame.pts if frame.pts is not None else frame.dts
-
-
 def seek_keyframe(container: InputContainer, stream: VideoStream | AudioStream, seconds: float) -> None:
     """Go to a keyframe at or before a time on the container's clock.
 
@@ -209,16 +201,21 @@ def decoded(
 ) -> Iterator[Any]:
     """Frames of the stream's kind as the decoder presents them; None for a packet that did not decode.
 
+    Of video, ``pts`` is the time at which ffmpeg shows the frame, as `VideoClock` has it; None also stands
+    where a packet states the same presentation time as the one before, or a frame no later one.
+
     Args:
         container: from where it stands on.
         stream: of the container.
         since: time on the container's clock, seconds; what lies before its last keyframe is not decoded.
     """
     stream.codec_context.thread_count = 1
+    clock = VideoClock(stream) if isinstance(stream, VideoStream) else None
     for other in container.streams:  # what is not asked for need not be fetched from the disk
         other.discard = Discard.default if other.index == stream.index else Discard.all
     packets = _from_keyframe(container.demux(stream), since / time_base(stream))
     packet: Packet | None
+    shown: int | None = None
     while True:
         try:
             packet = next(packets)
@@ -226,8 +223,15 @@ def decoded(
             packet = None
         if packet is not None and packet.size == 0:  # the picture before goes on (Theora, AVI)
             continue
+        if clock is not None and packet is not None and packet.pts is not None:
+            if packet.pts == shown:
+                yield None
+            shown = packet.pts
         try:
-            yield from stream.decode(packet)
+            for frame in stream.decode(packet):
+                if clock is not None and isinstance(frame, VideoFrame) and clock.stamp(frame):
+                    yield None
+                yield frame
         except av.error.EOFError:
             return
         except av.FFmpegError:  # of whatever kind: AAC's decoder calls damage "not permitted"
@@ -237,14 +241,25 @@ def decoded(
 
 
 def _from_keyframe(packets: Iterator[Packet], stamp: float) -> Iterator[Packet]:
-    """The packets from the last keyframe on that is shown at ``stamp`` or before; all of them where none is."""
+    """The packets from the last keyframe on that is shown at ``stamp`` or before; all of them where none is.
+
+    MPEG program streams leave out the time of some keyframes, which are then shown when the next frame is
+    decoded that is no B-frame: one whose times of decoding and presentation differ.
+    """
     held: list[Packet] = []
+    untimed: int | None = None  # place of a keyframe whose time is not known yet
     for packet in packets:
-        early = packet.pts is not None and packet.pts <= stamp
-        if early and packet.is_keyframe:
-            held.clear()
+        if untimed is not None and packet.pts != packet.dts:
+            if packet.dts is not None and packet.dts <= stamp:
+                del held[:untimed]
+            untimed = None
+        if packet.is_keyframe and packet.pts is None:
+            untimed = len(held)
+        elif packet.is_keyframe and packet.pts is not None and packet.pts <= stamp:
+            held, untimed = [], None
         held.append(packet)
-        if not early:
+        known = packet.dts if packet.pts is None else packet.pts
+        if known is None or known > stamp:
             break
     yield from held
     yield from packets

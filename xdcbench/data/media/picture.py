@@ -16,11 +16,11 @@ from torch import Tensor
 from xdcbench.data.media.container import (
     LOOK_BACK,
     SEEK_BACK,
+    SEEK_BACK_FRAMES,
     UNINDEXED,
     Media,
     clock_origin,
     decoded,
-    frame_stamp,
     opened,
     path_of,
     reorders,
@@ -77,8 +77,9 @@ def read_image(media: Media, *, short_side: int) -> Tensor:
 def _clip(media: Media, times: list[float], short_side: int, *, seek: bool) -> Tensor | None:
     """Uint8 (len(times), H, W, 3); None where no frame decodes or a seek did not go well.
 
-    A seek that lands late, off a keyframe or before damage is not trusted: some streams decode only from
-    their start (old x264 writes into the first packet alone how its 4:4:4 pictures are to be read).
+    A seek that lands late, off a keyframe, before damage or among faulty times is not trusted: some streams
+    decode only from their start (old x264 writes into the first packet alone how its 4:4:4 pictures are to be
+    read), and which of faulty times are believed depends on all frames before.
     """
     with opened(media) as container:
         stream = video_stream(container)
@@ -86,7 +87,7 @@ def _clip(media: Media, times: list[float], short_side: int, *, seek: bool) -> T
             raise MediaError(path_of(media), "no video stream")
         origin = clock_origin(container, media)
         unindexed = container.format.name in UNINDEXED
-        back = LOOK_BACK if unindexed else SEEK_BACK if reorders(stream) else 0.0
+        back = LOOK_BACK if unindexed else _seek_back(stream)
         sought = seek and times[0] > (0.0 if unindexed else back)
         try:
             if sought and times[0] > back:
@@ -122,6 +123,13 @@ def _clip(media: Media, times: list[float], short_side: int, *, seek: bool) -> T
         return torch.stack(pictures)
 
 
+def _seek_back(stream: VideoStream) -> float:
+    """Seconds before a time at which a seek finds the keyframe from which that time can be decoded."""
+    if not reorders(stream):
+        return 0.0
+    return max(SEEK_BACK, SEEK_BACK_FRAMES / float(stream.guessed_rate)) if stream.guessed_rate else SEEK_BACK
+
+
 def _length(container: InputContainer, stream: VideoStream, frame: VideoFrame) -> float:
     """Seconds for which a frame is shown, 0 where only the next one tells.
 
@@ -153,8 +161,7 @@ def timed(
     time = math.inf if sought else -step
     for frame in decoded(container, stream, since=since):
         if frame is not None:
-            stamp = frame_stamp(frame)
-            time = time + step if stamp is None else stamp * tick - origin
+            time = time + step if frame.pts is None else frame.pts * tick - origin
         yield time, frame
 
 

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from xdcbench.data.audit.local import Local
+from xdcbench.data.index import FACTS
 from xdcbench.data.prepared.layout import (
     FAILED_FILE,
     ITEMS_FILE,
@@ -31,7 +32,6 @@ from xdcbench.store import file_hash, write_json
 KEY = ["path", "bytes", "mtime"]
 """What an original is known by; ``mtime`` is in nanoseconds."""
 
-FACTS = {"ok": "bool", "reason": "object", "duration": "float64", "video": "bool", "audio": "bool"}
 HASHES = {f"{kind}_sha256": "object" for kind in KINDS}
 ROW = {"path": "object", "bytes": "int64"} | FACTS | PLACES | HASHES
 """Columns that preparing finds out about an original, and the original's path and bytes."""

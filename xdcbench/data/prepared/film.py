@@ -106,15 +106,16 @@ def film_rate(path: Path, most: float) -> Fraction:
 
 
 def _stamps(container: InputContainer, stream: VideoStream) -> Iterator[int]:
-    """Presentation times of the packets that state one, in units of the stream."""
+    """Presentation times of the packets, in units of the stream; of those that state none, when they are decoded."""
     packets = container.demux(stream)
     while True:
         try:
             packet = next(packets)
         except (StopIteration, av.error.InvalidDataError):
             return
-        if packet.pts is not None:
-            yield packet.pts
+        stamp = packet.dts if packet.pts is None else packet.pts
+        if stamp is not None:
+            yield stamp
 
 
 def _at_rate(

@@ -12,7 +12,9 @@ from xdcbench.errors import UserError
 from xdcbench.schema import Config
 from xdcbench.store import write_json
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+"""Raised also where the same original would now be stored otherwise: 2 has every frame of AVI with B-frames and
+the length of each track."""
 
 LABEL_FILE, ITEMS_FILE, FAILED_FILE, SHARDS = "store.json", "items.parquet", "failed.json", "shards"
 
@@ -107,7 +109,7 @@ def parse_label(content: bytes, name: str) -> Label:
     """Label from the content of ``store.json``, which messages call ``name``.
 
     Raises:
-        UserError: it is of a newer version, or describes no store.
+        UserError: it is of another version, or describes no store.
     """
     try:
         facts = json.loads(content)
@@ -116,6 +118,11 @@ def parse_label(content: bytes, name: str) -> Label:
             raise UserError(
                 f"{name} is of schema {version}; this xdcbench reads up to {SCHEMA_VERSION}; upgrade xdcbench"
             )
+        if version < SCHEMA_VERSION:
+            raise UserError(
+                f"{name} is of schema {version}, this xdcbench reads {SCHEMA_VERSION}. Try: prepare the originals "
+                "again, into another folder"
+            )
         return Label.model_validate(facts)
     except (ValueError, TypeError, KeyError) as error:
         fault = error.errors()[0] if isinstance(error, ValidationError) else None
@@ -123,7 +130,6 @@ def parse_label(content: bytes, name: str) -> Label:
         raise UserError(
             f"{name} does not describe a store ({reason}); give the folder that `data prepare` wrote"
         ) from error
-
 
 def member_name(number: int, suffix: str) -> str:
     """Name of a member in its shard: never a user's path."""

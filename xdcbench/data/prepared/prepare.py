@@ -13,7 +13,15 @@ from filelock import FileLock, Timeout
 from xdcbench.data.audit.local import Local
 from xdcbench.data.audit.workers import Lost, answers
 from xdcbench.data.prepared.catalogue import KEY, frame, mtime, read_rows, records, write_store
-from xdcbench.data.prepared.layout import LABEL_FILE, SHARDS, Settings, Shard, read_label, shard_name
+from xdcbench.data.prepared.layout import (
+    LABEL_FILE,
+    SCHEMA_VERSION,
+    SHARDS,
+    Settings,
+    Shard,
+    read_label,
+    shard_name,
+)
 from xdcbench.data.prepared.packing import Batch
 from xdcbench.data.prepared.staging import STOPPED, Facts, clear, failed, keep, order, ordered, stage, staged
 from xdcbench.data.scan import MISSING
@@ -121,7 +129,7 @@ def _finished(build: Build) -> pd.DataFrame:
     """Rows of the store as it was finished before, if it was; notes in ``.building`` what is to be made of it."""
     data = build.data
     config = science(IndexStage(name=data.name, dataset=data.dataset))
-    claim = {**config, "settings": build.settings.model_dump()}
+    claim = {**config, "settings": build.settings.model_dump(), "schema_version": SCHEMA_VERSION}
     rows = frame([])
     if (build.store / LABEL_FILE).exists():
         label = read_label(build.store)
@@ -139,8 +147,8 @@ def _finished(build: Build) -> pd.DataFrame:
 
 
 def _same(store: Path, there: Mapping[str, Any], claim: Mapping[str, Any]) -> None:
-    for what in ("name", "dataset", "settings"):
-        before, now = (v if isinstance(v, dict) else {what: v} for v in (there[what], claim[what]))
+    for what in ("name", "dataset", "settings", "schema_version"):
+        before, now = (v if isinstance(v, dict) else {what: v} for v in (there.get(what), claim[what]))
         names = {*before, *now} - {"max_failed"}  # which changes no content
         other = [f"{k}={before.get(k)!r}" for k in sorted(names) if before.get(k) != now.get(k)]
         if other:

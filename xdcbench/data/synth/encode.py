@@ -11,6 +11,8 @@ from av.audio import AudioStream
 from av.video import VideoStream
 from numpy.typing import NDArray
 
+from xdcbench.data.synth import xvid
+
 Container = Literal["mp4", "avi"]
 
 _EXACT = {"flags": "+bitexact"}
@@ -19,7 +21,7 @@ _EXACT = {"flags": "+bitexact"}
 _X264 = "rc-lookahead=0:no-mbtree=1:scenecut=0:weightp=0:bframes=0:keyint=8"
 _VIDEO = {
     "mp4": ("libx264", _EXACT | {"preset": "veryfast", "qp": "20", "x264-params": _X264}),
-    "avi": ("mpeg4", _EXACT | {"qmin": "2", "qmax": "4", "g": "8"}),
+    "avi": ("mpeg4", xvid.OPTIONS | {"qmin": "2", "qmax": "4", "g": "8"}),
 }
 _AUDIO = {
     "mp4": ("aac", _EXACT | {"aac_coder": "fast"}),
@@ -35,7 +37,8 @@ def encode_video(
     rate: int,
     sample_rate: int,
 ) -> bytes:
-    """Encode picture and sound: H.264 and AAC in mp4, MPEG-4 part 2 and MP3 in avi.
+    """Encode picture and sound: H.264 and AAC in mp4; MPEG-4 part 2 with B-frames, packed as XviD does, and MP3
+    in avi.
 
     Args:
         frames: uint8 RGB (T, H, W, 3), H and W even.
@@ -63,12 +66,28 @@ def _video_packets(stream: VideoStream, frames: NDArray[np.uint8]) -> list[av.Pa
     stream.pix_fmt = "yuv420p"
     # More threads would change the bytes.
     stream.codec_context.thread_count = 1
+    if stream.codec_context.name == "mpeg4":
+        stream.codec_context.codec_tag = xvid.FOURCC
     packets = []
     for index, pixels in enumerate(frames):
         frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
         frame.time_base, frame.pts = 1 / Fraction(stream.codec_context.framerate), index
         packets += stream.encode(frame)
-    return packets + stream.encode(None)
+    packets += stream.encode(None)
+    return _xvid_packets(stream, packets) if stream.codec_context.name == "mpeg4" else packets
+
+
+def _xvid_packets(stream: VideoStream, packets: list[av.Packet]) -> list[av.Packet]:
+    """Chunks one after another: AVI keeps their order and no times."""
+    tick = 1 / Fraction(stream.codec_context.framerate)
+    made = []
+    chunks = xvid.packed(map(bytes, packets), ticks=tick.denominator)
+    for place, (chunk, packet) in enumerate(zip(chunks, packets, strict=True)):
+        new = av.Packet(chunk)
+        new.stream, new.time_base, new.is_keyframe = stream, tick, packet.is_keyframe
+        new.pts = new.dts = place
+        made.append(new)
+    return made
 
 
 def _audio_packets(stream: AudioStream, sound: NDArray[np.float32]) -> list[av.Packet]:

@@ -10,7 +10,7 @@ from xdcbench.errors import UserError
 from xdcbench.schema import World
 
 # To be raised by any change that alters the bytes of a world.
-VERSION = 1
+VERSION = 2
 _SAMPLE_RATES = (16_000, 22_050, 24_000, 32_000, 44_100, 48_000)
 
 

@@ -24,7 +24,14 @@ def items(root: Path, *names: str) -> pd.DataFrame:
     return pd.DataFrame({"id": names, "path": names, "bytes": sizes}).astype({"path": "str", "id": "str"})
 
 
-def run(root: Path, *names: str, state: str = "0" * 12, limit: float = 30, look: Any = look) -> pd.DataFrame:
+def run(
+    root: Path,
+    *names: str,
+    state: str = "0" * 12,
+    limit: float = 30,
+    look: Any = look,
+    version: int = 1,
+) -> pd.DataFrame:
     folder = root / "out" / f"set-{state}"
     folder.mkdir(parents=True, exist_ok=True)
     return survey(
@@ -36,6 +43,7 @@ def run(root: Path, *names: str, state: str = "0" * 12, limit: float = 30, look:
         workers=2,
         limit=limit,
         label="looking",
+        version=version,
     )
 
 
@@ -74,6 +82,15 @@ def test_other_states_of_the_data_set_are_used(root: Path) -> None:
     found = run(root, "a", "b", "c", state="f" * 12)
     assert seen(root) == {"a": 1, "b": 1, "c": 1}
     assert found["letters"].tolist() == [3, 5, pd.NA]
+
+
+def test_answers_of_another_version_are_not_used(root: Path) -> None:
+    run(root, "a", "b")
+    (root / "out" / f"set-{'0' * 12}" / "items.jsonl").write_text('{"path": "c", "bytes": 3, "mtime": 1}\n')
+    run(root, "a", "b", version=2)
+    found = run(root, "a", "b", state="f" * 12, version=2)
+    assert seen(root) == {"a": 2, "b": 2}
+    assert found["letters"].tolist() == [3, 5]
 
 
 def test_death_is_tried_again_and_delay_with_more_time(root: Path) -> None:

@@ -41,7 +41,8 @@ class Film:
 
     Attributes:
         first: presentation time of the first frame on the container's clock, seconds.
-        times: float64 (n,), seconds after the first frame, ascending.
+        times: float64 (n,), seconds after the first frame, ascending: a frame whose time runs backwards is shown
+            at once.
         pictures: uint8 (n, H, W, 3), upright, RGB.
     """
 
@@ -72,7 +73,7 @@ def film(path: Path, *, size: str = "iw:ih") -> Film:
     )
     ((width, height),) = {tuple(map(int, size)) for size in PICTURE.findall(log)}
     pictures = np.frombuffer(raw, np.uint8).reshape(-1, height, width, 3)
-    times = np.array([float(time) for time in PTS.findall(log)])
+    times = np.maximum.accumulate([float(time) for time in PTS.findall(log)])
     assert len(times) == len(pictures)
     return Film(times[0], times - times[0], pictures)
 

@@ -60,7 +60,7 @@ def test_a_file_is_written_whatever_its_folder_is_called(here: Path, whole: Path
     out = Path(folder)
     out.mkdir()
     film(whole, Settings(short_side=16), out / "a.mp4")
-    sound(whole, SECONDS, Settings(sound="flac"), out / "b.flac")
+    sound(whole, Settings(sound="flac"), out / "b.flac")
     write_film(torch.zeros(4, 16, 16, 3, dtype=torch.uint8), 12, out / "c.mp4")
     write_sound(torch.zeros(RATE), RATE, out / "d.mp3")
     assert {path.name for path in (here / folder).iterdir()} == {"a.mp4", "b.flac", "c.mp4", "d.mp3"}

@@ -34,7 +34,11 @@ def test_a_label_is_read_as_it_was_saved(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (LABEL.model_dump_json().replace('"schema_version":1', '"schema_version":2'), "upgrade xdcbench"),
+        (LABEL.model_dump_json().replace('"schema_version":2', '"schema_version":3'), "upgrade xdcbench"),
+        (
+            LABEL.model_dump_json().replace('"schema_version":2', '"schema_version":1'),
+            "prepare the originals again",
+        ),
         (LABEL.model_dump_json().replace("000000.tar", "../../x.tar"), r"shards\.0\.name"),
         (LABEL.model_dump_json().replace("000000.tar", "/x.tar"), r"shards\.0\.name"),
         (LABEL.model_dump_json()[:40], "does not describe a store"),

@@ -330,12 +330,12 @@ def test_a_header_that_is_no_plain_file_of_that_size_is_refused(copy: Path, chan
 
 
 def test_a_newer_store_is_refused(copy: Path) -> None:
-    relabel(copy, schema_version=2)
-    with pytest.raises(UserError, match=r"store\.json is of schema 2; this xdcbench reads up to 1; upgrade"):
+    relabel(copy, schema_version=3)
+    with pytest.raises(UserError, match=r"store\.json is of schema 3; this xdcbench reads up to 2; upgrade"):
         open_store(str(copy))
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"schema_version": 1}', b"\xff"])
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"schema_version": 2}', b"\xff"])
 def test_a_label_that_is_none_is_refused(copy: Path, content: bytes) -> None:
     (copy / "store.json").write_bytes(content)
     with pytest.raises(UserError, match=r"store\.json does not describe a store"):

@@ -30,9 +30,9 @@ def filmed(path: Path, settings: Settings) -> tuple[Film, bytes]:
     return film(path, settings, out), out.read_bytes()
 
 
-def heard(path: Path, seconds: float, settings: Settings) -> bytes:
+def heard(path: Path, settings: Settings) -> bytes:
     out = path.with_name(f"out.{settings.sound}")
-    sound(path, seconds, settings, out)
+    sound(path, settings, out)
     return out.read_bytes()
 
 
@@ -155,7 +155,7 @@ def test_a_picture_that_stands_for_hours_is_a_fault(tmp_path: Path) -> None:
 @pytest.mark.parametrize("kind", ["wav", "flac"])
 def test_sound_is_the_original_at_every_time(tmp_path: Path, kind: str, offset: float) -> None:
     path = write(tmp_path / "a.mp4", rate=44_100, offset=offset)
-    data = heard(path, 3.0, Settings(sound=kind))
+    data = heard(path, Settings(sound=kind))
     for start in (0.0, 0.333, FLASH / FPS - 0.2, 2.5):
         ours = read_audio(member(data), start=start, seconds=1.0, rate=16_000)
         theirs = read_audio(path, start=start, seconds=1.0, rate=16_000)
@@ -166,9 +166,9 @@ def test_sound_is_the_original_at_every_time(tmp_path: Path, kind: str, offset: 
 def test_long_sound_is_cut_from_one_signal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write(tmp_path / "a.mkv", audio="flac", rate=44_100)
     kinds = [Settings(sound="wav"), Settings(sound="flac")]
-    whole = [heard(path, 3.0, kind) for kind in kinds]
+    whole = [heard(path, kind) for kind in kinds]
     monkeypatch.setattr("xdcbench.data.prepared.soundtrack.WINDOW", 2 * BLOCK)
-    assert [heard(path, 3.0, kind) for kind in kinds] == whole
+    assert [heard(path, kind) for kind in kinds] == whole
 
 
 def test_sound_that_lasts_longer_than_the_picture_is_kept(tmp_path: Path) -> None:
@@ -179,7 +179,7 @@ def test_sound_that_lasts_longer_than_the_picture_is_kept(tmp_path: Path) -> Non
 
 def test_sound_louder_than_full_scale_is_cut_off(tmp_path: Path) -> None:
     path = write(tmp_path / "a.mkv", video=None, audio="pcm_f32le", wave=4 * click_track(16_000))
-    ours = read_audio(member(heard(path, 3.0, Settings())), start=1, seconds=1, rate=16_000)
+    ours = read_audio(member(heard(path, Settings())), start=1, seconds=1, rate=16_000)
     theirs = read_audio(path, start=1, seconds=1, rate=16_000)
     assert theirs.max() > 2
     torch.testing.assert_close(ours, theirs.clip(-1, 1 - 2**-15), atol=2**-16 + 1e-7, rtol=0)
