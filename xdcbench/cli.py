@@ -14,6 +14,7 @@ from xdcbench.errors import MediaError, UserError
 from xdcbench.signals import REQUEUE, leave_when_asked
 from xdcbench.threads import fit_cores, wait_briefly
 from xdcbench.utils.output import standard_output, use_utf8
+from xdcbench.utils.shown import VisibleFilter, visible
 
 app = typer.Typer(
     help="Benchmarks for self-supervised learning from sound and video.",
@@ -420,11 +421,13 @@ def _main() -> None:
     try:
         check_environment()
         others, own = (logging.WARNING, logging.INFO) if leads() else (logging.ERROR, logging.ERROR)
-        logging.basicConfig(level=others, format="%(message)s", stream=sys.stderr)
+        terminal = logging.StreamHandler(sys.stderr)
+        terminal.addFilter(VisibleFilter())
+        logging.basicConfig(level=others, format="%(message)s", handlers=[terminal])
         logging.getLogger("xdcbench").setLevel(own)
         app()
     except (UserError, MediaError) as error:
-        typer.echo(f"xdcbench: {error}", err=True)
+        typer.echo(f"xdcbench: {visible(str(error))}", err=True)
         sys.exit(2)
     except SystemExit as end:
         if end.code == 130:  # what typer makes of an interruption
@@ -455,4 +458,4 @@ def _numbers(text: str) -> tuple[int, ...]:
 def _say(lines: Any) -> None:
     if leads():
         for line in lines:
-            typer.echo(line)
+            typer.echo(visible(line))

@@ -77,7 +77,7 @@ def report(launch: Launch, outcomes: Sequence[Outcome]) -> tuple[list[str], int]
     if records or any(stage.reason for stage in launch.whole.stages):
         tables = suite_tables(launch, records)
         for grid in tables.values():
-            lines += [render(grid, "txt")]
+            lines += render(grid, "txt").split("\n")
         lines += written_lines(write_tables(tables, store.root / "tables" / suite.name))
     done = sum(store.complete(key) for key in launch.keys)
     lines += [
@@ -181,7 +181,7 @@ def table_lines(
     )
     for grid in tables.values():
         if names or any(group.rows for group in grid.groups):
-            yield render(grid, fmt)
+            yield from render(grid, fmt).split("\n")
     if out is not None:
         yield from written_lines(write_tables(tables, out))
 
@@ -196,7 +196,8 @@ def run_lines(prefix: str, out: Path) -> Iterator[str]:
     if run.parent.name == ".failed":
         for attempt in sorted(run.iterdir()):
             yield f"failed attempt {attempt}"
-            yield from (path.read_text() for path in sorted(attempt.iterdir()))
+            for path in sorted(attempt.iterdir()):
+                yield from path.read_text().split("\n")
         return
     facts = read_json(run / "run.json")
     for name in ("name", "key", "kind", "version", "suite", "seconds", "device", "commit"):

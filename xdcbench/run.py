@@ -21,6 +21,7 @@ from xdcbench.provenance import commit, versions
 from xdcbench.signals import deferred
 from xdcbench.stages import KINDS, Stage, science
 from xdcbench.store import Store, write_json
+from xdcbench.utils.shown import VisibleFilter, visible
 
 Policy = Literal["missing", "always", "never"]
 Status = Literal["done", "kept", "failed", "blocked", "unavailable", "missing"]
@@ -123,7 +124,7 @@ def _build(stage: Stage, store: Store, context: Context, *, anew: bool) -> tuple
                 inputs = {name: store.path(source.key) for name, source in stage.inputs}
                 stage.code()(stage.config, inputs, work, context)
         except (UserError, MediaError) as error:
-            return _failed(stage, store, text=str(error), line=str(error))
+            return _failed(stage, store, text=visible(str(error)), line=str(error))
         except Exception as error:
             text, line = traceback.format_exc(), f"{type(error).__name__}: {error}".splitlines()[0]
             with deferred():  # torchrun asks this process to end when another is gone
@@ -139,9 +140,10 @@ def _build(stage: Stage, store: Store, context: Context, *, anew: bool) -> tuple
 
 
 def _failed(stage: Stage, store: Store, *, text: str, line: str) -> tuple[Status, str]:
+    line = visible(line)
     announce(line)
     try:
-        attempt = str(store.fail(stage.key, text))
+        attempt = str(store.fail(stage.key, "\n".join(map(visible, text.split("\n")))))
     except OSError as error:
         attempt = f"not kept: {error.strerror}"
     log.error("%s failed: %s", stage.name, line)
@@ -173,6 +175,7 @@ def manifest(stage: Stage, context: Context) -> dict[str, object]:
 def logging_to(path: Path) -> Iterator[None]:
     """Append what is logged to ``path`` as well."""
     handler = logging.FileHandler(path)
+    handler.addFilter(VisibleFilter())
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     log.addHandler(handler)
     try:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from xdcbench.data.classes import one_spelling
 from xdcbench.data.lists import place
 from xdcbench.data.scan import SPLIT, Scan, media_files, table
 from xdcbench.schema import Dataset
@@ -30,6 +31,7 @@ def class_folders(files: pd.DataFrame, folders: Mapping[str, str]) -> tuple[pd.D
 
 def labelled(items: pd.DataFrame) -> tuple[pd.DataFrame, tuple[str, ...]]:
     """Items with a label, from their column ``class``; and the classes in the order of the labels."""
+    items = items.assign(**{"class": one_spelling(items["class"], "class folders")})
     classes = sorted(items["class"].unique())
     return items.assign(label=items["class"].map({name: i for i, name in enumerate(classes)})), tuple(classes)
 

@@ -3,7 +3,9 @@
 import csv
 import io
 import logging
-from collections.abc import Iterable, Sequence
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 
@@ -17,6 +19,14 @@ from xdcbench.schema import Dataset
 from xdcbench.utils.tree import Folder, children
 
 log = logging.getLogger("xdcbench")
+
+_VALUE = r'(?:"[^"]*"|[^",]*)'
+PLAIN = re.compile(f"{_VALUE}(?:,{_VALUE})*")
+"""A line whose quotes stand around whole values."""
+LARGE = 2.0**53
+"""Magnitude from which a number of a list is a mistake; floats below it count by ones."""
+SEPARATORS = (";", "\t", "|")
+"""What some programs write in place of commas."""
 
 # ---------------------------------------------------------------------------------------- finding
 
@@ -103,13 +113,14 @@ def read_text(path: Path, dataset: Dataset) -> str:
     return text
 
 
-def read_list(path: Path, dataset: Dataset) -> list[str]:
-    """Lines of a list that are not blank, without space around them.
+def read_list(path: Path, dataset: Dataset) -> dict[int, str]:
+    """Lines of a list that are not blank, without space around them, by their numbers from 1.
 
     Raises:
         UserError: the list is not there, or is not text.
     """
-    return [line.strip() for line in read_text(path, dataset).splitlines() if line.strip()]
+    lines = read_text(path, dataset).split("\n")
+    return {number: line.strip() for number, line in enumerate(lines, 1) if line.strip()}
 
 
 def read_csv(
@@ -120,7 +131,7 @@ def read_csv(
     header: bool = True,
     text: str | None = None,
 ) -> pd.DataFrame:
-    """Rows of a csv, every value a string.
+    """Rows of a csv, every value a string without space around it; the index, "line", has their lines.
 
     Args:
         path: the file.
@@ -133,46 +144,126 @@ def read_csv(
         UserError: names file and line of what is not there, not text, or has too few or too many fields.
     """
     text = read_text(path, dataset) if text is None else text
-    names = [name.strip() for name in next(csv.reader(io.StringIO(text)), [])] if header else list(columns)
+    number, names = next(_fields(path, text), (1, [])) if header else (0, list(columns))
+    _check_header(path, number, names, columns)
+    body = "".join(text.split("\n", number)[number:])
+    rows = _plain_rows(body, names, number)
+    if rows is None:
+        rows = _rows(path, body, names, number)
+    return rows[[name for name in names if name]]
+
+
+def _plain_rows(body: str, names: Sequence[str], before: int) -> pd.DataFrame | None:
+    """Rows of a text without oddities, read fast; None where it may have one."""
+    lines = body.split("\n")
+    if not all(PLAIN.fullmatch(line) for line in lines if '"' in line):
+        return None
+    uneven: list[pa.csv.InvalidRow] = []
+
+    def skip(row: pa.csv.InvalidRow) -> str:
+        uneven.append(row)
+        return "skip"
+
+    try:
+        table = arrow_csv.read_csv(
+            io.BytesIO(body.encode()),
+            arrow_csv.ReadOptions(use_threads=False, column_names=list(map(str, range(len(names))))),
+            arrow_csv.ParseOptions(invalid_row_handler=skip),
+            arrow_csv.ConvertOptions(column_types={str(i): pa.string() for i in range(len(names))}),
+        )
+    except pa.ArrowInvalid:
+        return None
+    index = pd.Index([number for number, line in enumerate(lines, before + 1) if line], name="line")
+    if uneven or len(table) != len(index):
+        return None
+    rows: pd.DataFrame = table.to_pandas().apply(lambda values: values.str.strip())
+    rows = rows.set_axis(list(names), axis="columns").set_index(index)
+    return pd.DataFrame(rows[(rows != "").any(axis="columns")])
+
+
+def _rows(path: Path, body: str, names: Sequence[str], before: int) -> pd.DataFrame:
+    """Rows of any text, read slowly, with the line of what is wrong."""
+    lines, values = [], []
+    for number, fields in _fields(path, body, before):
+        if len(fields) != len(names):
+            raise _uneven(path, number, fields, len(names))
+        lines.append(number)
+        values.append(fields)
+    return pd.DataFrame(
+        values, index=pd.Index(lines, name="line", dtype="int64"), columns=list(names), dtype="str"
+    )
+
+
+def _fields(path: Path, text: str, before: int = 0) -> Iterator[tuple[int, list[str]]]:
+    """Number and values of each line that is not blank, after ``before`` others."""
+    reader = csv.reader(io.StringIO(text), skipinitialspace=True, strict=True)
+    begun = before + 1
+    try:
+        for row in reader:
+            if before + reader.line_num > begun:
+                raise csv.Error(f"a quoted value ends on line {before + reader.line_num}")
+            values = [value.strip() for value in row]
+            if any(values):
+                yield begun, values
+            begun += 1
+    except csv.Error as error:
+        raise UserError(
+            f"{path}, line {begun}: its quotes do not fit ({error}). Try: end each quoted value on its line, and "
+            "double the quotes within"
+        ) from error
+
+
+def _check_header(path: Path, number: int, names: Sequence[str], columns: Sequence[str]) -> None:
+    other = next(
+        (f"`{sign}`" if sign.strip() else "tabs" for sign in SEPARATORS if sign in "".join(names)), ""
+    )
+    if len(names) == 1 and other:
+        raise UserError(
+            f"{path}, line {number}: its values are separated by {other}, not by commas. Try: save it with commas"
+        )
+    check_once(filter(None, names), f"{path}, line {number}")
     for column in columns:
         if column not in names:
             raise UserError(
                 f"{path}: no column `{column}` among {', '.join(names) or 'none'}; mend its header"
             )
-    odd: list[pa.csv.InvalidRow] = []
 
-    def skip(row: pa.csv.InvalidRow) -> str:
-        odd.append(row)
-        return "skip"
 
-    try:
-        rows = arrow_csv.read_csv(
-            io.BytesIO(text.encode()),
-            arrow_csv.ReadOptions(use_threads=False, column_names=names, skip_rows=int(header)),
-            arrow_csv.ParseOptions(invalid_row_handler=skip),
-            arrow_csv.ConvertOptions(column_types=dict.fromkeys(names, pa.string())),
-        )
-    except pa.ArrowInvalid as error:
-        raise UserError(f"{path} is no readable csv ({error}); get it again or mend it") from error
-    if odd:
-        number = [line.strip() for line in text.splitlines()].index(odd[0].text.strip()) + 1
-        raise UserError(
-            f"{path}, line {number}: `{odd[0].text}` has {odd[0].actual_columns} fields, not "
-            f"{odd[0].expected_columns}; mend the line"
-        )
-    return pd.DataFrame(rows.to_pandas())
+def _uneven(path: Path, number: int, fields: Sequence[str], expected: int) -> UserError:
+    text = ",".join(fields)
+    other = next((sign for sign in SEPARATORS if text.count(sign) == expected - 1), "")
+    mend = "separate its values by commas" if other and len(fields) == 1 else "mend the line"
+    if len(fields) > expected:
+        mend = "mend the line; a value with a comma stands in quotes"
+    return UserError(f"{path}, line {number}: `{text}` has {len(fields)} fields, not {expected}; {mend}")
+
+
+def check_once(columns: Iterable[str], where: str) -> None:
+    """See that no column is there twice.
+
+    Raises:
+        UserError: one is.
+    """
+    for name, count in Counter(columns).items():
+        if count > 1:
+            raise UserError(f"{where}: column `{name}` is there {count} times. Try: rename or remove one")
+
+
+def place_of(path: str | Path, rows: pd.DataFrame | pd.Series) -> str:
+    """The list and, where the index of ``rows`` has it, the line or row of the first of them."""
+    return f"{path}, {rows.index.name} {rows.index[0]}" if rows.index.name else str(path)
 
 
 def numbers(rows: pd.DataFrame, column: str, path: Path) -> pd.Series:
-    """A column of strings as numbers.
+    """A column of strings as numbers, all of them finite.
 
     Raises:
         UserError: a value is no number.
     """
     values = pd.to_numeric(rows[column], errors="coerce")
-    if values.isna().any():
-        value = rows.loc[values.isna(), column].iloc[0]
-        raise UserError(f"{path}: {column} `{value}` is no number; mend the row")
+    odd = rows.loc[~(values.abs() < LARGE), column]
+    if len(odd):
+        raise UserError(f"{place_of(path, odd)}: {column} `{odd.iloc[0]}` is no number; mend the row")
     return values
 
 
@@ -185,7 +276,8 @@ def check_known(values: pd.Series, known: Iterable[str], path: Path, index: str 
     strange = values[~values.isin(list(known))]
     if len(strange):
         raise UserError(
-            f"{path}: unknown {values.name} `{strange.iloc[0]}`, which is not in {index}; mend one of them"
+            f"{place_of(path, strange)}: unknown {values.name} `{strange.iloc[0]}`, which is not in {index}; "
+            "mend one of them"
         )
 
 
@@ -200,8 +292,9 @@ def one_per(rows: pd.DataFrame, key: str, where: str | Path) -> pd.DataFrame:
     if len(twice):
         two = twice[twice[key] == twice[key].iloc[0]].iloc[:2]
         column = next(name for name in rows if two[name].nunique() > 1)
+        lines = f", {two.index.name}s {two.index[0]} and {two.index[1]}" if two.index.name else ""
         raise UserError(
-            f"{where}: `{two[key].iloc[0]}` has {column} `{two[column].iloc[0]}` and "
+            f"{where}{lines}: `{two[key].iloc[0]}` has {column} `{two[column].iloc[0]}` and "
             f"`{two[column].iloc[1]}`; keep one of the rows"
         )
     return rows

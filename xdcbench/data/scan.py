@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from xdcbench.data.names import explanation
+from xdcbench.data.suffixes import MEDIA, SUFFIXES
 from xdcbench.errors import UserError
 from xdcbench.schema import Dataset
 from xdcbench.utils.tree import Folder
@@ -21,16 +23,6 @@ from xdcbench.utils.tree import files as files_of
 
 log = logging.getLogger("xdcbench")
 
-_ENDINGS = {
-    "video": "3g2 3gp asf avi divx dv f4v flv m1v m2t m2ts m2v m4v mkv mov mp4 mpe mpeg mpg mts mxf ogm ogv qt rm rmvb "
-    "ts vob webm wmv",
-    "audio": "aac ac3 aif aifc aiff amr ape au caf eac3 flac m4a m4b mka mp2 mp3 oga ogg opus spx tta w64 wav weba wma "
-    "wv",
-    "image": "jpeg jpg png bmp webp",
-}
-SUFFIXES = {kind: frozenset(f".{ending}" for ending in names.split()) for kind, names in _ENDINGS.items()}
-"""How names of media files of a kind end, of those that FFmpeg reads."""
-MEDIA = frozenset().union(*SUFFIXES.values())
 SPLIT = "split:"
 LABELS = "labels"
 CHUNK = 100_000
@@ -88,6 +80,7 @@ def scan(root: Path, dataset: Dataset) -> Scan:
             f"{dataset.title}: adapter {dataset.adapter!r} cannot read {root} ({reason})"
         ) from error
     _check(result, root, dataset)
+    _explain(result, dataset)
     return result
 
 
@@ -124,7 +117,11 @@ def _check(scan: Scan, root: Path, dataset: Dataset) -> None:
     here = items[items["bytes"] != MISSING]
     if here.empty:
         lists = f" that {', '.join(p.name for p in scan.sources)} names" if scan.sources else ""
-        raise UserError(f"{title}: no {dataset.media} file{lists} below {root}; set its `root` or fill it")
+        why = explanation(scan.missing, scan.extra, guess=True)
+        if not why and scan.extra:
+            why = f"found only {len(scan.extra)} others, such as `{scan.extra[0]}`. Try: set its `root` or `media`"
+        mend = f": {why}" if why else "; set its `root` or fill it"
+        raise UserError(f"{title}: no {dataset.media} file{lists} below {root}{mend}")
     twice = items[items["id"].duplicated(keep=False)].sort_values(["id", "path"])
     if len(twice):
         both = ", ".join(twice["path"].head(2))
@@ -142,6 +139,16 @@ def _check(scan: Scan, root: Path, dataset: Dataset) -> None:
             raise UserError(
                 f"{title}: group `{leaking.min()}` is in train and test of split `{name}`; mend its lists"
             )
+
+
+def _explain(scan: Scan, dataset: Dataset) -> None:
+    """Warn of listed files that may be there under another name."""
+    missing = scan.missing
+    why = explanation(missing, scan.extra, guess=False) if missing and scan.extra else ""
+    if why:
+        log.warning(
+            "%s: %d of %d listed files are missing; %s", dataset.title, len(missing), len(scan.items), why
+        )
 
 
 # ------------------------------------------------------------------------------- tools of adapters

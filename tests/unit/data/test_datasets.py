@@ -145,12 +145,12 @@ def test_ucf101_without_lists(tmp_path: Path) -> None:
         (
             "trainlist01",
             "v_YoYo_g02_c01.avi 2",
-            r"trainlist01.txt: `v_YoYo_g02_c01.avi 2` does not read <class>/",
+            r"trainlist01.txt, line 5: `v_YoYo_g02_c01.avi 2` does not read <class>/",
         ),
         ("trainlist01", "YoYo/v_YoYo_g02_c01.avi 1", r"contradicts classInd.txt, where YoYo is 2"),
         ("testlist01", "Yoyo/v_Yoyo_g01_c01.avi", r"unknown class `Yoyo`, which is not in classInd.txt"),
         ("testlist01", "YoYo/v_YoYo_g02_c01.avi", r"is in train and test of split 1"),
-        ("classInd", "YoYo", r"classInd.txt must hold lines of a number and a class"),
+        ("classInd", "YoYo", r"classInd.txt, line 3: `YoYo` is not a number and a class"),
     ],
 )
 def test_ucf101_mistakes(tmp_path: Path, name: str, line: str, saying: str) -> None:
@@ -175,7 +175,9 @@ def test_hmdb51_mistakes(tmp_path: Path) -> None:
     path = tmp_path / "testTrainMulti_7030_splits/hug_test_split1.txt"
     good = path.read_text()
     path.write_text(good + "film_9_hug_0.avi\n")
-    with pytest.raises(UserError, match=r"hug_test_split1.txt: `film_9_hug_0.avi` must end in 0, 1 or 2"):
+    with pytest.raises(
+        UserError, match=r"hug_test_split1.txt, line 9: `film_9_hug_0.avi` must end in 0, 1 or 2"
+    ):
         scan(tmp_path, config("hmdb51"))
     path.write_text(good + "film_0_hug_0.avi 1\n")
     with pytest.raises(UserError, match="hug/film_0_hug_0 is in two parts of split 1"):
@@ -237,7 +239,10 @@ def test_esc10_is_a_part_of_esc50(tmp_path: Path) -> None:
     [
         (("fold,", "part,"), r"esc50.csv: no column `fold` among filename, part"),
         ((",0,dog,", ",zero,dog,"), "target `zero` is no number"),
-        (("1-000-A-0.wav,1,0,dog", "1-000-A-0.wav,1,0,cat"), r"esc50.csv: `0` has category `cat` and `dog`"),
+        (
+            ("1-000-A-0.wav,1,0,dog", "1-000-A-0.wav,1,0,cat"),
+            r"esc50.csv, lines 3 and 6: `0` has category `cat` and `dog`",
+        ),
         (("2-000-A-0.wav,2,", "1-000-A-0.wav,2,"), r"`audio/1-000-A-0` has fold `1` and `2`"),
         (("cow,False", "cow,no"), "unknown esc10 `no`, which is not in True, False"),
         (("cow,False,700,A", "cow"), "has 4 fields, not 7"),

@@ -83,14 +83,14 @@ def verify_lines(request: Request, *, clip_seconds: float) -> tuple[list[str], i
         f"{data.dataset.title}, {report['root']}" + (f" ({report['subset']})" if report["subset"] else ""),
         ", ".join(f"{counts[name]} {name}" for name in ("expected", "found", "usable")),
         "",
-        tabulate(
+        *tabulate(
             [
                 (split, part, *("-" if n is None else n for n in numbers.values()))
                 for split, parts in report["splits"].items()
                 for part, numbers in parts.items()
             ],
             headers=["split", "part", "official", "listed", "found", "usable"],
-        ),
+        ).split("\n"),
         "",
     ]
     for kind in KINDS:
@@ -135,7 +135,7 @@ def stats_lines(request: Request) -> Iterator[str]:
         if name in found
     ]
     headers = ["", "mean", "min", "5%", "median", "95%", "max"]
-    yield tabulate(numbers, headers=headers, floatfmt=".4g")
+    yield from tabulate(numbers, headers=headers, floatfmt=".4g").split("\n")
     yield ""
     for name in (*GROUPS, "sound", "classes"):
         if found[name]:
@@ -185,7 +185,7 @@ def synth_lines(folder: Path, overrides: Sequence[str]) -> Iterator[str]:
     if folder.exists() and not (folder / "world.json").exists() and any(folder.iterdir()):
         raise UserError(f"{folder} holds files of no world; give another folder with --to")
     write_world(WorldStage(world=world), {}, folder, Context("synth"))
-    yield tabulate(parts.items(), headers=["data set", "files"])
+    yield from tabulate(parts.items(), headers=["data set", "files"]).split("\n")
     yield f"the world is in {folder}, described by {folder / 'world.json'}"
 
 

@@ -5,8 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 
-from xdcbench.data.lists import check_known, one_per, place, read_csv
+from xdcbench.data.classes import one_spelling
+from xdcbench.data.lists import check_known, check_once, one_per, place, place_of, read_csv
 from xdcbench.data.scan import MISSING, SPLIT, Scan, media_files, options, table
 from xdcbench.errors import UserError
 from xdcbench.schema import Dataset
@@ -42,8 +45,11 @@ def scan(root: Path, dataset: Dataset) -> Scan:
     else:
         sources = (root / chosen["list"],)
         rows = _rows(sources[0], dataset, chosen)
+        _refuse_backslashes(rows, files, root, sources[0])
     ids = rows["listed"].str.replace(r"(?<=[^/])\.[^./]*$", "", regex=True)
     rows = rows.assign(id=ids, label=rows.get("label", ""), group=rows.get("group", ids))
+    if sources:
+        rows["label"] = one_spelling(rows["label"], sources[0], known=chosen["classes"] or ())
     classes = tuple(chosen["classes"] or sorted(set(rows["label"]) - {""}))
     if "split" not in rows:
         together = "group" if chosen["group"] else "label"
@@ -84,21 +90,41 @@ def _rows(path: Path, dataset: Dataset, chosen: dict[str, Any]) -> pd.DataFrame:
     rows = _read_parquet(path) if path.suffix == ".parquet" else read_csv(path, dataset, ())
     for column, option in names.items():
         if column not in rows:
-            there = ", ".join(map(str, rows))
+            there = ", ".join(map(str, rows)) or "none"
             raise UserError(f"{path}: no column `{column}`; set `options.{option}` to one of {there}")
     rows = rows[list(names)].astype("object").fillna("").astype("str")
-    rows = rows.rename(columns=names | {chosen["path"]: "listed"})
+    rows = rows.rename(columns=names | {chosen["path"]: "listed"}).apply(lambda column: column.str.strip())
     rows["listed"] = rows["listed"].str.replace(r"^(?:\./)+", "", regex=True)
+    empty = rows[rows["listed"] == ""]
+    if len(empty):
+        raise UserError(f"{place_of(path, empty)}: there is no path. Try: fill it in, or remove the row")
     if "split" in rows:
         check_known(rows["split"], ("train", "test", ""), path, "train, test")
     return one_per(rows, "listed", path)
 
 
 def _read_parquet(path: Path) -> pd.DataFrame:
+    """The rows by their numbers, from 1."""
     try:
-        return pd.read_parquet(path)
-    except (ValueError, OSError) as error:
-        raise UserError(f"{path} is no readable Parquet ({error}); write it again") from error
+        check_once(pq.read_schema(path).names, str(path))
+        content = pq.read_table(path)
+    except (pa.ArrowException, OSError) as error:
+        raise UserError(f"{path} is no readable Parquet; write it again") from error
+    rows: pd.DataFrame = content.to_pandas(ignore_metadata=True)
+    return rows.set_index(pd.RangeIndex(1, len(rows) + 1, name="row"))
+
+
+def _refuse_backslashes(rows: pd.DataFrame, files: pd.DataFrame, root: Path, path: Path) -> None:
+    """See that no path is written with backslashes for slashes; a name may hold one."""
+    present = set(files["path"])
+    suspects = rows["listed"][rows["listed"].str.contains("\\", regex=False)]
+    for name in suspects:
+        slashed = name.replace("\\", "/")
+        if name not in present and (slashed in present or (root / slashed).is_file()):
+            raise UserError(
+                f"{place_of(path, suspects[suspects == name])}: `{name}` is written with backslashes. Try: write "
+                f"`{slashed}`"
+            )
 
 
 def _bytes(path: Path) -> int:
