@@ -15,7 +15,7 @@ from xdcbench.errors import UserError
 from xdcbench.progress import log
 from xdcbench.schema import Dataset, Subset, Suite
 from xdcbench.stages import IndexStage, Source, science
-from xdcbench.store import read_json, write_json
+from xdcbench.store import recall, write_json
 
 
 def used_datasets(suite: Suite) -> list[str]:
@@ -49,17 +49,19 @@ def find_source(name: str, dataset: Dataset, data_root: Path | None, *, cache: P
     config = IndexStage(name=name, dataset=dataset)
     text = json.dumps([str(root.resolve()), science(config)], sort_keys=True)
     entry = cache / f"scan-{hashlib.sha256(text.encode()).hexdigest()[:16]}.json" if cache else None
-    if entry is not None and entry.exists():
-        known = read_json(entry)
-        if known["stamps"] == stamps(known["stamps"]):
-            return Source(known["fingerprint"])
+    match recall(entry) if entry else None:
+        case {"fingerprint": str(mark), "stamps": dict(known)} if known == stamps(known):
+            return Source(mark)
     found = scan(root, dataset)
     mark = fingerprint(found)
     if entry is not None:
         watched = {str(folder) for folder, _, _ in os.walk(root, followlinks=True)}
         watched |= {str(path) for path in found.sources}
-        entry.parent.mkdir(parents=True, exist_ok=True)
-        write_json(entry, {"fingerprint": mark, "stamps": stamps(watched)})
+        try:
+            entry.parent.mkdir(parents=True, exist_ok=True)
+            write_json(entry, {"fingerprint": mark, "stamps": stamps(watched)})
+        except OSError as error:  # a finished results folder may be read-only
+            log.info("the scan of %s is not kept: %s", root, error.strerror)
     return Source(mark)
 
 
