@@ -311,6 +311,24 @@ def prune(
     _say(prune_lines(out, dry_run=dry_run, keep=keep or (), hours=hours, encoders=encoders))
 
 
+@app.command("verify-results")
+def verify_results_(
+    results: Annotated[
+        list[Path] | None, typer.Option("--results", metavar="DIR", help="Results folders to verify.")
+    ] = None,
+    repair: Annotated[
+        bool,
+        typer.Option("--repair", help="Move damaged runs to runs/.damaged, so that `run` makes them again."),
+    ] = False,
+) -> None:
+    """Verify every file of every run by its hash. Exits 1 where one is damaged."""
+    from xdcbench.results.verification import verify_results
+
+    lines, code = verify_results(results or [OUT], repair=repair)
+    _say(lines)
+    raise typer.Exit(code)
+
+
 @app.command()
 def export(
     run: Annotated[

@@ -159,6 +159,13 @@ class Stage:
         """Why this stage cannot run here: its own lack or that of what it hangs on; empty if it can."""
         return next((r for r in (self.unavailable, *(s.reason for _, s in self.inputs)) if r), "")
 
+    @property
+    def read(self) -> tuple["Stage", ...]:
+        """Stages whose files this one reads: its inputs, and the world whose media a shared stage decodes."""
+        sources = tuple(source for _, source in self.inputs)
+        worlds = (of for source in sources for _, of in source.inputs if of.kind == "world")
+        return sources + (tuple(dict.fromkeys(worlds)) if KINDS[self.kind].shared else ())
+
     def code(self) -> Callable[..., None]:
         """The function ``(config, inputs, work, context) -> None`` that does the work."""
         module, _, function = KINDS[self.kind].target.partition(":")

@@ -15,7 +15,7 @@ from xdcbench.errors import UserError
 from xdcbench.progress import log
 from xdcbench.schema import Dataset, Subset, Suite
 from xdcbench.stages import IndexStage, Source, science
-from xdcbench.store import read_json, write_json
+from xdcbench.store import recall, write_json
 from xdcbench.utils.tree import Folder, folders
 
 
@@ -64,18 +64,20 @@ def find_source(
     config = IndexStage(name=name, dataset=dataset)
     text = json.dumps([str(root.resolve()), science(config)], sort_keys=True)
     entry = cache / f"scan-{hashlib.sha256(text.encode()).hexdigest()[:16]}.json" if cache else None
-    if entry is not None and entry.exists():
-        known = read_json(entry)
-        if known["stamps"] == stamps(known["stamps"]):
-            return _source(known["fingerprint"], root, verified)
+    match recall(entry) if entry else None:
+        case {"fingerprint": str(mark), "stamps": dict(known)} if known == stamps(known):
+            return _source(mark, root, verified)
     found = scan(root, dataset)
     mark = fingerprint(found)
     if entry is not None:
         # The scan has named what is passed over.
         watched = {folder.path for folder in folders(Folder.top(root), lambda path, reason: None)}
         watched |= {str(path) for path in found.sources}
-        entry.parent.mkdir(parents=True, exist_ok=True)
-        write_json(entry, {"fingerprint": mark, "stamps": stamps(watched)})
+        try:
+            entry.parent.mkdir(parents=True, exist_ok=True)
+            write_json(entry, {"fingerprint": mark, "stamps": stamps(watched)})
+        except OSError as error:  # a finished results folder may be read-only
+            log.info("the scan of %s is not kept: %s", root, error.strerror)
     return _source(mark, root, verified)
 
 

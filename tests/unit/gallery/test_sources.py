@@ -193,14 +193,14 @@ def test_a_round_whose_encoders_are_gone_says_which(results: Results, files: Pat
     with pytest.raises(UserError, match=r"--round 1: .* went through rounds 2;"):
         find_round("xdc", 1, out, data_root=files, stores=())
     with pytest.raises(
-        UserError, match=f"{key}, whose encoders .* clustered with, is not in .*make it again"
+        UserError, match=f"{key}, whose encoders .* clustered with, is not whole in .*make it again"
     ):
         find_round("xdc", None, out, data_root=files, stores=())
     shutil.rmtree(out)
     shutil.copytree(results[0], out)
     (out / "runs" / key / "encoders.json").unlink()
     with pytest.raises(
-        UserError, match=f"{key}, whose encoders .* clustered with, is not in .*make it again"
+        UserError, match=f"{key}, whose encoders .* clustered with, is not whole in .*make it again"
     ):
         find_round("xdc", None, out, data_root=files, stores=())
 

@@ -8,12 +8,12 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from filelock import FileLock
 
 from tests.unit.data.audit.looks import look
 from xdcbench.data.audit.survey import survey
 from xdcbench.data.scan import MISSING
 from xdcbench.errors import UserError
+from xdcbench.utils.locks import locked
 
 TYPES = {"letters": "Int64"}
 ROOT = Path(__file__).parents[4]
@@ -144,5 +144,5 @@ def test_survey_goes_on_after_kill_9(root: Path) -> None:
 def test_two_surveys_of_one_set_do_not_mix(root: Path) -> None:
     folder = root / "out" / f"set-{'0' * 12}"
     folder.mkdir(parents=True)
-    with FileLock(folder / ".lock"), pytest.raises(UserError, match="another process"):
+    with locked(folder / ".lock"), pytest.raises(UserError, match="another process"):
         run(root, "a")
