@@ -9,10 +9,11 @@ from typing import Annotated, Any, Literal
 import typer
 
 from xdcbench import cli_data
-from xdcbench.distributed import leads
+from xdcbench.distributed import check_environment, leads
 from xdcbench.errors import MediaError, UserError
 from xdcbench.signals import REQUEUE, leave_when_asked
-from xdcbench.threads import wait_briefly
+from xdcbench.threads import fit_cores, wait_briefly
+from xdcbench.utils.output import standard_output, use_utf8
 
 app = typer.Typer(
     help="Benchmarks for self-supervised learning from sound and video.",
@@ -407,12 +408,20 @@ def doctor(
 
 def main() -> None:
     """Entry point: a user's mistake is one line on standard error and exit code 2."""
-    others, own = (logging.WARNING, logging.INFO) if leads() else (logging.ERROR, logging.ERROR)
-    logging.basicConfig(level=others, format="%(message)s", stream=sys.stderr)
-    logging.getLogger("xdcbench").setLevel(own)
+    use_utf8()
     leave_when_asked()
     wait_briefly()
+    fit_cores()
+    with standard_output():
+        _main()
+
+
+def _main() -> None:
     try:
+        check_environment()
+        others, own = (logging.WARNING, logging.INFO) if leads() else (logging.ERROR, logging.ERROR)
+        logging.basicConfig(level=others, format="%(message)s", stream=sys.stderr)
+        logging.getLogger("xdcbench").setLevel(own)
         app()
     except (UserError, MediaError) as error:
         typer.echo(f"xdcbench: {error}", err=True)

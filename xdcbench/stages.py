@@ -45,6 +45,9 @@ class IndexStage(Config):
     fingerprint: str | None = Field(
         None, description="of the files as scanned; none inside a synthetic world"
     )
+    lengths: str | None = Field(
+        None, description="hash of lengths that `data verify` decoded and that the packets do not give"
+    )
 
 
 class InitStage(Config):
@@ -110,7 +113,7 @@ class Kind(NamedTuple):
 
 KINDS: dict[str, Kind] = {
     "world": Kind(2, "xdcbench.data.synth.stage:run"),
-    "index": Kind(1, "xdcbench.data.index:run"),
+    "index": Kind(2, "xdcbench.data.index:run"),
     "init": Kind(1, "xdcbench.pretrain.init:run"),
     "given": Kind(1, "xdcbench.models.given:run"),
     "round": Kind(3, "xdcbench.pretrain.rounds:run", shared=True),
@@ -169,6 +172,7 @@ class Source:
 
     fingerprint: str | None = None
     unavailable: str = ""
+    lengths: str | None = None
 
 
 def science(config: Config) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 import csv
 import io
-import os
+import logging
 from collections.abc import Iterable, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -14,6 +14,9 @@ from pyarrow import csv as arrow_csv
 from xdcbench.data.scan import MISSING
 from xdcbench.errors import UserError
 from xdcbench.schema import Dataset
+from xdcbench.utils.tree import Folder, children
+
+log = logging.getLogger("xdcbench")
 
 # ---------------------------------------------------------------------------------------- finding
 
@@ -32,18 +35,19 @@ def find_lists(root: Path, dataset: Dataset, patterns: Iterable[str]) -> dict[st
     top = root / (dataset.options.get("lists") or "")
     if not top.is_dir():
         raise UserError(f"{dataset.title}: no folder {top}; mend `options.lists`")
-    level = [str(top)]
+    closed: dict[str, str] = {}
+    level = [Folder.top(top)]
     while level and len(found) < len(wanted):
-        names, deeper = list[Path](), list[str]()
+        names, deeper = list[Path](), list[Folder]()
         for folder in level:
-            with os.scandir(folder) as entries:
-                for entry in entries:
-                    if entry.name.startswith("."):
-                        continue
-                    if entry.is_dir():
-                        deeper.append(entry.path)
-                    elif entry.name.endswith(suffixes):
-                        names.append(Path(entry.path))
+            try:
+                for child in children(folder, lambda name, reason: None):  # the scan names it
+                    if isinstance(child, Folder):
+                        deeper.append(child)
+                    elif child.name.endswith(suffixes):
+                        names.append(Path(child.path))
+            except OSError as error:
+                closed[folder.path] = error.strerror or str(error)
         for pattern in wanted:
             fitting = sorted(path for path in names if fnmatchcase(path.name, pattern))
             if len(fitting) > 1 and pattern not in found:
@@ -54,6 +58,9 @@ def find_lists(root: Path, dataset: Dataset, patterns: Iterable[str]) -> dict[st
             if fitting:
                 found.setdefault(pattern, fitting[0])
         level = deeper
+    if len(found) < len(wanted):
+        for path, reason in closed.items():
+            log.warning("no list was looked for in %s (%s)", path, reason)
     return found
 
 

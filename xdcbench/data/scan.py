@@ -1,10 +1,11 @@
 """What a data set holds: items, classes and official splits, read from names and lists without decoding."""
 
 import hashlib
+import logging
 import os
 import pkgutil
 from array import array
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -15,12 +16,20 @@ import pandas as pd
 
 from xdcbench.errors import UserError
 from xdcbench.schema import Dataset
+from xdcbench.utils.tree import Folder
+from xdcbench.utils.tree import files as files_of
 
-SUFFIXES = {
-    "video": {".mp4", ".avi", ".mkv", ".webm", ".mov", ".m4v", ".mpg", ".mpeg", ".wmv", ".flv", ".3gp"},
-    "audio": {".wav", ".flac", ".ogg", ".opus", ".mp3", ".m4a", ".aac"},
-    "image": {".jpeg", ".jpg", ".png", ".bmp", ".webp"},
+log = logging.getLogger("xdcbench")
+
+_ENDINGS = {
+    "video": "3g2 3gp asf avi divx dv f4v flv m1v m2t m2ts m2v m4v mkv mov mp4 mpe mpeg mpg mts mxf ogm ogv qt rm rmvb "
+    "ts vob webm wmv",
+    "audio": "aac ac3 aif aifc aiff amr ape au caf eac3 flac m4a m4b mka mp2 mp3 oga ogg opus spx tta w64 wav weba wma "
+    "wv",
+    "image": "jpeg jpg png bmp webp",
 }
+SUFFIXES = {kind: frozenset(f".{ending}" for ending in names.split()) for kind, names in _ENDINGS.items()}
+"""How names of media files of a kind end, of those that FFmpeg reads."""
 MEDIA = frozenset().union(*SUFFIXES.values())
 SPLIT = "split:"
 LABELS = "labels"
@@ -40,7 +49,8 @@ class Scan:
             ``split:<name>`` per split of "train", "test" or "", and, of a multi-label data set, whose
             ``label`` is -1, ``labels`` (the sorted tuple of an item's classes).
         classes: names in the order of the labels.
-        extra: media files on disk that no list names, or that are of another kind than the data set.
+        extra: media files on disk that no list names, or that are of another kind than the data set; and
+            folders and links that could not be looked at.
         sources: list files that were read.
     """
 
@@ -140,40 +150,45 @@ def _check(scan: Scan, root: Path, dataset: Dataset) -> None:
 def media_files(root: Path, dataset: Dataset, below: str = "") -> tuple[pd.DataFrame, tuple[str, ...]]:
     """Media files in ``root/below``; not the hidden, but the linked ones.
 
+    What cannot be looked at is passed over with a warning: a folder that cannot be read, a link that leads
+    nowhere or back to a folder above.
+
     Returns:
         the files of the data set's kind, sorted by the parts of their paths: path and folder (posix, below
-        the root), stem, bytes (int64); and the paths of media files that are of another kind or that have
-        a name that is not UTF-8.
+        the root), stem, bytes (int64); and the paths of what was passed over, and of media files that are of
+        another kind or that have a name that is not UTF-8.
 
     Raises:
-        OSError: a folder cannot be read.
+        OSError: ``root/below`` itself cannot be read.
     """
     files: dict[str, list[str]] = {"path": [], "folder": [], "stem": []}
     sizes, others = array("q"), []
-    for folder, entry in _walk(str(root / below), below):
+
+    def pass_over(path: str, reason: str) -> None:
+        log.warning("passed over: %s (%s)", path, reason)
+        others.append(_as_text(path))
+
+    here = files_of(Folder.top(root / below, below), pass_over) if (root / below).is_dir() else ()
+    for folder, entry in here:
         stem, _, ending = entry.name.rpartition(".")
-        suffix = "." + ending.lower()
-        path = f"{folder}/{entry.name}" if folder else entry.name
+        suffix, path = "." + ending.lower(), folder.below(entry.name)
         if suffix in SUFFIXES[dataset.media] and _is_utf8(path):
-            for column, value in zip(files.values(), (path, folder, stem), strict=True):
+            try:
+                sizes.append(entry.stat().st_size)
+            except OSError as error:  # gone since its folder was read
+                pass_over(path, error.strerror or str(error))
+                continue
+            for column, value in zip(files.values(), (path, folder.name, stem), strict=True):
                 column.append(value)
-            sizes.append(entry.stat().st_size)
         elif suffix in MEDIA:
-            others.append(os.fsencode(path).decode(errors="backslashreplace"))
+            others.append(_as_text(path))
     table = pd.DataFrame(files, dtype="str").assign(bytes=np.array(sizes, dtype=np.int64))
     return table, tuple(others)
 
 
-def _walk(folder: str, below: str) -> Iterator[tuple[str, os.DirEntry[str]]]:
-    if not Path(folder).is_dir():
-        return
-    with os.scandir(folder) as entries:
-        ordered = sorted((e for e in entries if not e.name.startswith(".")), key=lambda e: e.name)
-    for entry in ordered:
-        if entry.is_dir():
-            yield from _walk(entry.path, f"{below}/{entry.name}" if below else entry.name)
-        elif entry.is_file():
-            yield below, entry
+def _as_text(path: str) -> str:
+    """A path as UTF-8 can hold it."""
+    return os.fsencode(path).decode(errors="backslashreplace")
 
 
 def _is_utf8(path: str) -> bool:

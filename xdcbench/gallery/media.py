@@ -11,9 +11,9 @@ import torch
 from av.audio.frame import AudioFrame
 from av.audio.resampler import AudioResampler
 from av.video.frame import VideoFrame
-from matplotlib.image import imsave
 from torch import Tensor
 
+from xdcbench.data.media.address import local_url
 from xdcbench.data.media.container import (
     audio_stream,
     clock_origin,
@@ -23,9 +23,11 @@ from xdcbench.data.media.container import (
     seek_keyframe,
     time_base,
 )
+from xdcbench.data.media.numbers import BadSampleError, check_numbers, planes
 from xdcbench.data.spectrogram import LogMel
 from xdcbench.errors import MediaError
 from xdcbench.schema import AudioInput
+from xdcbench.utils.plotting import imsave
 
 PREROLL = 1.0
 """Seconds decoded before a window of sound, in which codecs that carry state over settle."""
@@ -54,7 +56,7 @@ def write_film(pictures: Tensor, rate: float, path: Path) -> None:
     """
     with (
         whole(path) as part,
-        av.open(str(part), "w", format="mp4", options={"movflags": "+faststart"}) as file,
+        av.open(local_url(part), "w", format="mp4", options={"movflags": "+faststart"}) as file,
     ):
         stream = file.add_stream("libx264", rate=Fraction(rate).limit_denominator(1000))
         stream.height, stream.width = pictures.shape[1:3]
@@ -79,7 +81,7 @@ def write_sound(wave: Tensor, rate: int, path: Path) -> None:
         rate: samples per second.
         path: of the file.
     """
-    with whole(path) as part, av.open(str(part), "w", format="mp3") as file:
+    with whole(path) as part, av.open(local_url(part), "w", format="mp3") as file:
         known = sorted(av.Codec("libmp3lame", "w").audio_rates or ())
         nearest = next((r for r in known if r >= rate), known[-1])
         stream = file.add_stream("libmp3lame", rate=nearest, layout="mono", options={"b": "64k"})
@@ -109,7 +111,7 @@ def sound_within(path: Path, *, start: float, seconds: float, rate: int) -> Tens
         float32 (round(seconds * rate),), mean of the channels, full scale 1; silence outside the track.
 
     Raises:
-        MediaError: the file cannot be sought in, or no sound decodes there.
+        MediaError: the file cannot be sought in, no sound decodes there, or a sample is no number.
     """
     with opened(path) as container:
         stream = audio_stream(container)
@@ -125,6 +127,10 @@ def sound_within(path: Path, *, start: float, seconds: float, rate: int) -> Tens
             first = now if first is None else first
             if now > start + seconds + PREROLL:
                 break
+            try:
+                check_numbers(planes([frame]))
+            except BadSampleError as bad:
+                raise MediaError(path, bad.reason(now + bad.place / frame.sample_rate)) from bad
             frame.pts = None
             parts += [piece.to_ndarray()[0] for piece in resampler.resample(frame)]
         if first is None:

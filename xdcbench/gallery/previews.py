@@ -115,6 +115,7 @@ class Previews:
         if self.sound.durations[row] < LONG or not isinstance(self.sound.root, Path):
             return self.sound[draw]["audio"]
         start = draw.place * max(0.0, float(self.sound.durations[row]) - seconds)
+        start += float(self.sound.begins[row])
         return sound_within(self.sound.path(draw), start=start, seconds=seconds, rate=self.heard.rate)
 
     def _path(self, row: int, suffix: str) -> Path:

@@ -17,7 +17,9 @@ from xdcbench.data.clips import Clips, Draw, even_draws, random_draw
 from xdcbench.data.index import Index
 from xdcbench.data.scan import LABELS
 from xdcbench.distributed import barrier, from_leader, leads
-from xdcbench.extract import extract
+from xdcbench.errors import EqualFeaturesError, UserError
+from xdcbench.extract import extract, first_bad
+from xdcbench.models.diagnosis import why_equal, why_not_finite
 from xdcbench.models.encoders import Encoder
 from xdcbench.pretrain.clusters import cluster, facts
 from xdcbench.progress import log
@@ -107,17 +109,36 @@ def extract_and_cluster(
     workers: int,
 ) -> Labels:
     """Features of the clip of each of ``rows``, in files below ``work``, and their clusterings."""
-    features, failed = extract(
-        {m: encoders[m] for m in sorted({m for c in config.clusterings.values() for m in c.features})},
-        clips,
+    label, draws, precision = (
+        f"{config.method} round {config.round}",
         draws_of(config, rows),
-        precision=config.pretrain.precision,
+        config.pretrain.precision,
+    )
+    used = {m: encoders[m] for m in sorted({m for c in config.clusterings.values() for m in c.features})}
+    features, failed = extract(
+        used,
+        clips,
+        draws,
+        precision=precision,
         device=device,
         workers=workers,
-        label=f"{config.method} round {config.round}: features",
+        label=f"{label}: features",
         into=work / FEATURES,
     )
-    return cluster_all(config, index, rows, features, failed, previous=previous, work=work, device=device)
+    read = np.flatnonzero(~np.isin(rows, list(failed)))
+    for modality, of in features.items():
+        bad = first_bad(of[:, None], read)
+        if bad is not None:
+            reason = why_not_finite(
+                modality, encoders[modality], clips, [draws[bad]], precision=precision, device=device
+            )
+            name = index.items["path"].iloc[rows[bad]]
+            raise UserError(f"{label}: the {modality} features of {name} are not finite; {reason}")
+    try:
+        return cluster_all(config, index, rows, features, failed, previous=previous, work=work, device=device)
+    except EqualFeaturesError as error:
+        reason = why_equal(used, clips, [draws[at] for at in read], precision=precision, device=device)
+        raise EqualFeaturesError(f"{label}: {error}; {reason}") from error
 
 
 def draws_of(config: RoundStage, rows: np.ndarray) -> list[Draw]:

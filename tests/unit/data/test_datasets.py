@@ -4,13 +4,14 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pandas as pd
 import pytest
 
 from tests.unit.data.trees import column, config, counts, text, touch
 from xdcbench.data.scan import Scan, fingerprint, media_files, scan, table
+from xdcbench.data.sources import find_source
 from xdcbench.errors import UserError
 from xdcbench.schema import Dataset
 
@@ -350,10 +351,48 @@ def test_media_files(tmp_path: Path) -> None:
     assert files["folder"].tolist() == ["", "b", "b", "b c", "b-c", "link", "link"]
     assert files["stem"].tolist() == ["a", "1.tar", "2", "3", "4", "1.tar", "2"]
     assert files["bytes"].tolist() == [5, 0, 0, 0, 0, 0, 0]
-    assert others == (r"caf\xe9.mp4", "sound.wav"), "a name that is no text cannot be an id"
+    assert others == (r"caf\xe9.mp4", "gone.mp4", "sound.wav"), "a name that is no text cannot be an id"
     below, _ = media_files(tmp_path, config("kinetics400"), "b")
     assert below["path"].tolist() == ["b/1.tar.mkv", "b/2.MP4"]
     assert media_files(tmp_path, config("kinetics400"), "absent")[0].empty
+
+
+def test_a_scan_survives_its_tree(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """For adapters with lists, which are sought in the whole tree, and without."""
+    text(tmp_path, "lists/vggsound.csv", "aaaaaaaaaaa,30,dog,train", "bbbbbbbbbbb,1,dog,test")
+    touch(tmp_path, "video/aaaaaaaaaaa_000030.mp4")
+    (tmp_path / "0_back").symlink_to(tmp_path)
+    (tmp_path / "0_self").symlink_to("0_self")
+    (tmp_path / "video/gone.mp4").symlink_to("nowhere.mp4")
+    passed = ("0_back", "0_self", "video/gone.mp4")
+    for name in ("vggsound", "filelist"):
+        caplog.clear()
+        found = scan(tmp_path, config(name))
+        assert found.items.loc[found.items["bytes"] >= 0, "path"].tolist() == ["video/aaaaaaaaaaa_000030.mp4"]
+        assert found.extra == passed
+        assert [path in line for path, line in zip(passed, caplog.messages, strict=True)] == [True] * 3
+
+
+def test_a_source_survives_its_tree(tmp_path: Path) -> None:
+    grid(tmp_path / "grid")
+    for name in "ab":  # the more links, the more ways round
+        (tmp_path / f"grid/video/{name}").symlink_to(tmp_path / "grid")
+    source = find_source("grid", config("grid"), tmp_path, cache=tmp_path / "cache")
+    assert source.fingerprint == find_source("grid", config("grid"), tmp_path, cache=None).fingerprint
+
+
+@pytest.mark.parametrize("media", ["video", "audio"])
+def test_common_suffixes_are_seen(tmp_path: Path, media: Literal["video", "audio"]) -> None:
+    names = {
+        "video": "mp4 ts mts m2ts ogv m4v 3gp 3g2 vob asf mpe m2v mxf f4v dv qt TS OGV avi mkv webm mov mpg wmv flv",
+        "audio": "wav opus oga aif aiff wma amr ac3 au caf mka mp2 w64 wv ape m4b weba OGA flac ogg mp3 m4a aac",
+    }
+    made = {
+        kind: [f"{i:02d}.{s}" for i, s in enumerate(suffixes.split())] for kind, suffixes in names.items()
+    }
+    touch(tmp_path, *made["video"], *made["audio"], "notes.txt", "list.csv", "x.py")
+    found = scan(tmp_path, config("filelist", media=media).model_copy(update={"options": {}}))
+    assert set(found.items["path"]) | set(found.extra) == {*made["video"], *made["audio"]}
 
 
 def test_table_takes_rows_one_by_one_or_as_a_whole() -> None:

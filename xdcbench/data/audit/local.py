@@ -9,7 +9,8 @@ import pandas as pd
 
 from xdcbench.data.audit.survey import survey
 from xdcbench.data.index import take
-from xdcbench.data.media.inspect import Facts, inspect
+from xdcbench.data.media.facts import Facts
+from xdcbench.data.media.inspect import inspect
 from xdcbench.data.scan import SPLIT, Scan, fingerprint, scan
 from xdcbench.errors import MediaError, UserError
 from xdcbench.schema import Dataset

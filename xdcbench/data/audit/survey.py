@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 from filelock import FileLock, Timeout
 
 from xdcbench.data.audit.workers import Lost, answers
+from xdcbench.data.local_file import state_of
 from xdcbench.data.scan import MISSING
 from xdcbench.errors import UserError
 from xdcbench.progress import track
@@ -61,6 +62,7 @@ def survey(
 
     Raises:
         UserError: another process surveys the same data set.
+        MediaUnreachableError: a file that was there is not now; the answers so far are kept.
     """
     types = {
         "path": "string",
@@ -153,10 +155,7 @@ def _lines(journal: Path) -> Iterator[Callable[[dict[str, Any]], int]]:
 
 
 def _mtime(path: Path, size: int) -> int:
-    try:
-        return MISSING if size == MISSING else path.stat().st_mtime_ns
-    except OSError:  # gone since it was listed, which `look` will tell
-        return MISSING
+    return MISSING if size == MISSING else state_of(path).mtime
 
 
 @contextmanager

@@ -7,13 +7,13 @@ from typing import Any, Literal
 
 import pandas as pd
 
+from xdcbench.data.audit.known import DIFFER, SCHEMA_VERSION
 from xdcbench.data.audit.local import Local
 from xdcbench.data.index import Index
 from xdcbench.data.scan import LABELS, MISSING, SPLIT
 from xdcbench.schema import Dataset
 from xdcbench.store import read_json, write_json
 
-SCHEMA_VERSION = 1
 UNUSABLE = ("missing", "undecodable", "wrong_kind")
 KINDS = (
     "missing",
@@ -24,6 +24,9 @@ KINDS = (
     "no_sound",
     "silent",
     "sound_short",
+    "sound_long",
+    "gap",
+    "length",
     "short",
 )
 """Kinds of findings, in the order of a report."""
@@ -33,6 +36,8 @@ SOUND_GAP = 0.1
 """Seconds of picture without sound that need no mention."""
 LOST = 0.5
 """Seconds by which a file may end before the end that it states."""
+STANDS = 1.0
+"""Seconds from one frame to the next that need no mention."""
 
 Part = Literal["train", "test"]
 PARTS: tuple[Part, ...] = ("train", "test")
@@ -127,15 +132,23 @@ def _labels(items: pd.DataFrame) -> set[int]:
 
 def _findings(data: Local, items: pd.DataFrame, clip_seconds: float) -> pd.DataFrame:
     """Columns kind, id, path and reason, ordered by kind; an item may occur with several kinds."""
-    rows: list[Any] = [
-        ("extra", "", path, "on disk, but in no list or of another kind") for path in data.scan.extra
-    ]
+    rows: list[Any] = [("extra", "", path, _why_extra(data.root / path)) for path in data.scan.extra]
     for item in items.itertuples():
         rows += [
             (kind, item.id, item.path, reason) for kind, reason in _faults(item, data.dataset, clip_seconds)
         ]
     rows.sort(key=lambda row: KINDS.index(row[0]))
     return pd.DataFrame(rows, columns=["kind", "id", "path", "reason"])
+
+
+def _why_extra(path: Path) -> str:
+    try:
+        passed_over = path.is_dir() or (path.is_symlink() and not path.exists())
+    except OSError:  # in a folder that cannot be searched
+        passed_over = True
+    if passed_over:
+        return "passed over: a folder that cannot be read, or a link that leads nowhere or back"
+    return "on disk, but in no list or of another kind"
 
 
 def _faults(item: Any, dataset: Dataset, clip_seconds: float) -> Iterator[tuple[str, str]]:
@@ -152,6 +165,8 @@ def _faults(item: Any, dataset: Dataset, clip_seconds: float) -> Iterator[tuple[
     if seconds < clip_seconds:
         yield "short", f"{seconds:.2f} s"
     yield from _sound_faults(item, dataset.media)
+    for track in ("audio",) if dataset.media == "audio" else ("video", "audio"):
+        yield from _length_faults(item, track)
 
 
 def _unusable(item: Any, media: str) -> tuple[str, str] | None:
@@ -162,6 +177,8 @@ def _unusable(item: Any, media: str) -> tuple[str, str] | None:
     if media == "audio":
         if not item.audio_codec:
             return "wrong_kind", "holds no sound"
+        if item.bad_sample:
+            return "undecodable", item.bad_sample
         return None if item.audio_seconds else ("undecodable", "nothing of its sound track decodes")
     if not item.video_codec:
         return "wrong_kind", "holds sound alone"
@@ -179,10 +196,33 @@ def _sound_faults(item: Any, media: str) -> Iterator[tuple[str, str]]:
     elif not item.audio_seconds:
         yield "damaged", "nothing of its sound track decodes"
     else:
-        if item.peak < SILENCE:
+        if item.bad_sample:
+            yield "damaged", item.bad_sample
+        if item.peak < SILENCE and not item.bad_sample:
             yield "silent", f"peak {20 * math.log10(item.peak):.1f} dB" if item.peak else "nothing but zeros"
         late = 0.0 if math.isnan(item.offset) else item.offset
+        end = late + item.audio_span
         covered = min(item.video_seconds, late + item.audio_seconds) - max(0.0, late)
         gap = item.video_seconds - max(0.0, covered)
         if media == "video" and gap > SOUND_GAP:
             yield "sound_short", f"{gap:.2f} of {item.video_seconds:.2f} s are without sound"
+        before, after = max(0.0, -late), max(0.0, end - item.video_seconds)
+        if media == "video" and max(before, after) > SOUND_GAP:
+            yield "sound_long", f"{before:.2f} s of sound before the video and {after:.2f} s after it"
+
+
+def _length_faults(item: Any, track: str) -> Iterator[tuple[str, str]]:
+    """Gaps in the time stamps of a track, and lengths by header, packets and decoding that differ."""
+    gap = getattr(item, f"{track}_gap")
+    if gap > (STANDS if track == "video" else SOUND_GAP):
+        yield "gap", f"{track}: nothing for {gap:.2f} s"
+    lengths = {
+        "stated": getattr(item, f"{track}_stated"),
+        "packets": getattr(item, f"{track}_packets"),
+        "decoded": item.video_seconds if track == "video" else item.audio_span,
+    }
+    known = {name: seconds for name, seconds in lengths.items() if not math.isnan(seconds)}
+    # How long the last frame stands is known by some and guessed by others.
+    allowed = max(DIFFER, 2 * gap if track == "video" else 0.0)
+    if lengths["decoded"] and max(known.values()) - min(known.values()) > allowed:
+        yield "length", f"{track}: " + ", ".join(f"{name} {seconds:.2f} s" for name, seconds in known.items())

@@ -1,4 +1,4 @@
-"""Media files opened, described and cut into frames; the clock that picture and sound share."""
+"""Media files opened and cut into frames; the clock that picture and sound share."""
 
 import math
 from collections.abc import Iterator
@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, cast
 
 import av
 from av.audio.stream import AudioStream
@@ -16,7 +16,17 @@ from av.stream import Discard, Disposition
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
+from xdcbench.data.local_file import FileState, LocalFile
+from xdcbench.data.media.address import local_url
 from xdcbench.data.media.clock import VideoClock
+from xdcbench.data.media.limits import (
+    STILL_MAGIC,
+    check_image,
+    check_pixels,
+    check_seconds,
+    check_sound,
+)
+from xdcbench.data.media.wave import HEADER, Header, header
 from xdcbench.data.ranges import Content, Stream
 from xdcbench.errors import MediaError
 
@@ -47,68 +57,41 @@ class Member:
     data: Content
 
 
-Media = Path | Member
+@dataclass(frozen=True)
+class Indexed:
+    """A local file that must be as the index saw it.
+
+    Attributes:
+        path: of the file.
+        state: its size and time of change.
+    """
+
+    path: Path
+    state: FileState
+
+
+Media = Path | Indexed | Member
 """What media are read from: a local file, or a file's content."""
 
 
 def path_of(media: Media) -> Path:
     """What errors call a file."""
-    return media.path if isinstance(media, Member) else media
+    return media if isinstance(media, Path) else media.path
 
 
-@dataclass(frozen=True)
-class MediaInfo:
-    """What a container says about its first video and first sound stream, without decoding.
-
-    Attributes:
-        duration: of the video stream, else of the sound, in seconds; nan where unknown.
-        start: time zero of the shared clock on the container's clock, seconds.
-        rate: frames per second; 0 without video.
-        width: of stored frames in pixels, before rotation; 0 without video.
-        height: likewise.
-        has_video: cover pictures of sound files do not count.
-        has_audio: a silent track counts.
-        sample_rate: Hz; 0 without sound.
-        channels: 0 without sound.
-    """
-
-    duration: float
-    start: float
-    rate: float
-    width: int
-    height: int
-    has_video: bool
-    has_audio: bool
-    sample_rate: int
-    channels: int
+def wave_header(container: InputContainer, media: Media) -> Header | None:
+    """Header of a WAVE file; None of others."""
+    return header(beginning(media, HEADER)) if container.format.name == "wav" else None
 
 
-def probe(media: Media) -> MediaInfo:
-    """Read a container's header.
+def beginning(media: Media, size: int) -> bytes:
+    """The first ``size`` bytes, or fewer.
 
     Raises:
-        MediaError: the file cannot be opened or holds neither video nor sound.
+        MediaUnreachableError, MediaChangedError: as ``opened``.
     """
-    with opened(media) as container:
-        video, audio = video_stream(container), audio_stream(container)
-        main = video or audio
-        if main is None:
-            raise MediaError(path_of(media), "holds neither video nor sound")
-        if main.duration is not None:
-            duration = float(main.duration * time_base(main))
-        else:
-            duration = container.duration / av.time_base if container.duration else math.nan
-        return MediaInfo(
-            duration=duration,
-            start=clock_origin(container, media) + edit_shift(container, media),
-            rate=float(video.guessed_rate or video.average_rate or 0) if video else 0.0,
-            width=video.codec_context.width if video else 0,
-            height=video.codec_context.height if video else 0,
-            has_video=video is not None,
-            has_audio=audio is not None,
-            sample_rate=audio.codec_context.sample_rate if audio else 0,
-            channels=audio.codec_context.channels if audio else 0,
-        )
+    with _content(media) as content:
+        return bytes(content[:size])
 
 
 @contextmanager
@@ -116,26 +99,71 @@ def opened(media: Media, **options: str) -> Iterator[InputContainer]:
     """Container of a file; ``options`` are those of FFmpeg's demuxer.
 
     Raises:
-        MediaError: the file cannot be opened, or FFmpeg or the file system fails inside the ``with`` block.
+        MediaError: FFmpeg cannot open what the file holds, it is beyond a limit, or FFmpeg fails inside the
+            ``with`` block.
+        MediaUnreachableError: the file, or a part of it, cannot be read; so nothing is known of its content.
+        MediaChangedError: the file is not the one that was indexed.
+    """
+    with _stream(media) as source:
+        try:
+            if _still(path_of(media), source):
+                check_image(path_of(media), cast(IO[bytes], source))
+            # Genuine HMDB51 files hold titles that are not UTF-8. Nothing is fetched from elsewhere. PyAV would have
+            # FFmpeg make up the presentation times that a file does not state, which goes wrong for B-frames in AVI.
+            options = {"protocol_whitelist": "file", "fflags": "-genpts"} | options
+            with av.open(source, "r", metadata_errors="replace", container_options=options) as container:
+                if container.format.name in PLAYLISTS:
+                    raise MediaError(path_of(media), "is a playlist, which names media files and holds none")
+                _check_limits(container, path_of(media))
+                yield container
+        except (av.FFmpegError, UnicodeError, MediaError) as error:
+            if source.failure:
+                raise source.failure from error
+            if isinstance(error, MediaError):
+                raise
+            # The text of FFmpeg's errors repeats the path; strerror is the reason alone.
+            reason = getattr(error, "strerror", None) or str(error)
+            raise MediaError(path_of(media), " ".join(reason.split())) from error
+        if source.failure:
+            raise source.failure
+
+
+@contextmanager
+def _stream(media: Media) -> Iterator[Stream]:
+    """The content of a file, which FFmpeg reads through this process, so that failures to read it are known.
+
+    FFmpeg takes the codec of an image from its file's name unless it sees the content alone; ImageNet holds PNGs
+    that are called JPEG. A playlist is known as one by its format, once it has found its files by its own name.
     """
     path = path_of(media)
-    try:
-        # FFmpeg takes the codec of a picture from its file's name unless it sees the content alone; ImageNet
-        # holds PNGs that are called JPEG.
-        if isinstance(media, Path) and path.suffix.lower() in STILL:
-            media = Member(path, path.read_bytes())
-        source = Stream(media.data) if isinstance(media, Member) else str(path)
-        # Genuine HMDB51 files hold titles that are not UTF-8. Nothing is fetched from elsewhere. PyAV would have
-        # FFmpeg make up the presentation times that a file does not state, which goes wrong for B-frames in AVI.
-        options = {"protocol_whitelist": "file", "fflags": "-genpts"} | options
-        with av.open(source, "r", metadata_errors="replace", container_options=options) as container:
-            if container.format.name in PLAYLISTS:
-                raise MediaError(path, "is a playlist, which names media files and holds none")
-            yield container
-    except (av.FFmpegError, OSError, UnicodeError) as error:
-        # The text of FFmpeg's errors repeats the path; strerror is the reason alone.
-        reason = getattr(error, "strerror", None) or str(error)
-        raise MediaError(path, " ".join(reason.split())) from error
+    named = not isinstance(media, Member) and path.suffix.lower() not in STILL
+    with _content(media) as content:
+        yield Stream(content, local_url(path) if named else "")
+
+
+@contextmanager
+def _content(media: Media) -> Iterator[Content]:
+    if isinstance(media, Member):
+        yield media.data
+        return
+    with LocalFile(path_of(media), media.state if isinstance(media, Indexed) else None) as content:
+        yield content
+
+
+def _still(path: Path, source: Stream) -> bool:
+    """Whether name or content are those of a still image."""
+    magic = source.read(len(STILL_MAGIC[0]))
+    source.seek(0)
+    return path.suffix.lower() in STILL or magic.startswith(STILL_MAGIC)
+
+
+def _check_limits(container: InputContainer, path: Path) -> None:
+    video, audio = video_stream(container), audio_stream(container)
+    if video is not None:
+        check_pixels(path, video.codec_context.width, video.codec_context.height)
+    if audio is not None:
+        check_sound(path, audio.codec_context.sample_rate, audio.codec_context.channels)
+    check_seconds(path, (container.duration or 0) / av.time_base, container.size)
 
 
 def video_stream(container: InputContainer) -> VideoStream | None:

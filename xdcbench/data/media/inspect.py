@@ -16,7 +16,13 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from xdcbench.data.media.clock import VideoClock
-from xdcbench.data.media.container import audio_stream, opened, time_base, video_stream
+from xdcbench.data.media.container import audio_stream, opened, time_base, video_stream, wave_header
+from xdcbench.data.media.facts import Facts
+from xdcbench.data.media.lengths import Packets, Track, stated
+from xdcbench.data.media.limits import check_seconds
+from xdcbench.data.media.numbers import BadSampleError, check_numbers, mono, planes
+from xdcbench.data.media.sound import SOUND_JITTER
+from xdcbench.data.media.wave import Header
 from xdcbench.errors import MediaError
 
 TIMED = {"mov", "matroska", "avi", "wav", "flac", "ogg"}
@@ -25,68 +31,34 @@ STEADY = 0.1
 """Share by which the time between frames may part from its median at a constant rate."""
 
 
-@dataclass(frozen=True)
-class Facts:
-    """What one file holds. Texts are empty and numbers 0 or nan where there is no such track.
-
-    Attributes:
-        container: FFmpeg's names of the format, comma-separated.
-        video_codec: as FFmpeg names it; empty without a video track, or with a cover picture alone.
-        pix_fmt: format of the first picture.
-        width: of stored pictures in pixels, before rotation.
-        height: likewise.
-        rotation: degrees counter-clockwise by which a picture is turned before it is shown.
-        rate: pictures per second, on average.
-        variable: whether the time between pictures varies.
-        frames: pictures that decode.
-        video_seconds: from the first picture to the end of the last, by presentation times.
-        audio_codec: as FFmpeg names it; empty without a sound track.
-        sample_rate: Hz.
-        channels: of the first samples.
-        audio_seconds: of sound that decodes.
-        offset: seconds from the first picture to the first sample; nan without both.
-        peak: largest magnitude of the mean of the channels, which encoders hear; full scale is 1.
-        damaged: packets marked as corrupt or without a picture or sound, and pictures marked as corrupt.
-        lost: seconds that the container states and that do not decode, at the end.
-    """
-
-    container: str
-    video_codec: str
-    pix_fmt: str
-    width: int
-    height: int
-    rotation: int
-    rate: float
-    variable: bool
-    frames: int
-    video_seconds: float
-    audio_codec: str
-    sample_rate: int
-    channels: int
-    audio_seconds: float
-    offset: float
-    peak: float
-    damaged: int
-    lost: float
-
-
 def inspect(path: Path) -> Facts:
     """Decode a file, picture and sound, from beginning to end.
 
     Raises:
-        MediaError: the file cannot be opened, or nothing of it decodes.
+        MediaError: the file cannot be opened, is beyond a limit, or nothing of it decodes.
     """
     with opened(path) as container:
         picture, sound = _Picture(video_stream(container)), _Sound(audio_stream(container))
+        tracks = [track for track in (picture.stream, sound.stream) if track is not None]
+        packets = {track.index: Packets(container, track) for track in tracks}
+        wave = wave_header(container, path)
         damaged = 0
-        for packet, frames in _decoded(container, [s for s in (picture.stream, sound.stream) if s]):
-            damaged += packet is None or packet.is_corrupt or frames is None
+        for packet, frames in _decoded(container, tracks):
+            # Of samples that were not filled in up to the size stated, or of a size never stated, the last
+            # packet is cut short and marked; what is not there is in `lost`.
+            corrupt = packet is not None and packet.is_corrupt and not (wave and wave.plain)
+            damaged += packet is None or corrupt or frames is None
+            if packet is not None:
+                packets[packet.stream_index].take(packet)
             for frame in frames or ():
                 damaged += frame.is_corrupt
                 (picture if isinstance(frame, VideoFrame) else sound).take(frame)
         if not picture.frames and not sound.samples:
             raise MediaError(path, "nothing of it decodes")
-        return _facts(container, picture, sound, damaged)
+        lengths = {index: of.extent().seconds for index, of in packets.items()}
+        for seconds in lengths.values():
+            check_seconds(path, seconds, container.size)
+        return _facts(container, picture, sound, damaged, lengths, wave)
 
 
 def _decoded(
@@ -153,6 +125,12 @@ class _Picture:
         variable = bool((abs(steps - step) > STEADY * step + 1).any())
         return (float(steps.sum()) + step) * tick, variable
 
+    @property
+    def gap(self) -> float:
+        """Longest time from one picture to the next, seconds."""
+        steps = np.diff(np.unique(self.stamps))
+        return float(steps.max()) * float(time_base(self.stream)) if self.stream and len(steps) else 0.0
+
 
 @dataclass
 class _Sound:
@@ -162,25 +140,49 @@ class _Sound:
     samples: int = 0
     peak: float = 0.0
     first: AudioFrame | None = None
+    jumps: list[float] = field(default_factory=list)
+    bad: str = ""
+    end: float = math.nan
 
     def take(self, frame: AudioFrame) -> None:
-        self.first = self.first or frame
+        if self.first is None:
+            self.first = frame
+        begin = self._begin(frame)
+        if begin - self.end > SOUND_JITTER:  # never so of nan
+            self.jumps.append(begin - self.end)
+        else:
+            begin = begin if math.isnan(self.end) else self.end
+        self.end = begin + frame.samples / frame.sample_rate
+        wave = planes([frame])
+        try:
+            check_numbers(wave)
+        except BadSampleError as bad:
+            self.bad = self.bad or bad.reason(begin + bad.place / frame.sample_rate)
+        else:
+            self.peak = max(self.peak, float(abs(mono(wave)).max(initial=0)))
         self.samples += frame.samples
-        wave = frame.to_ndarray()
-        wave = wave.reshape(frame.samples, -1).T if frame.format.is_packed else wave
-        mono = wave.mean(0, dtype=np.float32) - (128 if wave.dtype.kind == "u" else 0)
-        full = 2.0 ** (8 * wave.dtype.itemsize - 1) if wave.dtype.kind in "iu" else 1.0
-        self.peak = max(self.peak, float(np.nan_to_num(abs(mono)).max(initial=0)) / full)
+
+    def _begin(self, frame: AudioFrame) -> float:
+        """Time of the first sample on the container's clock, seconds; that of the end before it without one."""
+        if frame.pts is None or self.stream is None:
+            return 0.0 if math.isnan(self.end) else self.end
+        return float(frame.pts * time_base(self.stream))
 
 
-def _facts(container: InputContainer, picture: _Picture, sound: _Sound, damaged: int) -> Facts:
+def _facts(
+    container: InputContainer,
+    picture: _Picture,
+    sound: _Sound,
+    damaged: int,
+    lengths: dict[int, float],
+    wave: Header | None,
+) -> Facts:
     shown, heard = picture.first, sound.first
     video_seconds, variable = picture.seconds_variable()
     audio_seconds = sound.samples / heard.sample_rate if heard else 0.0
     offset = _offset(picture, sound)
     late = 0.0 if math.isnan(offset) else offset
     decoded = max(video_seconds, late + audio_seconds) - min(0.0, late)
-    stated = (container.duration or 0) / av.time_base
     timed = bool(TIMED & set(container.format.name.split(",")))
     return Facts(
         container=container.format.name,
@@ -200,8 +202,38 @@ def _facts(container: InputContainer, picture: _Picture, sound: _Sound, damaged:
         offset=offset,
         peak=sound.peak if heard else math.nan,
         damaged=damaged,
-        lost=max(0.0, stated - decoded) if timed else 0.0,
+        lost=max(0.0, _whole(container, wave) - decoded) if timed else 0.0,
+        video_stated=_stated(picture.stream, None),
+        video_packets=_packets(picture.stream, lengths),
+        video_gap=picture.gap,
+        audio_stated=_stated(sound.stream, wave),
+        audio_packets=_packets(sound.stream, lengths),
+        audio_span=audio_seconds + sum(sound.jumps),
+        audio_gap=max(sound.jumps, default=0.0),
+        bad_sample=sound.bad,
     )
+
+
+def _whole(container: InputContainer, wave: Header | None) -> float:
+    """Length of all tracks as the container states it, seconds; 0 where it does not.
+
+    FFmpeg shortens that of WAVE to what is there.
+    """
+    if wave is not None and wave.plain:
+        return 0.0 if wave.placeholder else wave.seconds
+    return (container.duration or 0) / av.time_base
+
+
+def _stated(track: Track | None, wave: Header | None) -> float:
+    if track is None:
+        return math.nan
+    if wave is not None and wave.plain:
+        return math.nan if wave.placeholder else wave.seconds
+    return stated(track)
+
+
+def _packets(track: Track | None, lengths: dict[int, float]) -> float:
+    return math.nan if track is None else lengths[track.index]
 
 
 def _offset(picture: _Picture, sound: _Sound) -> float:

@@ -1,7 +1,7 @@
 """Windows of sound: placed on the clock by sample, mixed down, resampled."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from itertools import chain, groupby
 
 import av
@@ -27,6 +27,8 @@ from xdcbench.data.media.container import (
     seek_keyframe,
     time_base,
 )
+from xdcbench.data.media.limits import check_seconds, check_sound
+from xdcbench.data.media.numbers import BadSampleError, check_numbers, mono, planes
 from xdcbench.data.media.wave import pcm
 from xdcbench.errors import MediaError
 
@@ -58,7 +60,8 @@ def read_audio(media: Media, *, start: float, seconds: float, rate: int) -> Tens
         float32 (round(seconds * rate),), full scale 1.
 
     Raises:
-        MediaError: there is no sound track, or nothing of it can be decoded.
+        MediaError: there is no sound track, nothing of it can be decoded, or a sample of any channel in the
+            window or within the resampler's reach of it is no number.
     """
     begin, size = round(start * rate), round(seconds * rate)
     sound = _cut(media, begin, size, rate) if isinstance(media, Member) else None
@@ -71,12 +74,34 @@ def read_audio(media: Media, *, start: float, seconds: float, rate: int) -> Tens
     return torch.from_numpy(sound)
 
 
+def audio_end(media: Media) -> float:
+    """When the last sample that decodes ends, seconds on the shared clock; all of the track is decoded.
+
+    Raises:
+        MediaError: there is no sound track, nothing of it decodes, or its time stamps are beyond a limit.
+    """
+    with opened(media) as container:
+        stream = audio_stream(container)
+        if stream is None:
+            raise MediaError(path_of(media), "no sound track")
+        origin = clock_origin(container, media) + edit_shift(container, media)
+        ends = (
+            (place + frame.samples) / frame.sample_rate for place, frame in _placed(container, stream, origin)
+        )
+        end = max(ends, default=None)
+        if end is None:
+            raise MediaError(path_of(media), "no sound could be decoded")
+        check_seconds(path_of(media), end, container.size)
+        return end
+
+
 def _cut(media: Member, begin: int, size: int, rate: int) -> NDArray[np.float32] | None:
     """Float32 (size,), what ``_sound`` decodes, a hundred times as fast; None where it is not plain PCM."""
     found = pcm(media.data)
     if found is None or not found.count:
         return None
     native = found.rate
+    check_sound(media.path, native, found.channels)
     first, length, skip = _native_window(begin, size, rate, native=native)
     low, high = max(0, first), max(0, min(found.count, first + length))
     buffer = np.zeros(length, np.float32)
@@ -105,6 +130,7 @@ def _sound(media: Media, begin: int, size: int, rate: int, *, seek: bool) -> NDA
         if opening is None:
             return None
         native = opening[1].sample_rate
+        check_sound(path_of(media), native, opening[1].layout.nb_channels)
         first, length, skip = _native_window(begin, size, rate, native=native)
         if sought and opening[0] > first:
             return None
@@ -118,7 +144,11 @@ def _sound(media: Media, begin: int, size: int, rate: int, *, seek: bool) -> NDA
                 break
             if place + frame.samples > first:
                 pieces.append((place - first, frame))
-        return _resampled(_laid(pieces, length), native, rate)[skip : skip + size]
+        try:
+            laid = _laid(pieces, length)
+        except BadSampleError as bad:
+            raise MediaError(path_of(media), bad.reason((first + bad.place) / native)) from bad
+        return _resampled(laid, native, rate)[skip : skip + size]
 
 
 def _placed(
@@ -155,29 +185,23 @@ def _native_window(begin: int, size: int, rate: int, *, native: int) -> tuple[in
 
 
 def _laid(pieces: list[tuple[int, AudioFrame]], length: int) -> NDArray[np.float32]:
-    """Float32 (length,): frames at their places, mixed down; silence between them."""
+    """Float32 (length,): frames at their places, mixed down; silence between them.
+
+    Raises:
+        BadSampleError: a sample is no number.
+    """
     buffer = np.zeros(length, np.float32)
     for _, alike in groupby(pieces, key=lambda piece: (piece[1].format.name, piece[1].layout.nb_channels)):
         places, frames = zip(*alike, strict=True)
-        mono, begin = _mono(frames), 0
+        wave, begin = planes(frames), 0
+        mean = mono(wave)
         for place, frame in zip(places, frames, strict=True):
             low, high = max(place, 0), min(place + frame.samples, length)
-            buffer[low:high] = mono[begin + low - place : begin + high - place]
+            part = slice(begin + low - place, begin + high - place)
+            check_numbers(wave[:, part], low)
+            buffer[low:high] = mean[part]
             begin += frame.samples
     return buffer
-
-
-def _mono(frames: Sequence[AudioFrame]) -> NDArray[np.float32]:
-    """Float32 (samples of all,): mean of the channels, full scale 1; the frames are of one format."""
-    wave = np.concatenate([frame.to_ndarray() for frame in frames], axis=1)
-    if frames[0].format.is_packed:
-        wave = wave.reshape(-1, frames[0].layout.nb_channels).T
-    mono: NDArray[np.float32] = wave.mean(0, dtype=np.float32)
-    if wave.dtype.kind == "u":
-        mono -= 128
-    if wave.dtype.kind in "iu":
-        mono /= 2.0 ** (8 * wave.dtype.itemsize - 1)
-    return mono
 
 
 def _resampled(wave: NDArray[np.float32], native: int, rate: int) -> NDArray[np.float32]:

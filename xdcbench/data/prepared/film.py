@@ -14,6 +14,7 @@ from av.video.frame import VideoFrame
 from av.video.reformatter import ColorRange, Colorspace
 from av.video.stream import VideoStream
 
+from xdcbench.data.media.address import local_url
 from xdcbench.data.media.container import clock_origin, opened, time_base, video_stream
 from xdcbench.data.media.picture import CLOCK_SLACK, timed
 from xdcbench.data.prepared.layout import Settings
@@ -52,7 +53,7 @@ def film(path: Path, settings: Settings, out: Path) -> Film:
     rate, count = film_rate(path, settings.rate), 0
     pictures = _pictures(path, rate, settings.short_side)
     try:
-        with av.open(str(out), "w", format="mp4", options={"fflags": "+bitexact"}) as container:
+        with av.open(local_url(out), "w", format="mp4", options={"fflags": "+bitexact"}) as container:
             for picture, times in pictures:
                 if not count:
                     width, height = picture.width, picture.height

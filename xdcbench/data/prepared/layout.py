@@ -13,7 +13,8 @@ from xdcbench.schema import Config
 from xdcbench.store import write_json
 
 SCHEMA_VERSION = 2
-"""Raised also where the same original would now be stored otherwise: 2 has every frame of AVI with B-frames."""
+"""Raised also where the same original would now be stored otherwise: 2 has every frame of AVI with B-frames and
+the length of each track."""
 
 LABEL_FILE, ITEMS_FILE, FAILED_FILE, SHARDS = "store.json", "items.parquet", "failed.json", "shards"
 

@@ -1,6 +1,5 @@
 """The sound of an original as a store keeps it: mono, 16 bits, from time zero of the clock that pictures share."""
 
-import math
 import wave
 from collections.abc import Iterator
 from fractions import Fraction
@@ -11,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xdcbench.data.media import read_audio
-from xdcbench.data.media.container import audio_stream, clock_origin, edit_shift, opened, time_base
+from xdcbench.data.media.address import local_url
+from xdcbench.data.media.sound import audio_end
 from xdcbench.data.prepared.layout import Settings
-from xdcbench.errors import MediaError
 
 BLOCK = 4096
 """Samples of a frame of FLAC."""
@@ -21,21 +20,23 @@ WINDOW = 480 * BLOCK
 """Samples that are decoded at once, which bounds memory; two minutes of 16 kHz."""
 
 
-def sound(path: Path, seconds: float, settings: Settings, out: Path) -> None:
-    """Write the sound of a file from time zero of its clock, mixed and resampled as `read_audio` does it.
+def sound(path: Path, settings: Settings, out: Path) -> None:
+    """Write the sound of a file from time zero of its clock to the last sample that decodes.
+
+    It is mixed and resampled as `read_audio` does it. Where the track begins later than the picture, silence
+    keeps its time; nothing stands for what comes after it.
 
     Args:
         path: of the original.
-        seconds: length of the picture; the sound is as long, or longer where the track is.
         settings: file format and rate.
         out: file to write.
 
     Raises:
         OSError: ``out`` cannot be written.
-        MediaError: nothing decodes.
+        MediaError: nothing decodes, or a sample is no number.
     """
     rate = settings.sound_rate
-    blocks = _blocks(path, max(1, round(max(seconds, _sound_end(path)) * rate)), rate)
+    blocks = _blocks(path, max(1, round(audio_end(path) * rate)), rate)
     (_flac if settings.sound == "flac" else _wav)(out, blocks, rate)
 
 
@@ -44,19 +45,6 @@ def _blocks(path: Path, size: int, rate: int) -> Iterator[NDArray[np.int16]]:
     for begin in range(0, size, WINDOW):
         seconds = min(WINDOW, size - begin) / rate
         yield _int16(read_audio(path, start=begin / rate, seconds=seconds, rate=rate).numpy())
-
-
-def _sound_end(path: Path) -> float:
-    """Where the track ends as the header has it, seconds of the file's clock; 0 where it does not say."""
-    with opened(path) as container:
-        stream = audio_stream(container)
-        if stream is None:
-            raise MediaError(path, "no sound track")
-        if stream.duration is None:
-            return max(0.0, (container.duration or 0) / av.time_base)
-        end = float(((stream.start_time or 0) + stream.duration) * time_base(stream))
-        end -= clock_origin(container, path) + edit_shift(container, path)
-        return end if math.isfinite(end) else 0.0
 
 
 def _int16(samples: NDArray[np.float32]) -> NDArray[np.int16]:
@@ -75,7 +63,7 @@ def _wav(out: Path, blocks: Iterator[NDArray[np.int16]], rate: int) -> None:
 
 
 def _flac(out: Path, blocks: Iterator[NDArray[np.int16]], rate: int) -> None:
-    with av.open(str(out), "w", format="flac", options={"fflags": "+bitexact"}) as file:
+    with av.open(local_url(out), "w", format="flac", options={"fflags": "+bitexact"}) as file:
         encoder, place = file.add_stream("flac", rate=rate, layout="mono", options={"flags": "+bitexact"}), 0
         for block in blocks:
             for begin in range(0, len(block), BLOCK):

@@ -13,8 +13,11 @@ from xdcbench.store import file_hash, write_json
 STOPPED = "stopped"
 """Key of an answer that tells why nothing can be written."""
 
+LENGTHS = ("duration", "video_seconds", "audio_start", "audio_seconds")
+"""Lengths as an index has them, seconds."""
+
 Facts = dict[str, Any]
-"""What is known of one original: number, path, bytes, mtime, ok, reason, duration, video, audio, width, height,
+"""What is known of one original: number, path, bytes, mtime, ok, reason, `LENGTHS`, video, audio, width, height,
 rate, and members, suffix, size and sha256 (hex) of each kind."""
 
 
@@ -61,7 +64,7 @@ def stage(task: str) -> Facts:
 
 def failed(item: Facts, reason: str) -> Facts:
     """Facts of an original that cannot be prepared."""
-    blank = {"duration": None, "video": False, "audio": False, "width": 0, "height": 0, "rate": 0.0}
+    blank = {**dict.fromkeys(LENGTHS), "video": False, "audio": False, "width": 0, "height": 0, "rate": 0.0}
     return {**item, "ok": False, "reason": reason, **blank, "members": {}}
 
 
@@ -70,7 +73,7 @@ def _facts(item: Facts, media: str, found: Contents) -> Facts:
         **item,
         "ok": True,
         "reason": "; ".join(found.faults),
-        "duration": found.info.duration if found.info.duration > 0 else None,
+        **{name: getattr(found.info, name) for name in LENGTHS},
         "video": found.info.has_video and media != "audio",
         "audio": found.info.has_audio and media != "image",
         "width": found.width,

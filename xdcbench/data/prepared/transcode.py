@@ -51,7 +51,6 @@ def contents(path: Path, media: str, settings: Settings, out: Path) -> Contents:
         found.members["video"] = _named(out, "jpg")
         found.members["video"].write_bytes(data)
         return found
-    seconds = found.info.duration if found.info.duration > 0 else 0.0
     if media == "video" and found.info.has_video:
         target = _named(out, "mp4")
         try:
@@ -62,11 +61,10 @@ def contents(path: Path, media: str, settings: Settings, out: Path) -> Contents:
         else:
             found.members["video"] = target
             found.width, found.height, found.rate = made.width, made.height, float(made.rate)
-            seconds = max(seconds, made.frames / found.rate)
     if found.info.has_audio:
         target = _named(out, settings.sound)
         try:
-            sound(path, seconds, settings, target)
+            sound(path, settings, target)
         except MediaError as error:
             target.unlink(missing_ok=True)
             found.faults.append(f"sound: {error.reason}")

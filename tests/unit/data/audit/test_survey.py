@@ -103,9 +103,15 @@ def test_death_is_tried_again_and_delay_with_more_time(root: Path) -> None:
         "bad",
     ]
     run(root, "a", "b", "c", limit=1)
-    assert seen(root) == {"a": 2, "b": 1, "c": 1}
+    assert seen(root) == {"a": 4, "b": 1, "c": 1}
     run(root, "a", "b", "c", limit=1.5)
-    assert seen(root) == {"a": 3, "b": 2, "c": 1}
+    assert seen(root) == {"a": 6, "b": 2, "c": 1}
+
+
+def test_a_process_that_dies_once_costs_no_answer(root: Path) -> None:
+    (root / "a").write_text("die once")
+    assert run(root, "a", "b")["error"].tolist() == ["", ""]
+    assert seen(root) == {"a": 2, "b": 1}
 
 
 def test_survey_goes_on_after_kill_9(root: Path) -> None:

@@ -13,7 +13,7 @@ from tests.unit.tiny import small_index
 from xdcbench.context import Context
 from xdcbench.data.audit.local import Local, facts, local
 from xdcbench.data.audit.verify import KINDS, verified_counts, verify
-from xdcbench.data.media.inspect import Facts
+from xdcbench.data.media.facts import Facts
 from xdcbench.data.scan import MISSING, Scan
 from xdcbench.models.encoders import Card
 from xdcbench.results.measured import measured
@@ -96,10 +96,28 @@ def test_every_fault_is_told_apart(report: dict[str, Any]) -> None:
         "no_sound": {"no_sound"},
         "silent": {"silent"},
         "sound_short": {"sound_short", "damaged"},
+        "length": {"damaged"},
         "short": {"short", "damaged"},
     }
     reasons = {Path(f["path"]).stem: f["reason"] for f in report["findings"] if f["kind"] == "sound_short"}
     assert 0.6 <= float(reasons["sound_short"].split()[0]) <= 0.8
+
+
+def test_what_the_scan_passed_over_is_told(tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    root.mkdir()
+    (root / "a.wav").write_bytes(b"no sound")
+    (root / "b.mp4").touch()
+    (root / "c").symlink_to(root)
+    (root / "d.wav").symlink_to("nowhere.wav")
+    dataset = FILES.model_copy(update={"media": "audio", "options": {}})
+    data = local("files", dataset, root, tmp_path / "out")
+    found = verify(data, facts(data, workers=1, limit=60), clip_seconds=2.0)["findings"]
+    assert [(f["path"], f["reason"].partition(":")[0]) for f in found if f["kind"] == "extra"] == [
+        ("b.mp4", "on disk, but in no list or of another kind"),
+        ("c", "passed over"),
+        ("d.wav", "passed over"),
+    ]
 
 
 def test_counts_are_those_of_the_findings(report: dict[str, Any]) -> None:
@@ -136,6 +154,14 @@ FINE = Facts(
     peak=0.5,
     damaged=0,
     lost=0.0,
+    video_stated=10.0,
+    video_packets=10.0,
+    video_gap=0.1,
+    audio_stated=10.0,
+    audio_packets=10.0,
+    audio_span=10.0,
+    audio_gap=0.0,
+    bad_sample="",
 )
 
 
@@ -153,7 +179,11 @@ def judged(
     items = pd.DataFrame(
         {"id": names, "path": names, "label": -1, "group": names, "bytes": 1, "split:mine": "train"}
     )
-    items = items.assign(**({"error": ""} | vars(FINE) | changes))
+    facts = {"error": ""} | vars(FINE) | changes
+    for track in ("video", "audio"):  # what is not said otherwise is as the length is
+        alike = (f"{track}_stated", f"{track}_packets", f"{track}_span")
+        facts |= {name: facts[f"{track}_seconds"] for name in alike if name in facts and name not in changes}
+    items = items.assign(**facts)
     config = FILES.model_copy(update={"media": media, **(dataset or {})})
     folder = tmp_path / "files-ffffffffffff"
     folder.mkdir(parents=True)
@@ -173,15 +203,30 @@ def kinds(report: dict[str, Any]) -> set[str]:
         ("video", {"peak": 0.0009}, {"silent"}),
         ("video", {"audio_seconds": 9.95}, set()),
         ("video", {"audio_seconds": 9.85}, {"sound_short"}),
-        ("video", {"offset": 0.3}, {"sound_short"}),
-        ("video", {"offset": -0.3}, {"sound_short"}),
-        ("video", {"offset": 20.0}, {"sound_short"}),
+        ("video", {"offset": 0.3}, {"sound_short", "sound_long"}),
+        ("video", {"offset": -0.3}, {"sound_short", "sound_long"}),
+        ("video", {"offset": 20.0}, {"sound_short", "sound_long"}),
+        ("video", {"audio_seconds": 10.09}, set()),
+        ("video", {"audio_seconds": 10.11}, {"sound_long"}),
+        ("video", {"video_gap": 1.01}, {"gap"}),
+        ("video", {"audio_gap": 0.11}, {"gap"}),
+        ("audio", {"audio_gap": 0.11}, {"gap"}),
+        ("audio", {"video_gap": 1.01}, set()),
+        ("video", {"video_stated": 10.21}, {"length"}),
+        ("video", {"video_packets": 10.21}, {"length"}),
+        ("video", {"audio_stated": 436.0}, {"length"}),
+        ("audio", {"audio_packets": 9.89}, {"length"}),
+        ("audio", {"audio_stated": math.nan}, set()),
+        ("audio", {"video_stated": 436.0}, set()),
+        ("video", {"video_stated": 11.8, "video_gap": 0.95}, set()),
+        ("video", {"bad_sample": "why"}, {"damaged"}),
+        ("audio", {"bad_sample": "why"}, {"undecodable"}),
         ("video", {"offset": math.nan}, set()),
         ("video", {"audio_codec": "", "audio_seconds": 0.0, "peak": math.nan}, {"no_sound"}),
         ("video", {"audio_seconds": 0.0, "peak": math.nan}, {"damaged"}),
         ("video", {"damaged": 1}, {"damaged"}),
         ("video", {"lost": 0.6}, {"damaged"}),
-        ("video", {"video_seconds": 1.9}, {"short"}),
+        ("video", {"video_seconds": 1.9, "audio_seconds": 1.9}, {"short"}),
         ("video", {"frames": 0}, {"undecodable"}),
         ("video", {"error": "why"}, {"undecodable"}),
         ("video", {"bytes": MISSING}, {"missing"}),
@@ -227,7 +272,7 @@ def test_records_find_the_counts_of_their_fingerprint(tmp_path: Path) -> None:
     assert verified_counts(tmp_path / "data", index) is None
     for name, mark, subset, n in (("a", "other", "", 1), ("b", "f", "", 2), ("c", "f", "5 items", 3)):
         (tmp_path / "data" / name).mkdir(parents=True)
-        report = {"schema_version": 1, "fingerprint": mark, "subset": subset, "counts": {"expected": n}}
+        report = {"schema_version": 2, "fingerprint": mark, "subset": subset, "counts": {"expected": n}}
         (tmp_path / "data" / name / "verify.json").write_text(json.dumps(report))
     assert verified_counts(tmp_path / "data", index) == {"expected": 2}
 

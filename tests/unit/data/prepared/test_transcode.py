@@ -10,7 +10,7 @@ import torch
 from torchvision.io import encode_jpeg, encode_png
 
 from tests.unit.data.media.films import FLASH, FPS, FRAMES, click_track, index_of, write
-from tests.unit.data.media.referee import ffmpeg
+from tests.unit.data.media.referee import H264, ffmpeg, track
 from xdcbench.data.media import Member, probe, read_audio, read_clip, read_image
 from xdcbench.data.prepared.film import Film, film, film_rate
 from xdcbench.data.prepared.layout import Settings
@@ -30,9 +30,9 @@ def filmed(path: Path, settings: Settings) -> tuple[Film, bytes]:
     return film(path, settings, out), out.read_bytes()
 
 
-def heard(path: Path, seconds: float, settings: Settings) -> bytes:
+def heard(path: Path, settings: Settings) -> bytes:
     out = path.with_name(f"out.{settings.sound}")
-    sound(path, seconds, settings, out)
+    sound(path, settings, out)
     return out.read_bytes()
 
 
@@ -155,7 +155,7 @@ def test_a_picture_that_stands_for_hours_is_a_fault(tmp_path: Path) -> None:
 @pytest.mark.parametrize("kind", ["wav", "flac"])
 def test_sound_is_the_original_at_every_time(tmp_path: Path, kind: str, offset: float) -> None:
     path = write(tmp_path / "a.mp4", rate=44_100, offset=offset)
-    data = heard(path, 3.0, Settings(sound=kind))
+    data = heard(path, Settings(sound=kind))
     for start in (0.0, 0.333, FLASH / FPS - 0.2, 2.5):
         ours = read_audio(member(data), start=start, seconds=1.0, rate=16_000)
         theirs = read_audio(path, start=start, seconds=1.0, rate=16_000)
@@ -166,9 +166,9 @@ def test_sound_is_the_original_at_every_time(tmp_path: Path, kind: str, offset: 
 def test_long_sound_is_cut_from_one_signal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write(tmp_path / "a.mkv", audio="flac", rate=44_100)
     kinds = [Settings(sound="wav"), Settings(sound="flac")]
-    whole = [heard(path, 3.0, kind) for kind in kinds]
+    whole = [heard(path, kind) for kind in kinds]
     monkeypatch.setattr("xdcbench.data.prepared.soundtrack.WINDOW", 2 * BLOCK)
-    assert [heard(path, 3.0, kind) for kind in kinds] == whole
+    assert [heard(path, kind) for kind in kinds] == whole
 
 
 def test_sound_that_lasts_longer_than_the_picture_is_kept(tmp_path: Path) -> None:
@@ -177,9 +177,53 @@ def test_sound_that_lasts_longer_than_the_picture_is_kept(tmp_path: Path) -> Non
     assert ours.mean() > 0.2
 
 
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("a.aac", ("-c:a", "aac")),
+        ("a.mp3", ("-c:a", "libmp3lame", "-q:a", "5", "-write_xing", "0")),
+        ("a.mka", ("-c:a", "libopus", "-live", "1")),
+        ("a.ogg", ("-c:a", "libvorbis")),
+        ("a.flac", ("-c:a", "flac")),
+    ],
+)
+@pytest.mark.parametrize("quiet", ["lt(t,0.4)", "gt(t,0.4)"], ids=["quiet at the end", "quiet at first"])
+def test_all_sound_is_kept_and_none_is_made(
+    tmp_path: Path, name: str, options: tuple[str, ...], quiet: str
+) -> None:
+    """The bit rate of the beginning says nothing of the length: 10.03 s were stored as 2.16 s or as 436 s."""
+    path = tmp_path / name
+    loud = f"aevalsrc='({quiet}*0.9+0.0001)*(2*random(0)-1)':s=48000:d=3.03"
+    ffmpeg("-f", "lavfi", "-i", loud, *options, path)
+    truth = track(path)
+    frames = len(kept(path, "audio")["wav"][44:]) // 2
+    assert frames == pytest.approx(len(truth.samples) / truth.rate * 16_000, abs=32)
+
+
+@pytest.mark.parametrize(("seen", "heard"), [(3.0, 1.2), (1.2, 3.0)])
+@pytest.mark.parametrize("suffix", ["mp4", "mkv", "flv"])
+def test_each_member_is_as_long_as_its_track(tmp_path: Path, suffix: str, seen: float, heard: float) -> None:
+    path = tmp_path / f"a.{suffix}"
+    inputs = ("-f", "lavfi", "-i", f"testsrc2=s=64x48:r=10:d={seen}")
+    ffmpeg(*inputs, "-f", "lavfi", "-i", f"sine=440:r=44100:d={heard}", *H264, "-c:a", "aac", path)
+    found = kept(path, "video")
+    truth = track(path)
+    assert probe(member(found["mp4"])).duration == pytest.approx(seen, abs=0.01)
+    assert probe(member(found["wav"])).duration == pytest.approx(len(truth.samples) / truth.rate, abs=0.03)
+
+
+def test_sound_that_begins_late_keeps_its_time(tmp_path: Path) -> None:
+    path = tmp_path / "a.mkv"
+    inputs = ("-f", "lavfi", "-i", "testsrc2=s=64x48:r=10:d=3", "-itsoffset", "0.7")
+    ffmpeg(*inputs, "-f", "lavfi", "-i", "sine=440:r=16000:d=1", *H264, "-c:a", "flac", path)
+    wave = read_audio(member(kept(path, "video")["wav"]), start=0, seconds=3, rate=16_000).numpy()
+    loud = np.flatnonzero(np.abs(wave) > 0.01) / 16_000
+    assert (loud[0], loud[-1]) == (pytest.approx(0.7, abs=0.005), pytest.approx(1.7, abs=0.005))
+
+
 def test_sound_louder_than_full_scale_is_cut_off(tmp_path: Path) -> None:
     path = write(tmp_path / "a.mkv", video=None, audio="pcm_f32le", wave=4 * click_track(16_000))
-    ours = read_audio(member(heard(path, 3.0, Settings())), start=1, seconds=1, rate=16_000)
+    ours = read_audio(member(heard(path, Settings())), start=1, seconds=1, rate=16_000)
     theirs = read_audio(path, start=1, seconds=1, rate=16_000)
     assert theirs.max() > 2
     torch.testing.assert_close(ours, theirs.clip(-1, 1 - 2**-15), atol=2**-16 + 1e-7, rtol=0)
