@@ -17,12 +17,13 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from xdcbench.data.media.limits import (
-    STILL_MAGIC,
+    STILL_HEAD,
     check_image_bytes,
     check_image_pixels,
     check_pixels,
     check_seconds,
     check_sound,
+    still_content,
 )
 from xdcbench.data.media.wave import HEADER, Header, header
 from xdcbench.data.ranges import Content, Stream
@@ -112,7 +113,7 @@ def opened(media: Media, **options: str) -> Iterator[InputContainer]:
 
 def _still(path: Path) -> bool:
     """Whether name or content are those of a still image."""
-    return path.suffix.lower() in STILL or beginning(path, len(STILL_MAGIC[0])).startswith(STILL_MAGIC)
+    return path.suffix.lower() in STILL or still_content(beginning(path, STILL_HEAD))
 
 
 def _check_limits(container: InputContainer, path: Path) -> None:
