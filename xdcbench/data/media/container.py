@@ -20,11 +20,12 @@ from xdcbench.data.local_file import FileState, LocalFile
 from xdcbench.data.media.address import local_url
 from xdcbench.data.media.clock import VideoClock
 from xdcbench.data.media.limits import (
-    STILL_MAGIC,
+    STILL_HEAD,
     check_image,
     check_pixels,
     check_seconds,
     check_sound,
+    still_content,
 )
 from xdcbench.data.media.wave import HEADER, Header, header
 from xdcbench.data.ranges import Content, Stream
@@ -152,9 +153,9 @@ def _content(media: Media) -> Iterator[Content]:
 
 def _still(path: Path, source: Stream) -> bool:
     """Whether name or content are those of a still image."""
-    magic = source.read(len(STILL_MAGIC[0]))
+    head = source.read(STILL_HEAD)
     source.seek(0)
-    return path.suffix.lower() in STILL or magic.startswith(STILL_MAGIC)
+    return path.suffix.lower() in STILL or still_content(head)
 
 
 def _check_limits(container: InputContainer, path: Path) -> None:

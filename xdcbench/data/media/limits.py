@@ -24,10 +24,18 @@ SECONDS = 600.0
 """Length that a file of any size may have."""
 BYTES_PER_SECOND = 10
 """Bytes that each second of a longer file takes at least: silence in FLAC takes twice that."""
-STILL_MAGIC = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"BM", b"II*\0", b"MM\0*")
-"""First bytes of PNG, the longest, and of JPEG, BMP and TIFF: images whose name may be another's."""
 LOUDEST = 2.0**16
 """Largest magnitude of a floating-point sample; full scale is 1, and 2**15 that of 16 bits left unscaled."""
+
+
+STILL_HEAD = 12
+"""Bytes from which `still_content` tells."""
+
+
+def still_content(head: bytes) -> bool:
+    """Whether a file that begins so is a PNG, JPEG, BMP, TIFF or WebP, whatever its name."""
+    magic = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"BM", b"II*\0", b"MM\0*")
+    return head.startswith(magic) or (head[:4] == b"RIFF" and head[8:12] == b"WEBP")
 
 
 def check_pixels(path: Path, width: int, height: int) -> None:

@@ -83,6 +83,10 @@ BOMBS: dict[str, tuple[Callable[[Path], object], str]] = {
         lambda path: sparse(png(path, 64, 48)),
         f"holds {3 << 30} bytes; the limit for a still image is {IMAGE_BYTES} bytes",
     ),
+    "image_webp.mp4": (
+        lambda path: (path.write_bytes(b"RIFF\x00\x00\x00\x7fWEBPVP8 "), sparse(path)),
+        f"holds {3 << 30} bytes; the limit for a still image is {IMAGE_BYTES} bytes",
+    ),
     "image_8300.png": (
         lambda path: png(path, 8300, 8300),
         f"states 8300 x 8300 pixels; the limit is {PIXELS}",
