@@ -131,6 +131,7 @@ def parse_label(content: bytes, name: str) -> Label:
             f"{name} does not describe a store ({reason}); give the folder that `data prepare` wrote"
         ) from error
 
+
 def member_name(number: int, suffix: str) -> str:
     """Name of a member in its shard: never a user's path."""
     return f"{number:08d}.{suffix}"
