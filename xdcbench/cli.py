@@ -9,10 +9,11 @@ from typing import Annotated, Any, Literal
 import typer
 
 from xdcbench import cli_data
-from xdcbench.distributed import leads
+from xdcbench.distributed import check_environment, leads
 from xdcbench.errors import MediaError, UserError
 from xdcbench.signals import REQUEUE, leave_when_asked
-from xdcbench.threads import wait_briefly
+from xdcbench.threads import fit_cores, wait_briefly
+from xdcbench.utils.output import standard_output, use_utf8
 from xdcbench.utils.shown import VisibleFilter, visible
 
 app = typer.Typer(
@@ -310,6 +311,24 @@ def prune(
     _say(prune_lines(out, dry_run=dry_run, keep=keep or (), hours=hours, encoders=encoders))
 
 
+@app.command("verify-results")
+def verify_results_(
+    results: Annotated[
+        list[Path] | None, typer.Option("--results", metavar="DIR", help="Results folders to verify.")
+    ] = None,
+    repair: Annotated[
+        bool,
+        typer.Option("--repair", help="Move damaged runs to runs/.damaged, so that `run` makes them again."),
+    ] = False,
+) -> None:
+    """Verify every file of every run by its hash. Exits 1 where one is damaged."""
+    from xdcbench.results.verification import verify_results
+
+    lines, code = verify_results(results or [OUT], repair=repair)
+    _say(lines)
+    raise typer.Exit(code)
+
+
 @app.command()
 def export(
     run: Annotated[
@@ -408,14 +427,22 @@ def doctor(
 
 def main() -> None:
     """Entry point: a user's mistake is one line on standard error and exit code 2."""
-    others, own = (logging.WARNING, logging.INFO) if leads() else (logging.ERROR, logging.ERROR)
-    terminal = logging.StreamHandler(sys.stderr)
-    terminal.addFilter(VisibleFilter())
-    logging.basicConfig(level=others, format="%(message)s", handlers=[terminal])
-    logging.getLogger("xdcbench").setLevel(own)
+    use_utf8()
     leave_when_asked()
     wait_briefly()
+    fit_cores()
+    with standard_output():
+        _main()
+
+
+def _main() -> None:
     try:
+        check_environment()
+        others, own = (logging.WARNING, logging.INFO) if leads() else (logging.ERROR, logging.ERROR)
+        terminal = logging.StreamHandler(sys.stderr)
+        terminal.addFilter(VisibleFilter())
+        logging.basicConfig(level=others, format="%(message)s", handlers=[terminal])
+        logging.getLogger("xdcbench").setLevel(own)
         app()
     except (UserError, MediaError) as error:
         typer.echo(f"xdcbench: {visible(str(error))}", err=True)

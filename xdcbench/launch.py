@@ -1,7 +1,6 @@
 """From what a user asks for to a plan that can be executed here."""
 
 import logging
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from xdcbench.plan import Plan, make_plan
 from xdcbench.schema import Precision, Suite
 from xdcbench.stages import Source
 from xdcbench.store import Store
+from xdcbench.utils.cores import available_cores
 
 if TYPE_CHECKING:
     from xdcbench.data.prepared.reader import Prepared
@@ -136,7 +136,7 @@ def prepare(request: Request, *, write: bool = True) -> Launch:
 
 def reading_processes() -> int:
     """Processes that read media where none are asked for: two cores are left to training."""
-    return min(16, max(0, (os.cpu_count() or 1) - 2))
+    return min(16, max(0, available_cores() - 2))
 
 
 def resolve(suite: Suite, request: Request) -> tuple[str, dict[Precision, Precision]]:
@@ -186,7 +186,9 @@ def find_sources(
     return {
         name: Source(stores[name].label.fingerprint)
         if name in stores
-        else find_source(name, suite.datasets[name], request.data_root, cache=cache)
+        else find_source(
+            name, suite.datasets[name], request.data_root, cache=cache, verified=store.root / "data"
+        )
         for name in dict.fromkeys(name for part in suite.leaves for name in used_datasets(part))
     }
 

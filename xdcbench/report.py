@@ -57,7 +57,7 @@ def run_plan(
     if lacking and (require_all or all(stage.reason for stage in targets)):
         raise UserError("data is not available: " + "; ".join(stage.unavailable for stage in lacking))
     inputs = {source.key: source for stage in targets for _, source in stage.inputs}
-    missing = [source.name for key, source in inputs.items() if not launch.store.whole(key)]
+    missing = [s.name for key, s in inputs.items() if not launch.store.whole(key, thorough=True)]
     if alone and missing:
         raise UserError(f"{targets[0].key} needs {', '.join(missing)}, which must be run first")
     plan = replace(launch.plan, stages=tuple(targets)) if alone else launch.plan
@@ -78,7 +78,7 @@ def report(launch: Launch, outcomes: Sequence[Outcome]) -> tuple[list[str], int]
         tables = suite_tables(launch, records)
         for grid in tables.values():
             lines += render(grid, "txt").split("\n")
-        lines += written_lines(write_tables(tables, store.root / "tables" / suite.name))
+        lines += table_files(tables, store.root / "tables" / suite.name)
     done = sum(store.complete(key) for key in launch.keys)
     lines += [
         f"runs    {store.runs} ({done} of {len(launch.keys)} of this suite; `xdcbench show KEY` opens one)"
@@ -91,6 +91,14 @@ def report(launch: Launch, outcomes: Sequence[Outcome]) -> tuple[list[str], int]
     counts = Counter(outcome.status for outcome in outcomes)
     lines += [f"{suite.name}: " + ", ".join(f"{n} {status}" for status, n in sorted(counts.items()))]
     return lines, 1 if counts["failed"] or counts["blocked"] else 0
+
+
+def table_files(tables: dict[str, Grid], folder: Path) -> list[str]:
+    """Write tables; lines that name the files, or say why there are none: a finished folder may be read-only."""
+    try:
+        return written_lines(write_tables(tables, folder))
+    except OSError as error:
+        return [f"tables  not written to {folder}: {error.strerror}"]
 
 
 def suite_tables(launch: Launch, records: Sequence[Record]) -> dict[str, Grid]:
@@ -168,12 +176,7 @@ def table_lines(
     Raises:
         UserError: a folder is no results folder, or a table is unknown.
     """
-    for root in folders:
-        if not (root / "results.json").exists():
-            raise UserError(
-                f"{root} is no results folder; run a suite with --out {root} or name another with --from"
-            )
-    stores = [Store(root, write=False) for root in folders]
+    stores = [Store.existing(root, option="--from") for root in folders]
     tables = grids(
         names or [name for name, _ in rows("tables")],
         read_records(stores),
@@ -187,26 +190,34 @@ def table_lines(
 
 
 def run_lines(prefix: str, out: Path) -> Iterator[str]:
-    """A complete run with its numbers, or the attempts of one that failed.
+    """A complete run with its numbers, what is wrong with a damaged one, or the attempts of one that failed.
 
     Raises:
         UserError: no run, or several, match.
     """
-    run = Store(out, write=False).resolve(prefix)
+    store = Store(out, write=False)
+    run = store.resolve(prefix)
     if run.parent.name == ".failed":
         for attempt in sorted(run.iterdir()):
             yield f"failed attempt {attempt}"
             for path in sorted(attempt.iterdir()):
                 yield from path.read_text().split("\n")
         return
+    if said := store.damage(run.name, thorough=True):
+        yield f"{'damaged':<10} {said}; run its suite, which makes it again"
+    else:
+        yield from _facts(run, store)
+    yield from (f"file       {path}" for path in sorted(run.iterdir()))
+
+
+def _facts(run: Path, store: Store) -> Iterator[str]:
     facts = read_json(run / "run.json")
     for name in ("name", "key", "kind", "version", "suite", "seconds", "device", "commit"):
         yield f"{name:<10} {facts[name]}"
     yield f"{'inputs':<10} {', '.join(facts['inputs'].values()) or 'none'}"
     yield f"{'settings':<10} {json.dumps(facts['science'])}"
-    for record in read_records([Store(out, write=False)], [run.name]):
+    for record in read_records([store], [run.name]):
         inner = " ".join(f"{k}={v}" for k, v in record.factors.items())
         items = f"{record.items_used} used, {record.items_failed} failed of {record.items_expected}"
         where = f"{record.dataset}/{record.split}"
         yield f"{record.metric:<26} {record.value:8.3f}{record.unit}  {where}  {items}  {inner}"
-    yield from (f"file       {path}" for path in sorted(run.iterdir()))

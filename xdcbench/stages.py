@@ -45,6 +45,9 @@ class IndexStage(Config):
     fingerprint: str | None = Field(
         None, description="of the files as scanned; none inside a synthetic world"
     )
+    lengths: str | None = Field(
+        None, description="hash of lengths that `data verify` decoded and that the packets do not give"
+    )
 
 
 class InitStage(Config):
@@ -156,6 +159,13 @@ class Stage:
         """Why this stage cannot run here: its own lack or that of what it hangs on; empty if it can."""
         return next((r for r in (self.unavailable, *(s.reason for _, s in self.inputs)) if r), "")
 
+    @property
+    def read(self) -> tuple["Stage", ...]:
+        """Stages whose files this one reads: its inputs, and the world whose media a shared stage decodes."""
+        sources = tuple(source for _, source in self.inputs)
+        worlds = (of for source in sources for _, of in source.inputs if of.kind == "world")
+        return sources + (tuple(dict.fromkeys(worlds)) if KINDS[self.kind].shared else ())
+
     def code(self) -> Callable[..., None]:
         """The function ``(config, inputs, work, context) -> None`` that does the work."""
         module, _, function = KINDS[self.kind].target.partition(":")
@@ -169,6 +179,7 @@ class Source:
 
     fingerprint: str | None = None
     unavailable: str = ""
+    lengths: str | None = None
 
 
 def science(config: Config) -> dict[str, Any]:

@@ -12,7 +12,8 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from xdcbench.data.index import Index
-from xdcbench.data.media import Media, read_audio, read_clip, read_image
+from xdcbench.data.local_file import FileState
+from xdcbench.data.media import Indexed, Media, read_audio, read_clip, read_image
 from xdcbench.data.prepared.layout import Kind
 from xdcbench.data.prepared.reader import CHANGED, Prepared
 from xdcbench.errors import UserError
@@ -196,6 +197,7 @@ class Clips(Dataset[dict[Modality, Tensor]]):
     ) -> None:
         self.root, self.files, self.ids = root, index.items["path"].array, index.items["id"].array
         self.rows = _rows(index, root)
+        self.sizes, self.mtimes = (index.items[name].to_numpy() for name in ("bytes", "mtime"))
         self.begins, self.durations = stretches(index.items, video=video is not None)
         self.still = index.media == "image"
         self.video, self.audio = video, audio
@@ -217,7 +219,9 @@ class Clips(Dataset[dict[Modality, Tensor]]):
         """Video: uint8 (frames, b, b, 3), the box that becomes the clip; audio: float32 (samples,).
 
         Raises:
-            MediaError: the file cannot be read.
+            MediaError: the file cannot be decoded.
+            MediaUnreachableError: it cannot be read.
+            MediaChangedError: it is not the one that was indexed.
         """
         sample: dict[Modality, Tensor] = {}
         if self.video is not None:
@@ -237,7 +241,8 @@ class Clips(Dataset[dict[Modality, Tensor]]):
     def _media(self, draw: Draw, kind: Kind) -> Media:
         if isinstance(self.root, Prepared):
             return self.root.member(int(self.rows[draw.row]), kind, str(self.ids[draw.row]))
-        return self.path(draw)
+        state = FileState(int(self.sizes[draw.row]), int(self.mtimes[draw.row]))
+        return Indexed(self.path(draw), state)
 
     def _box(self, draw: Draw, spec: VideoInput) -> Tensor:
         """Uint8 (frames, b, b, 3), a view of the picture."""

@@ -11,8 +11,9 @@ import numpy as np
 import pandas as pd
 
 from xdcbench.context import Context
-from xdcbench.data.audit.known import with_verified
-from xdcbench.data.media import probe
+from xdcbench.data.audit.known import lengths_mark, verified_lengths, with_lengths
+from xdcbench.data.local_file import FileState, state_of
+from xdcbench.data.media import Indexed, probe
 from xdcbench.data.prepared.reader import CHANGED, Prepared
 from xdcbench.data.scan import LABELS, MISSING, SPLIT, fingerprint, scan
 from xdcbench.errors import MediaError, UserError
@@ -46,11 +47,11 @@ class Index:
     """A data set as later stages see it.
 
     ``items`` has one row per item that the lists name: id, path, label, group, bytes (-1 where the file
-    is missing), a column ``split:<name>`` (train, test or empty) per split, ok, reason, duration (of the
-    video track, else of the audio), video_seconds, audio_start and audio_seconds (of each track on the shared
-    clock, on which video starts at 0; seconds, 0 without the track; nan where not ok), video and audio
-    (whether the file has such a track). ``store`` describes the prepared store that the items are read from,
-    None for files.
+    is missing), a column ``split:<name>`` (train, test or empty) per split, mtime (nanoseconds, of the file's last
+    change; -1 where it is missing or in a store), ok, reason, duration (of the video track, else of the audio),
+    video_seconds, audio_start and audio_seconds (of each track on the shared clock, on which video starts at 0;
+    seconds, 0 without the track; nan where not ok), video and audio (whether the file has such a track). ``store``
+    describes the prepared store that the items are read from, None for files.
     """
 
     name: str
@@ -134,7 +135,7 @@ def scanned(config: IndexStage, root: Path, context: Context) -> tuple[pd.DataFr
     """Items, classes and fingerprint of a folder; every file is opened.
 
     Lengths of files that `data verify` decoded as they are now are those that it found, where the packets
-    give others.
+    give others; planning notes which these are.
 
     Raises:
         UserError: files and lists do not fit the layout, or have changed since the stage was planned.
@@ -147,7 +148,15 @@ def scanned(config: IndexStage, root: Path, context: Context) -> tuple[pd.DataFr
         raise UserError(f"{root} changed while this run was planned; give the same command again")
     items = take(found.items, config.dataset.subset, config.dataset.splits)
     items = pd.concat([items.reset_index(drop=True), probe_all(items, root)], axis=1)
-    return with_verified(items, root, context.cache.parent / "data", mark), found.classes, mark
+    if config.lengths is not None:
+        lengths = verified_lengths(context.cache.parent / "data", mark, root)
+        if lengths_mark(lengths) != config.lengths:
+            raise UserError(
+                f"{root} was verified anew while this run was planned. Try: give the same command again"
+            )
+        items = with_lengths(items, lengths)
+        log.info("%d items have lengths that `data verify` found", len(lengths))
+    return items, found.classes, mark
 
 
 def stored(config: IndexStage, store: Prepared) -> pd.DataFrame:
@@ -161,7 +170,8 @@ def stored(config: IndexStage, store: Prepared) -> pd.DataFrame:
     items = store.items()
     splits = [column for column in map(str, items) if column.startswith(SPLIT)]
     several = [LABELS] if LABELS in items else []
-    items = items[["id", "path", "label", "group", "bytes", *splits, *several, *FACTS]]
+    items["mtime"] = MISSING  # the store itself says whether it has changed
+    items = items[["id", "path", "label", "group", "bytes", *splits, *several, "mtime", *FACTS]]
     for path, reason in items.loc[~items["ok"], ["path", "reason"]].itertuples(index=False):
         log.warning("not used: %s (%s)", path, reason)
     return take(items, config.dataset.subset, config.dataset.splits).reset_index(drop=True)
@@ -174,6 +184,20 @@ def write_failed(work: Path, index: Index, failed: Mapping[int, str]) -> None:
     named = dict(zip(known["id"], known["reason"], strict=True))
     named |= {items["id"].iloc[row]: reason for row, reason in sorted(failed.items())}
     write_json(work / "failed.json", named)
+
+
+def check_failed(index: Index, rows: np.ndarray, failed: dict[int, str], *, limit: float) -> None:
+    """Fail the stage when too many items could not be read.
+
+    Raises:
+        UserError: names the share, the limit and the first file.
+    """
+    if len(failed) > limit * len(rows):
+        row, reason = next(iter(failed.items()))
+        raise UserError(
+            f"{index.name}: {len(failed)} of {len(rows)} items could not be decoded, first "
+            f"{index.items['path'].iloc[row]} ({reason}); fix them or raise max_failed above {limit}"
+        )
 
 
 def take(items: pd.DataFrame, subset: Subset, splits: tuple[str, ...]) -> pd.DataFrame:
@@ -205,19 +229,26 @@ def take(items: pd.DataFrame, subset: Subset, splits: tuple[str, ...]) -> pd.Dat
 
 
 def probe_all(items: pd.DataFrame, root: Path) -> pd.DataFrame:
-    """Open every file: the columns of `FACTS`."""
+    """Open every file: columns mtime and those of `FACTS`.
+
+    Raises:
+        MediaUnreachableError: a file is there, and cannot be read.
+        MediaChangedError: a file is not of the size that the scan saw.
+    """
 
     def look(path: str, size: int) -> dict[str, object]:
         unknown = dict.fromkeys(("duration", "video_seconds", "audio_start", "audio_seconds"), float("nan"))
-        blank = {"ok": False, "reason": "", **unknown, "video": False, "audio": False}
+        blank = {"mtime": MISSING, "ok": False, "reason": "", **unknown, "video": False, "audio": False}
         if size == MISSING:
             return blank | {"reason": "missing"}
+        state = state_of(root / path)
+        blank["mtime"] = state.mtime
         try:
-            info = probe(root / path)
+            info = probe(Indexed(root / path, FileState(size, state.mtime)))
         except MediaError as error:
             return blank | {"reason": error.reason}
         lengths = {name: getattr(info, name) for name in unknown}
-        return {"ok": True, "reason": "", **lengths, "video": info.has_video, "audio": info.has_audio}
+        return blank | {"ok": True, **lengths, "video": info.has_video, "audio": info.has_audio}
 
     rows = []
     with track("opening files", len(items)) as tick, ThreadPoolExecutor(PROBES) as pool:
@@ -226,7 +257,7 @@ def probe_all(items: pd.DataFrame, root: Path) -> pd.DataFrame:
                 log.warning("not used: %s (%s)", path, row["reason"])
             rows.append(row)
             tick()
-    return pd.DataFrame(rows, columns=list(FACTS))
+    return pd.DataFrame(rows, columns=["mtime", *FACTS])
 
 
 def _check_failed(name: str, dataset: Dataset, items: pd.DataFrame) -> None:

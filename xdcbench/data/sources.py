@@ -5,6 +5,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+from xdcbench.data.audit.known import lengths_mark, verified_lengths
 from xdcbench.data.prepared.cache import Cache
 from xdcbench.data.prepared.layout import LABEL_FILE
 from xdcbench.data.prepared.reader import Prepared, open_store
@@ -14,7 +15,7 @@ from xdcbench.errors import UserError
 from xdcbench.progress import log
 from xdcbench.schema import Dataset, Subset, Suite
 from xdcbench.stages import IndexStage, Source, science
-from xdcbench.store import read_json, write_json
+from xdcbench.store import recall, write_json
 from xdcbench.utils.tree import Folder, folders
 
 
@@ -31,10 +32,24 @@ def root_of(dataset: Dataset, data_root: Path | None) -> Path | None:
     return data_root / dataset.folder if data_root else None
 
 
-def find_source(name: str, dataset: Dataset, data_root: Path | None, *, cache: Path | None) -> Source:
+def find_source(
+    name: str,
+    dataset: Dataset,
+    data_root: Path | None,
+    *,
+    cache: Path | None,
+    verified: Path | None = None,
+) -> Source:
     """The fingerprint of a data set's files, or why it is not available here.
 
     A folder is scanned once; later the scan is trusted while no folder below it and no list file changed.
+
+    Args:
+        name: of the data set.
+        dataset: its configuration.
+        data_root: folder of all data sets.
+        cache: folder of what planning remembers; None remembers nothing.
+        verified: ``data`` of the results folder, where `data verify` keeps what it finds.
 
     Raises:
         UserError: the folder is there, but its lists or files do not fit the data set's layout.
@@ -49,19 +64,26 @@ def find_source(name: str, dataset: Dataset, data_root: Path | None, *, cache: P
     config = IndexStage(name=name, dataset=dataset)
     text = json.dumps([str(root.resolve()), science(config)], sort_keys=True)
     entry = cache / f"scan-{hashlib.sha256(text.encode()).hexdigest()[:16]}.json" if cache else None
-    if entry is not None and entry.exists():
-        known = read_json(entry)
-        if known["stamps"] == stamps(known["stamps"]):
-            return Source(known["fingerprint"])
+    match recall(entry) if entry else None:
+        case {"fingerprint": str(mark), "stamps": dict(known)} if known == stamps(known):
+            return _source(mark, root, verified)
     found = scan(root, dataset)
     mark = fingerprint(found)
     if entry is not None:
         # The scan has named what is passed over.
         watched = {folder.path for folder in folders(Folder.top(root), lambda path, reason: None)}
         watched |= {str(path) for path in found.sources}
-        entry.parent.mkdir(parents=True, exist_ok=True)
-        write_json(entry, {"fingerprint": mark, "stamps": stamps(watched)})
-    return Source(mark)
+        try:
+            entry.parent.mkdir(parents=True, exist_ok=True)
+            write_json(entry, {"fingerprint": mark, "stamps": stamps(watched)})
+        except OSError as error:  # a finished results folder may be read-only
+            log.info("the scan of %s is not kept: %s", root, error.strerror)
+    return _source(mark, root, verified)
+
+
+def _source(mark: str, root: Path, verified: Path | None) -> Source:
+    lengths = lengths_mark(verified_lengths(verified, mark, root)) if verified else None
+    return Source(mark, lengths=lengths)
 
 
 def find_stores(

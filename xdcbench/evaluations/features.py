@@ -9,10 +9,11 @@ import numpy as np
 
 from xdcbench.context import Context
 from xdcbench.data.clips import Clips, Draw, even_draws, random_draw
-from xdcbench.data.index import Index
-from xdcbench.distributed import barrier, gathered, leads, span
+from xdcbench.data.index import Index, check_failed
+from xdcbench.distributed import barrier, leads
 from xdcbench.errors import UserError
-from xdcbench.extract import extract
+from xdcbench.extract import extract, first_bad
+from xdcbench.models.diagnosis import why_not_finite
 from xdcbench.models.encoders import load_card, load_encoders, save_encoders, with_frames
 from xdcbench.models.layers import at_layer
 from xdcbench.runtime import generator, pick_device
@@ -21,9 +22,6 @@ from xdcbench.store import read_json, write_json
 
 EXTRACTED = "extracted"
 """Folder of features in work."""
-
-LOOK = 1024
-"""Items whose features are looked through at a time."""
 
 
 @dataclass(frozen=True)
@@ -72,11 +70,19 @@ def run(config: FeaturesStage, inputs: dict[str, Path], work: Path, context: Con
         into=work / EXTRACTED,
         shape=(len(there), each),
     )
+    check_failed(index, np.flatnonzero(there), failed, limit=index.max_failed)
     bad = first_bad(found[config.modality], np.setdiff1d(np.flatnonzero(there), list(failed)))
     if bad is not None:
+        reason = why_not_finite(
+            config.modality,
+            encoders[config.modality],
+            clips,
+            draws_of(config, index, bad),
+            precision=config.precision,
+            device=device,
+        )
         raise UserError(
-            f"{card.method}: the {config.modality} features of {index.items['path'].iloc[bad]} are not "
-            f"finite; train the encoder again at a lower learning rate"
+            f"{card.method}: the {config.modality} features of {index.items['path'].iloc[bad]} are not finite; {reason}"
         )
     del found  # a network file system removes no file that is mapped
     barrier()
@@ -86,20 +92,6 @@ def run(config: FeaturesStage, inputs: dict[str, Path], work: Path, context: Con
     save_encoders(work, {}, card)
     (work / EXTRACTED / f"{config.modality}.npy").rename(work / "features.npy")
     shutil.rmtree(work / EXTRACTED)
-
-
-def first_bad(features: np.ndarray, rows: np.ndarray) -> int | None:
-    """The first of ``rows`` with a value that is not finite; each process looks through its share.
-
-    Args:
-        features: float32 (items, clips, features).
-        rows: positions of items.
-    """
-    mine = rows[span(len(rows), LOOK)]
-    parts = (mine[begin : begin + LOOK] for begin in range(0, len(mine), LOOK))
-    bad = (part[~np.isfinite(features[part]).all(axis=(1, 2))] for part in parts)
-    here = next((int(part[0]) for part in bad if len(part)), None)
-    return min((row for row in gathered(here) if row is not None), default=None)
 
 
 def draws_of(config: FeaturesStage, index: Index, row: int) -> list[Draw]:

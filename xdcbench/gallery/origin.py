@@ -60,19 +60,19 @@ def find_round(
     key = _last_round(run, store) or _existing(run, store)
     if number is not None:
         key = _earlier(key, number, store)
-    facts, path = _facts(store, key), store.path(key)
+    facts, path = _facts(store, key), store.require(key)
     config = RoundStage.model_validate(facts["config"])
     if not (path / "assignments.parquet").exists():
         raise UserError(
             f"{key} ({facts['name']}) made no clusters; give a round of a method that does, such as xdc"
         )
     before = store.path(facts["inputs"]["encoders"])
-    if not (before / "encoders.json").exists():
+    if not store.complete(before.name, thorough=True):
         raise UserError(
-            f"{before.name}, whose encoders {key} clustered with, is not in {store.root} any more, and with it what "
+            f"{before.name}, whose encoders {key} clustered with, is not whole in {store.root}, and with it what "
             f"they hear and see; run the suite to make it again"
         )
-    index = Index.load(store.path(facts["inputs"]["data"]))
+    index = Index.load(store.require(facts["inputs"]["data"]))
     table = pd.read_parquet(path / "assignments.parquet").set_index("id").reindex(index.items["id"])
     return ClusteredRound(
         run=path,
@@ -97,8 +97,9 @@ def _existing(prefix: str, store: Store) -> str:
         UserError: it is none; the message names the round that its encoders are of.
     """
     key = store.resolve(prefix).name
-    if not store.complete(key):
+    if not store.path(key).is_dir():
         raise UserError(f"{key} failed; `xdcbench show {key}` says why")
+    store.require(key)
     if not key.startswith("round-"):
         before = next((source for source in _chain(key, store) if source.startswith("round-")), None)
         mend = (

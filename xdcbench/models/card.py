@@ -32,9 +32,9 @@ def data_of(about: dict[str, Any], card: Card, store: Store) -> Data:
         card: of its encoders.
         store: that holds the run.
     """
-    index = store.path(about["inputs"].get("data", "-")) / "run.json"
-    if index.is_file():
-        found = read_json(index)
+    index = about["inputs"].get("data", "-")
+    if store.complete(index):
+        found = read_json(store.path(index) / "run.json")
         return Data(
             card.pretrain_data, Dataset.model_validate(found["config"]["dataset"]), "world" in found["inputs"]
         )

@@ -8,11 +8,10 @@ from pathlib import Path
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
-from filelock import FileLock, Timeout
-
 from xdcbench.errors import UserError
 from xdcbench.progress import log, track
 from xdcbench.store import file_hash
+from xdcbench.utils.locks import locked
 
 CHUNK = 1 << 20
 """Bytes read at once: a MiB, in which progress is counted."""
@@ -45,7 +44,7 @@ def download(url: str, target: Path, *, digits: str, progress: bool = True) -> N
         if not found.startswith(digits):
             raise UserError(
                 f"{target} has the SHA-256 {found[: len(digits)]}..., not {digits}...: it is cut short or another "
-                f"file; remove it, and run again to fetch {url}"
+                f"file; move it away, and run again to fetch {url}"
             )
         return
     try:
@@ -64,16 +63,9 @@ def download(url: str, target: Path, *, digits: str, progress: bool = True) -> N
 
 @contextmanager
 def _alone(target: Path) -> Iterator[None]:
-    lock = FileLock(target.with_name(f".{target.name}.lock"))
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        log.info("%s: another process fetches it; waiting", target.name)
-        lock.acquire()
-    try:
+    waiting = f"{target.name}: another process fetches it; waiting"
+    with locked(target.with_name(f".{target.name}.lock"), waiting=waiting):
         yield
-    finally:
-        lock.release()
 
 
 def _fetch(url: str, part: Path, *, progress: bool) -> None:

@@ -176,10 +176,11 @@ def _traced(encoder: Encoder, path: Path) -> str:
 def _require_encoders(run: Path, store: Store) -> None:
     if run.parent.name == ".failed":
         raise UserError(f"{run.name} failed and left no encoders; `xdcbench show {run.name}` says why")
+    store.require(run.name)
     about = read_json(run / "run.json")
     if about["kind"] not in HOLDERS:
         inputs = about["inputs"]
-        if "features" in inputs:
+        if "features" in inputs and store.complete(inputs["features"]):
             inputs = read_json(store.path(inputs["features"]) / "run.json")["inputs"]
         hint = f"; export {inputs['encoders']}, whose encoders it read" if "encoders" in inputs else ""
         raise UserError(f"{run.name} is a run of {about['kind']!r}, which leaves no encoders{hint}")

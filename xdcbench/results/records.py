@@ -11,6 +11,9 @@ from xdcbench.store import Store, read_json, write_json
 
 SCHEMA_VERSION = 1
 
+AGAIN = "measure it again by its suite, with --stage and the name of this file's folder, and --policy always"
+"""What to do about a file that is as it was written, and that this version cannot use."""
+
 
 class Record(BaseModel):
     """One measured number and everything needed to judge it."""
@@ -71,6 +74,8 @@ def write_records(run: Path, records: Iterable[Record]) -> None:
 def read_records(stores: Sequence[Store], keys: Iterable[str] | None = None) -> list[Record]:
     """Records of the complete runs of several results folders, read as one; a run key counts once.
 
+    Damaged runs are left out; the log names them.
+
     Args:
         stores: results folders.
         keys: only these runs; None reads all.
@@ -81,9 +86,9 @@ def read_records(stores: Sequence[Store], keys: Iterable[str] | None = None) -> 
     found: dict[str, Path] = {}
     wanted = None if keys is None else set(keys)
     for store in stores:
-        for key in store.keys():  # noqa: SIM118 - a store is no mapping
+        for key in store.keys(wanted):
             path = store.path(key) / "records.json"
-            if (wanted is None or key in wanted) and path.exists():
+            if path.exists():
                 found.setdefault(key, path)
     return [record for _, path in sorted(found.items()) for record in _read(path)]
 
@@ -91,7 +96,7 @@ def read_records(stores: Sequence[Store], keys: Iterable[str] | None = None) -> 
 def _read(path: Path) -> list[Record]:
     rows = read_json(path)
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-        raise UserError(f"{path} is no list of records; remove its folder to have it measured again")
+        raise UserError(f"{path} is no list of records; {AGAIN}")
     newest = max((row.get("schema_version", 0) for row in rows), default=0)
     if newest > SCHEMA_VERSION:
         raise UserError(
@@ -102,6 +107,4 @@ def _read(path: Path) -> list[Record]:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
-        raise UserError(
-            f"{path}: {where}: {first['msg']}; remove its folder to have it measured again"
-        ) from error
+        raise UserError(f"{path}: {where}: {first['msg']}; {AGAIN}") from error

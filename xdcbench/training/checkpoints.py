@@ -12,6 +12,7 @@ import torch
 
 from xdcbench.disk import room
 from xdcbench.distributed import from_leader
+from xdcbench.utils.io import sync
 
 log = logging.getLogger("xdcbench")
 
@@ -52,7 +53,7 @@ class Checkpoints:
                     file.flush()
                     os.fsync(file.fileno())
                 building.replace(path)
-                _sync(self.folder)
+                sync(self.folder)
             finally:
                 building.unlink(missing_ok=True)
         for old in [other for other in self.newest_first() if other != path][max(self.keep, 1) - 1 :]:
@@ -88,12 +89,3 @@ def _crc(path: Path) -> int:
         while part := file.read(1 << 22):
             value = zlib.crc32(part, value)
     return value
-
-
-def _sync(folder: Path) -> None:
-    """Make the names in ``folder`` outlive a loss of power."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -9,6 +9,7 @@ from tests.unit.tiny import small_index
 from xdcbench.costs.estimate import cost_lines, short, to_do
 from xdcbench.costs.rates import Rates, load_rates, machine, measure_rates, save_rates, speed_lines
 from xdcbench.launch import Launch, Request, prepare
+from xdcbench.results.manifest import write_manifest
 from xdcbench.schema import AudioInput, AudioModel, Models, VideoInput, VideoModel
 from xdcbench.stages import FeaturesStage, IndexStage
 
@@ -73,6 +74,7 @@ def finish(plan: Launch, *kinds: str) -> None:
                     f"split:{split}": index.items["split:official"] for split in stage.config.dataset.splits
                 }
                 replace(index, items=index.items.assign(**columns)).save(run)
+            write_manifest(run)
 
 
 def test_a_finished_suite_has_nothing_to_do(tmp_path: Path) -> None:

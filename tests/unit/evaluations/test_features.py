@@ -13,7 +13,7 @@ from xdcbench.data.clips import Clips, Draw
 from xdcbench.data.index import Index
 from xdcbench.data.loading import batches
 from xdcbench.data.transforms import squares
-from xdcbench.errors import UserError
+from xdcbench.errors import MediaUnreachableError, UserError
 from xdcbench.evaluations import features as stage
 from xdcbench.evaluations.features import Features, load_features
 from xdcbench.models.encoders import Card, load_card, load_encoders, save_encoders
@@ -129,3 +129,36 @@ def test_an_unknown_layer_is_told(tiny_runs: Path, tiny_context: Context, tmp_pa
     config = FeaturesStage(modality="audio", clips=1, layer="layer5", precision="fp32")
     with pytest.raises(UserError, match="unknown layer of AudioResNet 'layer5'; did you mean 'layer"):
         stage.run(config, inputs, tmp_path, tiny_context)
+
+
+def test_media_that_are_away_fail_the_stage_and_are_not_remembered(
+    tiny_runs: Path, tiny_context: Context, world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("xdcbench.data.local_file.PAUSES", ())
+    inputs = {"data": tiny_runs / "esc50", "encoders": tiny_runs / "init"}
+    root = linked(world / "esc50", tmp_path / "esc50")
+    context = replace(tiny_context, roots={"esc50": root})
+    config = FeaturesStage(modality="audio", clips=1, precision="fp32")
+    (tmp_path / "run").mkdir()
+    for workers in (0, 1):
+        root.rename(tmp_path / "away")
+        with pytest.raises(MediaUnreachableError, match=r"media not reachable: .*esc50/audio/.*No such file"):
+            stage.run(config, inputs, tmp_path / "run", replace(context, workers=workers))
+        assert not any(path.read_bytes() for path in tmp_path.rglob("journal/*.jsonl"))
+        (tmp_path / "away").rename(root)
+    stage.run(config, inputs, tmp_path / "run", context)
+    whole = do("audio", tiny_runs / "esc50", tiny_runs / "init", tmp_path / "whole", tiny_context, clips=1)
+    found = load_features(tmp_path / "run")
+    assert found.failed == {} and found.of.tobytes() == whole.of.tobytes()
+
+
+def test_too_many_unreadable_items_fail_the_stage(
+    tiny_runs: Path, tiny_context: Context, world: Path, tmp_path: Path
+) -> None:
+    root = linked(world / "esc50", tmp_path / "esc50")
+    for victim in sorted(root.glob("audio/*.wav"))[:2]:
+        spoil(victim)
+    context = replace(tiny_context, roots={"esc50": root})
+    with pytest.raises(UserError, match="esc50: 2 of 15 items could not be decoded, first audio/"):
+        do("audio", tiny_runs / "esc50", tiny_runs / "init", tmp_path / "run", context, clips=1)
+    assert not (tmp_path / "run" / "features.npy").exists()

@@ -23,6 +23,7 @@ from xdcbench.models.export import export_lines, find_runs
 from xdcbench.models.exported import read_export, verified
 from xdcbench.models.markdown import plain
 from xdcbench.models.origins import find_origin
+from xdcbench.results.manifest import write_manifest
 from xdcbench.run import run_stage
 from xdcbench.schema import Given, GivenVideo
 from xdcbench.stages import GivenStage, InitStage, Stage
@@ -214,8 +215,10 @@ def test_runs_that_have_no_encoders(out: Path) -> None:
     probe.mkdir()
     about = {"kind": "linear_probe", "inputs": {"encoders": key(out, 0)}}
     (probe / "run.json").write_text(json.dumps(about))
+    write_manifest(probe)
     failed.mkdir(parents=True)
     (store.path(key(out, 1)) / "video.safetensors").unlink()
+    write_manifest(store.path(key(out, 1)))
     for name, said in {
         "linear_probe-a": f"export {key(out, 0)}, whose encoders",
         "round-b": "failed and left no encoders",
@@ -259,6 +262,7 @@ def test_features_that_are_not_finite_are_not_exported(out: Path) -> None:
     tensors = load_file(path)
     tensors["stem.0.weight"] = torch.full_like(tensors["stem.0.weight"], torch.nan)
     save_file(tensors, path)
+    write_manifest(path.parent)
     with pytest.raises(UserError, match="video encoder gives features that are not finite"):
         list(export_lines(key(out, 1), out, None))
 

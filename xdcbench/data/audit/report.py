@@ -1,6 +1,5 @@
 """What the commands of ``xdcbench data`` do and tell."""
 
-import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from xdcbench.errors import UserError
 from xdcbench.resources import folder, names
 from xdcbench.schema import Dataset, World
 from xdcbench.stages import WorldStage
+from xdcbench.utils.cores import available_cores
 
 NAMED = 3
 """Items of each kind of finding that a summary names."""
@@ -65,8 +65,8 @@ def find(request: Request) -> Local:
 
 
 def processes(request: Request) -> int:
-    """Processes that decode: as many as there are cores where none are asked for."""
-    return request.workers or os.cpu_count() or 1
+    """Processes that decode: as many as cores that may be used where none are asked for."""
+    return request.workers or available_cores()
 
 
 def verify_lines(request: Request, *, clip_seconds: float) -> tuple[list[str], int]:

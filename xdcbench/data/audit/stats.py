@@ -3,16 +3,14 @@
 from collections.abc import Mapping
 from typing import Any
 
-import matplotlib as mpl
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from xdcbench.data.audit.local import Local
 from xdcbench.data.audit.verify import SILENCE
 from xdcbench.data.scan import LABELS
 from xdcbench.store import write_json
+from xdcbench.utils.plotting import Axes, Figure, rc_context
 from xdcbench.utils.shown import visible
 
 GROUPS = (
@@ -122,7 +120,7 @@ def _classes(items: pd.DataFrame, names: tuple[str, ...]) -> dict[str, int]:
 
 def _draw(data: Local, table: pd.DataFrame, classes: Mapping[str, int]) -> None:
     # Names of classes and files are shown as they are; a `$` in them starts no formula.
-    with mpl.rc_context({"text.parse_math": False, "font.size": 8, "svg.hashsalt": "xdcbench"}):
+    with rc_context({"text.parse_math": False, "font.size": 8, "svg.hashsalt": "xdcbench"}):
         figure = Figure(figsize=(11, 6), layout="constrained")
         figure.suptitle(f"{visible(data.dataset.title)}: {len(table)} items that decode")
         panels = figure.subplots(2, 4).flat

@@ -3,19 +3,22 @@
 import glob
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
-from filelock import FileLock, Timeout
 
 from xdcbench.data.audit.workers import Lost, answers
+from xdcbench.data.local_file import state_of
 from xdcbench.data.scan import MISSING
 from xdcbench.errors import UserError
-from xdcbench.progress import track
+from xdcbench.progress import log, track
+from xdcbench.utils.io import replacing
+from xdcbench.utils.locks import HeldError, locked
 
 KEY = ["path", "bytes", "mtime"]
 """A file is looked at again when one of these changes; ``mtime`` is in nanoseconds."""
@@ -61,6 +64,7 @@ def survey(
 
     Raises:
         UserError: another process surveys the same data set.
+        MediaUnreachableError: a file that was there is not now; the answers so far are kept.
     """
     types = {
         "path": "string",
@@ -85,9 +89,8 @@ def survey(
         known = known.astype({"path": items["path"].dtype})
         found = items.merge(known, how="left", on=KEY).fillna({"error": ""})
         if len(todo) or not kept.exists():
-            building = kept.with_name(f".{kept.name}")
-            found.to_parquet(building, index=False)
-            building.replace(kept)
+            with replacing(kept) as part:
+                found.to_parquet(part, index=False)
         journal.unlink(missing_ok=True)
     return found
 
@@ -118,9 +121,12 @@ def _known(kept: Path, journal: Path, types: Mapping[str, str], version: int) ->
     others = sorted(kept.parent.parent.glob(f"{name}-{FOLDER}/{kept.name}"))
     tables = [pd.DataFrame(columns=list(types)).astype(types)]
     for path in [*(p for p in others if p != kept), *([kept] if kept.exists() else [])]:
-        if set(types) <= set(pq.read_schema(path).names):
-            table = pd.read_parquet(path, columns=list(types))
-            tables.append(table[table["bytes"] != MISSING].astype(types))
+        try:
+            if set(types) <= set(pq.read_schema(path).names):
+                table = pd.read_parquet(path, columns=list(types))
+                tables.append(table[table["bytes"] != MISSING].astype(types))
+        except (pa.ArrowException, OSError, ValueError, TypeError):
+            log.warning("%s is damaged; its files are looked at again", path)
     tables += [pd.DataFrame(rows, columns=list(types)).astype(types) for rows in _chunks(journal)]
     known = pd.concat(tables, ignore_index=True)
     return known[(known["version"] == version).fillna(False)].drop_duplicates(KEY, keep="last")
@@ -130,17 +136,17 @@ def _chunks(journal: Path) -> Iterator[Sequence[dict[str, Any]]]:
     """Rows of the journal, some at a time; a line that a killed process did not finish is passed over."""
     if not journal.exists():
         return
-    with journal.open() as lines:
+    with journal.open(errors="replace") as lines:
         while chunk := list(islice(lines, CHUNK)):
             yield [row for line in chunk if (row := _row(line)) is not None]
 
 
 def _row(line: str) -> dict[str, Any] | None:
     try:
-        row: dict[str, Any] = json.loads(line)
+        row: Any = json.loads(line)
     except ValueError:
         return None
-    return row
+    return row if isinstance(row, dict) and set(KEY) <= row.keys() else None
 
 
 @contextmanager
@@ -153,22 +159,16 @@ def _lines(journal: Path) -> Iterator[Callable[[dict[str, Any]], int]]:
 
 
 def _mtime(path: Path, size: int) -> int:
-    try:
-        return MISSING if size == MISSING else path.stat().st_mtime_ns
-    except OSError:  # gone since it was listed, which `look` will tell
-        return MISSING
+    return MISSING if size == MISSING else state_of(path).mtime
 
 
 @contextmanager
 def _locked(folder: Path) -> Iterator[None]:
-    lock = FileLock(folder / ".lock")
-    try:
-        lock.acquire(timeout=0)
-    except Timeout as error:
-        raise UserError(
-            f"another process surveys the data set of {folder}; wait for it or use --out"
-        ) from error
-    try:
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(locked(folder / ".lock"))
+        except HeldError as error:
+            raise UserError(
+                f"another process surveys the data set of {folder}; wait for it or use --out"
+            ) from error
         yield
-    finally:
-        lock.release()

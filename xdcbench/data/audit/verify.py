@@ -12,7 +12,7 @@ from xdcbench.data.audit.local import Local
 from xdcbench.data.index import Index
 from xdcbench.data.scan import LABELS, MISSING, SPLIT
 from xdcbench.schema import Dataset
-from xdcbench.store import read_json, write_json
+from xdcbench.store import recall, write_json
 
 UNUSABLE = ("missing", "undecodable", "wrong_kind")
 KINDS = (
@@ -100,12 +100,16 @@ def verified_counts(folder: Path, index: Index) -> dict[str, int] | None:
         folder: ``data`` of a results folder; a report counts under whatever name the data set was verified.
         index: the data set.
     """
-    reports = [read_json(path) for path in sorted(folder.glob("*/verify.json"))]
-    counts: dict[str, dict[str, int]] = {
-        report["subset"]: report["counts"]
-        for report in reports
-        if (report["schema_version"], report["fingerprint"]) == (SCHEMA_VERSION, index.fingerprint)
-    }
+    counts: dict[str, dict[str, int]] = {}
+    for path in sorted(folder.glob("*/verify.json")):
+        match recall(path):
+            case {
+                "schema_version": version,
+                "fingerprint": mark,
+                "subset": str(subset),
+                "counts": dict(found),
+            } if (version, mark) == (SCHEMA_VERSION, index.fingerprint):
+                counts[subset] = found
     return counts.get(index.subset, counts.get(""))
 
 

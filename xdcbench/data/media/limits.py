@@ -6,6 +6,7 @@ They bound time and memory before anything large is read: a header of a few byte
 
 import io
 from pathlib import Path
+from typing import IO
 
 from PIL import Image
 
@@ -18,7 +19,7 @@ SAMPLE_RATES = (1_000, 768_000)
 CHANNELS = 64
 """Channels of audio."""
 IMAGE_BYTES = 256 << 20
-"""Size of a still image's file, which is read whole."""
+"""Size of a still image's file."""
 SECONDS = 600.0
 """Length that a file of any size may have."""
 BYTES_PER_SECOND = 10
@@ -66,26 +67,27 @@ def check_seconds(path: Path, seconds: float, size: int) -> None:
         )
 
 
-def check_image_pixels(path: Path, content: bytes) -> None:
-    """Refuse a still image whose header states more than `PIXELS`; what is no image passes.
+def check_image(path: Path, file: IO[bytes]) -> None:
+    """Refuse still images of more than `IMAGE_BYTES`, or whose header states more than `PIXELS`; what is no
+    image passes.
+
+    Args:
+        path: what errors call it.
+        file: its content, at its start; left there.
 
     Raises:
         MediaError: names value and limit.
     """
+    size = file.seek(0, io.SEEK_END)
+    file.seek(0)
+    if size > IMAGE_BYTES:
+        raise MediaError(path, f"holds {size} bytes; the limit for a still image is {IMAGE_BYTES} bytes")
     try:
-        with Image.open(io.BytesIO(content)) as image:  # reads the header alone
+        with Image.open(file) as image:  # reads the header alone
             check_pixels(path, *image.size)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:  # Pillow's own limits
         raise MediaError(path, f"{error} Here, the limit is {PIXELS} pixels") from error
     except (OSError, ValueError, SyntaxError):  # what Pillow raises for what is no image
-        return
-
-
-def check_image_bytes(path: Path, size: int) -> None:
-    """Refuse files of still images of more than `IMAGE_BYTES`.
-
-    Raises:
-        MediaError: names value and limit.
-    """
-    if size > IMAGE_BYTES:
-        raise MediaError(path, f"holds {size} bytes; the limit for a still image is {IMAGE_BYTES} bytes")
+        pass
+    finally:
+        file.seek(0)

@@ -72,10 +72,13 @@ class Prepared:
         import pyarrow as pa
         import pyarrow.parquet as pq
 
+        stream = Stream(self.index)
         try:
-            file = pq.ParquetFile(pa.PythonFile(Stream(self.index), mode="r"))
+            file = pq.ParquetFile(pa.PythonFile(stream, mode="r"))
             table: pd.DataFrame = file.read(columns=columns).to_pandas()
         except (pa.ArrowInvalid, pa.ArrowKeyError, OSError) as error:
+            if stream.failure:
+                raise stream.failure from error
             reason = str(error).splitlines()[0]
             raise UserError(
                 f"{self.files.name(ITEMS_FILE)} cannot be read ({reason}); prepare {self.label.name} again"
@@ -177,7 +180,8 @@ class Prepared:
 
         Raises:
             MediaError: the item has no such file.
-            UserError: the shard is missing, cut short, out of reach, or holds something else there.
+            MediaUnreachableError: the shard cannot be read, or the server does not give it.
+            UserError: the shard is cut short, or holds something else there.
         """
         from xdcbench.data.media import Member  # planning, which opens stores too, does without torch
 

@@ -9,9 +9,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
+from xdcbench.data.local_file import patiently
 from xdcbench.data.prepared.cache import Cache
 from xdcbench.data.ranges import Content, Stretch
-from xdcbench.errors import UserError
+from xdcbench.errors import MediaUnreachableError, UserError
 from xdcbench.progress import log
 
 BLOCK = tarfile.BLOCKSIZE
@@ -26,7 +27,7 @@ SILENCE = 20.0
 PAUSE = 0.5
 """Seconds before the second attempt; doubled before each later one."""
 
-FINAL = (FileNotFoundError, PermissionError, NotImplementedError)
+FINAL = (PermissionError, NotImplementedError)
 """What asking again does not mend."""
 
 
@@ -70,21 +71,14 @@ class LocalFiles:
 
     def read(self, path: str, offset: int, size: int, mark: str = "") -> bytes:
         """See `Files`."""
-        try:
-            file = os.open(self.root / path, os.O_RDONLY)
-            try:
-                end, data = os.fstat(file).st_size, os.pread(file, size, offset)
-            finally:
-                os.close(file)
-        except OSError as error:
-            raise UserError(f"{self.name(path)}: {error.strerror}; {mend(path)}") from error
+        end, data = patiently(self.root / path, lambda: self._read(path, offset, size), gone=mend(path))
         if len(data) < size:
             raise self._short(path, end, offset + size)
         return data
 
     def member(self, path: str, offset: int, size: int, mark: str) -> tuple[bytes, Content]:
         """See `Files`; of a long film, little is read for a clip."""
-        end = self.size(path)
+        end = patiently(self.root / path, lambda: (self.root / path).stat().st_size, gone=mend(path))
         if end < offset + size:
             raise self._short(path, end, offset + size)
         header = self.read(path, offset - BLOCK, BLOCK)
@@ -97,6 +91,14 @@ class LocalFiles:
     def name(self, path: str) -> str:
         """See `Files`."""
         return str(self.root / path)
+
+    def _read(self, path: str, offset: int, size: int) -> tuple[int, bytes]:
+        """Bytes of the whole file, and those asked for, as far as they are there."""
+        file = os.open(self.root / path, os.O_RDONLY)
+        try:
+            return os.fstat(file).st_size, os.pread(file, size, offset)
+        finally:
+            os.close(file)
 
     def _short(self, path: str, end: int, least: int) -> UserError:
         return UserError(f"{self.name(path)} is cut short: {end} of at least {least} bytes; {mend(path)}")
@@ -123,13 +125,13 @@ class RemoteFiles:
 
     def size(self, path: str) -> int:
         """See `Files`."""
-        return int(self._asked(path, "info", lambda found: _size(found)))
+        return int(self._asked(path, "info", lambda found: _size(found), final=(*FINAL, FileNotFoundError)))
 
     def read(self, path: str, offset: int, size: int, mark: str = "") -> bytes:
         """See `Files`; from the cache where it has them."""
 
         def ask() -> bytes:
-            span = {"start": offset, "end": offset + size}
+            span: dict[str, Any] = {"start": offset, "end": offset + size}
             return bytes(self._asked(path, "cat_file", lambda found: _whole(found, size), **span))
 
         if self.cache is None or not mark:
@@ -155,14 +157,26 @@ class RemoteFiles:
         """See `Files`."""
         return f"{self.url}/{path}"
 
-    def _asked(self, path: str, what: str, check: Callable[[Any], Any], **values: Any) -> Any:
-        """Answer of the server, asked again, after a pause, where it failed, stalled or was cut short."""
+    def _asked(
+        self,
+        path: str,
+        what: str,
+        check: Callable[[Any], Any],
+        *,
+        final: tuple[type[Exception], ...] = FINAL,
+        **values: Any,
+    ) -> Any:
+        """Answer of the server, asked again, after a pause, where it failed, stalled or was cut short.
+
+        Raises:
+            MediaUnreachableError: with the last failure as its cause, or the first of the ``final`` kinds.
+        """
         pause = self.pause
         system, root = self._opened()
         for attempt in range(1, self.attempts + 1):
             try:
                 return check(_call(system, what, f"{root}/{path}", self.silence, values))
-            except FINAL as error:
+            except final as error:
                 raise self._refused(path, error, attempt) from error
             except Exception as error:  # each kind of server has errors of its own
                 if attempt == self.attempts:
@@ -186,9 +200,9 @@ class RemoteFiles:
             self._system = os.getpid(), system, str(root).rstrip("/")
         return self._system[1:]
 
-    def _refused(self, path: str, error: Exception, attempts: int) -> UserError:
+    def _refused(self, path: str, error: Exception, attempts: int) -> MediaUnreachableError:
         times = f" after {attempts} attempts" if attempts > 1 else ""
-        return UserError(
+        return MediaUnreachableError(
             f"{self.name(path)}: {_words(error)}{times}; {mend(path)}, or check the address and server"
         )
 

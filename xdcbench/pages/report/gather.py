@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from xdcbench.errors import UserError
-from xdcbench.results.records import Record, read_records
+from xdcbench.results.records import AGAIN, Record, read_records
 from xdcbench.store import Store, read_json
 
 
@@ -59,12 +59,16 @@ class Attempt:
 
 @dataclass(frozen=True)
 class Results:
-    """Results folders read as one: ``runs`` by key, sorted; a run that lies in several counts once."""
+    """Results folders read as one: ``runs`` by key, sorted; a run that lies in several counts once.
+
+    ``damaged`` says of each run that is left out, and is whole in no folder, what is wrong with it.
+    """
 
     name: str
     stores: tuple[Store, ...]
     runs: dict[str, Run]
     attempts: tuple[Attempt, ...]
+    damaged: dict[str, str]
 
     @cached_property
     def records(self) -> list[Record]:
@@ -84,14 +88,17 @@ def gather(folders: Sequence[Path]) -> Results:
     Raises:
         UserError: a folder is no results folder or of a newer version, or one of its files is unreadable.
     """
-    for folder in folders:
-        if not (folder / "results.json").exists():
-            raise UserError(f"{folder} is no results folder; run a suite with --out {folder} or name another")
-    stores = tuple(Store(folder, write=False) for folder in folders)
+    stores = tuple(Store.existing(folder, option="--from") for folder in folders)
+    damaged = {(store, key): said for store in stores for key, said in store.damaged().items()}
     records: dict[str, list[Record]] = {}
     for record in read_records(stores):
         records.setdefault(record.run, []).append(record)
-    where = {key: store.path(key) for store in reversed(stores) for key in store.keys()}  # noqa: SIM118
+    where = {
+        key: store.path(key)
+        for store in reversed(stores)
+        for key in store.there()
+        if (store, key) not in damaged
+    }
     runs = {key: _run(where[key], records.get(key, ())) for key in sorted(where)}
     return Results(
         name=" + ".join(folder.resolve().name for folder in folders),
@@ -100,6 +107,7 @@ def gather(folders: Sequence[Path]) -> Results:
         attempts=tuple(
             attempt for store in stores for attempt in _attempts(store) if attempt.key not in runs
         ),
+        damaged={key: said for (_, key), said in damaged.items() if key not in runs},
     )
 
 
@@ -123,9 +131,7 @@ def _rows(path: Path) -> list[dict[str, Any]]:
     try:
         return [json.loads(line) for line in path.read_text().splitlines() if line]
     except ValueError as error:
-        raise UserError(
-            f"{path} is not readable ({error}); remove its folder to have it made again"
-        ) from error
+        raise UserError(f"{path} is not readable ({error}); {AGAIN}") from error
 
 
 def _attempts(store: Store) -> list[Attempt]:

@@ -80,7 +80,7 @@ def compare(
         raise UserError(
             f"compare needs two or more different methods or runs, not {', '.join(names) or 'none'}"
         )
-    stores = [_results(folder) for folder in folders]
+    stores = [Store.existing(folder, option="--from") for folder in folders]
     records = read_records(stores)
     for field, value in {"metric": metric, "dataset": dataset, "evaluation": evaluation}.items():
         known = sorted({str(getattr(record, field)) for record in records})
@@ -95,14 +95,6 @@ def compare(
             f"{names[0]} shares no evaluation on one data set with {', '.join(names[1:])}; run one for both"
         )
     return blocks
-
-
-def _results(folder: Path) -> Store:
-    if not (folder / "results.json").exists():
-        raise UserError(
-            f"{folder} is no results folder; run a suite with --out {folder} or name another with --from"
-        )
-    return Store(folder, write=False)
 
 
 # --------------------------------------------------------------------------------- what a name stands for

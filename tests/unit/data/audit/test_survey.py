@@ -8,12 +8,12 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from filelock import FileLock
 
 from tests.unit.data.audit.looks import look
 from xdcbench.data.audit.survey import survey
 from xdcbench.data.scan import MISSING
 from xdcbench.errors import UserError
+from xdcbench.utils.locks import locked
 
 TYPES = {"letters": "Int64"}
 ROOT = Path(__file__).parents[4]
@@ -103,9 +103,15 @@ def test_death_is_tried_again_and_delay_with_more_time(root: Path) -> None:
         "bad",
     ]
     run(root, "a", "b", "c", limit=1)
-    assert seen(root) == {"a": 2, "b": 1, "c": 1}
+    assert seen(root) == {"a": 4, "b": 1, "c": 1}
     run(root, "a", "b", "c", limit=1.5)
-    assert seen(root) == {"a": 3, "b": 2, "c": 1}
+    assert seen(root) == {"a": 6, "b": 2, "c": 1}
+
+
+def test_a_process_that_dies_once_costs_no_answer(root: Path) -> None:
+    (root / "a").write_text("die once")
+    assert run(root, "a", "b")["error"].tolist() == ["", ""]
+    assert seen(root) == {"a": 2, "b": 1}
 
 
 def test_survey_goes_on_after_kill_9(root: Path) -> None:
@@ -138,5 +144,5 @@ def test_survey_goes_on_after_kill_9(root: Path) -> None:
 def test_two_surveys_of_one_set_do_not_mix(root: Path) -> None:
     folder = root / "out" / f"set-{'0' * 12}"
     folder.mkdir(parents=True)
-    with FileLock(folder / ".lock"), pytest.raises(UserError, match="another process"):
+    with locked(folder / ".lock"), pytest.raises(UserError, match="another process"):
         run(root, "a")
