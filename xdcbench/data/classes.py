@@ -55,6 +55,23 @@ def one_spelling(names: pd.Series, where: str | Path, *, known: Sequence[str] = 
     return names.map(spellings)
 
 
+def refuse_lookalikes(names: Iterable[str], where: str | Path) -> None:
+    """See that classes which a list tells apart differ in more than case and Unicode form.
+
+    Raises:
+        UserError: two do not.
+    """
+    first: dict[str, str] = {}
+    for name in names:
+        key = same(name)
+        if key in first:
+            raise UserError(
+                f"{where}: classes `{first[key]}` and `{name}` are one, since at most case or Unicode form differs. "
+                "Try: give each class one name of its own"
+            )
+        first[key] = name
+
+
 def joined(sources: Mapping[str, Iterable[str]]) -> dict[str, str]:
     """By name, one spelling of each class that several sources name, each in its own way: the first.
 

@@ -11,7 +11,7 @@ from unicodedata import is_normalized, normalize
 from xdcbench.data.classes import same
 from xdcbench.data.suffixes import MEDIA
 
-_TIME = r"[_-]([0-9]+(?:\.[0-9]+)?)"
+_TIME = r"[_-]([0-9]{1,9}(?:\.[0-9]{1,9})?)"
 NAME = rf"^Y?([A-Za-z0-9_-]{{11}})(?:{_TIME}(?:{_TIME})?)?\Z"
 """``<ytid>``, ``<ytid>_<start>``, ``<ytid>_<start>_<end>`` or ``<ytid>_<start>-<end>``, with or without a Y in front.
 

@@ -184,6 +184,16 @@ def test_hmdb51_mistakes(tmp_path: Path) -> None:
         scan(tmp_path, config("hmdb51"))
 
 
+def test_official_classes_that_look_alike(tmp_path: Path) -> None:
+    hmdb51(tmp_path)
+    lists = tmp_path / "testTrainMulti_7030_splits"
+    text(tmp_path, "testTrainMulti_7030_splits/Wave_test_split1.txt", "film_9_Wave_0.avi 1")
+    with pytest.raises(UserError, match="classes `Wave` and `wave` are one"):
+        scan(tmp_path, config("hmdb51"))
+    (lists / "Wave_test_split1.txt").rename(lists / "波_test_split1.txt")
+    assert scan(tmp_path, config("hmdb51")).classes == ("hug", "wave", "波")
+
+
 def test_hmdb51(tmp_path: Path) -> None:
     hmdb51(tmp_path)
     found = scan(tmp_path, config("hmdb51"))
@@ -244,6 +254,11 @@ def test_esc10_is_a_part_of_esc50(tmp_path: Path) -> None:
             r"esc50.csv, lines 3 and 6: `0` has category `cat` and `dog`",
         ),
         (("2-000-A-0.wav,2,", "1-000-A-0.wav,2,"), r"`audio/1-000-A-0` has fold `1` and `2`"),
+        (
+            ("7,cow", "7,Dog"),
+            r"esc50.csv: classes `dog` and `Dog` are one, since at most case or Unicode form",
+        ),
+        (("7,cow", "7, dog"), r"esc50.csv: classes `dog` and `dog` are one"),
         (("cow,False", "cow,no"), "unknown esc10 `no`, which is not in True, False"),
         (("cow,False,700,A", "cow"), "has 4 fields, not 7"),
     ],

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.unit.data.trees import config, text, touch
-from xdcbench.data import lists
+from xdcbench.data import csv_rows, lists
 from xdcbench.errors import UserError
 
 GRID = config("grid")
@@ -75,9 +75,9 @@ def test_values_lose_the_space_around_them(tmp_path: Path) -> None:
 @settings(max_examples=200, deadline=None)
 def test_the_fast_reader_reads_as_the_slow_one(rows: list[list[str]], end: str) -> None:
     body = "".join(",".join(row) + end for row in rows)
-    fast = lists._plain_rows(body, COLUMNS, 1)
+    fast = csv_rows.plain_rows(body, COLUMNS, 1)
     if fast is not None:
-        slow = lists._rows(Path("a.csv"), body, COLUMNS, 1)
+        slow = csv_rows.any_rows(Path("a.csv"), body, COLUMNS, 1)
         pd.testing.assert_frame_equal(fast, slow, check_index_type=False)
 
 

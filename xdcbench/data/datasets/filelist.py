@@ -9,7 +9,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from xdcbench.data.classes import one_spelling
-from xdcbench.data.lists import check_known, check_once, one_per, place, place_of, read_csv
+from xdcbench.data.csv_rows import check_once
+from xdcbench.data.lists import check_known, one_per, place, place_of, read_csv
 from xdcbench.data.scan import MISSING, SPLIT, Scan, media_files, options, table
 from xdcbench.errors import UserError
 from xdcbench.schema import Dataset
@@ -120,7 +121,7 @@ def _refuse_backslashes(rows: pd.DataFrame, files: pd.DataFrame, root: Path, pat
     suspects = rows["listed"][rows["listed"].str.contains("\\", regex=False)]
     for name in suspects:
         slashed = name.replace("\\", "/")
-        if name not in present and (slashed in present or (root / slashed).is_file()):
+        if name not in present and (slashed in present or _bytes(root / slashed) != MISSING):
             raise UserError(
                 f"{place_of(path, suspects[suspects == name])}: `{name}` is written with backslashes. Try: write "
                 f"`{slashed}`"
@@ -128,7 +129,10 @@ def _refuse_backslashes(rows: pd.DataFrame, files: pd.DataFrame, root: Path, pat
 
 
 def _bytes(path: Path) -> int:
-    return path.stat().st_size if path.is_file() else MISSING
+    try:
+        return path.stat().st_size if path.is_file() else MISSING
+    except OSError:  # no name of a file, or of one that this process may not look at
+        return MISSING
 
 
 def _draw(rows: pd.DataFrame, together: str, test_share: float) -> pd.Series:
