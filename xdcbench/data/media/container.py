@@ -19,6 +19,7 @@ from av.video.stream import VideoStream
 from xdcbench.data.local_file import FileState, LocalFile
 from xdcbench.data.media.address import local_url
 from xdcbench.data.media.clock import VideoClock
+from xdcbench.data.media.demux import demux
 from xdcbench.data.media.limits import (
     STILL_HEAD,
     check_image,
@@ -251,7 +252,7 @@ def decoded(
     clock = VideoClock(stream) if isinstance(stream, VideoStream) else None
     for other in container.streams:  # what is not asked for need not be fetched from the disk
         other.discard = Discard.default if other.index == stream.index else Discard.all
-    packets = _from_keyframe(container.demux(stream), since / time_base(stream))
+    packets = _from_keyframe(demux(container, stream), since / time_base(stream))
     packet: Packet | None
     shown: int | None = None
     while True:

@@ -17,6 +17,7 @@ from av.video.stream import VideoStream
 
 from xdcbench.data.media.clock import VideoClock
 from xdcbench.data.media.container import audio_stream, opened, time_base, video_stream, wave_header
+from xdcbench.data.media.demux import demux
 from xdcbench.data.media.facts import Facts
 from xdcbench.data.media.lengths import Packets, Track, stated
 from xdcbench.data.media.limits import check_seconds
@@ -49,7 +50,7 @@ def inspect(path: Path) -> Facts:
             corrupt = packet is not None and packet.is_corrupt and not (wave and wave.plain)
             damaged += packet is None or corrupt or frames is None
             if packet is not None:
-                packets[packet.stream_index].take(packet)
+                packets[packet.stream.index].take(packet)
             for frame in frames or ():
                 damaged += frame.is_corrupt
                 (picture if isinstance(frame, VideoFrame) else sound).take(frame)
@@ -67,7 +68,7 @@ def _decoded(
     """Packets with what they decode to; no packet where the file cannot be read on, no frames for a failure."""
     for stream in streams:
         stream.codec_context.thread_count = 1
-    packets = container.demux(*streams) if streams else iter(())
+    packets = demux(container, *streams) if streams else iter(())
     while True:
         try:
             packet = next(packets)

@@ -15,6 +15,7 @@ from av.packet import Packet
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
+from xdcbench.data.media.demux import demux
 from xdcbench.data.media.wave import Header
 
 Track = VideoStream | AudioStream
@@ -68,7 +69,7 @@ def extents(container: InputContainer, tracks: list[Track], wave: Header | None)
         return [Extent(_begin(track, 0.0), stated(track)) for track in tracks]
     packets = {track.index: Packets(container, track) for track in tracks}
     for packet in demuxed(container, tracks):
-        packets[packet.stream_index].take(packet)
+        packets[packet.stream.index].take(packet)
     return [packets[track.index].extent() for track in tracks]
 
 
@@ -80,7 +81,7 @@ def stated(track: Track) -> float:
 def demuxed(container: InputContainer, tracks: list[Track]) -> Iterator[Packet]:
     """Packets of ``tracks`` up to the end of the file, or to where it cannot be read on."""
     with suppress(av.FFmpegError):
-        yield from container.demux(*tracks)
+        yield from demux(container, *tracks)
 
 
 def _tabled(container: InputContainer, track: Track) -> bool:

@@ -16,6 +16,7 @@ from av.video.stream import VideoStream
 
 from xdcbench.data.media.address import local_url
 from xdcbench.data.media.container import clock_origin, opened, time_base, video_stream
+from xdcbench.data.media.demux import demux
 from xdcbench.data.media.picture import CLOCK_SLACK, timed
 from xdcbench.data.prepared.layout import Settings
 from xdcbench.errors import MediaError
@@ -107,7 +108,7 @@ def film_rate(path: Path, most: float) -> Fraction:
 
 def _stamps(container: InputContainer, stream: VideoStream) -> Iterator[int]:
     """Presentation times of the packets, in units of the stream; of those that state none, when they are decoded."""
-    packets = container.demux(stream)
+    packets = demux(container, stream)
     while True:
         try:
             packet = next(packets)
