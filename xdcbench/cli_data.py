@@ -40,6 +40,13 @@ ClipOption = Annotated[
     float, typer.Option(min=0, metavar="SECONDS", help="Items shorter than this are reported as short.")
 ]
 
+FingerprintOption = Annotated[
+    Literal["size", "content"],
+    typer.Option(
+        help="What tells states of files apart: their sizes, or a hash of each, which reads them all."
+    ),
+]
+
 PartName = Literal["train", "test", "all"]
 
 OUT = Path("results")
@@ -64,6 +71,7 @@ def verify(
     workers: WorkersOption = None,
     limit_seconds: LimitOption = 300.0,
     trust: TrustOption = False,
+    fingerprint: FingerprintOption = "size",
     store: Annotated[
         Path | None,
         typer.Option(
@@ -87,6 +95,7 @@ def verify(
         workers=workers,
         limit_seconds=limit_seconds,
         trust=trust,
+        fingerprint=fingerprint,
     )
     if store is None:
         lines, code = verify_lines(request, clip_seconds=clip_seconds)
@@ -106,6 +115,7 @@ def stats(
     workers: WorkersOption = None,
     limit_seconds: LimitOption = 300.0,
     trust: TrustOption = False,
+    fingerprint: FingerprintOption = "size",
 ) -> None:
     """Tell lengths, sizes, rates, codecs, sound and classes, in a table and a picture; decodes what is new."""
     from xdcbench.data.audit.report import stats_lines
@@ -119,6 +129,7 @@ def stats(
         workers=workers,
         limit_seconds=limit_seconds,
         trust=trust,
+        fingerprint=fingerprint,
     )
     _say(stats_lines(request))
 
@@ -144,6 +155,7 @@ def prepare(
     workers: WorkersOption = None,
     limit_seconds: LimitOption = 300.0,
     trust: TrustOption = False,
+    fingerprint: FingerprintOption = "size",
 ) -> None:
     """Decode every file once and write a store that is read fast. The same command again goes on or updates."""
     from xdcbench.config import validate
@@ -158,6 +170,7 @@ def prepare(
         workers=workers,
         limit_seconds=limit_seconds,
         trust=trust,
+        fingerprint=fingerprint,
     )
     chosen = {
         "short_side": short_side,
@@ -207,6 +220,7 @@ def overlap(
     workers: WorkersOption = None,
     limit_seconds: LimitOption = 300.0,
     trust: TrustOption = False,
+    fingerprint: FingerprintOption = "size",
 ) -> None:
     """Find items of A that are also in B: by YouTube id or name, and by hashes of one frame a second."""
     from xdcbench.data.audit.report import overlap_lines
@@ -217,6 +231,7 @@ def overlap(
         "workers": workers,
         "limit_seconds": limit_seconds,
         "trust": trust,
+        "fingerprint": fingerprint,
     }
     left = _request(a, root=root_a, overrides=tuple(set_a or ()), **common)
     right = _request(b, root=root_b, overrides=tuple(set_b or ()), **common)

@@ -12,9 +12,10 @@ from typing import Literal
 
 from xdcbench.context import Context, elapsed
 from xdcbench.costs.disk import require_space
+from xdcbench.data.states import forget_scans
 from xdcbench.disk import FULL
 from xdcbench.distributed import barrier, from_leader, leads, size
-from xdcbench.errors import MediaError, UserError
+from xdcbench.errors import MediaChangedError, MediaError, UserError
 from xdcbench.plan import Plan
 from xdcbench.processes import announce, cause
 from xdcbench.provenance import commit, versions
@@ -123,6 +124,8 @@ def _build(stage: Stage, store: Store, context: Context, *, anew: bool) -> tuple
                 inputs = {name: store.path(source.key) for name, source in stage.inputs}
                 stage.code()(stage.config, inputs, work, context)
         except (UserError, MediaError) as error:
+            if isinstance(error, MediaChangedError):
+                forget_scans(context.cache)
             return _failed(stage, store, text=str(error), line=str(error))
         except Exception as error:
             text, line = traceback.format_exc(), f"{type(error).__name__}: {error}".splitlines()[0]

@@ -14,7 +14,8 @@ from xdcbench.context import Context
 from xdcbench.data.local_file import FileState, state_of
 from xdcbench.data.media import Indexed, probe
 from xdcbench.data.prepared.reader import CHANGED, Prepared
-from xdcbench.data.scan import LABELS, MISSING, SPLIT, fingerprint, scan
+from xdcbench.data.scan import LABELS, MISSING, SPLIT, scan
+from xdcbench.data.states import Marks, forget_scans, marks
 from xdcbench.errors import MediaError, UserError
 from xdcbench.progress import log, track
 from xdcbench.schema import Dataset, Modality, Subset
@@ -37,7 +38,7 @@ class Index:
     is missing), a column ``split:<name>`` (train, test or empty) per split, mtime (nanoseconds, of the file's last
     change; -1 where it is missing or in a store), ok, reason, duration (seconds), video and audio (whether the file
     has such a track). ``store`` describes the prepared store
-    that the items are read from, None for files.
+    that the items are read from, None for files. ``stamp`` is as of ``states.Marks``, empty for a store.
     """
 
     name: str
@@ -51,6 +52,7 @@ class Index:
     max_failed: float
     items: pd.DataFrame
     store: dict[str, Any] | None = None
+    stamp: str = ""
 
     @classmethod
     def load(cls, run: Path) -> "Index":
@@ -97,7 +99,7 @@ def run(config: IndexStage, inputs: dict[str, Path], work: Path, context: Contex
     """Stage: scan the folder, take the subset, open every file once; a store knows all that already."""
     dataset, root = config.dataset, context.roots[config.name]
     if isinstance(root, Prepared):
-        items, classes, mark = stored(config, root), root.label.classes, root.label.fingerprint
+        items, classes, mark = stored(config, root), root.label.classes, Marks(root.label.fingerprint, "")
     else:
         items, classes, mark = scanned(config, root, context)
     _check_failed(config.name, dataset, items)
@@ -107,7 +109,8 @@ def run(config: IndexStage, inputs: dict[str, Path], work: Path, context: Contex
         classes=classes,
         splits=dataset.splits,
         official=dataset.official or dataset.splits,
-        fingerprint=mark,
+        fingerprint=mark.fingerprint,
+        stamp=mark.stamp,
         world="world" in inputs,
         subset=dataset.subset.words,
         max_failed=dataset.max_failed,
@@ -117,17 +120,16 @@ def run(config: IndexStage, inputs: dict[str, Path], work: Path, context: Contex
     index.save(work)
 
 
-def scanned(config: IndexStage, root: Path, context: Context) -> tuple[pd.DataFrame, tuple[str, ...], str]:
-    """Items, classes and fingerprint of a folder; every file is opened.
+def scanned(config: IndexStage, root: Path, context: Context) -> tuple[pd.DataFrame, tuple[str, ...], Marks]:
+    """Items, classes and marks of a folder; every file is opened.
 
     Raises:
         UserError: files and lists do not fit the layout, or have changed since the stage was planned.
     """
     found = scan(root, config.dataset)
-    mark = fingerprint(found)
-    if config.fingerprint not in (None, mark):
-        for known in context.cache.glob("scan-*.json"):
-            known.unlink()  # files changed in place, which the folders' times do not show
+    mark = marks(found, root, context.fingerprint, context.cache)
+    if config.fingerprint not in (None, mark.fingerprint):
+        forget_scans(context.cache)
         raise UserError(f"{root} changed while this run was planned; give the same command again")
     items = take(found.items, config.dataset.subset, config.dataset.splits)
     return pd.concat([items.reset_index(drop=True), probe_all(items, root)], axis=1), found.classes, mark

@@ -10,12 +10,16 @@ from xdcbench.data.prepared.cache import Cache
 from xdcbench.data.prepared.layout import LABEL_FILE
 from xdcbench.data.prepared.reader import Prepared, open_store
 from xdcbench.data.prepared.remote import files_at
-from xdcbench.data.scan import fingerprint, scan
+from xdcbench.data.scan import scan
+from xdcbench.data.states import Mode, marks
 from xdcbench.errors import UserError
 from xdcbench.progress import log
 from xdcbench.schema import Dataset, Subset, Suite
 from xdcbench.stages import IndexStage, Source, science
 from xdcbench.store import read_json, write_json
+
+CACHE_VERSION = 2
+"""Of what a scan leaves; raise it when that changes."""
 
 
 def used_datasets(suite: Suite) -> list[str]:
@@ -31,10 +35,13 @@ def root_of(dataset: Dataset, data_root: Path | None) -> Path | None:
     return data_root / dataset.folder if data_root else None
 
 
-def find_source(name: str, dataset: Dataset, data_root: Path | None, *, cache: Path | None) -> Source:
-    """The fingerprint of a data set's files, or why it is not available here.
+def find_source(
+    name: str, dataset: Dataset, data_root: Path | None, *, cache: Path | None, mode: Mode = "size"
+) -> Source:
+    """The marks of a data set's files, or why it is not available here.
 
-    A folder is scanned once; later the scan is trusted while no folder below it and no list file changed.
+    A folder is scanned once; later the scan is trusted while no folder below it and no list file changed, but that
+    every file is looked at where contents count.
 
     Raises:
         UserError: the folder is there, but its lists or files do not fit the data set's layout.
@@ -47,20 +54,20 @@ def find_source(name: str, dataset: Dataset, data_root: Path | None, *, cache: P
     if not root.is_dir():
         return Source(unavailable=f"no folder {root} for {name}")
     config = IndexStage(name=name, dataset=dataset)
-    text = json.dumps([str(root.resolve()), science(config)], sort_keys=True)
+    text = json.dumps([CACHE_VERSION, str(root.resolve()), science(config)], sort_keys=True)
     entry = cache / f"scan-{hashlib.sha256(text.encode()).hexdigest()[:16]}.json" if cache else None
-    if entry is not None and entry.exists():
+    if entry is not None and entry.exists() and mode == "size":
         known = read_json(entry)
         if known["stamps"] == stamps(known["stamps"]):
-            return Source(known["fingerprint"])
+            return Source(known["fingerprint"], stamp=known["stamp"])
     found = scan(root, dataset)
-    mark = fingerprint(found)
-    if entry is not None:
+    mark = marks(found, root, mode, cache)
+    if entry is not None and mode == "size":
         watched = {str(folder) for folder, _, _ in os.walk(root, followlinks=True)}
         watched |= {str(path) for path in found.sources}
         entry.parent.mkdir(parents=True, exist_ok=True)
-        write_json(entry, {"fingerprint": mark, "stamps": stamps(watched)})
-    return Source(mark)
+        write_json(entry, {"fingerprint": mark.fingerprint, "stamp": mark.stamp, "stamps": stamps(watched)})
+    return Source(mark.fingerprint, stamp=mark.stamp)
 
 
 def find_stores(
@@ -133,6 +140,10 @@ def _check_store(store: Prepared, dataset: Dataset) -> None:
             )
 
 
-def stamps(paths: Iterable[str]) -> dict[str, int]:
-    """Time of the last change of each folder or list file, nanoseconds; -1 where it is gone."""
-    return {path: Path(path).stat().st_mtime_ns if Path(path).exists() else -1 for path in sorted(paths)}
+def stamps(paths: Iterable[str]) -> dict[str, list[int]]:
+    """Times of the last change of each folder or list file and of its inode, nanoseconds; none where it is gone.
+
+    Tools that keep a file's own time, as ``cp -p`` does, change that of the inode.
+    """
+    found = {path: Path(path).stat() if Path(path).exists() else None for path in sorted(paths)}
+    return {path: [facts.st_mtime_ns, facts.st_ctime_ns] if facts else [] for path, facts in found.items()}

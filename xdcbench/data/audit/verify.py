@@ -13,7 +13,7 @@ from xdcbench.data.scan import LABELS, MISSING, SPLIT
 from xdcbench.schema import Dataset
 from xdcbench.store import read_json, write_json
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 UNUSABLE = ("missing", "undecodable", "wrong_kind")
 KINDS = (
     "missing",
@@ -48,7 +48,7 @@ def verify(data: Local, items: pd.DataFrame, *, clip_seconds: float) -> Report:
         clip_seconds: length below which an item is too short.
 
     Returns:
-        what the file holds: name, title, root, media, fingerprint, subset, clip_seconds, max_failed; ok,
+        what the file holds: name, title, root, media, fingerprint, stamp, subset, clip_seconds, max_failed; ok,
         whether in each part of each split at most ``max_failed`` of the expected items are unusable; counts,
         whose ``expected`` is the number of items that the lists name or, where larger, the official one;
         splits, the same by part; classes without a usable item; findings of kind, id, path and reason.
@@ -67,6 +67,7 @@ def verify(data: Local, items: pd.DataFrame, *, clip_seconds: float) -> Report:
         "root": str(data.root.absolute()),
         "media": dataset.media,
         "fingerprint": data.fingerprint,
+        "stamp": data.stamp,
         "subset": dataset.subset.words,
         "clip_seconds": clip_seconds,
         "max_failed": dataset.max_failed,
@@ -91,6 +92,8 @@ def verify(data: Local, items: pd.DataFrame, *, clip_seconds: float) -> Report:
 def verified_counts(folder: Path, index: Index) -> dict[str, int] | None:
     """Counts of the verification of an index's subset or, where there is none, of its whole data set.
 
+    Files that were written again since they were verified have not been.
+
     Args:
         folder: ``data`` of a results folder; a report counts under whatever name the data set was verified.
         index: the data set.
@@ -99,7 +102,8 @@ def verified_counts(folder: Path, index: Index) -> dict[str, int] | None:
     counts: dict[str, dict[str, int]] = {
         report["subset"]: report["counts"]
         for report in reports
-        if (report["schema_version"], report["fingerprint"]) == (SCHEMA_VERSION, index.fingerprint)
+        if report["schema_version"] == SCHEMA_VERSION
+        and (report["fingerprint"], report["stamp"]) == (index.fingerprint, index.stamp)
     }
     return counts.get(index.subset, counts.get(""))
 
