@@ -196,7 +196,7 @@ def run_lines(prefix: str, out: Path) -> Iterator[str]:
     if run.parent.name == ".failed":
         for attempt in sorted(run.iterdir()):
             yield f"failed attempt {attempt}"
-            yield from (path.read_text() for path in sorted(attempt.iterdir()))
+            yield from (path.read_text(encoding="utf-8") for path in sorted(attempt.iterdir()))
         return
     facts = read_json(run / "run.json")
     for name in ("name", "key", "kind", "version", "suite", "seconds", "device", "commit"):

@@ -175,7 +175,7 @@ def manifest(stage: Stage, context: Context) -> dict[str, object]:
 @contextmanager
 def logging_to(path: Path) -> Iterator[None]:
     """Append what is logged to ``path`` as well."""
-    handler = logging.FileHandler(path)
+    handler = logging.FileHandler(path, encoding="utf-8", errors="backslashreplace")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     log.addHandler(handler)
     try:

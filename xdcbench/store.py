@@ -84,7 +84,7 @@ class Store:
         Raises:
             UserError: it is held in a way that goes not together with this one.
         """
-        with (self.root / ".lock").open("a") as file:
+        with (self.root / ".lock").open("a", encoding="utf-8") as file:
             try:
                 fcntl.flock(file, (fcntl.LOCK_EX if alone else fcntl.LOCK_SH) | fcntl.LOCK_NB)
             except BlockingIOError as error:
@@ -143,7 +143,7 @@ class Store:
         attempts.mkdir(parents=True, exist_ok=True)
         attempt = attempts / f"{len(list(attempts.iterdir())) + 1:03d}"
         attempt.mkdir()
-        (attempt / "error.txt").write_text(error)
+        (attempt / "error.txt").write_text(error, encoding="utf-8", errors="backslashreplace")
         log = self.work(key) / "log.txt"
         if log.exists():
             shutil.copy(log, attempt / "log.txt")
@@ -173,7 +173,7 @@ def file_hash(path: Path) -> str:
 def write_json(path: Path, content: Any) -> None:
     """Write ``content`` as JSON such that ``path`` is at every moment whole."""
     building = path.with_name(f".{path.name}.{os.getpid()}")
-    building.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n")
+    building.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", encoding="utf-8")
     building.replace(path)
 
 
@@ -184,7 +184,7 @@ def read_json(path: Path) -> Any:
         UserError: the file is not JSON.
     """
     try:
-        return json.loads(path.read_text())
+        return json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, OSError) as error:
         raise UserError(
             f"{path} is not readable JSON ({error}); remove its folder to have it made again"

@@ -43,7 +43,7 @@ class Watch:
         building = self.path.with_name(".metrics.jsonl")
         lines = "".join(json.dumps(row) + "\n" for row in rows)
         with room(folder, len(lines)):
-            building.write_text(lines)
+            building.write_text(lines, encoding="utf-8")
             building.replace(self.path)
         self.events = folder / f"events.out.tfevents.{time.time_ns()}"
         _append(self.events, b"".join([_record(file_version="brain.Event:2"), *map(_drawn, rows)]))
@@ -68,7 +68,7 @@ def _rows(path: Path) -> list[Row]:
     """Whole rows of a file that may end in the middle of one."""
     if not path.exists():
         return []
-    lines = path.read_text().splitlines(keepends=True)
+    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
     return [json.loads(line) for line in lines if line.endswith("}\n")]
 
 

@@ -218,5 +218,5 @@ def overlap_lines(
     yield f"{len(report['leave_out'])} of {report['a']['items']} items of {left.name} are in {right.name}"
     yield f"report       {path_of(left, right)}"
     if write is not None:
-        write.write_text("".join(f"{item}\n" for item in report["leave_out"]))
+        write.write_text("".join(f"{item}\n" for item in report["leave_out"]), encoding="utf-8")
         yield f"ids          {write}"

@@ -69,10 +69,10 @@ class Cache:
 
     def _count(self, more: int) -> None:
         count = self.folder / "bytes"
-        total = int(count.read_text() or 0) if count.exists() else 0
+        total = int(count.read_text(encoding="utf-8") or 0) if count.exists() else 0
         if total + more > self.limit:
             total = self._evict(round(self.limit * KEPT) - more)
-        count.write_text(str(total + more))
+        count.write_text(str(total + more), encoding="utf-8")
 
     def _evict(self, room: int) -> int:
         """Remove the ranges that were not used for longest, down to ``room`` bytes; bytes that are left."""

@@ -93,7 +93,7 @@ def staged(folder: Path, item: Facts) -> Facts | None:
     path = folder / f"{item['number']:08d}.facts"
     if not path.exists():
         return None
-    facts: Facts = json.loads(path.read_text())
+    facts: Facts = json.loads(path.read_text(encoding="utf-8"))
     return facts if all(facts[name] == value for name, value in item.items()) else None
 
 

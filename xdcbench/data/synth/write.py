@@ -52,7 +52,7 @@ def _claim(world: World, path: Path) -> None:
     text = json.dumps(label, indent=1, sort_keys=True) + "\n"
     if not path.exists():
         _publish(path, text.encode())
-    elif path.read_text() != text:
+    elif path.read_text(encoding="utf-8") != text:
         raise UserError(
             f"{path} names another world than the one asked for: delete the folder or choose another"
         )
