@@ -86,6 +86,14 @@ TrustOption = Annotated[
     typer.Option("--trust", help="Let the suite file name code of its own (module:object)."),
 ]
 
+FingerprintOption = Annotated[
+    Literal["size", "content"],
+    typer.Option(
+        help="What tells states of original files apart: their sizes, or a hash of each, which reads them all. Keys of "
+        "the two differ."
+    ),
+]
+
 OUT = Path("results")
 
 
@@ -135,6 +143,7 @@ def run(
     compile_: Annotated[
         bool, typer.Option("--compile", help="Compile what is trained with torch.compile.")
     ] = False,
+    fingerprint: FingerprintOption = "size",
 ) -> None:
     """Run a suite: pretrain, evaluate, write tables. The same command again goes on, or prints the tables."""
     from xdcbench.launch import prepare
@@ -158,6 +167,7 @@ def run(
         device_batch=device_batch,
         compile=compile_,
         trust=trust,
+        fingerprint=fingerprint,
     )
     launch = prepare(request, write=not dry_run)
     if dry_run:
@@ -194,6 +204,7 @@ def check(
     ] = None,
     update: Annotated[bool, typer.Option("--update", help="Write a new reference from this run.")] = False,
     trust: TrustOption = False,
+    fingerprint: FingerprintOption = "size",
     device: DeviceOption = "cpu",
     workers: WorkersOption = None,
 ) -> None:
@@ -215,6 +226,7 @@ def check(
             workers=workers,
             precision="fp32",
             trust=trust,
+            fingerprint=fingerprint,
         )
         lines, code = check_against(request, reference, update=update)
     _say(lines)

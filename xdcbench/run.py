@@ -13,9 +13,10 @@ from typing import Literal
 
 from xdcbench.context import Context, elapsed
 from xdcbench.costs.disk import require_space
+from xdcbench.data.states import forget_scans
 from xdcbench.disk import FULL
 from xdcbench.distributed import barrier, from_leader, leads, size
-from xdcbench.errors import MediaError, UserError
+from xdcbench.errors import MediaChangedError, MediaError, UserError
 from xdcbench.plan import Plan
 from xdcbench.processes import announce, cause
 from xdcbench.provenance import commit, versions
@@ -157,6 +158,8 @@ def _build(
                 write_json(work / "run.json", manifest(stage, context))
                 store.publish(stage.key, work)
         except (UserError, MediaError) as error:
+            if isinstance(error, MediaChangedError):
+                forget_scans(context.cache)
             return _failed(stage, store, text=visible(str(error)), line=str(error))
         except Exception as error:
             text, line = traceback.format_exc(), f"{type(error).__name__}: {error}".splitlines()[0]
@@ -213,7 +216,7 @@ def manifest(stage: Stage, context: Context) -> dict[str, object]:
 @contextmanager
 def logging_to(path: Path) -> Iterator[None]:
     """Append what is logged to ``path`` as well."""
-    handler = logging.FileHandler(path)
+    handler = logging.FileHandler(path, encoding="utf-8", errors="backslashreplace")
     handler.addFilter(VisibleFilter())
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     log.addHandler(handler)

@@ -175,11 +175,12 @@ class Stage:
 
 @dataclass(frozen=True)
 class Source:
-    """Where a data set's files are on this machine, or why they are not."""
+    """Where a data set's files are on this machine, or why they are not; marks as of ``data.states.Marks``."""
 
     fingerprint: str | None = None
     unavailable: str = ""
     lengths: str | None = None
+    stamp: str = ""
 
 
 def science(config: Config) -> dict[str, Any]:

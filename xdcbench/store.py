@@ -245,7 +245,7 @@ class Store:
         attempts.mkdir(parents=True, exist_ok=True)
         attempt = attempts / f"{len(list(attempts.iterdir())) + 1:03d}"
         attempt.mkdir()
-        (attempt / "error.txt").write_text(error)
+        (attempt / "error.txt").write_text(error, encoding="utf-8", errors="backslashreplace")
         log = self.work(key) / "log.txt"
         if log.exists():
             shutil.copy(log, attempt / "log.txt")
@@ -277,7 +277,7 @@ def write_json(path: Path, content: Any) -> None:
     """Write ``content`` as JSON such that ``path`` is at every moment whole."""
     text = json.dumps(content, indent=1, allow_nan=False) + "\n"
     with replacing(path) as part:
-        part.write_text(text)
+        part.write_text(text, encoding="utf-8")
 
 
 def read_json(path: Path) -> Any:
@@ -287,7 +287,7 @@ def read_json(path: Path) -> Any:
         UserError: the file is not JSON.
     """
     try:
-        return json.loads(path.read_text())
+        return json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, OSError) as error:
         raise UserError(
             f"{path} is not readable JSON ({error}). Try: a copy of it, or the command that wrote it"

@@ -15,7 +15,8 @@ from xdcbench.data.audit.known import lengths_mark, verified_lengths, with_lengt
 from xdcbench.data.local_file import FileState, state_of
 from xdcbench.data.media import Indexed, probe
 from xdcbench.data.prepared.reader import CHANGED, Prepared
-from xdcbench.data.scan import LABELS, MISSING, SPLIT, fingerprint, scan
+from xdcbench.data.scan import LABELS, MISSING, SPLIT, scan
+from xdcbench.data.states import Marks, forget_scans, marks
 from xdcbench.errors import MediaError, UserError
 from xdcbench.progress import log, track
 from xdcbench.schema import Dataset, Modality, Subset
@@ -51,7 +52,8 @@ class Index:
     change; -1 where it is missing or in a store), ok, reason, duration (of the video track, else of the audio),
     video_seconds, audio_start and audio_seconds (of each track on the shared clock, on which video starts at 0;
     seconds, 0 without the track; nan where not ok), video and audio (whether the file has such a track). ``store``
-    describes the prepared store that the items are read from, None for files.
+    describes the prepared store that the items are read from, None for files. ``stamp`` is as of ``states.Marks``,
+    empty for a store.
     """
 
     name: str
@@ -65,6 +67,7 @@ class Index:
     max_failed: float
     items: pd.DataFrame
     store: dict[str, Any] | None = None
+    stamp: str = ""
 
     @classmethod
     def load(cls, run: Path) -> "Index":
@@ -111,7 +114,7 @@ def run(config: IndexStage, inputs: dict[str, Path], work: Path, context: Contex
     """Stage: scan the folder, take the subset, open every file once; a store knows all that already."""
     dataset, root = config.dataset, context.roots[config.name]
     if isinstance(root, Prepared):
-        items, classes, mark = stored(config, root), root.label.classes, root.label.fingerprint
+        items, classes, mark = stored(config, root), root.label.classes, Marks(root.label.fingerprint, "")
     else:
         items, classes, mark = scanned(config, root, context)
     _check_failed(config.name, dataset, items)
@@ -121,7 +124,8 @@ def run(config: IndexStage, inputs: dict[str, Path], work: Path, context: Contex
         classes=classes,
         splits=dataset.splits,
         official=dataset.official or dataset.splits,
-        fingerprint=mark,
+        fingerprint=mark.fingerprint,
+        stamp=mark.stamp,
         world="world" in inputs,
         subset=dataset.subset.words,
         max_failed=dataset.max_failed,
@@ -131,8 +135,8 @@ def run(config: IndexStage, inputs: dict[str, Path], work: Path, context: Contex
     index.save(work)
 
 
-def scanned(config: IndexStage, root: Path, context: Context) -> tuple[pd.DataFrame, tuple[str, ...], str]:
-    """Items, classes and fingerprint of a folder; every file is opened.
+def scanned(config: IndexStage, root: Path, context: Context) -> tuple[pd.DataFrame, tuple[str, ...], Marks]:
+    """Items, classes and marks of a folder; every file is opened.
 
     Lengths of files that `data verify` decoded as they are now are those that it found, where the packets
     give others; planning notes which these are.
@@ -141,15 +145,14 @@ def scanned(config: IndexStage, root: Path, context: Context) -> tuple[pd.DataFr
         UserError: files and lists do not fit the layout, or have changed since the stage was planned.
     """
     found = scan(root, config.dataset)
-    mark = fingerprint(found)
-    if config.fingerprint not in (None, mark):
-        for known in context.cache.glob("scan-*.json"):
-            known.unlink()  # files changed in place, which the folders' times do not show
+    mark = marks(found, root, context.fingerprint, context.cache)
+    if config.fingerprint not in (None, mark.fingerprint):
+        forget_scans(context.cache)
         raise UserError(f"{root} changed while this run was planned; give the same command again")
     items = take(found.items, config.dataset.subset, config.dataset.splits)
     items = pd.concat([items.reset_index(drop=True), probe_all(items, root)], axis=1)
     if config.lengths is not None:
-        lengths = verified_lengths(context.cache.parent / "data", mark, root)
+        lengths = verified_lengths(context.cache.parent / "data", mark.fingerprint, root)
         if lengths_mark(lengths) != config.lengths:
             raise UserError(
                 f"{root} was verified anew while this run was planned. Try: give the same command again"

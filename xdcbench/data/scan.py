@@ -5,7 +5,7 @@ import logging
 import os
 import pkgutil
 from array import array
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -84,11 +84,16 @@ def scan(root: Path, dataset: Dataset) -> Scan:
     return result
 
 
-def fingerprint(scan: Scan) -> str:
-    """Sha256, hex, of ids, sizes, labels, groups and splits; whatever the order of rows and the root."""
+def fingerprint(scan: Scan, contents: Sequence[str] | None = None) -> str:
+    """Sha256, hex, of ids, sizes, labels, groups and splits; whatever the order of rows and the root.
+
+    ``contents``, the hash of each file, is covered, too, where it is given.
+    """
     splits = sorted(c for c in map(str, scan.items) if c.startswith(SPLIT))
     several = [LABELS] if LABELS in scan.items else []
-    rows = scan.items[["id", "bytes", "label", "group", *splits, *several]].sort_values("id")
+    items = scan.items if contents is None else scan.items.assign(contents=list(contents))
+    own = [] if contents is None else ["contents"]
+    rows = items[["id", "bytes", "label", "group", *splits, *several, *own]].sort_values("id")
     digest = hashlib.sha256()
     for start in range(0, len(rows), CHUNK):
         part = rows.iloc[start : start + CHUNK]

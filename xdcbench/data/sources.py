@@ -10,13 +10,17 @@ from xdcbench.data.prepared.cache import Cache
 from xdcbench.data.prepared.layout import LABEL_FILE
 from xdcbench.data.prepared.reader import Prepared, open_store
 from xdcbench.data.prepared.remote import files_at
-from xdcbench.data.scan import fingerprint, scan
+from xdcbench.data.scan import scan
+from xdcbench.data.states import Marks, Mode, marks
 from xdcbench.errors import UserError
 from xdcbench.progress import log
 from xdcbench.schema import Dataset, Subset, Suite
 from xdcbench.stages import IndexStage, Source, science
 from xdcbench.store import recall, write_json
 from xdcbench.utils.tree import Folder, folders
+
+CACHE_VERSION = 2
+"""Of what a scan leaves; raise it when that changes."""
 
 
 def used_datasets(suite: Suite) -> list[str]:
@@ -39,10 +43,12 @@ def find_source(
     *,
     cache: Path | None,
     verified: Path | None = None,
+    mode: Mode = "size",
 ) -> Source:
-    """The fingerprint of a data set's files, or why it is not available here.
+    """The marks of a data set's files, or why it is not available here.
 
-    A folder is scanned once; later the scan is trusted while no folder below it and no list file changed.
+    A folder is scanned once; later the scan is trusted while no folder below it and no list file changed, but that
+    every file is looked at where contents count.
 
     Args:
         name: of the data set.
@@ -50,6 +56,7 @@ def find_source(
         data_root: folder of all data sets.
         cache: folder of what planning remembers; None remembers nothing.
         verified: ``data`` of the results folder, where `data verify` keeps what it finds.
+        mode: what of the files the fingerprint covers.
 
     Raises:
         UserError: the folder is there, but its lists or files do not fit the data set's layout.
@@ -62,28 +69,32 @@ def find_source(
     if not root.is_dir():
         return Source(unavailable=f"no folder {root} for {name}")
     config = IndexStage(name=name, dataset=dataset)
-    text = json.dumps([str(root.resolve()), science(config)], sort_keys=True)
+    text = json.dumps([CACHE_VERSION, str(root.resolve()), science(config)], sort_keys=True)
     entry = cache / f"scan-{hashlib.sha256(text.encode()).hexdigest()[:16]}.json" if cache else None
-    match recall(entry) if entry else None:
-        case {"fingerprint": str(mark), "stamps": dict(known)} if known == stamps(known):
-            return _source(mark, root, verified)
+    if entry is not None and mode == "size":
+        match recall(entry):
+            case {"fingerprint": str(mark), "stamp": str(stamp), "stamps": dict(known)} if known == stamps(
+                known
+            ):
+                return _source(Marks(mark, stamp), root, verified)
     found = scan(root, dataset)
-    mark = fingerprint(found)
-    if entry is not None:
+    now = marks(found, root, mode, cache)
+    if entry is not None and mode == "size":
         # The scan has named what is passed over.
         watched = {folder.path for folder in folders(Folder.top(root), lambda path, reason: None)}
         watched |= {str(path) for path in found.sources}
+        kept = {"fingerprint": now.fingerprint, "stamp": now.stamp, "stamps": stamps(watched)}
         try:
             entry.parent.mkdir(parents=True, exist_ok=True)
-            write_json(entry, {"fingerprint": mark, "stamps": stamps(watched)})
+            write_json(entry, kept)
         except OSError as error:  # a finished results folder may be read-only
             log.info("the scan of %s is not kept: %s", root, error.strerror)
-    return _source(mark, root, verified)
+    return _source(now, root, verified)
 
 
-def _source(mark: str, root: Path, verified: Path | None) -> Source:
-    lengths = lengths_mark(verified_lengths(verified, mark, root)) if verified else None
-    return Source(mark, lengths=lengths)
+def _source(mark: Marks, root: Path, verified: Path | None) -> Source:
+    lengths = lengths_mark(verified_lengths(verified, mark.fingerprint, root)) if verified else None
+    return Source(mark.fingerprint, stamp=mark.stamp, lengths=lengths)
 
 
 def find_stores(
@@ -156,6 +167,10 @@ def _check_store(store: Prepared, dataset: Dataset) -> None:
             )
 
 
-def stamps(paths: Iterable[str]) -> dict[str, int]:
-    """Time of the last change of each folder or list file, nanoseconds; -1 where it is gone."""
-    return {path: Path(path).stat().st_mtime_ns if Path(path).exists() else -1 for path in sorted(paths)}
+def stamps(paths: Iterable[str]) -> dict[str, list[int]]:
+    """Times of the last change of each folder or list file and of its inode, nanoseconds; none where it is gone.
+
+    Tools that keep a file's own time, as ``cp -p`` does, change that of the inode.
+    """
+    found = {path: Path(path).stat() if Path(path).exists() else None for path in sorted(paths)}
+    return {path: [facts.st_mtime_ns, facts.st_ctime_ns] if facts else [] for path, facts in found.items()}

@@ -61,7 +61,7 @@ class Watch:
         building = self.path.with_name(".metrics.jsonl")
         lines = "".join(json.dumps(row) + "\n" for row in rows)
         with room(folder, len(lines)):
-            building.write_text(lines)
+            building.write_text(lines, encoding="utf-8")
             building.replace(self.path)
         self.events = folder / f"events.out.tfevents.{time.time_ns()}"
         _append(self.events, b"".join([_record(file_version="brain.Event:2"), *map(_drawn, rows)]))

@@ -1,5 +1,6 @@
 """Standard output and the locale, as a shell gives them to a command."""
 
+import ast
 import os
 import subprocess
 import sys
@@ -87,3 +88,31 @@ cli.main()
     done = run(tmp_path, code=code, **env)
     assert (done.returncode, done.stdout, done.stderr) == (0, printed + b"\n", b"")
     assert (tmp_path / LATIN).read_bytes() == LATIN.encode()
+
+
+def opens_text_without_encoding(call: ast.Call) -> bool:
+    """Whether a call reads or writes text in whatever encoding the locale has."""
+    names = [keyword.arg for keyword in call.keywords]
+    if not isinstance(call.func, ast.Attribute) or "encoding" in names:
+        return False
+    owner = call.func.value.id if isinstance(call.func.value, ast.Name) else ""
+    match call.func.attr:
+        case "read_text":
+            return not call.args
+        case "write_text":
+            return len(call.args) < 2
+        case "FileHandler":
+            return True
+        case "open" if owner not in ("av", "os", "wave", "tarfile"):
+            return not any("b" in str(ast.unparse(mode)) for mode in call.args[:1])
+    return False
+
+
+def test_text_files_are_utf_8_in_every_locale() -> None:
+    found = [
+        f"{path.relative_to(ROOT)}:{node.lineno}"
+        for path in sorted((ROOT / "xdcbench").rglob("*.py"))
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call) and opens_text_without_encoding(node)
+    ]
+    assert found == []

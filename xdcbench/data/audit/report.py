@@ -14,6 +14,7 @@ from xdcbench.data.audit.overlap import overlap, path_of
 from xdcbench.data.audit.stats import GROUPS, stats
 from xdcbench.data.audit.verify import KINDS, verify
 from xdcbench.data.sources import root_of
+from xdcbench.data.states import Mode
 from xdcbench.data.synth.layouts import files
 from xdcbench.data.synth.stage import run as write_world
 from xdcbench.errors import UserError
@@ -38,6 +39,7 @@ class Request:
     out: Path = Path("results")
     workers: int | None = None
     limit_seconds: float = 300.0
+    fingerprint: Mode = "size"
 
 
 def placed(request: Request) -> tuple[Dataset, Path]:
@@ -61,7 +63,7 @@ def find(request: Request) -> Local:
     Raises:
         UserError: as ``placed``, or the folder does not fit.
     """
-    return local(Path(request.name).stem, *placed(request), request.out)
+    return local(Path(request.name).stem, *placed(request), request.out, request.fingerprint)
 
 
 def processes(request: Request) -> int:
@@ -216,5 +218,5 @@ def overlap_lines(
     yield f"{len(report['leave_out'])} of {report['a']['items']} items of {left.name} are in {right.name}"
     yield f"report       {path_of(left, right)}"
     if write is not None:
-        write.write_text("".join(f"{item}\n" for item in report["leave_out"]))
+        write.write_text("".join(f"{item}\n" for item in report["leave_out"]), encoding="utf-8")
         yield f"ids          {write}"

@@ -136,7 +136,7 @@ def _chunks(journal: Path) -> Iterator[Sequence[dict[str, Any]]]:
     """Rows of the journal, some at a time; a line that a killed process did not finish is passed over."""
     if not journal.exists():
         return
-    with journal.open(errors="replace") as lines:
+    with journal.open(encoding="utf-8", errors="replace") as lines:
         while chunk := list(islice(lines, CHUNK)):
             yield [row for line in chunk if (row := _row(line)) is not None]
 
@@ -152,7 +152,7 @@ def _row(line: str) -> dict[str, Any] | None:
 @contextmanager
 def _lines(journal: Path) -> Iterator[Callable[[dict[str, Any]], int]]:
     """Appends rows, each on disk before the next is made; begins on a line of its own."""
-    with journal.open("a", buffering=1) as file:
+    with journal.open("a", buffering=1, encoding="utf-8") as file:
         if file.tell():
             file.write("\n")
         yield lambda row: file.write(json.dumps(row) + "\n")

@@ -53,7 +53,7 @@ def verify(data: Local, items: pd.DataFrame, *, clip_seconds: float) -> Report:
         clip_seconds: length below which an item is too short.
 
     Returns:
-        what the file holds: name, title, root, media, fingerprint, subset, clip_seconds, max_failed; ok,
+        what the file holds: name, title, root, media, fingerprint, stamp, subset, clip_seconds, max_failed; ok,
         whether in each part of each split at most ``max_failed`` of the expected items are unusable; counts,
         whose ``expected`` is the number of items that the lists name or, where larger, the official one;
         splits, the same by part; classes without a usable item; findings of kind, id, path and reason.
@@ -72,6 +72,7 @@ def verify(data: Local, items: pd.DataFrame, *, clip_seconds: float) -> Report:
         "root": str(data.root.absolute()),
         "media": dataset.media,
         "fingerprint": data.fingerprint,
+        "stamp": data.stamp,
         "subset": dataset.subset.words,
         "clip_seconds": clip_seconds,
         "max_failed": dataset.max_failed,
@@ -96,6 +97,8 @@ def verify(data: Local, items: pd.DataFrame, *, clip_seconds: float) -> Report:
 def verified_counts(folder: Path, index: Index) -> dict[str, int] | None:
     """Counts of the verification of an index's subset or, where there is none, of its whole data set.
 
+    Files that were written again since they were verified have not been.
+
     Args:
         folder: ``data`` of a results folder; a report counts under whatever name the data set was verified.
         index: the data set.
@@ -106,9 +109,10 @@ def verified_counts(folder: Path, index: Index) -> dict[str, int] | None:
             case {
                 "schema_version": version,
                 "fingerprint": mark,
+                "stamp": stamp,
                 "subset": str(subset),
                 "counts": dict(found),
-            } if (version, mark) == (SCHEMA_VERSION, index.fingerprint):
+            } if (version, mark, stamp) == (SCHEMA_VERSION, index.fingerprint, index.stamp):
                 counts[subset] = found
     return counts.get(index.subset, counts.get(""))
 

@@ -79,12 +79,12 @@ class Cache:
     def _count(self, more: int) -> None:
         count = self.folder / "bytes"
         try:
-            total = int(count.read_text())
+            total = int(count.read_text(encoding="utf-8"))
         except (OSError, ValueError):  # of a new cache there is none
             total = self._evict(self.limit)
         if total + more > self.limit:
             total = self._evict(round(self.limit * KEPT) - more)
-        count.write_text(str(total + more))
+        count.write_text(str(total + more), encoding="utf-8")
 
     def _evict(self, room: int) -> int:
         """Remove the ranges that were not used for longest, down to ``room`` bytes; bytes that are left."""

@@ -129,7 +129,7 @@ def _rows(path: Path) -> list[dict[str, Any]]:
     if not path.exists():
         return []
     try:
-        return [json.loads(line) for line in path.read_text().splitlines() if line]
+        return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line]
     except ValueError as error:
         raise UserError(f"{path} is not readable ({error}); {AGAIN}") from error
 
@@ -138,6 +138,6 @@ def _attempts(store: Store) -> list[Attempt]:
     found = []
     for folder in sorted((store.runs / ".failed").glob("*/")):
         tries = sorted(folder.iterdir())
-        said = (tries[-1] / "error.txt").read_text().strip().splitlines() if tries else []
+        said = (tries[-1] / "error.txt").read_text(encoding="utf-8").strip().splitlines() if tries else []
         found.append(Attempt(folder.name, len(tries), said[-1] if said else "no error was kept"))
     return found
