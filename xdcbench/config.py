@@ -4,15 +4,13 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, get_args, get_origin
 
-from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 from pydantic import BaseModel, ValidationError
-from yaml import YAMLError
 
-from xdcbench.compose import PARTS, Tree, mapping, merge, one_line, read, read_suite
+from xdcbench.compose import PARTS, Tree, mapping, merge, read, read_suite
 from xdcbench.errors import UserError
 from xdcbench.resources import find, folder, unknown
 from xdcbench.schema import Config, Dataset, Suite, Table
+from xdcbench.utils.documents import read_setting
 
 __all__ = ["load_dataset", "load_suite", "load_table", "merge", "override", "read", "select", "validate"]
 
@@ -128,12 +126,7 @@ def override(tree: Tree, overrides: Iterable[str]) -> Tree:
         if not equals or not path:
             raise UserError(f"--set {text!r} must read key=value, for example pretrain.rounds=3")
         _check_name(tree, text)
-        try:
-            over = OmegaConf.to_container(OmegaConf.from_dotlist([text]), resolve=False)
-        except (YAMLError, OmegaConfBaseException) as error:
-            raise UserError(f"--set {text!r} has no readable value: {one_line(error)}") from error
-        assert isinstance(over, dict)
-        tree = merge(tree, {str(key): value for key, value in over.items()})
+        tree = merge(tree, read_setting(text))
     return tree
 
 

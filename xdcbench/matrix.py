@@ -189,9 +189,14 @@ def _entries(folder: Path) -> Iterator[dict[str, Any]]:
     for path in sorted((folder / "journal").iterdir()):
         for line in path.read_bytes().splitlines():
             try:
-                yield json.loads(line)
-            except ValueError:  # cut off by a kill or a power failure: its block is made again
+                entry = json.loads(line)
+            except (
+                ValueError,
+                RecursionError,
+            ):  # cut off by a kill or a power failure: its block is made again
                 continue
+            if isinstance(entry, dict) and isinstance(entry.get("block"), int):
+                yield entry
 
 
 def _write(file: int, folder: Path, data: memoryview | bytes, *, at: int | None = None) -> None:

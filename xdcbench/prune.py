@@ -8,7 +8,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from filelock import FileLock, Timeout
 
@@ -16,7 +15,8 @@ from xdcbench.costs.units import short
 from xdcbench.disk import taken
 from xdcbench.errors import UserError
 from xdcbench.progress import log
-from xdcbench.store import PRUNED, Store, read_json, write_json
+from xdcbench.results.facts import RunFacts, read_facts
+from xdcbench.store import PRUNED, Store, write_json
 
 LEFT = ("checkpoint*", ".checkpoint", "features", "features*.npy", "extracted")
 """What a stage works with and a complete run of another kind than ``features`` does not need."""
@@ -78,7 +78,7 @@ def finds(store: Store, *, keep: Sequence[str], hours: float, encoders: bool) ->
     """What can go; see ``prune_lines``."""
     yield from _builds(store, keep, hours)
     yield from _failures(store, keep)
-    runs = {key: read_json(store.path(key) / "run.json") for key in store.keys()}  # noqa: SIM118
+    runs = {key: read_facts(store.path(key)) for key in store.keys()}  # noqa: SIM118
     free = {key: about for key, about in runs.items() if not _matches(keep, key, about["name"])}
     for key, about in free.items():
         if about["kind"] != "features":
@@ -137,7 +137,7 @@ def _failures(store: Store, keep: Sequence[str]) -> Iterator[Find]:
             yield Find("files of failed attempts", rest)
 
 
-def _matrices(store: Store, free: dict[str, Any]) -> Iterator[Find]:
+def _matrices(store: Store, free: dict[str, RunFacts]) -> Iterator[Find]:
     """Features that a finished evaluation has read."""
     for key, about in free.items():
         matrix = store.path(key) / "features.npy"
@@ -145,7 +145,7 @@ def _matrices(store: Store, free: dict[str, Any]) -> Iterator[Find]:
             yield Find("matrices of features", (matrix,), run=store.path(key))
 
 
-def _encoders(store: Store, runs: dict[str, Any], free: dict[str, Any]) -> Iterator[Find]:
+def _encoders(store: Store, runs: dict[str, RunFacts], free: dict[str, RunFacts]) -> Iterator[Find]:
     """Weights of rounds that a later round has gone on from; centroids stay."""
     rounds = [about for about in runs.values() if about["kind"] == "round"]
     passed = {about["inputs"]["encoders"] for about in rounds}

@@ -13,6 +13,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from xdcbench.errors import UserError
+from xdcbench.utils.documents import read_json as read_json  # whoever reads a results folder needs both
 
 SCHEMA_VERSION = 1
 """Version of the layout of a results folder; older ones stay readable."""
@@ -175,20 +176,6 @@ def write_json(path: Path, content: Any) -> None:
     building = path.with_name(f".{path.name}.{os.getpid()}")
     building.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n")
     building.replace(path)
-
-
-def read_json(path: Path) -> Any:
-    """Content of a JSON file.
-
-    Raises:
-        UserError: the file is not JSON.
-    """
-    try:
-        return json.loads(path.read_text())
-    except (ValueError, OSError) as error:
-        raise UserError(
-            f"{path} is not readable JSON ({error}); remove its folder to have it made again"
-        ) from error
 
 
 def _check_version(marker: Path) -> None:

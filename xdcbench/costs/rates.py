@@ -10,7 +10,8 @@ from tempfile import TemporaryDirectory
 
 from xdcbench.costs.flops import forward_flop, training_flop
 from xdcbench.schema import AudioModel, Config, Models, Precision, VideoModel, World
-from xdcbench.store import read_json, write_json
+from xdcbench.store import write_json
+from xdcbench.utils.documents import read_as
 
 FILE = World(classes=2, size=256, rate=30, seconds=10, kinetics_train=1)
 """What is read: ten seconds of 256 x 256 H.264 at 30 frames/s with the encoder's own keyframes, and AAC."""
@@ -47,7 +48,8 @@ def load_rates(cache: Path, device: str, precision: Precision, models: Models) -
     for known in (models, Models()):
         path = _path(cache, machine(device), precision, known)
         if path.exists():
-            return Rates.model_validate(read_json(path))
+            rates: Rates = read_as(Rates, path, fix="`xdcbench doctor --speed` again")
+            return rates
     return None
 
 

@@ -3,11 +3,12 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from xdcbench.schema import Dataset, Modality, World
 from xdcbench.stages import IndexStage, Stage, WorldStage
-from xdcbench.store import Store, read_json
+from xdcbench.store import Store
+from xdcbench.utils.documents import read_as
 
 Tracks = frozenset[Modality]
 Part = Literal["train", "test"]
@@ -68,7 +69,7 @@ def _of_index(run: Path, dataset: Dataset) -> Sizes:
             for part in PARTS:
                 inside = pc.and_(usable, pc.equal(items[f"split:{split}"], part))
                 parts[split, part, tracks] = pc.sum(inside).as_py() or 0
-    classes = len(read_json(run / "index.json")["classes"])
+    classes = len(read_as(dict[str, Any], run / "index.json").get("classes", ()))
     return Sizes("index", parts, whole, items.num_rows, classes)
 
 

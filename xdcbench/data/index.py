@@ -5,10 +5,11 @@ from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NotRequired
 
 import numpy as np
 import pandas as pd
+from typing_extensions import TypedDict
 
 from xdcbench.context import Context
 from xdcbench.data.media import probe
@@ -18,7 +19,8 @@ from xdcbench.errors import MediaError, UserError
 from xdcbench.progress import log, track
 from xdcbench.schema import Dataset, Modality, Subset
 from xdcbench.stages import IndexStage
-from xdcbench.store import read_json, write_json
+from xdcbench.store import write_json
+from xdcbench.utils.documents import read_as
 
 PROBES = 4
 """Threads that open files; opening waits on the disk more than it computes."""
@@ -26,6 +28,21 @@ PROBES = 4
 
 NAMED = 20
 """Unreadable items that a record names itself."""
+
+
+class _Facts(TypedDict):
+    """What ``index.json`` holds."""
+
+    name: str
+    media: str
+    classes: tuple[str, ...]
+    splits: tuple[str, ...]
+    official: tuple[str, ...]
+    fingerprint: str
+    world: bool
+    subset: str
+    max_failed: float
+    store: NotRequired[dict[str, Any] | None]
 
 
 @dataclass(frozen=True)
@@ -53,8 +70,7 @@ class Index:
     @classmethod
     def load(cls, run: Path) -> "Index":
         """Read the run directory of an index stage."""
-        facts = read_json(run / "index.json")
-        facts |= {name: tuple(facts[name]) for name in ("classes", "splits", "official")}
+        facts = read_as(_Facts, run / "index.json")
         return cls(**facts, items=pd.read_parquet(run / "items.parquet"))
 
     def save(self, run: Path) -> None:

@@ -6,6 +6,8 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+from typing_extensions import TypedDict
+
 from xdcbench.data.prepared.cache import Cache
 from xdcbench.data.prepared.layout import LABEL_FILE
 from xdcbench.data.prepared.reader import Prepared, open_store
@@ -15,7 +17,8 @@ from xdcbench.errors import UserError
 from xdcbench.progress import log
 from xdcbench.schema import Dataset, Subset, Suite
 from xdcbench.stages import IndexStage, Source, science
-from xdcbench.store import read_json, write_json
+from xdcbench.store import write_json
+from xdcbench.utils.documents import LISTING, read_as
 
 
 def used_datasets(suite: Suite) -> list[str]:
@@ -50,8 +53,8 @@ def find_source(name: str, dataset: Dataset, data_root: Path | None, *, cache: P
     text = json.dumps([str(root.resolve()), science(config)], sort_keys=True)
     entry = cache / f"scan-{hashlib.sha256(text.encode()).hexdigest()[:16]}.json" if cache else None
     if entry is not None and entry.exists():
-        known = read_json(entry)
-        if known["stamps"] == stamps(known["stamps"]):
+        known = _known(entry)
+        if known and known["stamps"] == stamps(known["stamps"]):
             return Source(known["fingerprint"])
     found = scan(root, dataset)
     mark = fingerprint(found)
@@ -61,6 +64,23 @@ def find_source(name: str, dataset: Dataset, data_root: Path | None, *, cache: P
         entry.parent.mkdir(parents=True, exist_ok=True)
         write_json(entry, {"fingerprint": mark, "stamps": stamps(watched)})
     return Source(mark)
+
+
+class _Scanned(TypedDict):
+    """What is kept of a scan."""
+
+    fingerprint: str
+    stamps: dict[str, int]
+
+
+def _known(entry: Path) -> _Scanned | None:
+    """A scan that was kept; None where its file is damaged, and the folder is scanned again."""
+    try:
+        known: _Scanned = read_as(_Scanned, entry, limit=LISTING)
+    except UserError as error:
+        log.warning("%s", error)
+        return None
+    return known
 
 
 def find_stores(

@@ -17,7 +17,8 @@ from xdcbench.models.encoders import load_card, load_encoders, save_encoders, wi
 from xdcbench.models.layers import at_layer
 from xdcbench.runtime import generator, pick_device
 from xdcbench.stages import FeaturesStage
-from xdcbench.store import read_json, write_json
+from xdcbench.store import write_json
+from xdcbench.utils.documents import LISTING, read_as
 
 EXTRACTED = "extracted"
 """Folder of features in work."""
@@ -112,4 +113,5 @@ def draws_of(config: FeaturesStage, index: Index, row: int) -> list[Draw]:
 def load_features(run: Path) -> Features:
     """Read the run directory of a features stage, memory-mapped."""
     of = np.load(run / "features.npy", mmap_mode="r", allow_pickle=False)
-    return Features(of, {int(k): v for k, v in read_json(run / "failed.json").items()})
+    failed: dict[int, str] = read_as(dict[int, str], run / "failed.json", limit=LISTING)
+    return Features(of, failed)

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
@@ -12,9 +11,12 @@ from xdcbench.data.prepared.cache import CACHE_BYTES, Cache, folder
 from xdcbench.data.prepared.reader import Prepared
 from xdcbench.data.sources import find_stores, root_of
 from xdcbench.errors import UserError
+from xdcbench.pretrain.labels import read_kept
 from xdcbench.resources import listing
+from xdcbench.results.facts import FIX, RunFacts, read_facts
 from xdcbench.stages import IndexStage, RoundStage
-from xdcbench.store import Store, read_json
+from xdcbench.store import Store
+from xdcbench.utils.documents import check
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,7 @@ def find_round(
     if number is not None:
         key = _earlier(key, number, store)
     facts, path = _facts(store, key), store.path(key)
-    config = RoundStage.model_validate(facts["config"])
+    config: RoundStage = check(RoundStage, facts["config"], f"{path / 'run.json'}: config", fix=FIX)
     if not (path / "assignments.parquet").exists():
         raise UserError(
             f"{key} ({facts['name']}) made no clusters; give a round of a method that does, such as xdc"
@@ -81,13 +83,12 @@ def find_round(
         index=index,
         root=_root(facts["inputs"]["data"], index, store, data_root, stores),
         table=table.reset_index(drop=True),
-        facts=read_json(path / "clusters.json")["facts"],
+        facts=read_kept(path)["facts"],
     )
 
 
-def _facts(store: Store, key: str) -> dict[str, Any]:
-    facts: dict[str, Any] = read_json(store.path(key) / "run.json")
-    return facts
+def _facts(store: Store, key: str) -> RunFacts:
+    return read_facts(store.path(key))
 
 
 def _existing(prefix: str, store: Store) -> str:
@@ -152,7 +153,8 @@ def _root(
 ) -> Path | Prepared:
     """Where the files of an index are, or the store that it was made from."""
     facts = _facts(store, key)
-    config = IndexStage.model_validate(facts["config"])
+    where = f"{store.path(key) / 'run.json'}: config"
+    config: IndexStage = check(IndexStage, facts["config"], where, fix=FIX)
     if "world" in facts["inputs"]:
         return store.path(facts["inputs"]["world"]) / config.dataset.folder
     if index.store is not None:

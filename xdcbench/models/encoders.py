@@ -5,12 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import Field, ValidationError
+from pydantic import Field
 from torch import Tensor, nn
 
 from xdcbench.data.clips import Batch
 from xdcbench.data.transforms import squares
-from xdcbench.errors import UserError
 from xdcbench.memory import keep_memory
 from xdcbench.models.audio import AudioResNet
 from xdcbench.models.foreign import Foreign, build_foreign
@@ -18,7 +17,8 @@ from xdcbench.models.origins import OWN
 from xdcbench.models.video import R2Plus1D
 from xdcbench.models.weights import build_encoder, load_weights, save_weights
 from xdcbench.schema import AudioInput, AudioModel, Config, Modality, Models, VideoInput, VideoModel
-from xdcbench.store import read_json, write_json
+from xdcbench.store import write_json
+from xdcbench.utils.documents import read_as
 
 Encoder = R2Plus1D | AudioResNet | Foreign
 
@@ -69,15 +69,9 @@ def load_card(run: Path) -> Card:
     Raises:
         UserError: it is not whole, or of a version that this one does not read.
     """
-    path = run / "encoders.json"
-    try:
-        return Card.model_validate(read_json(path))
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise UserError(
-            f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}; run the suite that made it again with "
-            "--policy always, or read it with the version of xdcbench that wrote it"
-        ) from error
+    fix = "run the suite that made it again with --policy always, or read it with the xdcbench that wrote it"
+    card: Card = read_as(Card, run / "encoders.json", fix=fix)
+    return card
 
 
 def load_encoders(

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from xdcbench.errors import UserError
-from xdcbench.models.exported import is_export, verified
+from xdcbench.models.exported import is_export, read_stated, verified
 from xdcbench.models.released import recognise, release_of
 from xdcbench.schema import Given, GivenAudio, GivenVideo, Modality
-from xdcbench.store import file_hash, read_json
+from xdcbench.store import file_hash
 
 TORCHVISION = "torchvision:"
 OWN = ("r2plus1d", "resnet")
@@ -91,7 +91,7 @@ def _of_run(name: str, run: Path, *, trust: bool) -> Origin:
     if not card.is_file():
         return Origin((), unavailable=f"no encoders in {run} for {name}")
     known = _of_export(name, run, trust=trust) if is_export(run) else {}
-    encoders: tuple[Modality, ...] = tuple(read_json(card)["encoders"])
+    encoders: tuple[Modality, ...] = read_stated(run).get("encoders", ("video", "audio"))
     files = [card, *(run / f"{modality}.safetensors" for modality in encoders)]
     gone = [file.name for file in files if not file.is_file()]
     if gone:

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import torch
 from scipy.sparse import csr_array
+from typing_extensions import TypedDict
 
 from xdcbench.clustering.assigner import Assigner, save_assigners
 from xdcbench.clustering.metrics import nmi
@@ -24,7 +25,8 @@ from xdcbench.progress import log
 from xdcbench.runtime import generator
 from xdcbench.schema import DISTANCE, Augment, Modality
 from xdcbench.stages import RoundStage
-from xdcbench.store import read_json, write_json
+from xdcbench.store import write_json
+from xdcbench.utils.documents import LISTING, read_as
 
 UNLABELLED = -1
 
@@ -49,6 +51,14 @@ class Labels:
     facts: dict[str, dict[str, float]]
     failed: dict[int, str]
     several: dict[str, csr_array] = field(default_factory=dict)
+
+
+class Kept(TypedDict):
+    """What ``clusters.json`` holds: sizes and facts by clustering, and reasons by position of an item."""
+
+    sizes: dict[str, int]
+    facts: dict[str, dict[str, float]]
+    failed: dict[int, str]
 
 
 def make_labels(
@@ -202,12 +212,22 @@ def write_clusters(run: Path, index: Index, labels: Labels, distances: Mapping[s
     write_json(run / "clusters.json", rest)
 
 
+def read_kept(run: Path) -> Kept:
+    """Content of ``clusters.json``.
+
+    Raises:
+        UserError: it is missing or damaged.
+    """
+    kept: Kept = read_as(Kept, run / "clusters.json", limit=LISTING)
+    return kept
+
+
 def read_clusters(run: Path, index: Index) -> Labels | None:
     """What ``write_clusters`` wrote but distances, in the order of ``index``; None where a run has no clusterings."""
     if not (run / "clusters.json").exists():
         return None
-    rest = read_json(run / "clusters.json")
+    rest = read_kept(run)
     table = pd.read_parquet(run / "assignments.parquet", columns=["id", *rest["sizes"]])
     table = table.set_index("id").reindex(index.items["id"])
     of = {name: table[name].fillna(UNLABELLED).to_numpy(dtype=np.int64, copy=True) for name in rest["sizes"]}
-    return Labels(of, rest["sizes"], rest["facts"], {int(k): v for k, v in rest["failed"].items()})
+    return Labels(of, rest["sizes"], rest["facts"], rest["failed"])

@@ -14,6 +14,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from tests.unit.models.own_encoder import Tiny
+from tests.unit.pages.made_results import FACTS
 from tests.unit.tiny import MODELS
 from xdcbench.context import Context
 from xdcbench.errors import UserError
@@ -212,8 +213,8 @@ def test_runs_that_have_no_encoders(out: Path) -> None:
     store = Store(out)
     probe, failed = store.path("linear_probe-aaaaaaaaaaaa"), out / "runs/.failed/round-bbbbbbbbbbbb/001"
     probe.mkdir()
-    about = {"kind": "linear_probe", "inputs": {"encoders": key(out, 0)}}
-    (probe / "run.json").write_text(json.dumps(about))
+    about = {"key": probe.name, "name": "p", "kind": "linear_probe", "inputs": {"encoders": key(out, 0)}}
+    (probe / "run.json").write_text(json.dumps(FACTS | about))
     failed.mkdir(parents=True)
     (store.path(key(out, 1)) / "video.safetensors").unlink()
     for name, said in {

@@ -132,10 +132,10 @@ def _chunks(journal: Path) -> Iterator[Sequence[dict[str, Any]]]:
 
 def _row(line: str) -> dict[str, Any] | None:
     try:
-        row: dict[str, Any] = json.loads(line)
-    except ValueError:
+        row = json.loads(line)
+    except (ValueError, RecursionError):
         return None
-    return row
+    return row if isinstance(row, dict) else None
 
 
 @contextmanager

@@ -6,12 +6,15 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pandas as pd
+from pydantic import ConfigDict
+from typing_extensions import TypedDict
 
 from xdcbench.data.audit.local import Local
 from xdcbench.data.index import Index
 from xdcbench.data.scan import LABELS, MISSING, SPLIT
 from xdcbench.schema import Dataset
-from xdcbench.store import read_json, write_json
+from xdcbench.store import write_json
+from xdcbench.utils.documents import LISTING, read_as
 
 SCHEMA_VERSION = 1
 UNUSABLE = ("missing", "undecodable", "wrong_kind")
@@ -88,6 +91,17 @@ def verify(data: Local, items: pd.DataFrame, *, clip_seconds: float) -> Report:
     return report
 
 
+class _Counted(TypedDict):
+    """What is read again of ``verify.json``."""
+
+    __pydantic_config__ = ConfigDict(extra="allow")  # type: ignore[misc]
+
+    schema_version: int
+    fingerprint: str
+    subset: str
+    counts: dict[str, int]
+
+
 def verified_counts(folder: Path, index: Index) -> dict[str, int] | None:
     """Counts of the verification of an index's subset or, where there is none, of its whole data set.
 
@@ -95,7 +109,9 @@ def verified_counts(folder: Path, index: Index) -> dict[str, int] | None:
         folder: ``data`` of a results folder; a report counts under whatever name the data set was verified.
         index: the data set.
     """
-    reports = [read_json(path) for path in sorted(folder.glob("*/verify.json"))]
+    fix = "run `xdcbench data verify` again"
+    paths = sorted(folder.glob("*/verify.json"))
+    reports: list[_Counted] = [read_as(_Counted, path, limit=LISTING, fix=fix) for path in paths]
     counts: dict[str, dict[str, int]] = {
         report["subset"]: report["counts"]
         for report in reports

@@ -6,13 +6,15 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 import pandas as pd
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from xdcbench.errors import UserError
 from xdcbench.schema import Config
 from xdcbench.store import write_json
+from xdcbench.utils.documents import check, parse_json
 
 SCHEMA_VERSION = 1
+FIX = "give the folder that `data prepare` wrote"
 
 LABEL_FILE, ITEMS_FILE, FAILED_FILE, SHARDS = "store.json", "items.parquet", "failed.json", "shards"
 
@@ -109,20 +111,16 @@ def parse_label(content: bytes, name: str) -> Label:
     Raises:
         UserError: it is of a newer version, or describes no store.
     """
-    try:
-        facts = json.loads(content)
-        version = facts["schema_version"]
-        if version > SCHEMA_VERSION:
-            raise UserError(
-                f"{name} is of schema {version}; this xdcbench reads up to {SCHEMA_VERSION}; upgrade xdcbench"
-            )
-        return Label.model_validate(facts)
-    except (ValueError, TypeError, KeyError) as error:
-        fault = error.errors()[0] if isinstance(error, ValidationError) else None
-        reason = f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" if fault else f"{error!r}"
+    facts = parse_json(content, name, fix=FIX)
+    version = facts.get("schema_version") if isinstance(facts, dict) else None
+    if not isinstance(version, int):
+        raise UserError(f"{name} does not describe a store: it has no schema_version. Try: {FIX}")
+    if version > SCHEMA_VERSION:
         raise UserError(
-            f"{name} does not describe a store ({reason}); give the folder that `data prepare` wrote"
-        ) from error
+            f"{name} is of schema {version}; this xdcbench reads up to {SCHEMA_VERSION}; upgrade xdcbench"
+        )
+    label: Label = check(Label, facts, f"{name} does not describe a store", fix=FIX)
+    return label
 
 
 def member_name(number: int, suffix: str) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 from filelock import FileLock, Timeout
+from typing_extensions import TypedDict
 
 from xdcbench.data.audit.local import Local
 from xdcbench.data.audit.workers import Lost, answers
@@ -20,7 +21,8 @@ from xdcbench.data.scan import MISSING
 from xdcbench.errors import UserError
 from xdcbench.progress import Track, log, track
 from xdcbench.stages import IndexStage, science
-from xdcbench.store import read_json, write_json
+from xdcbench.store import write_json
+from xdcbench.utils.documents import LISTING, read_as
 
 SHARD_BYTES = 256 << 20
 LOCK = ".lock"
@@ -117,6 +119,21 @@ def _locked(store: Path) -> Iterator[None]:
 # ----------------------------------------------------------------------------------- what is there
 
 
+class Claim(TypedDict):
+    """What is noted of a store in work."""
+
+    name: str
+    dataset: dict[str, Any]
+    settings: dict[str, Any]
+
+
+class Done(TypedDict):
+    """What is noted of a shard that is done: its entry of the label, and rows of `catalogue.ROW`."""
+
+    shard: Shard
+    rows: list[dict[str, Any]]
+
+
 def _finished(build: Build) -> pd.DataFrame:
     """Rows of the store as it was finished before, if it was; notes in ``.building`` what is to be made of it."""
     data = build.data
@@ -128,7 +145,7 @@ def _finished(build: Build) -> pd.DataFrame:
         _same(build.store, label.model_dump(), claim)
         build.shards, rows = list(label.shards), read_rows(build.store)
     elif (build.building / LABEL_FILE).exists():
-        _same(build.store, read_json(build.building / LABEL_FILE), claim)
+        _same(build.store, read_as(Claim, build.building / LABEL_FILE), claim)
     elif any(path.name not in (LOCK, build.building.name) for path in build.store.iterdir()):
         raise UserError(f"{build.store} holds something else than a store; give another folder with --store")
     build.building.mkdir(exist_ok=True)
@@ -154,8 +171,8 @@ def _journal(build: Build) -> pd.DataFrame:
     """Rows of shards that are done and not yet in the index; adds these to ``build.shards``."""
     parts = [frame([])]
     while (path := build.building / f"{len(build.shards):06d}.json").exists():
-        content = read_json(path)
-        build.shards.append(Shard(**content["shard"]))
+        content: Done = read_as(Done, path, limit=LISTING)
+        build.shards.append(content["shard"])
         parts.append(frame(content["rows"]))
     return pd.concat(parts, ignore_index=True)
 

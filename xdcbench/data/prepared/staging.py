@@ -7,8 +7,9 @@ from typing import Any
 
 from xdcbench.data.prepared.layout import Settings, member_name
 from xdcbench.data.prepared.transcode import Contents, contents
-from xdcbench.errors import MediaError
+from xdcbench.errors import MediaError, UserError
 from xdcbench.store import file_hash, write_json
+from xdcbench.utils.documents import read_as
 
 STOPPED = "stopped"
 """Key of an answer that tells why nothing can be written."""
@@ -93,8 +94,11 @@ def staged(folder: Path, item: Facts) -> Facts | None:
     path = folder / f"{item['number']:08d}.facts"
     if not path.exists():
         return None
-    facts: Facts = json.loads(path.read_text())
-    return facts if all(facts[name] == value for name, value in item.items()) else None
+    try:
+        facts: Facts = read_as(dict[str, Any], path)
+    except UserError:  # cut off by a loss of power: it is staged anew
+        return None
+    return facts if all(facts.get(name) == value for name, value in item.items()) else None
 
 
 def members(folder: Path, facts: Facts) -> list[tuple[str, Path]]:
