@@ -81,7 +81,7 @@ WorkersOption = Annotated[
 
 TrustOption = Annotated[
     bool,
-    typer.Option("--trust", help="Let the suite file name code of its own (module:object)."),
+    typer.Option("--trust", help="Let files name code that runs (module:object): a suite, a run, an export."),
 ]
 
 OUT = Path("results")
@@ -318,11 +318,13 @@ def export(
     to: Annotated[
         Path | None, typer.Option("--to", metavar="DIR", help="Folder to write; by default OUT/exports/KEY.")
     ] = None,
+    trust: TrustOption = False,
 ) -> None:
     """Write the encoders of a run as weights, programs and a model card that others can use."""
     from xdcbench.models.export import export_lines
+    from xdcbench.utils.code import Consent
 
-    _say(export_lines(run, out, to))
+    _say(export_lines(run, out, to, Consent(everything=trust)))
 
 
 @app.command()
@@ -348,12 +350,15 @@ def clusters(
     store: StoreOption = None,
     device: DeviceOption = "auto",
     workers: WorkersOption = 0,
+    trust: TrustOption = False,
 ) -> None:
     """Write a page of a round's clusters to look at and listen to, ordered by purity."""
     from xdcbench.gallery.origin import find_round
     from xdcbench.gallery.page import write_gallery
+    from xdcbench.utils.code import Consent
 
-    found = find_round(run, number, out, data_root=data_root, stores=tuple(store or ()))
+    consent = Consent(everything=trust)
+    found = find_round(run, number, out, data_root=data_root, stores=tuple(store or ()), consent=consent)
     _say(
         write_gallery(
             found,

@@ -10,6 +10,7 @@ from xdcbench.compose import PARTS, Tree, mapping, merge, read, read_suite
 from xdcbench.errors import UserError
 from xdcbench.resources import find, folder, unknown
 from xdcbench.schema import Config, Dataset, Suite, Table
+from xdcbench.utils.code import NO_CODE, Consent
 from xdcbench.utils.documents import read_setting
 
 __all__ = ["load_dataset", "load_suite", "load_table", "merge", "override", "read", "select", "validate"]
@@ -24,7 +25,7 @@ def load_suite(
     overrides: Sequence[str] = (),
     methods: Sequence[str] = (),
     seeds: Sequence[int] = (),
-    trust: bool = True,
+    consent: Consent = NO_CODE,
 ) -> Suite:
     """Compose a suite: its own YAML over the library's parts, then the overrides.
 
@@ -36,10 +37,10 @@ def load_suite(
         overrides: ``a.b=value`` strings, applied last.
         methods: keep only these methods; empty keeps all.
         seeds: pretraining seeds in place of the suite's own.
-        trust: whether the file may name code of its own; the command line always may.
+        consent: the code of its own that the file may name.
 
     Raises:
-        UserError: code that is not trusted; an unknown name, key or value, of the suite or of a table that it
+        UserError: code that the user has not let run; an unknown name, key or value, of the suite or of a table that it
             names; parts that are no suites, form a circle or disagree.
     """
     path = find(folder("configs") / "suites", name, what="suite")
@@ -49,8 +50,7 @@ def load_suite(
         _check_name(known, text)
     suites = []
     for leaf, tree in leaves.items():
-        if not trust:
-            _check_trust(tree, leaf)
+        _check_code(tree, leaf, consent)
         tree = override(tree, [text for text in overrides if len(leaves) == 1 or _fits(tree, text)])
         if seeds:
             tree["seeds"] = list(seeds)
@@ -61,17 +61,14 @@ def load_suite(
     return select(suite, methods) if methods else suite
 
 
-def _check_trust(tree: Tree, path: Path) -> None:
+def _check_code(tree: Tree, path: Path, consent: Consent) -> None:
     named = {f"datasets.{name}.adapter": _at(entry, "adapter") for name, entry in tree["datasets"].items()}
     for name, entry in mapping(tree, "encoders", path).items():
         for modality in ("video", "audio"):
             named[f"encoders.{name}.{modality}.source"] = _at(_at(entry, modality), "source")
     for key, code in named.items():
         if isinstance(code, str) and ":" in code and not code.startswith("torchvision:"):
-            raise UserError(
-                f"{path}: {key} runs code, {code!r}; read it, then give --trust, or name it yourself with "
-                f"--set {key}={code}"
-            )
+            consent.require(code, str(path), key=key)
 
 
 def _at(tree: Any, key: str) -> Any:
@@ -84,7 +81,7 @@ def load_table(name: str) -> Table:
     return validate(Table, read(path), where=str(path))
 
 
-def load_dataset(name: str, *, overrides: Sequence[str] = (), trust: bool = True) -> Dataset:
+def load_dataset(name: str, *, overrides: Sequence[str] = (), consent: Consent = NO_CODE) -> Dataset:
     """A data set of ``configs/datasets`` by name, or a YAML file by path, with ``a.b=value`` laid over it.
 
     Raises:
@@ -93,11 +90,8 @@ def load_dataset(name: str, *, overrides: Sequence[str] = (), trust: bool = True
     path = find(folder("configs") / "datasets", name, what="data set")
     tree = read(path)
     code = str(tree.get("adapter"))
-    if ":" in code and not trust:
-        raise UserError(
-            f"{path}: adapter runs code, {code!r}; read it, then give --trust, or name it yourself with "
-            f"--set adapter={code}"
-        )
+    if ":" in code:
+        consent.require(code, str(path), key="adapter")
     return validate(Dataset, override(tree, overrides), where=str(path))
 
 

@@ -16,6 +16,7 @@ from xdcbench.plan import Plan, make_plan
 from xdcbench.schema import Precision, Suite
 from xdcbench.stages import Source
 from xdcbench.store import Store
+from xdcbench.utils.code import Consent
 
 if TYPE_CHECKING:
     from xdcbench.data.prepared.reader import Prepared
@@ -45,6 +46,11 @@ class Request:
     device_batch: int | None = None
     compile: bool = False
     trust: bool = False
+
+    @property
+    def consent(self) -> Consent:
+        """The code of others that the user lets run."""
+        return Consent.given(trust=self.trust, settings=self.overrides)
 
 
 @dataclass(frozen=True)
@@ -93,7 +99,7 @@ def prepare(request: Request, *, write: bool = True) -> Launch:
         overrides=request.overrides,
         methods=request.methods,
         seeds=request.seeds,
-        trust=request.trust,
+        consent=request.consent,
     )
     for part in suite.leaves:
         check(part)
@@ -111,7 +117,7 @@ def prepare(request: Request, *, write: bool = True) -> Launch:
         suite,
         sources,
         origins={
-            name: find_origin(name, given, trust=request.trust) for name, given in suite.encoders.items()
+            name: find_origin(name, given, consent=request.consent) for name, given in suite.encoders.items()
         },
         precision=lambda asked: request.precision or resolved.get(asked, asked),
     )
@@ -130,6 +136,7 @@ def prepare(request: Request, *, write: bool = True) -> Launch:
         keep_checkpoints=request.keep_checkpoints,
         device_batch=request.device_batch,
         compile=request.compile,
+        consent=request.consent,
     )
     return Launch(plan, store, context, whole)
 
@@ -186,7 +193,7 @@ def find_sources(
     return {
         name: Source(stores[name].label.fingerprint)
         if name in stores
-        else find_source(name, suite.datasets[name], request.data_root, cache=cache)
+        else find_source(name, suite.datasets[name], request.data_root, cache=cache, consent=request.consent)
         for name in dict.fromkeys(name for part in suite.leaves for name in used_datasets(part))
     }
 

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from xdcbench.errors import UserError
+from xdcbench.results.facts import FIX
 from xdcbench.schema import Dataset, Modality, World
 from xdcbench.stages import IndexStage, Stage, WorldStage
 from xdcbench.store import Store
@@ -53,11 +55,16 @@ def sizes_of(index: Stage, store: Store) -> Sizes | None:
 
 def _of_index(run: Path, dataset: Dataset) -> Sizes:
     """Counts of a complete index run; reads only the columns that it counts, for there may be millions of rows."""
+    import pyarrow as pa
     import pyarrow.compute as pc
     import pyarrow.parquet as pq
 
     columns = ["ok", "video", "audio", *(f"split:{split}" for split in dataset.splits)]
-    items = pq.read_table(run / "items.parquet", columns=columns)
+    path = run / "items.parquet"
+    try:
+        items = pq.read_table(path, columns=columns)
+    except (OSError, pa.ArrowException) as error:
+        raise UserError(f"{path} cannot be read ({str(error).splitlines()[0]}). Try: {FIX}") from error
     parts: dict[tuple[str, str, Tracks], int] = {}
     whole: dict[Tracks, int] = {}
     for tracks in TRACKS:

@@ -17,9 +17,11 @@ from xdcbench.data.prepared.reader import CHANGED, Prepared
 from xdcbench.data.scan import LABELS, MISSING, SPLIT, fingerprint, scan
 from xdcbench.errors import MediaError, UserError
 from xdcbench.progress import log, track
+from xdcbench.results.facts import FIX
 from xdcbench.schema import Dataset, Modality, Subset
 from xdcbench.stages import IndexStage
 from xdcbench.store import write_json
+from xdcbench.utils.arrays import read_table
 from xdcbench.utils.documents import read_as
 
 PROBES = 4
@@ -28,6 +30,10 @@ PROBES = 4
 
 NAMED = 20
 """Unreadable items that a record names itself."""
+
+
+COLUMNS = ("id", "path", "label", "group", "bytes", "ok", "reason", "duration", "video", "audio")
+"""Columns of the items of every index, beside those of its splits."""
 
 
 class _Facts(TypedDict):
@@ -69,9 +75,16 @@ class Index:
 
     @classmethod
     def load(cls, run: Path) -> "Index":
-        """Read the run directory of an index stage."""
-        facts = read_as(_Facts, run / "index.json")
-        return cls(**facts, items=pd.read_parquet(run / "items.parquet"))
+        """Read the run directory of an index stage.
+
+        Raises:
+            UserError: a file of it is missing or damaged.
+        """
+        facts, path = read_as(_Facts, run / "index.json", fix=FIX), run / "items.parquet"
+        items = read_table(path, fix=FIX)
+        if lost := [name for name in COLUMNS if name not in items]:
+            raise UserError(f"{path} has no column {lost[0]}. Try: {FIX}")
+        return cls(**facts, items=items)
 
     def save(self, run: Path) -> None:
         """Write what ``load`` reads."""
@@ -137,7 +150,7 @@ def scanned(config: IndexStage, root: Path, context: Context) -> tuple[pd.DataFr
     Raises:
         UserError: files and lists do not fit the layout, or have changed since the stage was planned.
     """
-    found = scan(root, config.dataset)
+    found = scan(root, config.dataset, context.consent)
     mark = fingerprint(found)
     if config.fingerprint not in (None, mark):
         for known in context.cache.glob("scan-*.json"):

@@ -18,6 +18,7 @@ from xdcbench.progress import log
 from xdcbench.schema import Dataset, Subset, Suite
 from xdcbench.stages import IndexStage, Source, science
 from xdcbench.store import write_json
+from xdcbench.utils.code import NO_CODE, Consent
 from xdcbench.utils.documents import LISTING, read_as
 
 
@@ -34,7 +35,9 @@ def root_of(dataset: Dataset, data_root: Path | None) -> Path | None:
     return data_root / dataset.folder if data_root else None
 
 
-def find_source(name: str, dataset: Dataset, data_root: Path | None, *, cache: Path | None) -> Source:
+def find_source(
+    name: str, dataset: Dataset, data_root: Path | None, *, cache: Path | None, consent: Consent = NO_CODE
+) -> Source:
     """The fingerprint of a data set's files, or why it is not available here.
 
     A folder is scanned once; later the scan is trusted while no folder below it and no list file changed.
@@ -56,7 +59,7 @@ def find_source(name: str, dataset: Dataset, data_root: Path | None, *, cache: P
         known = _known(entry)
         if known and known["stamps"] == stamps(known["stamps"]):
             return Source(known["fingerprint"])
-    found = scan(root, dataset)
+    found = scan(root, dataset, consent)
     mark = fingerprint(found)
     if entry is not None:
         watched = {str(folder) for folder, _, _ in os.walk(root, followlinks=True)}

@@ -16,6 +16,8 @@ from xdcbench.resources import listing
 from xdcbench.results.facts import FIX, RunFacts, read_facts
 from xdcbench.stages import IndexStage, RoundStage
 from xdcbench.store import Store
+from xdcbench.utils.arrays import read_table
+from xdcbench.utils.code import NO_CODE, Consent
 from xdcbench.utils.documents import check
 
 
@@ -32,6 +34,7 @@ class ClusteredRound:
         table: per item of ``index``, in its order: a column of clusters per clustering, NaN where it has none,
             and, in rounds that kept it, ``<clustering>_distance`` to the cluster's centre.
         facts: measures of each clustering, as recorded.
+        consent: the code of others that the user lets run.
     """
 
     run: Path
@@ -41,10 +44,17 @@ class ClusteredRound:
     root: Path | Prepared
     table: pd.DataFrame
     facts: dict[str, dict[str, float]]
+    consent: Consent = NO_CODE
 
 
 def find_round(
-    run: str, number: int | None, out: Path, *, data_root: Path | None, stores: Sequence[str]
+    run: str,
+    number: int | None,
+    out: Path,
+    *,
+    data_root: Path | None,
+    stores: Sequence[str],
+    consent: Consent = NO_CODE,
 ) -> ClusteredRound:
     """The round that a user means.
 
@@ -54,6 +64,7 @@ def find_round(
         out: results folder.
         data_root: folder of the real data sets; a synthetic world lies in the results folder.
         stores: prepared stores, for rounds that were read from one.
+        consent: the code of others that the user lets run.
 
     Raises:
         UserError: no run, several, or no clusters in it; or its data or the round before it is not here.
@@ -75,7 +86,7 @@ def find_round(
             f"they hear and see; run the suite to make it again"
         )
     index = Index.load(store.path(facts["inputs"]["data"]))
-    table = pd.read_parquet(path / "assignments.parquet").set_index("id").reindex(index.items["id"])
+    table = read_table(path / "assignments.parquet", fix=FIX).set_index("id").reindex(index.items["id"])
     return ClusteredRound(
         run=path,
         config=config,
@@ -84,6 +95,7 @@ def find_round(
         root=_root(facts["inputs"]["data"], index, store, data_root, stores),
         table=table.reset_index(drop=True),
         facts=read_kept(path)["facts"],
+        consent=consent,
     )
 
 

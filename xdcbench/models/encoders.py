@@ -18,6 +18,7 @@ from xdcbench.models.video import R2Plus1D
 from xdcbench.models.weights import build_encoder, load_weights, save_weights
 from xdcbench.schema import AudioInput, AudioModel, Config, Modality, Models, VideoInput, VideoModel
 from xdcbench.store import write_json
+from xdcbench.utils.code import NO_CODE, Consent
 from xdcbench.utils.documents import read_as
 
 Encoder = R2Plus1D | AudioResNet | Foreign
@@ -75,31 +76,44 @@ def load_card(run: Path) -> Card:
 
 
 def load_encoders(
-    run: Path, modalities: Iterable[Modality], *, device: torch.device, frames: int | None = None
+    run: Path,
+    modalities: Iterable[Modality],
+    *,
+    device: torch.device,
+    frames: int | None = None,
+    consent: Consent = NO_CODE,
 ) -> dict[Modality, Encoder]:
-    """The encoders of ``modalities`` from a run directory, on ``device``; see ``with_frames``."""
+    """The encoders of ``modalities`` from a run directory, on ``device``; see ``with_frames``.
+
+    Raises:
+        UserError: they are damaged, or built by code that the user has not let run.
+    """
     card = with_frames(load_card(run), frames)
     encoders: dict[Modality, Encoder] = {}
     for modality in modalities:
         model = card.models.video if modality == "video" else card.models.audio
-        encoder = build(card.sources.get(modality, OWN[0]), model)
+        encoder = build(card.sources.get(modality, OWN[0]), model, consent, where=str(run / "encoders.json"))
         encoder.input = model.input
         load_weights(encoder, run / f"{modality}.safetensors")
         encoders[modality] = place(encoder, device)
     return encoders
 
 
-def build(source: str, model: VideoModel | AudioModel) -> Encoder:
+def build(
+    source: str, model: VideoModel | AudioModel, consent: Consent = NO_CODE, *, where: str = "the suite"
+) -> Encoder:
     """An encoder on the CPU, its weights still to be loaded.
 
     Args:
         source: as ``GivenVideo`` and ``GivenAudio`` take it; this project's own ones follow from ``model``.
         model: architecture, or for torchvision's models the input that they are to take.
+        consent: the code of others that the user lets run.
+        where: what names it, for the message.
 
     Raises:
-        UserError: there is no such model, or the user's code gives no encoder.
+        UserError: there is no such model, or the user's code may not run or gives no encoder.
     """
-    return build_encoder(model, seed=0) if source in OWN else build_foreign(source, model)
+    return build_encoder(model, seed=0) if source in OWN else build_foreign(source, model, consent, where)
 
 
 def place(encoder: Encoder, device: torch.device) -> Encoder:

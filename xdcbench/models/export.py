@@ -19,18 +19,20 @@ from xdcbench.results.facts import RunFacts, read_facts
 from xdcbench.results.measured import architecture
 from xdcbench.schema import Modality
 from xdcbench.store import Store, file_hash, write_json
+from xdcbench.utils.code import NO_CODE, Consent
 
 HOLDERS = ("init", "round", "given")
 """Kinds of stage that leave encoders."""
 
 
-def export_lines(name: str, out: Path, to: Path | None) -> Iterator[str]:
+def export_lines(name: str, out: Path, to: Path | None, consent: Consent = NO_CODE) -> Iterator[str]:
     """Export the encoders that a name stands for, one folder each, and say what was written.
 
     Args:
         name: key of a run or the beginning of it, METHOD or METHOD@PRETRAINING_DATA.
         out: results folder.
         to: folder to write; None: ``exports/<key>`` in ``out``.
+        consent: the code of others that the user lets run.
 
     Raises:
         UserError: there is no such run, it has no encoders (any more), or the folder holds something else.
@@ -44,7 +46,7 @@ def export_lines(name: str, out: Path, to: Path | None) -> Iterator[str]:
         )
     for run in runs:
         target = to or out / "exports" / run.name
-        export = export_run(run, target.absolute(), store)
+        export = export_run(run, target.absolute(), store, consent)
         yield f"{export.name} ({run.name})"
         yield from (f"file    {path}" for path in sorted(target.iterdir()))
         yield f"measure it again with --set encoders.NAME.run={target}"
@@ -78,7 +80,7 @@ def find_runs(name: str, store: Store) -> list[Path]:
     return runs
 
 
-def export_run(run: Path, target: Path, store: Store) -> Export:
+def export_run(run: Path, target: Path, store: Store, consent: Consent = NO_CODE) -> Export:
     """Write the encoders of a run to ``target``, whole or not at all; an earlier export of the same is replaced.
 
     Weights and ``encoders.json`` are the run's, byte by byte, so that a suite that measures the export has
@@ -94,7 +96,7 @@ def export_run(run: Path, target: Path, store: Store) -> Export:
         building.mkdir(parents=True)
         for name in (CARD, *(f"{modality}.safetensors" for modality in card.encoders)):
             shutil.copyfile(run / name, building / name)
-        export = _described(about, card, building)
+        export = _described(about, card, building, consent)
         write_json(building / MANIFEST, export.model_dump(mode="json"))
         text = card_text(
             export, data=data_of(about, card, store), scores=scores_of(run.name, store), about=about
@@ -110,12 +112,12 @@ def export_run(run: Path, target: Path, store: Store) -> Export:
     return export
 
 
-def _described(about: RunFacts, card: Card, building: Path) -> Export:
+def _described(about: RunFacts, card: Card, building: Path, consent: Consent) -> Export:
     """The manifest of a folder that holds weights and card; programs are added to the folder."""
     # Two copies: one to trace, one placed as the suite runs it, by which the program is judged.
-    encoders = {m: e.eval() for m, e in _loaded(building, card).items()}
+    encoders = {m: e.eval() for m, e in _loaded(building, card, consent).items()}
     untraced = {m: why for m, encoder in encoders.items() if (why := _traced(encoder, building / f"{m}.pt2"))}
-    traced = {m: encoder for m, encoder in _loaded(building, card).items() if m not in untraced}
+    traced = {m: encoder for m, encoder in _loaded(building, card, consent).items() if m not in untraced}
     apart = differences({m: encoder.eval() for m, encoder in traced.items()}, building) if traced else {}
     for modality, difference in apart.items():
         if not difference <= TOLERANCE:
@@ -152,10 +154,10 @@ def _described(about: RunFacts, card: Card, building: Path) -> Export:
     )
 
 
-def _loaded(folder: Path, card: Card) -> dict[Modality, Encoder]:
+def _loaded(folder: Path, card: Card, consent: Consent) -> dict[Modality, Encoder]:
     import torch
 
-    return load_encoders(folder, card.encoders, device=torch.device("cpu"))
+    return load_encoders(folder, card.encoders, device=torch.device("cpu"), consent=consent)
 
 
 def _traced(encoder: Encoder, path: Path) -> str:

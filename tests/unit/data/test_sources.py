@@ -13,6 +13,7 @@ from xdcbench.data.sources import find_source, find_stores, root_of, stamps, use
 from xdcbench.errors import UserError
 from xdcbench.schema import Dataset, Subset
 from xdcbench.stages import IndexStage, science
+from xdcbench.utils.code import Consent
 
 GRID = load_dataset("grid")
 
@@ -38,7 +39,7 @@ def scans(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     """Roots that were scanned."""
     roots: list[Path] = []
 
-    def spy(root: Path, dataset: Dataset) -> Scan:
+    def spy(root: Path, dataset: Dataset, _consent: Consent) -> Scan:
         roots.append(root)
         return scan(root, dataset)
 

@@ -28,6 +28,7 @@ from xdcbench.run import run_stage
 from xdcbench.schema import Given, GivenVideo
 from xdcbench.stages import GivenStage, InitStage, Stage
 from xdcbench.store import Store
+from xdcbench.utils.code import Consent
 
 CPU = torch.device("cpu")
 VIDEO = MODELS.video.input
@@ -234,7 +235,7 @@ def test_code_that_cannot_be_traced_leaves_weights_and_says_so(
     for name in ("Tiny", "Unsteady"):
         run = foreign(store, name)
         with caplog.at_level("WARNING", logger="xdcbench"):
-            list(export_lines(run, tmp_path, tmp_path / name))
+            list(export_lines(run, tmp_path, tmp_path / name, Consent(everything=True)))
     assert (tmp_path / "Tiny" / "video.pt2").exists()
     assert not (tmp_path / "Unsteady" / "video.pt2").exists()
     warnings = [record for record in caplog.records if record.levelno >= logging.WARNING]
@@ -249,8 +250,8 @@ def test_code_that_cannot_be_traced_leaves_weights_and_says_so(
     assert "There is no program of the video encoder" in (tmp_path / "Unsteady" / "README.md").read_text()
     given = Given(run=str(tmp_path / "Tiny"))
     with pytest.raises(UserError, match=r"runs code, '.*:Tiny'; read it, then give --trust"):
-        find_origin("mine", given, trust=False)
-    assert find_origin("mine", given).encoders == ("video",)
+        find_origin("mine", given)
+    assert find_origin("mine", given, consent=Consent(everything=True)).encoders == ("video",)
 
 
 def test_features_that_are_not_finite_are_not_exported(out: Path) -> None:

@@ -13,6 +13,7 @@ from xdcbench.data.media.inspect import Facts, inspect
 from xdcbench.data.scan import SPLIT, Scan, fingerprint, scan
 from xdcbench.errors import MediaError, UserError
 from xdcbench.schema import Dataset
+from xdcbench.utils.code import NO_CODE, Consent
 
 FACTS = {
     fact.name: {str: "string", int: "Int64", bool: "boolean", float: "float64"}[fact.type]  # type: ignore[index]
@@ -56,13 +57,13 @@ class Local:
         return items
 
 
-def local(name: str, dataset: Dataset, root: Path, out: Path) -> Local:
+def local(name: str, dataset: Dataset, root: Path, out: Path, consent: Consent = NO_CODE) -> Local:
     """Scan a data set and make its folder, named by the fingerprint and, where there is one, the subset.
 
     Raises:
         UserError: files and lists do not fit the layout; ``out`` cannot be written to.
     """
-    found = scan(root, dataset)
+    found = scan(root, dataset, consent)
     mark = state = fingerprint(found)
     if dataset.subset.words:
         state = hashlib.sha256(f"{mark} {dataset.subset.words}".encode()).hexdigest()

@@ -21,6 +21,7 @@ from xdcbench.errors import UserError
 from xdcbench.resources import folder, names
 from xdcbench.schema import Dataset, World
 from xdcbench.stages import WorldStage
+from xdcbench.utils.code import Consent
 
 NAMED = 3
 """Items of each kind of finding that a summary names."""
@@ -39,6 +40,11 @@ class Request:
     workers: int | None = None
     limit_seconds: float = 300.0
 
+    @property
+    def consent(self) -> Consent:
+        """The code of others that the user lets run."""
+        return Consent.given(trust=self.trust, settings=self.overrides)
+
 
 def placed(request: Request) -> tuple[Dataset, Path]:
     """The data set that a request names, and its folder.
@@ -46,7 +52,7 @@ def placed(request: Request) -> tuple[Dataset, Path]:
     Raises:
         UserError: there is no such data set, or no folder was given for it.
     """
-    dataset = load_dataset(request.name, overrides=request.overrides, trust=request.trust)
+    dataset = load_dataset(request.name, overrides=request.overrides, consent=request.consent)
     root = request.root or root_of(dataset, request.data_root)
     if root is None:
         raise UserError(
@@ -61,7 +67,7 @@ def find(request: Request) -> Local:
     Raises:
         UserError: as ``placed``, or the folder does not fit.
     """
-    return local(Path(request.name).stem, *placed(request), request.out)
+    return local(Path(request.name).stem, *placed(request), request.out, request.consent)
 
 
 def processes(request: Request) -> int:

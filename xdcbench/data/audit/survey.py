@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import pyarrow.parquet as pq
 from filelock import FileLock, Timeout
 
 from xdcbench.data.audit.workers import Lost, answers
 from xdcbench.data.scan import MISSING
 from xdcbench.errors import UserError
-from xdcbench.progress import track
+from xdcbench.progress import log, track
+from xdcbench.utils.arrays import read_table
 
 KEY = ["path", "bytes", "mtime"]
 """A file is looked at again when one of these changes; ``mtime`` is in nanoseconds."""
@@ -114,9 +114,13 @@ def _known(kept: Path, journal: Path, types: Mapping[str, str]) -> pd.DataFrame:
     others = sorted(kept.parent.parent.glob(f"{name}-{FOLDER}/{kept.name}"))
     tables = [pd.DataFrame(columns=list(types)).astype(types)]
     for path in [*(p for p in others if p != kept), *([kept] if kept.exists() else [])]:
-        if set(types) <= set(pq.read_schema(path).names):
-            table = pd.read_parquet(path, columns=list(types))
-            tables.append(table[table["bytes"] != MISSING].astype(types))
+        try:
+            table = read_table(path)
+        except UserError as error:  # its files are looked at again
+            log.warning("%s", error)
+            continue
+        if set(types) <= set(table):
+            tables.append(table.loc[table["bytes"] != MISSING, list(types)].astype(types))
     tables += [pd.DataFrame(rows, columns=list(types)).astype(types) for rows in _chunks(journal)]
     return pd.concat(tables, ignore_index=True).drop_duplicates(KEY, keep="last")
 

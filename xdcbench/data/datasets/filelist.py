@@ -10,6 +10,7 @@ from xdcbench.data.lists import check_known, one_per, place, read_csv
 from xdcbench.data.scan import MISSING, SPLIT, Scan, media_files, options, table
 from xdcbench.errors import UserError
 from xdcbench.schema import Dataset
+from xdcbench.utils.arrays import read_table
 
 COLUMNS = ("path", "label", "split", "group")
 
@@ -81,7 +82,9 @@ def _rows(path: Path, dataset: Dataset, chosen: dict[str, Any]) -> pd.DataFrame:
     names = {chosen[column]: column for column in COLUMNS if chosen[column]}
     if not path.is_file():
         raise UserError(f"{dataset.title}: no list {path}; say where it is with `options.list`")
-    rows = _read_parquet(path) if path.suffix == ".parquet" else read_csv(path, dataset, ())
+    rows = (
+        read_table(path, fix="write it again") if path.suffix == ".parquet" else read_csv(path, dataset, ())
+    )
     for column, option in names.items():
         if column not in rows:
             there = ", ".join(map(str, rows))
@@ -92,13 +95,6 @@ def _rows(path: Path, dataset: Dataset, chosen: dict[str, Any]) -> pd.DataFrame:
     if "split" in rows:
         check_known(rows["split"], ("train", "test", ""), path, "train, test")
     return one_per(rows, "listed", path)
-
-
-def _read_parquet(path: Path) -> pd.DataFrame:
-    try:
-        return pd.read_parquet(path)
-    except (ValueError, OSError) as error:
-        raise UserError(f"{path} is no readable Parquet ({error}); write it again") from error
 
 
 def _bytes(path: Path) -> int:
