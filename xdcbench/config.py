@@ -12,6 +12,7 @@ from xdcbench.resources import find, folder, unknown
 from xdcbench.schema import Config, Dataset, Suite, Table
 from xdcbench.utils.code import NO_CODE, Consent
 from xdcbench.utils.documents import read_setting
+from xdcbench.utils.names import fault
 
 __all__ = ["load_dataset", "load_suite", "load_table", "merge", "override", "read", "select", "validate"]
 
@@ -78,7 +79,14 @@ def _at(tree: Any, key: str) -> Any:
 def load_table(name: str) -> Table:
     """A table of ``tables/`` by name, or a YAML file by path."""
     path = find(folder("tables"), name, what="table")
+    _check_file(path)
     return validate(Table, read(path), where=str(path))
+
+
+def _check_file(path: Path) -> None:
+    """Refuse a YAML file of whose name files are made, where it cannot name them."""
+    if why := fault(path.stem):
+        raise UserError(f"{path}: its name becomes that of files, but {why}. Try: rename the file")
 
 
 def load_dataset(name: str, *, overrides: Sequence[str] = (), consent: Consent = NO_CODE) -> Dataset:
@@ -88,6 +96,7 @@ def load_dataset(name: str, *, overrides: Sequence[str] = (), consent: Consent =
         UserError: as `load_suite`.
     """
     path = find(folder("configs") / "datasets", name, what="data set")
+    _check_file(path)
     tree = read(path)
     code = str(tree.get("adapter"))
     if ":" in code:
@@ -146,17 +155,18 @@ def unite(head: Tree, suites: Sequence[Suite], *, where: Path) -> Suite:
                         f"{where}: its parts {known[name][0]} and {suite.name} differ in `{part}.{name}`; "
                         f"give one of the two another name"
                     )
-    return Suite(
-        name=head["name"],
-        description=head.get("description", ""),
-        seeds=tuple(dict.fromkeys(seed for suite in suites for seed in suite.seeds)),
-        world=suites[0].world,
+    whole = {
+        "name": head["name"],
+        "description": head.get("description", ""),
+        "seeds": tuple(dict.fromkeys(seed for suite in suites for seed in suite.seeds)),
+        "world": suites[0].world,
         **{part: {name: entry for name, (_, entry) in known.items()} for part, known in union.items()},
-        pretraining=(),
-        measure=(),
-        tables=tuple(dict.fromkeys(table for suite in suites for table in suite.tables)),
-        parts=tuple(suites),
-    )
+        "pretraining": (),
+        "measure": (),
+        "tables": tuple(dict.fromkeys(table for suite in suites for table in suite.tables)),
+        "parts": tuple(suites),
+    }
+    return validate(Suite, whole, where=str(where))
 
 
 def select(suite: Suite, methods: Sequence[str]) -> Suite:

@@ -10,6 +10,7 @@ from xdcbench.errors import UserError
 from xdcbench.schema import AudioInput, Config, Modality, Models, VideoInput
 from xdcbench.store import file_hash, read_json
 from xdcbench.utils.documents import check, read_as
+from xdcbench.utils.names import Name
 
 SCHEMA_VERSION = 1
 MANIFEST = "export.json"
@@ -20,7 +21,7 @@ FIX = "export the run again"
 class Program(Config):
     """An ExportedProgram: what it takes beside any batch size B, and how far it was found from the encoder."""
 
-    file: str
+    file: Name
     takes: str = Field(description="type and shape of its only input, in words")
     difference: float = Field(description="largest from the encoder's features, when it was exported")
 
@@ -33,7 +34,7 @@ class Exported(Config):
     features: int
     parameters: int
     input: VideoInput | AudioInput
-    weights: str = Field(description="name of the safetensors file")
+    weights: Name = Field(description="name of the safetensors file")
     program: Program | None = None
     untraced: str = Field("", description="why there is no program")
 
@@ -60,7 +61,7 @@ class Export(Config):
     commit: str
     exported_with: dict[str, str]
     encoders: dict[Modality, Exported]
-    sha256: dict[str, str] = Field(description="of each file but this one and the model card")
+    sha256: dict[Name, str] = Field(description="of each file but this one and the model card")
 
 
 class Stated(TypedDict):

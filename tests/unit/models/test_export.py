@@ -42,7 +42,7 @@ class Unsteady(Tiny):
 
 
 def stored(store: Store, stage: Stage) -> str:
-    outcome = run_stage(stage, store, Context("tests"))
+    outcome = run_stage(stage, store, Context("tests", consent=Consent(everything=True)))
     assert outcome.status == "done", outcome.detail
     return stage.key
 

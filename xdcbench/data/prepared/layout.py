@@ -12,6 +12,7 @@ from xdcbench.errors import UserError
 from xdcbench.schema import Config
 from xdcbench.store import write_json
 from xdcbench.utils.documents import check, parse_json
+from xdcbench.utils.names import Name
 
 SCHEMA_VERSION = 1
 FIX = "give the folder that `data prepare` wrote"
@@ -73,7 +74,7 @@ class Label(Config):
     """
 
     schema_version: int = SCHEMA_VERSION
-    name: str
+    name: Name
     dataset: dict[str, Any]
     media: Literal["video", "audio", "image"]
     classes: tuple[str, ...]
