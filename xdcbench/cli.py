@@ -13,6 +13,7 @@ from xdcbench.distributed import leads
 from xdcbench.errors import MediaError, UserError
 from xdcbench.signals import REQUEUE, leave_when_asked
 from xdcbench.threads import wait_briefly
+from xdcbench.utils.secrets import HideSecrets, hide_in_tracebacks, redact
 
 app = typer.Typer(
     help="Benchmarks for self-supervised learning from sound and video.",
@@ -414,13 +415,16 @@ def main() -> None:
     """Entry point: a user's mistake is one line on standard error and exit code 2."""
     others, own = (logging.WARNING, logging.INFO) if leads() else (logging.ERROR, logging.ERROR)
     logging.basicConfig(level=others, format="%(message)s", stream=sys.stderr)
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(HideSecrets())
+    hide_in_tracebacks()
     logging.getLogger("xdcbench").setLevel(own)
     leave_when_asked()
     wait_briefly()
     try:
         app()
     except (UserError, MediaError) as error:
-        typer.echo(f"xdcbench: {error}", err=True)
+        typer.echo(redact(f"xdcbench: {error}"), err=True)
         sys.exit(2)
     except SystemExit as end:
         if end.code == 130:  # what typer makes of an interruption
@@ -451,4 +455,4 @@ def _numbers(text: str) -> tuple[int, ...]:
 def _say(lines: Any) -> None:
     if leads():
         for line in lines:
-            typer.echo(line)
+            typer.echo(redact(str(line)))

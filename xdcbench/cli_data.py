@@ -6,6 +6,8 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from xdcbench.utils.secrets import redact
+
 app = typer.Typer(help="Data sets: what is here, whether it is whole, what it holds.", no_args_is_help=True)
 
 Name = Annotated[str, typer.Argument(metavar="NAME|FILE", help="Data set; see `data list`.")]
@@ -231,4 +233,4 @@ def _request(name: str, **values: Any) -> Any:
 
 def _say(lines: Iterable[str]) -> None:
     for line in lines:
-        typer.echo(line)
+        typer.echo(redact(line))

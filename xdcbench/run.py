@@ -21,6 +21,7 @@ from xdcbench.provenance import commit, versions
 from xdcbench.signals import deferred
 from xdcbench.stages import KINDS, Stage, science
 from xdcbench.store import Store, write_json
+from xdcbench.utils.secrets import HideSecrets, redact
 
 Policy = Literal["missing", "always", "never"]
 Status = Literal["done", "kept", "failed", "blocked", "unavailable", "missing"]
@@ -139,6 +140,7 @@ def _build(stage: Stage, store: Store, context: Context, *, anew: bool) -> tuple
 
 
 def _failed(stage: Stage, store: Store, *, text: str, line: str) -> tuple[Status, str]:
+    text, line = redact(text), redact(line)
     announce(line)
     try:
         attempt = str(store.fail(stage.key, text))
@@ -173,6 +175,7 @@ def manifest(stage: Stage, context: Context) -> dict[str, object]:
 def logging_to(path: Path) -> Iterator[None]:
     """Append what is logged to ``path`` as well."""
     handler = logging.FileHandler(path)
+    handler.addFilter(HideSecrets())
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     log.addHandler(handler)
     try:

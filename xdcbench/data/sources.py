@@ -20,6 +20,7 @@ from xdcbench.stages import IndexStage, Source, science
 from xdcbench.store import write_json
 from xdcbench.utils.code import NO_CODE, Consent
 from xdcbench.utils.documents import LISTING, read_as
+from xdcbench.utils.secrets import redact
 
 
 def used_datasets(suite: Suite) -> list[str]:
@@ -123,8 +124,8 @@ def _stores_at(place: str, datasets: Mapping[str, Dataset], cache: Cache | None)
     stores = [open_store(where, cache) for where in below if files_at(where, cache).has(LABEL_FILE)]
     if not stores:
         raise UserError(
-            f"--store {place}: no {LABEL_FILE} there, nor in a folder below it named {', '.join(datasets)}; give what "
-            f"`xdcbench data prepare` wrote"
+            f"--store {redact(place)}: no {LABEL_FILE} there, nor in a folder below it named {', '.join(datasets)}; "
+            f"give what `xdcbench data prepare` wrote"
         )
     return stores
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from xdcbench.config import load_suite, load_table, validate
+from xdcbench.config import load_dataset, load_suite, load_table, validate
 from xdcbench.errors import UserError
 from xdcbench.models.exported import Program
 from xdcbench.schema import Dataset, Suite
@@ -53,13 +53,9 @@ GOOD = [
     "r2plus1d",
 ]
 BASE: dict[str, Any] = {
+    **{name: {} for name in ("methods", "datasets", "evaluations")},
+    **{name: [] for name in ("pretraining", "measure", "tables")},
     "name": "s",
-    "methods": {},
-    "datasets": {},
-    "evaluations": {},
-    "pretraining": [],
-    "measure": [],
-    "tables": [],
 }
 METHOD: dict[str, Any] = {"title": "M"}
 DATASET: dict[str, Any] = {"title": "D", "adapter": "esc50", "folder": "d", "media": "audio", "splits": ["1"]}
@@ -135,6 +131,8 @@ def test_a_table_s_file_has_such_a_name(tmp_path: Path) -> None:
     path.write_text("title: T\ncolumns: []\n")
     with pytest.raises(UserError, match=r"\.hidden\.yaml: its name becomes that of files"):
         load_table(str(path))
+    with pytest.raises(UserError, match=r"\.hidden\.yaml: its name becomes that of files"):
+        load_dataset(str(path))
 
 
 def test_files_of_an_export_lie_in_it() -> None:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
+from http.client import responses
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -13,6 +14,7 @@ from xdcbench.data.prepared.cache import Cache
 from xdcbench.data.ranges import Content, Stretch
 from xdcbench.errors import UserError
 from xdcbench.progress import log
+from xdcbench.utils.secrets import redact
 
 BLOCK = tarfile.BLOCKSIZE
 """Bytes of a member's header, which lies right before its content."""
@@ -27,7 +29,15 @@ PAUSE = 0.5
 """Seconds before the second attempt; doubled before each later one."""
 
 FINAL = (FileNotFoundError, PermissionError, NotImplementedError)
-"""What asking again does not mend."""
+AGAIN = (408, 425, 429)
+"""What asking again does not mend, and the refusals of servers, of 400 to 499, that it does."""
+
+GONE = (404, 410)
+"""Statuses of what is not there."""
+
+
+class NotThere(UserError):
+    """A file that the server says it does not have."""
 
 
 class Files(Protocol):
@@ -146,14 +156,14 @@ class RemoteFiles:
         try:
             self.size(path)
         except UserError as error:
-            if isinstance(error.__cause__, FileNotFoundError):
+            if isinstance(error, NotThere):
                 return False
             raise
         return True
 
     def name(self, path: str) -> str:
         """See `Files`."""
-        return f"{self.url}/{path}"
+        return redact(f"{self.url}/{path}")
 
     def _asked(self, path: str, what: str, check: Callable[[Any], Any], **values: Any) -> Any:
         """Answer of the server, asked again, after a pause, where it failed, stalled or was cut short."""
@@ -162,12 +172,10 @@ class RemoteFiles:
         for attempt in range(1, self.attempts + 1):
             try:
                 return check(_call(system, what, f"{root}/{path}", self.silence, values))
-            except FINAL as error:
-                raise self._refused(path, error, attempt) from error
             except Exception as error:  # each kind of server has errors of its own
-                if attempt == self.attempts:
-                    raise self._refused(path, error, attempt) from error
-                log.info("%s: %s; asking again in %g s", self.name(path), _words(error), pause)
+                if attempt == self.attempts or _final(error):
+                    raise self._refused(path, error, attempt) from None  # whose words may hold secrets
+                log.info("%s: %s; asking again in %g s", self.name(path), self._words(error), pause)
             time.sleep(pause)
             pause *= 2
         raise AssertionError("the last attempt returns or raises")
@@ -179,18 +187,23 @@ class RemoteFiles:
         if self._system is None or self._system[0] != os.getpid():
             try:
                 system, root = url_to_fs(self.url, skip_instance_cache=True)
-            except (ImportError, ValueError) as error:
+            except Exception as error:  # of what reads it
                 raise UserError(
-                    f"{self.url}: {_words(error)}; mend the address, or install what reads it (for s3://: xdcbench[s3])"
-                ) from error
+                    f"{redact(self.url)}: {self._words(error)}; mend the address, or install what reads it (for s3://: "
+                    "xdcbench[s3])"
+                ) from None  # whose words may hold secrets
             self._system = os.getpid(), system, str(root).rstrip("/")
         return self._system[1:]
 
     def _refused(self, path: str, error: Exception, attempts: int) -> UserError:
         times = f" after {attempts} attempts" if attempts > 1 else ""
-        return UserError(
-            f"{self.name(path)}: {_words(error)}{times}; {mend(path)}, or check the address and server"
+        kind = NotThere if _gone(error) else UserError
+        return kind(
+            f"{self.name(path)}: {self._words(error)}{times}; {mend(path)}, or check the address and server"
         )
+
+    def _words(self, error: Exception) -> str:
+        return redact(_words(error), self.url)
 
 
 def _call(system: Any, what: str, place: str, silence: float, values: dict[str, Any]) -> Any:
@@ -214,9 +227,34 @@ def _whole(data: bytes, size: int) -> bytes:
     return data
 
 
+def _status(error: BaseException | None) -> int | None:
+    """Status of a server's answer that an error, or what it came from, tells."""
+    while error is not None:
+        found = getattr(error, "status", None) or getattr(error, "code", None)
+        if isinstance(found, int) and 100 <= found < 600:
+            return found
+        error = error.__cause__
+    return None
+
+
+def _gone(error: Exception) -> bool:
+    """Whether a file is not there; fsspec says so, too, of what a server forbids."""
+    status = _status(error)
+    return status in GONE or (isinstance(error, FileNotFoundError) and status is None)
+
+
+def _final(error: Exception) -> bool:
+    """Whether asking again does not mend it."""
+    status = _status(error)
+    refused = status is not None and 400 <= status < 500 and status not in AGAIN
+    return refused or (isinstance(error, FINAL) and status is None)
+
+
 def _words(error: Exception) -> str:
-    if isinstance(error, FileNotFoundError):
+    if _gone(error):
         return "is not there"
+    if status := _status(error):
+        return f"the server answers {status} {responses.get(status, '')}".rstrip()
     if isinstance(error, TimeoutError) and not str(error):
         return "no answer in time"
     return " ".join(str(error).split()) or type(error).__name__

@@ -11,6 +11,7 @@ from xdcbench.results.facts import FIX, RunFacts, read_facts
 from xdcbench.results.records import Record, read_records
 from xdcbench.store import Store
 from xdcbench.utils.documents import LISTING, json_lines, read_as
+from xdcbench.utils.secrets import redact
 
 
 @dataclass(frozen=True)
@@ -133,6 +134,8 @@ def _attempts(store: Store) -> list[Attempt]:
     found = []
     for folder in sorted((store.runs / ".failed").glob("*/")):
         tries = sorted(folder.iterdir())
-        said = (tries[-1] / "error.txt").read_text().strip().splitlines() if tries else []
+        error = tries[-1] / "error.txt" if tries else None
+        text = error.read_text(errors="replace") if error and error.is_file() else ""
+        said = redact(text).strip().splitlines()
         found.append(Attempt(folder.name, len(tries), said[-1] if said else "no error was kept"))
     return found
