@@ -14,7 +14,8 @@ from xdcbench.errors import MediaError, UserError
 from xdcbench.signals import REQUEUE, leave_when_asked
 from xdcbench.threads import fit_cores, wait_briefly
 from xdcbench.utils.output import standard_output, use_utf8
-from xdcbench.utils.shown import VisibleFilter, visible
+from xdcbench.utils.secrets import HideSecrets, hide_in_tracebacks
+from xdcbench.utils.shown import VisibleFilter, shown
 
 app = typer.Typer(
     help="Benchmarks for self-supervised learning from sound and video.",
@@ -83,7 +84,7 @@ WorkersOption = Annotated[
 
 TrustOption = Annotated[
     bool,
-    typer.Option("--trust", help="Let the suite file name code of its own (module:object)."),
+    typer.Option("--trust", help="Let files name code that runs (module:object): a suite, a run, an export."),
 ]
 
 FingerprintOption = Annotated[
@@ -350,11 +351,13 @@ def export(
     to: Annotated[
         Path | None, typer.Option("--to", metavar="DIR", help="Folder to write; by default OUT/exports/KEY.")
     ] = None,
+    trust: TrustOption = False,
 ) -> None:
     """Write the encoders of a run as weights, programs and a model card that others can use."""
     from xdcbench.models.export import export_lines
+    from xdcbench.utils.code import Consent
 
-    _say(export_lines(run, out, to))
+    _say(export_lines(run, out, to, Consent(everything=trust)))
 
 
 @app.command()
@@ -380,12 +383,15 @@ def clusters(
     store: StoreOption = None,
     device: DeviceOption = "auto",
     workers: WorkersOption = 0,
+    trust: TrustOption = False,
 ) -> None:
     """Write a page of a round's clusters to look at and listen to, ordered by purity."""
     from xdcbench.gallery.origin import find_round
     from xdcbench.gallery.page import write_gallery
+    from xdcbench.utils.code import Consent
 
-    found = find_round(run, number, out, data_root=data_root, stores=tuple(store or ()))
+    consent = Consent(everything=trust)
+    found = find_round(run, number, out, data_root=data_root, stores=tuple(store or ()), consent=consent)
     _say(
         write_gallery(
             found,
@@ -440,6 +446,7 @@ def doctor(
 def main() -> None:
     """Entry point: a user's mistake is one line on standard error and exit code 2."""
     use_utf8()
+    hide_in_tracebacks()
     leave_when_asked()
     wait_briefly()
     fit_cores()
@@ -452,12 +459,13 @@ def _main() -> None:
         check_environment()
         others, own = (logging.WARNING, logging.INFO) if leads() else (logging.ERROR, logging.ERROR)
         terminal = logging.StreamHandler(sys.stderr)
+        terminal.addFilter(HideSecrets())
         terminal.addFilter(VisibleFilter())
         logging.basicConfig(level=others, format="%(message)s", handlers=[terminal])
         logging.getLogger("xdcbench").setLevel(own)
         app()
     except (UserError, MediaError) as error:
-        typer.echo(f"xdcbench: {visible(str(error))}", err=True)
+        typer.echo(shown(f"xdcbench: {error}"), err=True)
         sys.exit(2)
     except SystemExit as end:
         if end.code == 130:  # what typer makes of an interruption
@@ -488,4 +496,4 @@ def _numbers(text: str) -> tuple[int, ...]:
 def _say(lines: Any) -> None:
     if leads():
         for line in lines:
-            typer.echo(visible(line))
+            typer.echo(shown(str(line)))

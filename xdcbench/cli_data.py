@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from xdcbench.utils.shown import visible
+from xdcbench.utils.shown import shown
 
 app = typer.Typer(help="Data sets: what is here, whether it is whole, what it holds.", no_args_is_help=True)
 
@@ -248,4 +248,4 @@ def _request(name: str, **values: Any) -> Any:
 
 def _say(lines: Iterable[str]) -> None:
     for line in lines:
-        typer.echo(visible(line))
+        typer.echo(shown(line))

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from xdcbench.utils.code import NO_CODE, Consent
+
 if TYPE_CHECKING:
     from xdcbench.data.prepared.reader import Prepared
 
@@ -28,6 +30,7 @@ class Context:
         took: mean seconds of the stages that this process has finished, by kind.
         ahead: number of stages of the plan that come after the one at hand, by kind.
         kind: of the stage at hand.
+        consent: the code of others that the user lets run.
         begun: when the stage at hand began, on the monotonic clock.
     """
 
@@ -44,6 +47,7 @@ class Context:
     took: Mapping[str, float] = field(default_factory=dict)
     ahead: Mapping[str, int] = field(default_factory=dict)
     kind: str = ""
+    consent: Consent = NO_CODE
     begun: float = 0.0
 
     def rest(self, seconds: float) -> float:

@@ -17,6 +17,7 @@ from xdcbench.plan import Plan, make_plan
 from xdcbench.schema import Precision, Suite
 from xdcbench.stages import IndexStage, Source
 from xdcbench.store import Store, read_json
+from xdcbench.utils.code import Consent
 from xdcbench.utils.cores import available_cores
 
 if TYPE_CHECKING:
@@ -48,6 +49,11 @@ class Request:
     compile: bool = False
     trust: bool = False
     fingerprint: Literal["size", "content"] = "size"
+
+    @property
+    def consent(self) -> Consent:
+        """The code of others that the user lets run."""
+        return Consent.given(trust=self.trust, settings=self.overrides)
 
 
 @dataclass(frozen=True)
@@ -96,7 +102,7 @@ def prepare(request: Request, *, write: bool = True) -> Launch:
         overrides=request.overrides,
         methods=request.methods,
         seeds=request.seeds,
-        trust=request.trust,
+        consent=request.consent,
     )
     for part in suite.leaves:
         check(part)
@@ -114,7 +120,7 @@ def prepare(request: Request, *, write: bool = True) -> Launch:
         suite,
         sources,
         origins={
-            name: find_origin(name, given, trust=request.trust) for name, given in suite.encoders.items()
+            name: find_origin(name, given, consent=request.consent) for name, given in suite.encoders.items()
         },
         precision=lambda asked: request.precision or resolved.get(asked, asked),
     )
@@ -134,6 +140,7 @@ def prepare(request: Request, *, write: bool = True) -> Launch:
         device_batch=request.device_batch,
         compile=request.compile,
         fingerprint=request.fingerprint,
+        consent=request.consent,
     )
     if write and leads():
         forget_stale(whole, sources, store)
@@ -199,6 +206,7 @@ def find_sources(
             cache=cache,
             verified=store.root / "data",
             mode=request.fingerprint,
+            consent=request.consent,
         )
         for name in dict.fromkeys(name for part in suite.leaves for name in used_datasets(part))
     }

@@ -14,12 +14,14 @@ import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, Generic, Self, TypeVar
+from typing import Any, Generic, Literal, Self, TypeVar
 
 import numpy as np
 
 from xdcbench.disk import room
 from xdcbench.distributed import barrier, leads, rank, span
+from xdcbench.errors import UserError
+from xdcbench.utils.arrays import load_array
 
 log = logging.getLogger("xdcbench")
 
@@ -178,10 +180,14 @@ def create(path: Path, shape: tuple[int, ...]) -> None:
 
 
 def mapped(path: Path) -> np.ndarray:
-    """The matrix in a file, read as it is used; what is assigned to it stays in this process."""
+    """The matrix in a file, read as it is used; what is assigned to it stays in this process.
+
+    Raises:
+        UserError: it is missing or damaged.
+    """
     # An empty range cannot be mapped.
-    whole = np.load(path, mmap_mode="c" if path.stat().st_size > PAGE else None, allow_pickle=False)
-    array: np.ndarray = whole.view(np.ndarray)
+    mode: Literal["c"] | None = "c" if path.is_file() and path.stat().st_size > PAGE else None
+    array: np.ndarray = load_array(path, mmap_mode=mode).view(np.ndarray)
     return array
 
 
@@ -196,7 +202,7 @@ def _path(folder: Path, name: str) -> Path:
 def _has_shape(path: Path, shape: tuple[int, ...]) -> bool:
     try:
         found = mapped(path)
-    except (OSError, ValueError, EOFError):
+    except UserError:
         return False
     return found.shape == shape and found.dtype == FLOAT
 
@@ -215,7 +221,10 @@ def _entries(folder: Path) -> Iterator[dict[str, Any]]:
         for line in path.read_bytes().splitlines():
             try:
                 entry = json.loads(line)
-            except ValueError:  # cut off by a kill or a power failure: its block is made again
+            except (
+                ValueError,
+                RecursionError,
+            ):  # cut off by a kill or a power failure: its block is made again
                 continue
             match entry:
                 case {"block": int(), "failed": dict(), "sums": dict()}:

@@ -8,14 +8,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from xdcbench.costs.units import short
 from xdcbench.disk import taken
 from xdcbench.errors import UserError
 from xdcbench.progress import log
+from xdcbench.results.facts import RunFacts, read_facts
 from xdcbench.results.manifest import forget
-from xdcbench.store import DAMAGED, PRUNED, Store, read_json, write_json
+from xdcbench.store import DAMAGED, PRUNED, Store, write_json
 from xdcbench.utils.io import sweep
 from xdcbench.utils.locks import HeldError, is_locked, locked
 
@@ -91,7 +91,7 @@ def finds(store: Store, *, keep: Sequence[str], hours: float, encoders: bool) ->
     yield from _failures(store, keep)
     aside = (path for path in sorted((store.runs / DAMAGED).glob("*")) if not _matches(keep, path.name))
     yield from (Find("damaged runs moved aside", (path,)) for path in aside)
-    runs = {key: read_json(store.path(key) / "run.json") for key in store.keys()}  # noqa: SIM118
+    runs = {key: read_facts(store.path(key)) for key in store.keys()}  # noqa: SIM118
     free = {key: about for key, about in runs.items() if not _matches(keep, key, about["name"])}
     for key, about in free.items():
         if about["kind"] != "features":
@@ -155,7 +155,7 @@ def _failures(store: Store, keep: Sequence[str]) -> Iterator[Find]:
             yield Find("files of failed attempts", rest)
 
 
-def _matrices(store: Store, free: dict[str, Any]) -> Iterator[Find]:
+def _matrices(store: Store, free: dict[str, RunFacts]) -> Iterator[Find]:
     """Features that a finished evaluation has read."""
     for key, about in free.items():
         matrix = store.path(key) / "features.npy"
@@ -163,7 +163,7 @@ def _matrices(store: Store, free: dict[str, Any]) -> Iterator[Find]:
             yield Find("matrices of features", (matrix,), run=store.path(key), input=True)
 
 
-def _encoders(store: Store, runs: dict[str, Any], free: dict[str, Any]) -> Iterator[Find]:
+def _encoders(store: Store, runs: dict[str, RunFacts], free: dict[str, RunFacts]) -> Iterator[Find]:
     """Weights of rounds that a later round has gone on from; centroids stay."""
     rounds = [about for about in runs.values() if about["kind"] == "round"]
     passed = {about["inputs"]["encoders"] for about in rounds}

@@ -12,6 +12,7 @@ from xdcbench.library import rows
 from xdcbench.processes import together
 from xdcbench.resources import folder
 from xdcbench.results.cells import Intervals
+from xdcbench.results.facts import read_facts
 from xdcbench.results.grid import Grid
 from xdcbench.results.lacks import lacks_of
 from xdcbench.results.present import grids, write_tables
@@ -19,7 +20,7 @@ from xdcbench.results.records import Record, read_records
 from xdcbench.results.regression import compare, load_reference, settings_digest, write_reference
 from xdcbench.results.render import Format, render
 from xdcbench.run import Outcome, Policy, execute, needed_keys
-from xdcbench.store import Store, read_json
+from xdcbench.store import Store
 
 PASSED, MOVED, CANNOT_TELL = 0, 1, 2
 """Exit codes of the regression check."""
@@ -211,7 +212,7 @@ def run_lines(prefix: str, out: Path) -> Iterator[str]:
 
 
 def _facts(run: Path, store: Store) -> Iterator[str]:
-    facts = read_json(run / "run.json")
+    facts = read_facts(run)
     for name in ("name", "key", "kind", "version", "suite", "seconds", "device", "commit"):
         yield f"{name:<10} {facts[name]}"
     yield f"{'inputs':<10} {', '.join(facts['inputs'].values()) or 'none'}"

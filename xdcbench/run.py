@@ -23,7 +23,8 @@ from xdcbench.provenance import commit, versions
 from xdcbench.signals import deferred
 from xdcbench.stages import KINDS, Stage, science
 from xdcbench.store import Store, write_json
-from xdcbench.utils.shown import VisibleFilter, visible
+from xdcbench.utils.secrets import HideSecrets, redact
+from xdcbench.utils.shown import VisibleFilter, shown, visible
 
 Policy = Literal["missing", "always", "never"]
 Status = Literal["done", "kept", "failed", "blocked", "unavailable", "missing"]
@@ -182,7 +183,7 @@ def _overtaken(stage: Stage, store: Store, replaces: Stamp) -> bool:
 
 
 def _failed(stage: Stage, store: Store, *, text: str, line: str) -> tuple[Status, str]:
-    line = visible(line)
+    text, line = redact(text), shown(line)
     announce(line)
     try:
         attempt = str(store.fail(stage.key, "\n".join(map(visible, text.split("\n")))))
@@ -217,6 +218,7 @@ def manifest(stage: Stage, context: Context) -> dict[str, object]:
 def logging_to(path: Path) -> Iterator[None]:
     """Append what is logged to ``path`` as well."""
     handler = logging.FileHandler(path, encoding="utf-8", errors="backslashreplace")
+    handler.addFilter(HideSecrets())
     handler.addFilter(VisibleFilter())
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     log.addHandler(handler)

@@ -4,7 +4,6 @@ A stage turns a configuration and the run directories of its inputs into a run d
 version when its code changes its results; ``tests/golden`` fails until that is done.
 """
 
-import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -26,6 +25,7 @@ from xdcbench.schema import (
     World,
 )
 from xdcbench.store import key_of
+from xdcbench.utils.code import load_own
 
 NOT_SCIENCE = {"title", "folder", "root", "official", "counts", "licence", "source"}
 """Fields of a data set that say where it lies, not what it holds."""
@@ -168,8 +168,7 @@ class Stage:
 
     def code(self) -> Callable[..., None]:
         """The function ``(config, inputs, work, context) -> None`` that does the work."""
-        module, _, function = KINDS[self.kind].target.partition(":")
-        code: Callable[..., None] = getattr(importlib.import_module(module), function)
+        code: Callable[..., None] = load_own(KINDS[self.kind].target)
         return code
 
 

@@ -12,6 +12,8 @@ from typing import Any
 from xdcbench.errors import UserError
 from xdcbench.results.manifest import CHECKPOINTS, MANIFEST, State, damage, write_manifest
 from xdcbench.results.marker import MARKER, SCHEMA_VERSION, holds_runs, is_marked
+from xdcbench.utils.documents import LISTING, read_as
+from xdcbench.utils.documents import read_json as read_json  # whoever reads a results folder needs both
 from xdcbench.utils.io import replacing, sweep, sync
 from xdcbench.utils.locks import READ_ONLY, HeldError, locked
 
@@ -280,26 +282,13 @@ def write_json(path: Path, content: Any) -> None:
         part.write_text(text, encoding="utf-8")
 
 
-def read_json(path: Path) -> Any:
-    """Content of a JSON file.
-
-    Raises:
-        UserError: the file is not JSON.
-    """
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, OSError) as error:
-        raise UserError(
-            f"{path} is not readable JSON ({error}). Try: a copy of it, or the command that wrote it"
-        ) from error
-
-
-def recall(path: Path) -> Any:
-    """Content of a JSON file that can be made again; None where it is missing or damaged, which the log says."""
+def recall(path: Path, kind: Any = Any) -> Any:
+    """Content of a JSON file that can be made again, as ``kind``, a type that pydantic knows; None where it is missing
+    or damaged, which the log says."""
     if not path.exists():
         return None
     try:
-        return read_json(path)
+        return read_as(kind, path, limit=LISTING)
     except UserError:
         log.warning("%s is damaged; it is passed over, and made again when it is next due", path)
         return None

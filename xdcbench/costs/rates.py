@@ -7,10 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from pydantic import ValidationError
-
 from xdcbench.costs.flops import forward_flop, training_flop
-from xdcbench.progress import log
 from xdcbench.schema import AudioModel, Config, Models, Precision, VideoModel, World
 from xdcbench.store import recall, write_json
 from xdcbench.utils.cores import available_cores
@@ -49,11 +46,9 @@ def load_rates(cache: Path, device: str, precision: Precision, models: Models) -
     """Rates of this machine at ``precision``: measured with ``models``, else with the paper's; None without any."""
     for known in (models, Models()):
         path = _path(cache, machine(device), precision, known)
-        try:
-            if content := recall(path):
-                return Rates.model_validate(content)
-        except ValidationError:
-            log.warning("%s holds no rates; `xdcbench doctor --speed` measures them again", path)
+        rates: Rates | None = recall(path, Rates)
+        if rates is not None:
+            return rates
     return None
 
 

@@ -5,10 +5,11 @@ from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NotRequired
 
 import numpy as np
 import pandas as pd
+from typing_extensions import TypedDict
 
 from xdcbench.context import Context
 from xdcbench.data.audit.known import lengths_mark, verified_lengths, with_lengths
@@ -19,9 +20,12 @@ from xdcbench.data.scan import LABELS, MISSING, SPLIT, scan
 from xdcbench.data.states import Marks, forget_scans, marks
 from xdcbench.errors import MediaError, UserError
 from xdcbench.progress import log, track
+from xdcbench.results.facts import FIX
 from xdcbench.schema import Dataset, Modality, Subset
 from xdcbench.stages import IndexStage
-from xdcbench.store import read_json, write_json
+from xdcbench.store import write_json
+from xdcbench.utils.arrays import read_table
+from xdcbench.utils.documents import read_as
 
 PROBES = 4
 """Threads that open files; opening waits on the disk more than it computes."""
@@ -41,6 +45,26 @@ FACTS = {
     "audio": "bool",
 }
 """Columns that opening a file fills, with their types."""
+
+
+COLUMNS = ("id", "path", "label", "group", "bytes", "mtime", *FACTS)
+"""Columns of the items of every index, beside those of its splits."""
+
+
+class _Facts(TypedDict):
+    """What ``index.json`` holds."""
+
+    name: str
+    media: str
+    classes: tuple[str, ...]
+    splits: tuple[str, ...]
+    official: tuple[str, ...]
+    fingerprint: str
+    world: bool
+    subset: str
+    max_failed: float
+    stamp: str
+    store: NotRequired[dict[str, Any] | None]
 
 
 @dataclass(frozen=True)
@@ -71,10 +95,16 @@ class Index:
 
     @classmethod
     def load(cls, run: Path) -> "Index":
-        """Read the run directory of an index stage."""
-        facts = read_json(run / "index.json")
-        facts |= {name: tuple(facts[name]) for name in ("classes", "splits", "official")}
-        return cls(**facts, items=pd.read_parquet(run / "items.parquet"))
+        """Read the run directory of an index stage.
+
+        Raises:
+            UserError: a file of it is missing or damaged.
+        """
+        facts, path = read_as(_Facts, run / "index.json", fix=FIX), run / "items.parquet"
+        items = read_table(path, fix=FIX)
+        if lost := [name for name in COLUMNS if name not in items]:
+            raise UserError(f"{path} has no column {lost[0]}. Try: {FIX}")
+        return cls(**facts, items=items)
 
     def save(self, run: Path) -> None:
         """Write what ``load`` reads."""
@@ -144,7 +174,7 @@ def scanned(config: IndexStage, root: Path, context: Context) -> tuple[pd.DataFr
     Raises:
         UserError: files and lists do not fit the layout, or have changed since the stage was planned.
     """
-    found = scan(root, config.dataset)
+    found = scan(root, config.dataset, context.consent)
     mark = marks(found, root, context.fingerprint, context.cache)
     if config.fingerprint not in (None, mark.fingerprint):
         forget_scans(context.cache)

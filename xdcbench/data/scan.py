@@ -7,17 +7,18 @@ import pkgutil
 from array import array
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from xdcbench.data import datasets
 from xdcbench.data.names import explanation
 from xdcbench.data.suffixes import MEDIA, SUFFIXES
 from xdcbench.errors import UserError
 from xdcbench.schema import Dataset
+from xdcbench.utils.code import NO_CODE, Consent, load_code, load_own
 from xdcbench.utils.tree import Folder
 from xdcbench.utils.tree import files as files_of
 
@@ -57,19 +58,20 @@ class Scan:
         return tuple(self.items.loc[self.items["bytes"] == MISSING, "path"])
 
 
-def scan(root: Path, dataset: Dataset) -> Scan:
+def scan(root: Path, dataset: Dataset, consent: Consent = NO_CODE) -> Scan:
     """Run a data set's adapter and check what it returns.
 
     Args:
         root: the data set's own folder.
         dataset: its configuration; ``adapter`` names a module of xdcbench.data.datasets with a function
             ``scan(root, dataset)``, or ``module:function``.
+        consent: the code of others that the user lets run.
 
     Raises:
         UserError: there is no such adapter or folder, no item, a declared split is missing or empty, an id
             occurs twice, or a group has items in both parts of a split.
     """
-    adapter = _adapter(dataset.adapter)
+    adapter = _adapter(dataset, consent)
     if not root.is_dir():
         raise UserError(f"{dataset.title}: no folder {root}; put the data set there or set its `root`")
     try:
@@ -101,18 +103,18 @@ def fingerprint(scan: Scan, contents: Sequence[str] | None = None) -> str:
     return digest.hexdigest()
 
 
-def _adapter(name: str) -> Callable[[Path, Dataset], Scan]:
-    if ":" in name:
-        module, _, function = name.partition(":")
-    else:
-        folder = import_module("xdcbench.data.datasets")
-        known = sorted(m.name for m in pkgutil.iter_modules(folder.__path__))
+def _adapter(dataset: Dataset, consent: Consent) -> Callable[[Path, Dataset], Scan]:
+    name = dataset.adapter
+    adapter: Callable[[Path, Dataset], Scan]
+    if ":" not in name:
+        known = sorted(module.name for module in pkgutil.iter_modules(datasets.__path__))
         if name not in known:
             raise UserError(f"no adapter `{name}`; use one of {', '.join(known)}, or `module:function`")
-        module, function = f"xdcbench.data.datasets.{name}", "scan"
+        adapter = load_own(f"{datasets.__name__}.{name}:scan")
+        return adapter
     try:
-        adapter: Callable[[Path, Dataset], Scan] = getattr(import_module(module), function)
-    except (ImportError, AttributeError) as error:
+        adapter = load_code(name, consent, f"{dataset.title}: its adapter")
+    except (ImportError, AttributeError, ValueError) as error:
         raise UserError(f"adapter `{name}`: {error}; it must name an importable module:function") from error
     return adapter
 

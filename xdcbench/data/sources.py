@@ -5,6 +5,8 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+from typing_extensions import TypedDict
+
 from xdcbench.data.audit.known import lengths_mark, verified_lengths
 from xdcbench.data.prepared.cache import Cache
 from xdcbench.data.prepared.layout import LABEL_FILE
@@ -17,6 +19,8 @@ from xdcbench.progress import log
 from xdcbench.schema import Dataset, Subset, Suite
 from xdcbench.stages import IndexStage, Source, science
 from xdcbench.store import recall, write_json
+from xdcbench.utils.code import NO_CODE, Consent
+from xdcbench.utils.secrets import redact
 from xdcbench.utils.tree import Folder, folders
 
 CACHE_VERSION = 2
@@ -44,6 +48,7 @@ def find_source(
     cache: Path | None,
     verified: Path | None = None,
     mode: Mode = "size",
+    consent: Consent = NO_CODE,
 ) -> Source:
     """The marks of a data set's files, or why it is not available here.
 
@@ -57,6 +62,7 @@ def find_source(
         cache: folder of what planning remembers; None remembers nothing.
         verified: ``data`` of the results folder, where `data verify` keeps what it finds.
         mode: what of the files the fingerprint covers.
+        consent: the code of others that the user lets run.
 
     Raises:
         UserError: the folder is there, but its lists or files do not fit the data set's layout.
@@ -72,12 +78,10 @@ def find_source(
     text = json.dumps([CACHE_VERSION, str(root.resolve()), science(config)], sort_keys=True)
     entry = cache / f"scan-{hashlib.sha256(text.encode()).hexdigest()[:16]}.json" if cache else None
     if entry is not None and mode == "size":
-        match recall(entry):
-            case {"fingerprint": str(mark), "stamp": str(stamp), "stamps": dict(known)} if known == stamps(
-                known
-            ):
-                return _source(Marks(mark, stamp), root, verified)
-    found = scan(root, dataset)
+        known: _Scanned | None = recall(entry, _Scanned)
+        if known and known["stamps"] == stamps(known["stamps"]):
+            return _source(Marks(known["fingerprint"], known["stamp"]), root, verified)
+    found = scan(root, dataset, consent)
     now = marks(found, root, mode, cache)
     if entry is not None and mode == "size":
         # The scan has named what is passed over.
@@ -95,6 +99,14 @@ def find_source(
 def _source(mark: Marks, root: Path, verified: Path | None) -> Source:
     lengths = lengths_mark(verified_lengths(verified, mark.fingerprint, root)) if verified else None
     return Source(mark.fingerprint, stamp=mark.stamp, lengths=lengths)
+
+
+class _Scanned(TypedDict):
+    """What is kept of a scan."""
+
+    fingerprint: str
+    stamp: str
+    stamps: dict[str, int]
 
 
 def find_stores(
@@ -134,8 +146,8 @@ def _stores_at(place: str, datasets: Mapping[str, Dataset], cache: Cache | None)
     stores = [open_store(where, cache) for where in below if files_at(where, cache).has(LABEL_FILE)]
     if not stores:
         raise UserError(
-            f"--store {place}: no {LABEL_FILE} there, nor in a folder below it named {', '.join(datasets)}; give what "
-            f"`xdcbench data prepare` wrote"
+            f"--store {redact(place)}: no {LABEL_FILE} there, nor in a folder below it named {', '.join(datasets)}; "
+            f"give what `xdcbench data prepare` wrote"
         )
     return stores
 

@@ -16,9 +16,12 @@ from xdcbench.extract import extract, first_bad
 from xdcbench.models.diagnosis import why_not_finite
 from xdcbench.models.encoders import load_card, load_encoders, save_encoders, with_frames
 from xdcbench.models.layers import at_layer
+from xdcbench.results.facts import FIX
 from xdcbench.runtime import generator, pick_device
 from xdcbench.stages import FeaturesStage
-from xdcbench.store import read_json, write_json
+from xdcbench.store import write_json
+from xdcbench.utils.arrays import load_array
+from xdcbench.utils.documents import LISTING, read_as
 
 EXTRACTED = "extracted"
 """Folder of features in work."""
@@ -47,7 +50,9 @@ def run(config: FeaturesStage, inputs: dict[str, Path], work: Path, context: Con
     """Stage: features of the clips or windows of every readable item, in eval mode."""
     index, card = Index.load(inputs["data"]), with_frames(load_card(inputs["encoders"]), config.frames)
     device = pick_device(context.device)
-    encoders = load_encoders(inputs["encoders"], (config.modality,), device=device, frames=config.frames)
+    encoders = load_encoders(
+        inputs["encoders"], (config.modality,), device=device, frames=config.frames, consent=context.consent
+    )
     if config.layer:
         encoders[config.modality] = at_layer(encoders[config.modality], config.layer)
     spec = {config.modality: encoders[config.modality].input}
@@ -102,6 +107,16 @@ def draws_of(config: FeaturesStage, index: Index, row: int) -> list[Draw]:
 
 
 def load_features(run: Path) -> Features:
-    """Read the run directory of a features stage, memory-mapped."""
-    of = np.load(run / "features.npy", mmap_mode="r", allow_pickle=False)
-    return Features(of, {int(k): v for k, v in read_json(run / "failed.json").items()})
+    """Read the run directory of a features stage, memory-mapped.
+
+    Raises:
+        UserError: a file of it is missing or damaged.
+    """
+    path = run / "features.npy"
+    of = load_array(path, mmap_mode="r", fix=FIX)
+    if of.ndim != 3 or of.dtype != np.float32:
+        raise UserError(
+            f"{path} holds {of.dtype} of shape {of.shape}, no features of clips of items. Try: {FIX}"
+        )
+    failed: dict[int, str] = read_as(dict[int, str], run / "failed.json", limit=LISTING, fix=FIX)
+    return Features(of, failed)

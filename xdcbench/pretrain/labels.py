@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import torch
 from scipy.sparse import csr_array
+from typing_extensions import TypedDict
 
 from xdcbench.clustering.assigner import Assigner, save_assigners
 from xdcbench.clustering.metrics import nmi
@@ -23,11 +24,14 @@ from xdcbench.models.diagnosis import why_equal, why_not_finite
 from xdcbench.models.encoders import Encoder
 from xdcbench.pretrain.clusters import cluster, facts
 from xdcbench.progress import log
+from xdcbench.results.facts import FIX
 from xdcbench.results.manifest import CHECKPOINTS
 from xdcbench.runtime import generator
 from xdcbench.schema import DISTANCE, Augment, Modality
 from xdcbench.stages import RoundStage
-from xdcbench.store import file_hash, read_json, recall, write_json
+from xdcbench.store import file_hash, recall, write_json
+from xdcbench.utils.arrays import read_table
+from xdcbench.utils.documents import LISTING, read_as
 
 UNLABELLED = -1
 
@@ -55,6 +59,14 @@ class Labels:
     facts: dict[str, dict[str, float]]
     failed: dict[int, str]
     several: dict[str, csr_array] = field(default_factory=dict)
+
+
+class Kept(TypedDict):
+    """What ``clusters.json`` holds: sizes and facts by clustering, and reasons by position of an item."""
+
+    sizes: dict[str, int]
+    facts: dict[str, dict[str, float]]
+    failed: dict[int, str]
 
 
 def make_labels(
@@ -249,12 +261,22 @@ def write_clusters(run: Path, index: Index, labels: Labels, distances: Mapping[s
     write_json(run / CLUSTERS, rest)
 
 
+def read_kept(run: Path) -> Kept:
+    """Content of ``clusters.json``.
+
+    Raises:
+        UserError: it is missing or damaged.
+    """
+    kept: Kept = read_as(Kept, run / CLUSTERS, limit=LISTING, fix=FIX)
+    return kept
+
+
 def read_clusters(run: Path, index: Index) -> Labels | None:
     """What ``write_clusters`` wrote but distances, in the order of ``index``; None where a run has no clusterings."""
     if not (run / CLUSTERS).exists():
         return None
-    rest = read_json(run / CLUSTERS)
-    table = pd.read_parquet(run / ASSIGNMENTS, columns=["id", *rest["sizes"]])
+    rest = read_kept(run)
+    table = read_table(run / ASSIGNMENTS, ["id", *rest["sizes"]], fix=FIX)
     table = table.set_index("id").reindex(index.items["id"])
     of = {name: table[name].fillna(UNLABELLED).to_numpy(dtype=np.int64, copy=True) for name in rest["sizes"]}
-    return Labels(of, rest["sizes"], rest["facts"], {int(k): v for k, v in rest["failed"].items()})
+    return Labels(of, rest["sizes"], rest["facts"], rest["failed"])

@@ -34,7 +34,7 @@ def run(config: RoundStage, inputs: dict[str, Path], work: Path, context: Contex
     """Stage: one round of a method, from the encoders of the round before (paper, section 3)."""
     index, card = Index.load(inputs["data"]), load_card(inputs["encoders"])
     device = pick_device(context.device)
-    encoders = load_encoders(inputs["encoders"], config.encoders, device=device)
+    encoders = load_encoders(inputs["encoders"], config.encoders, device=device, consent=context.consent)
     rows = index.rows(index.splits[0], config.part, tracks=TRACKS[index.media])
     clips = clips_for(index, context.roots[index.name], encoders)
     labels = make_labels(

@@ -4,10 +4,12 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, field_validator
 
 from xdcbench.errors import UserError
+from xdcbench.results.facts import FIX
 from xdcbench.store import Store, read_json, write_json
+from xdcbench.utils.documents import check
 
 SCHEMA_VERSION = 1
 
@@ -65,6 +67,14 @@ class Record(BaseModel):
     versions: dict[str, str]
     commit: str
 
+    @field_validator("factors")
+    @classmethod
+    def _rounds_are_numbered(cls, factors: dict[str, Any]) -> dict[str, Any]:
+        for name, kind in {"round": int, "clustering": str}.items():
+            if not isinstance(factors.get(name, kind()), kind):
+                raise ValueError(f"{name} is {factors[name]!r}, no {kind.__name__}")
+        return factors
+
 
 def write_records(run: Path, records: Iterable[Record]) -> None:
     """Write ``records.json`` into a run directory."""
@@ -94,17 +104,14 @@ def read_records(stores: Sequence[Store], keys: Iterable[str] | None = None) -> 
 
 
 def _read(path: Path) -> list[Record]:
-    rows = read_json(path)
+    rows = read_json(path, fix=FIX)
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-        raise UserError(f"{path} is no list of records; {AGAIN}")
-    newest = max((row.get("schema_version", 0) for row in rows), default=0)
+        raise UserError(f"{path} is no list of records. Try: {FIX}")
+    stated = (row.get("schema_version") for row in rows)
+    newest = max((version for version in stated if isinstance(version, int)), default=0)
     if newest > SCHEMA_VERSION:
         raise UserError(
             f"{path} has records of schema {newest}; this xdcbench reads up to {SCHEMA_VERSION}; upgrade it"
         )
-    try:
-        return [Record.model_validate(row) for row in rows]
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        raise UserError(f"{path}: {where}: {first['msg']}; {AGAIN}") from error
+    records: list[Record] = check(list[Record], rows, str(path), fix=FIX)
+    return records

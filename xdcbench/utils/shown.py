@@ -3,6 +3,8 @@
 import logging
 import re
 
+from xdcbench.utils.secrets import redact
+
 _HIDDEN = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
@@ -14,6 +16,11 @@ def visible(text: str) -> str:
     stay as they are. Stored names are never changed, only what is shown of them.
     """
     return _HIDDEN.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
+
+
+def shown(text: str) -> str:
+    """One line of text as it is shown to people: without secrets (`redact`), every character `visible`."""
+    return visible(redact(text))
 
 
 class VisibleFilter(logging.Filter):

@@ -14,9 +14,12 @@ from xdcbench.data.scan import Scan, fingerprint, media_files, scan, table
 from xdcbench.data.sources import find_source
 from xdcbench.errors import UserError
 from xdcbench.schema import Dataset
+from xdcbench.utils.code import Consent
 
 ROOT = Path(__file__).parents[3]
 DATASETS = ROOT / "xdcbench" / "data" / "datasets"
+
+TRUSTED = Consent(everything=True)
 
 
 def part(found: Scan, split: str) -> dict[str, str]:
@@ -311,12 +314,12 @@ def user(**changes: Any) -> Dataset:
 
 def test_a_group_on_both_sides(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="group `g1` is in train and test of split `1`"):
-        scan(tmp_path, user())
+        scan(tmp_path, user(), TRUSTED)
 
 
 def test_a_split_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="split `2` is not in the data set, which has 1"):
-        scan(tmp_path, user(splits=("2",)))
+        scan(tmp_path, user(splits=("2",)), TRUSTED)
 
 
 @pytest.mark.parametrize(
@@ -329,7 +332,7 @@ def test_a_split_that_is_not_there(tmp_path: Path) -> None:
 )
 def test_an_adapter_that_is_not_there(tmp_path: Path, adapter: str, message: str) -> None:
     with pytest.raises(UserError, match=message):
-        scan(tmp_path, user(adapter=adapter))
+        scan(tmp_path, user(adapter=adapter), TRUSTED)
 
 
 def test_no_folder_and_no_file(tmp_path: Path) -> None:

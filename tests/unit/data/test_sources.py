@@ -15,6 +15,7 @@ from xdcbench.data.states import Mode, forget_scans
 from xdcbench.errors import UserError
 from xdcbench.schema import Dataset, Subset
 from xdcbench.stages import IndexStage, Source, science
+from xdcbench.utils.code import Consent
 
 GRID = load_dataset("grid")
 
@@ -40,7 +41,7 @@ def scans(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     """Roots that were scanned."""
     roots: list[Path] = []
 
-    def spy(root: Path, dataset: Dataset) -> Scan:
+    def spy(root: Path, dataset: Dataset, _consent: Consent) -> Scan:
         roots.append(root)
         return scan(root, dataset)
 

@@ -95,6 +95,7 @@ def test_file_that_holds_no_records_is_named(tmp_path: Path, content: str, said:
         read_records([store])
     assert str(path) in str(error.value)
     assert said in str(error.value)
+    assert "Try: make the run again" in str(error.value)
     assert "\n" not in str(error.value)
 
 
@@ -102,7 +103,7 @@ def test_value_of_the_wrong_type_is_named(tmp_path: Path, make_record: Maker) ->
     row = make_record().model_dump(mode="json") | {"value": "high"}
     store = filled(tmp_path, {"a-1": []})
     rewritten(store, json.dumps([row]))
-    with pytest.raises(UserError, match=r"records\.json: value: .*number"):
+    with pytest.raises(UserError, match=r"records\.json: 0\.value: .*number"):
         read_records([store])
 
 

@@ -15,6 +15,7 @@ from xdcbench.data.scan import SPLIT, Scan, scan
 from xdcbench.data.states import Mode, marks
 from xdcbench.errors import MediaError, UserError
 from xdcbench.schema import Dataset
+from xdcbench.utils.code import NO_CODE, Consent
 
 FACTS = {
     fact.name: {str: "string", int: "Int64", bool: "boolean", float: "float64"}[fact.type]  # type: ignore[index]
@@ -62,13 +63,20 @@ class Local:
         return items
 
 
-def local(name: str, dataset: Dataset, root: Path, out: Path, mode: Mode = "size") -> Local:
+def local(
+    name: str,
+    dataset: Dataset,
+    root: Path,
+    out: Path,
+    mode: Mode = "size",
+    consent: Consent = NO_CODE,
+) -> Local:
     """Scan a data set and make its folder, named by the fingerprint and, where there is one, the subset.
 
     Raises:
         UserError: files and lists do not fit the layout; ``out`` cannot be written to.
     """
-    found = scan(root, dataset)
+    found = scan(root, dataset, consent)
     mark = marks(found, root, mode, out / "cache")
     state = mark.fingerprint
     if dataset.subset.words:

@@ -21,6 +21,7 @@ from xdcbench.errors import UserError
 from xdcbench.resources import folder, names
 from xdcbench.schema import Dataset, World
 from xdcbench.stages import WorldStage
+from xdcbench.utils.code import Consent
 from xdcbench.utils.cores import available_cores
 
 NAMED = 3
@@ -41,6 +42,11 @@ class Request:
     limit_seconds: float = 300.0
     fingerprint: Mode = "size"
 
+    @property
+    def consent(self) -> Consent:
+        """The code of others that the user lets run."""
+        return Consent.given(trust=self.trust, settings=self.overrides)
+
 
 def placed(request: Request) -> tuple[Dataset, Path]:
     """The data set that a request names, and its folder.
@@ -48,7 +54,7 @@ def placed(request: Request) -> tuple[Dataset, Path]:
     Raises:
         UserError: there is no such data set, or no folder was given for it.
     """
-    dataset = load_dataset(request.name, overrides=request.overrides, trust=request.trust)
+    dataset = load_dataset(request.name, overrides=request.overrides, consent=request.consent)
     root = request.root or root_of(dataset, request.data_root)
     if root is None:
         raise UserError(
@@ -63,7 +69,8 @@ def find(request: Request) -> Local:
     Raises:
         UserError: as ``placed``, or the folder does not fit.
     """
-    return local(Path(request.name).stem, *placed(request), request.out, request.fingerprint)
+    where = placed(request)
+    return local(Path(request.name).stem, *where, request.out, request.fingerprint, request.consent)
 
 
 def processes(request: Request) -> int:

@@ -9,14 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from xdcbench.data.audit.workers import Lost, answers
 from xdcbench.data.local_file import state_of
 from xdcbench.data.scan import MISSING
 from xdcbench.errors import UserError
 from xdcbench.progress import log, track
+from xdcbench.utils.arrays import read_table
 from xdcbench.utils.io import replacing
 from xdcbench.utils.locks import HeldError, locked
 
@@ -122,11 +121,12 @@ def _known(kept: Path, journal: Path, types: Mapping[str, str], version: int) ->
     tables = [pd.DataFrame(columns=list(types)).astype(types)]
     for path in [*(p for p in others if p != kept), *([kept] if kept.exists() else [])]:
         try:
-            if set(types) <= set(pq.read_schema(path).names):
-                table = pd.read_parquet(path, columns=list(types))
-                tables.append(table[table["bytes"] != MISSING].astype(types))
-        except (pa.ArrowException, OSError, ValueError, TypeError):
-            log.warning("%s is damaged; its files are looked at again", path)
+            table = read_table(path)
+        except UserError as error:  # its files are looked at again
+            log.warning("%s", error)
+            continue
+        if set(types) <= set(table):
+            tables.append(table.loc[table["bytes"] != MISSING, list(types)].astype(types))
     tables += [pd.DataFrame(rows, columns=list(types)).astype(types) for rows in _chunks(journal)]
     known = pd.concat(tables, ignore_index=True)
     return known[(known["version"] == version).fillna(False)].drop_duplicates(KEY, keep="last")
@@ -143,8 +143,8 @@ def _chunks(journal: Path) -> Iterator[Sequence[dict[str, Any]]]:
 
 def _row(line: str) -> dict[str, Any] | None:
     try:
-        row: Any = json.loads(line)
-    except ValueError:
+        row = json.loads(line)
+    except (ValueError, RecursionError):
         return None
     return row if isinstance(row, dict) and set(KEY) <= row.keys() else None
 

@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pandas as pd
+from pydantic import ConfigDict
+from typing_extensions import TypedDict
 
 from xdcbench.data.audit.known import DIFFER, SCHEMA_VERSION
 from xdcbench.data.audit.local import Local
@@ -94,6 +96,18 @@ def verify(data: Local, items: pd.DataFrame, *, clip_seconds: float) -> Report:
     return report
 
 
+class _Counted(TypedDict):
+    """What is read again of ``verify.json``."""
+
+    __pydantic_config__ = ConfigDict(extra="allow")  # type: ignore[misc]
+
+    schema_version: int
+    fingerprint: str
+    stamp: str
+    subset: str
+    counts: dict[str, int]
+
+
 def verified_counts(folder: Path, index: Index) -> dict[str, int] | None:
     """Counts of the verification of an index's subset or, where there is none, of its whole data set.
 
@@ -105,15 +119,10 @@ def verified_counts(folder: Path, index: Index) -> dict[str, int] | None:
     """
     counts: dict[str, dict[str, int]] = {}
     for path in sorted(folder.glob("*/verify.json")):
-        match recall(path):
-            case {
-                "schema_version": version,
-                "fingerprint": mark,
-                "stamp": stamp,
-                "subset": str(subset),
-                "counts": dict(found),
-            } if (version, mark, stamp) == (SCHEMA_VERSION, index.fingerprint, index.stamp):
-                counts[subset] = found
+        report: _Counted | None = recall(path, _Counted)
+        state = (SCHEMA_VERSION, index.fingerprint, index.stamp)
+        if report and (report["schema_version"], report["fingerprint"], report["stamp"]) == state:
+            counts[report["subset"]] = report["counts"]
     return counts.get(index.subset, counts.get(""))
 
 

@@ -5,8 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from xdcbench.data.classes import one_spelling
 from xdcbench.data.csv_rows import check_once
@@ -14,6 +12,7 @@ from xdcbench.data.lists import check_known, one_per, place, place_of, read_csv
 from xdcbench.data.scan import MISSING, SPLIT, Scan, media_files, options, table
 from xdcbench.errors import UserError
 from xdcbench.schema import Dataset
+from xdcbench.utils.arrays import read_table
 
 COLUMNS = ("path", "label", "split", "group")
 
@@ -106,12 +105,8 @@ def _rows(path: Path, dataset: Dataset, chosen: dict[str, Any]) -> pd.DataFrame:
 
 def _read_parquet(path: Path) -> pd.DataFrame:
     """The rows by their numbers, from 1."""
-    try:
-        check_once(pq.read_schema(path).names, str(path))
-        content = pq.read_table(path)
-    except (pa.ArrowException, OSError) as error:
-        raise UserError(f"{path} is no readable Parquet; write it again") from error
-    rows: pd.DataFrame = content.to_pandas(ignore_metadata=True)
+    rows = read_table(path, fix="write it again").reset_index(drop=True)
+    check_once(map(str, rows), str(path))
     return rows.set_index(pd.RangeIndex(1, len(rows) + 1, name="row"))
 
 

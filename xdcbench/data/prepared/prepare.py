@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from typing_extensions import TypedDict
 
 from xdcbench.data.audit.local import Local
 from xdcbench.data.audit.workers import Lost, answers
@@ -122,6 +123,21 @@ def _locked(store: Path) -> Iterator[None]:
 # ----------------------------------------------------------------------------------- what is there
 
 
+class Claim(TypedDict):
+    """What is noted of a store in work."""
+
+    name: str
+    dataset: dict[str, Any]
+    settings: dict[str, Any]
+
+
+class Done(TypedDict):
+    """What is noted of a shard that is done: its entry of the label, and rows of `catalogue.ROW`."""
+
+    shard: Shard
+    rows: list[dict[str, Any]]
+
+
 def _finished(build: Build) -> pd.DataFrame:
     """Rows of the store as it was finished before, if it was; notes in ``.building`` what is to be made of it."""
     data = build.data
@@ -133,7 +149,8 @@ def _finished(build: Build) -> pd.DataFrame:
         _same(build.store, label.model_dump(), claim)
         build.shards, rows = list(label.shards), read_rows(build.store)
     elif (build.building / LABEL_FILE).exists():
-        if before := recall(build.building / LABEL_FILE):
+        before: Claim | None = recall(build.building / LABEL_FILE, Claim)
+        if before:
             _same(build.store, before, claim)
         else:  # with what settings the rest was prepared is lost
             for folder in (build.building, build.store / SHARDS):
@@ -162,8 +179,9 @@ def _same(store: Path, there: Mapping[str, Any], claim: Mapping[str, Any]) -> No
 def _journal(build: Build) -> pd.DataFrame:
     """Rows of shards that are done and not yet in the index; adds these to ``build.shards``."""
     parts = [frame([])]
-    while content := recall(build.building / f"{len(build.shards):06d}.json"):
-        build.shards.append(Shard(**content["shard"]))
+    content: Done | None
+    while content := recall(build.building / f"{len(build.shards):06d}.json", Done):
+        build.shards.append(content["shard"])
         parts.append(frame(content["rows"]))
     return pd.concat(parts, ignore_index=True)
 

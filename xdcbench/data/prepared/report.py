@@ -35,7 +35,7 @@ def originals(request: Request) -> Local:
         UserError: there is no such data set or folder, or they do not fit.
     """
     dataset, root = placed(request)
-    found = scan(root, dataset)
+    found = scan(root, dataset, request.consent)
     items = take(found.items, dataset.subset, dataset.splits).reset_index(drop=True)
     mark = marks(found, root, request.fingerprint, None)
     kept, name = replace(found, items=items), Path(request.name).stem

@@ -1,15 +1,17 @@
 """What a report is made of: the runs of one or several results folders, read as one."""
 
-import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from xdcbench.errors import UserError
-from xdcbench.results.records import AGAIN, Record, read_records
-from xdcbench.store import Store, read_json
+from xdcbench.results.facts import FIX, RunFacts, read_facts
+from xdcbench.results.records import Record, read_records
+from xdcbench.store import Store
+from xdcbench.utils.documents import LISTING, json_lines, read_as
+from xdcbench.utils.secrets import redact
 
 
 @dataclass(frozen=True)
@@ -27,7 +29,7 @@ class Run:
 
     key: str
     folder: Path
-    facts: dict[str, Any]
+    facts: RunFacts
     records: tuple[Record, ...] = ()
     epochs: tuple[dict[str, Any], ...] = ()
     failed: dict[str, str] | None = None
@@ -112,32 +114,36 @@ def gather(folders: Sequence[Path]) -> Results:
 
 
 def _run(folder: Path, records: Sequence[Record]) -> Run:
-    facts = read_json(folder / "run.json")
+    facts = read_facts(folder)
     failed = folder / "failed.json"
     return Run(
         key=folder.name,
         folder=folder,
         facts=facts,
         records=tuple(records),
-        epochs=tuple(r for r in _rows(folder / "metrics.jsonl") if "steps" not in r and r["epoch"] > 0),
+        epochs=tuple(_epochs(folder / "metrics.jsonl")),
         # Features name items by their place; what they lack is in the runs that used them, by id.
-        failed=read_json(failed) if failed.exists() and facts["kind"] != "features" else None,
+        failed=read_as(dict[str, str], failed, limit=LISTING)
+        if failed.exists() and facts["kind"] != "features"
+        else None,
     )
 
 
-def _rows(path: Path) -> list[dict[str, Any]]:
-    if not path.exists():
-        return []
-    try:
-        return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line]
-    except ValueError as error:
-        raise UserError(f"{path} is not readable ({error}); {AGAIN}") from error
+def _epochs(path: Path) -> Iterator[dict[str, Any]]:
+    """Rows that sum up an epoch."""
+    for row in json_lines(path) if path.exists() else ():
+        if not isinstance(row, dict) or not isinstance(row.get("epoch"), int):
+            raise UserError(f"{path}: a line is no row of an epoch. Try: {FIX}")
+        if "steps" not in row and row["epoch"] > 0:
+            yield row
 
 
 def _attempts(store: Store) -> list[Attempt]:
     found = []
     for folder in sorted((store.runs / ".failed").glob("*/")):
         tries = sorted(folder.iterdir())
-        said = (tries[-1] / "error.txt").read_text(encoding="utf-8").strip().splitlines() if tries else []
+        error = tries[-1] / "error.txt" if tries else None
+        text = error.read_text(encoding="utf-8", errors="replace") if error and error.is_file() else ""
+        said = redact(text).strip().splitlines()
         found.append(Attempt(folder.name, len(tries), said[-1] if said else "no error was kept"))
     return found

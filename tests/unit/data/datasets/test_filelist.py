@@ -131,7 +131,7 @@ def test_files_elsewhere_and_of_other_kinds(tmp_path: Path) -> None:
             {"list": "list.csv", "label": "label", "classes": ["c0", "c1"]},
             "unknown label `c2`, .* options.classes",
         ),
-        ({"list": "broken.parquet"}, r"broken.parquet is no readable Parquet; write it again"),
+        ({"list": "broken.parquet"}, r"broken.parquet cannot be read .*Try: write it again"),
         ({"label": "label"}, "options.label needs a list; say where it is"),
         ({"colour": 1}, "no option `colour` of adapter `filelist`; it takes list, path, label, "),
     ],

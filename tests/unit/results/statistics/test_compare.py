@@ -12,6 +12,7 @@ import pytest
 from statsmodels.stats.contingency_tables import mcnemar as their_mcnemar
 from statsmodels.stats.multitest import multipletests
 
+from tests.unit.pages.made_results import FACTS
 from xdcbench import cli
 from xdcbench.errors import UserError
 from xdcbench.results.cells import measured_cell
@@ -78,9 +79,9 @@ def measure(out: Path, record: Maker) -> Measure:
         run.mkdir(parents=True)
         predictions.to_parquet(run / "predictions.parquet", index=False)
         write_records(run, [made])
-        write_json(
-            run / "run.json", {"config": {"settings": config or {"schedule": {"lr": 0.1}, "clips": 2}}}
-        )
+        settings = config or {"schedule": {"lr": 0.1}, "clips": 2}
+        about = {"key": made.run, "kind": "linear_probe", "name": "probe", "config": {"settings": settings}}
+        write_json(run / "run.json", FACTS | about)
         write_manifest(run)
         return made
 
