@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from tests.unit.data.media.bombs import wav
 from tests.unit.tiny import CPU, MODELS, linked, make_index, spoil
 from xdcbench.context import Context
 from xdcbench.data.clips import Clips, Draw
@@ -62,6 +63,27 @@ def test_items_without_features(tiny_runs: Path, tiny_context: Context, world: P
     everything = np.arange(len(index.items))
     assert set(everything) - set(found.readable(everything)) == {missing, torn}
     assert np.isnan(found.of[[missing, torn]]).all()
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), 1e29])
+def test_one_sample_that_is_no_number_costs_one_item(
+    world: Path, tiny_runs: Path, tiny_context: Context, tmp_path: Path, value: float
+) -> None:
+    """In one of sixteen channels; before, "features of all items are equal; the encoder has collapsed"."""
+    root = linked(world / "esc50", tmp_path / "data" / "esc50")
+    victim = sorted(root.glob("audio/*.wav"))[5]
+    victim.unlink()
+    wave = np.full((24_000, 16), 0.1, np.float32)
+    wave[12_000, 7] = value
+    wav(victim, wave.ravel(), channels=16)
+    data = make_index(tmp_path / "index", tmp_path / "data", "esc50")
+    items = Index.load(data).items
+    context = replace(tiny_context, roots={"esc50": root})
+    found = do("audio", data, tiny_runs / "init", tmp_path / "run", context, clips=1)
+    (row,) = found.failed
+    assert items["path"].iloc[row] == f"audio/{victim.name}"
+    assert f"the audio sample at 0.750 s is {value:g}" in found.failed[row]
+    assert np.isfinite(np.delete(found.of, row, axis=0)).all()
 
 
 def test_an_item_counts_as_readable_only_if_all_its_clips_are() -> None:

@@ -87,8 +87,8 @@ def demuxed(container: InputContainer, tracks: list[Track]) -> Iterator[Packet]:
 def _tabled(container: InputContainer, track: Track) -> bool:
     """Whether a table names every packet, spans what the header states and lies within the file."""
     entries = track.index_entries
-    # A fragmented file counts no frames: its tables are spread over the file.
-    if "mp4" not in container.format.name.split(",") or len(entries) < 2 or not track.frames:
+    # The tables of a fragmented file are spread over it, and FFmpeg reads some of them.
+    if "mp4" not in container.format.name.split(",") or len(entries) < 2 or len(entries) != track.frames:
         return False
     if track.duration is None or entries[-1].pos + entries[-1].size > container.size:
         return False

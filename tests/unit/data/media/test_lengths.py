@@ -158,6 +158,7 @@ CONTAINERS: dict[str, tuple[str, ...]] = {
     "nometa.flv": (*H264, "-c:a", "aac", "-flvflags", "no_duration_filesize+no_metadata"),
     "a.mp4": (*H264, "-bf", "2", "-c:a", "aac"),
     "fragments.mp4": (*H264, "-c:a", "aac", "-movflags", "frag_keyframe+empty_moov"),
+    "half_fragments.mp4": (*H264, "-c:a", "aac", "-movflags", "frag_keyframe"),
     "a.avi": ("-c:v", "mpeg4", "-c:a", "libmp3lame"),
     "a.mpg": ("-c:v", "mpeg1video", "-c:a", "mp2"),
     "a.ts": (*H264, "-c:a", "aac"),
