@@ -225,7 +225,7 @@ def test_only_http_is_fetched_and_led_to(url: str, server: Server, target: Path)
     with pytest.raises(UserError, match="is no address of http or https"):
         download(url, target, digits=DIGITS)
     server.location = url if ":" in url else "gopher://x/y"
-    with pytest.raises(UserError, match="which is not followed|is not allowed"):
+    with pytest.raises(UserError, match=r"which is not followed|is not allowed"):
         download(server.url, target, digits=DIGITS)
     assert left(target) == []
 
