@@ -11,10 +11,9 @@ from torch import Tensor
 from xdcbench.clustering.preprocess import Mode, Preprocessing
 from xdcbench.errors import UserError
 from xdcbench.tensors import read_safetensors, save_tensors
-from xdcbench.utils.documents import check, parse_json
+from xdcbench.utils.documents import RUN_AGAIN, check, parse_json
 
 CHUNK = 65_536
-FIX = "make its run again with `xdcbench run --policy always` and its suite"
 MODES = "modes"
 """Entry of the file's header: JSON, preprocessing by name of the clustering."""
 
@@ -57,13 +56,13 @@ def load_assigners(path: Path) -> dict[str, Assigner]:
     Raises:
         UserError: it is missing or damaged.
     """
-    tensors, metadata = read_safetensors(path, fix=FIX)
+    tensors, metadata = read_safetensors(path, fix=RUN_AGAIN)
     header = f"{path}: its header"
-    stated = parse_json(metadata.get(MODES, "").encode(), header, fix=FIX)
-    modes: dict[str, Mode] = check(dict[str, Mode], stated, header, fix=FIX)
+    stated = parse_json(metadata.get(MODES, "").encode(), header, fix=RUN_AGAIN)
+    modes: dict[str, Mode] = check(dict[str, Mode], stated, header, fix=RUN_AGAIN)
     wanted = {part for name in modes for part in (name, f"{name}.mean", f"{name}.axes")}
     if lost := sorted(wanted - tensors.keys()):
-        raise UserError(f"{path}: no tensor {lost[0]!r}. Try: {FIX}")
+        raise UserError(f"{path}: no tensor {lost[0]!r}. Try: {RUN_AGAIN}")
     return {
         name: Assigner(Preprocessing(mode, tensors[f"{name}.mean"], tensors[f"{name}.axes"]), tensors[name])
         for name, mode in modes.items()

@@ -6,11 +6,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from xdcbench.errors import UserError
-from xdcbench.results.facts import FIX
 from xdcbench.schema import Dataset, Modality, World
 from xdcbench.stages import IndexStage, Stage, WorldStage
 from xdcbench.store import Store
-from xdcbench.utils.documents import read_as
+from xdcbench.utils.documents import RUN_AGAIN, read_as
 
 Tracks = frozenset[Modality]
 Part = Literal["train", "test"]
@@ -64,7 +63,7 @@ def _of_index(run: Path, dataset: Dataset) -> Sizes:
     try:
         items = pq.read_table(path, columns=columns)
     except (OSError, pa.ArrowException) as error:
-        raise UserError(f"{path} cannot be read ({str(error).splitlines()[0]}). Try: {FIX}") from error
+        raise UserError(f"{path} cannot be read ({str(error).splitlines()[0]}). Try: {RUN_AGAIN}") from error
     parts: dict[tuple[str, str, Tracks], int] = {}
     whole: dict[Tracks, int] = {}
     for tracks in TRACKS:

@@ -20,12 +20,11 @@ from xdcbench.data.scan import LABELS, MISSING, SPLIT, scan
 from xdcbench.data.states import Marks, forget_scans, marks
 from xdcbench.errors import MediaError, UserError
 from xdcbench.progress import log, track
-from xdcbench.results.facts import FIX
 from xdcbench.schema import Dataset, Modality, Subset
 from xdcbench.stages import IndexStage
 from xdcbench.store import write_json
 from xdcbench.utils.arrays import read_table
-from xdcbench.utils.documents import read_as
+from xdcbench.utils.documents import RUN_AGAIN, read_as
 
 PROBES = 4
 """Threads that open files; opening waits on the disk more than it computes."""
@@ -100,10 +99,10 @@ class Index:
         Raises:
             UserError: a file of it is missing or damaged.
         """
-        facts, path = read_as(_Facts, run / "index.json", fix=FIX), run / "items.parquet"
-        items = read_table(path, fix=FIX)
+        facts, path = read_as(_Facts, run / "index.json", fix=RUN_AGAIN), run / "items.parquet"
+        items = read_table(path, fix=RUN_AGAIN)
         if lost := [name for name in COLUMNS if name not in items]:
-            raise UserError(f"{path} has no column {lost[0]}. Try: {FIX}")
+            raise UserError(f"{path} has no column {lost[0]}. Try: {RUN_AGAIN}")
         return cls(**facts, items=items)
 
     def save(self, run: Path) -> None:

@@ -16,12 +16,11 @@ from xdcbench.extract import extract, first_bad
 from xdcbench.models.diagnosis import why_not_finite
 from xdcbench.models.encoders import load_card, load_encoders, save_encoders, with_frames
 from xdcbench.models.layers import at_layer
-from xdcbench.results.facts import FIX
 from xdcbench.runtime import generator, pick_device
 from xdcbench.stages import FeaturesStage
 from xdcbench.store import write_json
 from xdcbench.utils.arrays import load_array
-from xdcbench.utils.documents import LISTING, read_as
+from xdcbench.utils.documents import LISTING, RUN_AGAIN, read_as
 
 EXTRACTED = "extracted"
 """Folder of features in work."""
@@ -113,10 +112,10 @@ def load_features(run: Path) -> Features:
         UserError: a file of it is missing or damaged.
     """
     path = run / "features.npy"
-    of = load_array(path, mmap_mode="r", fix=FIX)
+    of = load_array(path, mmap_mode="r", fix=RUN_AGAIN)
     if of.ndim != 3 or of.dtype != np.float32:
         raise UserError(
-            f"{path} holds {of.dtype} of shape {of.shape}, no features of clips of items. Try: {FIX}"
+            f"{path} holds {of.dtype} of shape {of.shape}, no features of clips of items. Try: {RUN_AGAIN}"
         )
-    failed: dict[int, str] = read_as(dict[int, str], run / "failed.json", limit=LISTING, fix=FIX)
+    failed: dict[int, str] = read_as(dict[int, str], run / "failed.json", limit=LISTING, fix=RUN_AGAIN)
     return Features(of, failed)

@@ -13,12 +13,12 @@ from xdcbench.data.sources import find_stores, root_of
 from xdcbench.errors import UserError
 from xdcbench.pretrain.labels import read_kept
 from xdcbench.resources import listing
-from xdcbench.results.facts import FIX, RunFacts, read_facts
+from xdcbench.results.facts import RunFacts, read_facts
 from xdcbench.stages import IndexStage, RoundStage
 from xdcbench.store import Store
 from xdcbench.utils.arrays import read_table
 from xdcbench.utils.code import NO_CODE, Consent
-from xdcbench.utils.documents import check
+from xdcbench.utils.documents import RUN_AGAIN, check
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ def find_round(
     if number is not None:
         key = _earlier(key, number, store)
     facts, path = _facts(store, key), store.require(key)
-    config: RoundStage = check(RoundStage, facts["config"], f"{path / 'run.json'}: config", fix=FIX)
+    config: RoundStage = check(RoundStage, facts["config"], f"{path / 'run.json'}: config", fix=RUN_AGAIN)
     if not (path / "assignments.parquet").exists():
         raise UserError(
             f"{key} ({facts['name']}) made no clusters; give a round of a method that does, such as xdc"
@@ -86,7 +86,7 @@ def find_round(
             f"they hear and see; run the suite to make it again"
         )
     index = Index.load(store.require(facts["inputs"]["data"]))
-    table = read_table(path / "assignments.parquet", fix=FIX).set_index("id").reindex(index.items["id"])
+    table = read_table(path / "assignments.parquet", fix=RUN_AGAIN).set_index("id").reindex(index.items["id"])
     return ClusteredRound(
         run=path,
         config=config,
@@ -167,7 +167,7 @@ def _root(
     """Where the files of an index are, or the store that it was made from."""
     facts = _facts(store, key)
     where = f"{store.path(key) / 'run.json'}: config"
-    config: IndexStage = check(IndexStage, facts["config"], where, fix=FIX)
+    config: IndexStage = check(IndexStage, facts["config"], where, fix=RUN_AGAIN)
     if "world" in facts["inputs"]:
         return store.path(facts["inputs"]["world"]) / config.dataset.folder
     if index.store is not None:

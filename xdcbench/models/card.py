@@ -11,10 +11,10 @@ from xdcbench.models.markdown import plain, table
 from xdcbench.models.origins import OWN
 from xdcbench.models.scored import Score, scores_text
 from xdcbench.resources import folder, names
-from xdcbench.results.facts import FIX, RunFacts, read_facts
+from xdcbench.results.facts import RunFacts, read_facts
 from xdcbench.schema import Dataset, VideoInput
 from xdcbench.store import Store
-from xdcbench.utils.documents import check
+from xdcbench.utils.documents import RUN_AGAIN, check
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ def data_of(about: RunFacts, card: Card, store: Store) -> Data:
     if store.complete(index):
         found = read_facts(store.path(index))
         stated, place = found["config"].get("dataset"), f"{store.path(index) / 'run.json'}: config.dataset"
-        dataset: Dataset = check(Dataset, stated, place, fix=FIX)
+        dataset: Dataset = check(Dataset, stated, place, fix=RUN_AGAIN)
         return Data(card.pretrain_data, dataset, "world" in found["inputs"])
     known = card.pretrain_data in names(folder("configs") / "datasets")
     return Data(card.pretrain_data, load_dataset(card.pretrain_data) if known else None)

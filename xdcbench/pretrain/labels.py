@@ -24,14 +24,13 @@ from xdcbench.models.diagnosis import why_equal, why_not_finite
 from xdcbench.models.encoders import Encoder
 from xdcbench.pretrain.clusters import cluster, facts
 from xdcbench.progress import log
-from xdcbench.results.facts import FIX
 from xdcbench.results.manifest import CHECKPOINTS
 from xdcbench.runtime import generator
 from xdcbench.schema import DISTANCE, Augment, Modality
 from xdcbench.stages import RoundStage
 from xdcbench.store import file_hash, recall, write_json
 from xdcbench.utils.arrays import read_table
-from xdcbench.utils.documents import LISTING, read_as
+from xdcbench.utils.documents import LISTING, RUN_AGAIN, read_as
 
 UNLABELLED = -1
 
@@ -267,7 +266,7 @@ def read_kept(run: Path) -> Kept:
     Raises:
         UserError: it is missing or damaged.
     """
-    kept: Kept = read_as(Kept, run / CLUSTERS, limit=LISTING, fix=FIX)
+    kept: Kept = read_as(Kept, run / CLUSTERS, limit=LISTING, fix=RUN_AGAIN)
     return kept
 
 
@@ -276,7 +275,7 @@ def read_clusters(run: Path, index: Index) -> Labels | None:
     if not (run / CLUSTERS).exists():
         return None
     rest = read_kept(run)
-    table = read_table(run / ASSIGNMENTS, ["id", *rest["sizes"]], fix=FIX)
+    table = read_table(run / ASSIGNMENTS, ["id", *rest["sizes"]], fix=RUN_AGAIN)
     table = table.set_index("id").reindex(index.items["id"])
     of = {name: table[name].fillna(UNLABELLED).to_numpy(dtype=np.int64, copy=True) for name in rest["sizes"]}
     return Labels(of, rest["sizes"], rest["facts"], rest["failed"])

@@ -6,9 +6,7 @@ from typing import Annotated, Any, NotRequired
 from pydantic import ConfigDict, Field
 from typing_extensions import TypedDict
 
-from xdcbench.utils.documents import check, read_as
-
-FIX = "make the run again with `xdcbench run --policy always` and its suite"
+from xdcbench.utils.documents import RUN_AGAIN, check, read_as
 
 Key = Annotated[str, Field(pattern=r"^\w[\w.-]*$")]
 """Key of a run, which is the name of its folder."""
@@ -83,8 +81,8 @@ def read_facts(run: Path) -> RunFacts:
         UserError: its ``run.json`` is missing, damaged, or a value is of another type.
     """
     path = run / "run.json"
-    facts: RunFacts = read_as(RunFacts, path, fix=FIX)
-    check(_CONFIGS.get(facts["kind"], _Evaluation), facts["config"], f"{path}: config", fix=FIX)
+    facts: RunFacts = read_as(RunFacts, path, fix=RUN_AGAIN)
+    check(_CONFIGS.get(facts["kind"], _Evaluation), facts["config"], f"{path}: config", fix=RUN_AGAIN)
     if facts["kind"] == "round":
-        check(_RoundInputs, facts["inputs"], f"{path}: inputs", fix=FIX)
+        check(_RoundInputs, facts["inputs"], f"{path}: inputs", fix=RUN_AGAIN)
     return facts

@@ -7,9 +7,8 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, field_validator
 
 from xdcbench.errors import UserError
-from xdcbench.results.facts import FIX
 from xdcbench.store import Store, read_json, write_json
-from xdcbench.utils.documents import check
+from xdcbench.utils.documents import RUN_AGAIN, check
 
 SCHEMA_VERSION = 1
 
@@ -104,14 +103,14 @@ def read_records(stores: Sequence[Store], keys: Iterable[str] | None = None) -> 
 
 
 def _read(path: Path) -> list[Record]:
-    rows = read_json(path, fix=FIX)
+    rows = read_json(path, fix=RUN_AGAIN)
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-        raise UserError(f"{path} is no list of records. Try: {FIX}")
+        raise UserError(f"{path} is no list of records. Try: {RUN_AGAIN}")
     stated = (row.get("schema_version") for row in rows)
     newest = max((version for version in stated if isinstance(version, int)), default=0)
     if newest > SCHEMA_VERSION:
         raise UserError(
             f"{path} has records of schema {newest}; this xdcbench reads up to {SCHEMA_VERSION}; upgrade it"
         )
-    records: list[Record] = check(list[Record], rows, str(path), fix=FIX)
+    records: list[Record] = check(list[Record], rows, str(path), fix=RUN_AGAIN)
     return records

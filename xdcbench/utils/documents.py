@@ -35,6 +35,8 @@ DIGITS = 300
 """Digits of a whole number; longer ones fit no float."""
 
 RESTORE = "restore it from a copy, or make what it belongs to again"
+RUN_AGAIN = "make the run again with `xdcbench run --policy always` and its suite"
+"""What mends a file: of anything, and of a run."""
 
 
 def read_json(path: Path, *, limit: int = SMALL, fix: str = RESTORE) -> Any:

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from xdcbench.errors import UserError
-from xdcbench.results.facts import FIX, RunFacts, read_facts
+from xdcbench.results.facts import RunFacts, read_facts
 from xdcbench.results.records import Record, read_records
 from xdcbench.store import Store
-from xdcbench.utils.documents import LISTING, json_lines, read_as
+from xdcbench.utils.documents import LISTING, RUN_AGAIN, json_lines, read_as
 from xdcbench.utils.secrets import redact
 
 
@@ -133,7 +133,7 @@ def _epochs(path: Path) -> Iterator[dict[str, Any]]:
     """Rows that sum up an epoch."""
     for row in json_lines(path) if path.exists() else ():
         if not isinstance(row, dict) or not isinstance(row.get("epoch"), int):
-            raise UserError(f"{path}: a line is no row of an epoch. Try: {FIX}")
+            raise UserError(f"{path}: a line is no row of an epoch. Try: {RUN_AGAIN}")
         if "steps" not in row and row["epoch"] > 0:
             yield row
 
