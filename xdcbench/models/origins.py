@@ -8,6 +8,7 @@ from pathlib import Path
 from xdcbench.errors import UserError
 from xdcbench.models.exported import is_export, verified
 from xdcbench.models.released import recognise, release_of
+from xdcbench.results.manifest import MANIFEST, damage
 from xdcbench.schema import Given, GivenAudio, GivenVideo, Modality
 from xdcbench.store import file_hash, read_json
 
@@ -90,6 +91,10 @@ def _of_run(name: str, run: Path, *, trust: bool) -> Origin:
     card = run / "encoders.json"
     if not card.is_file():
         return Origin((), unavailable=f"no encoders in {run} for {name}")
+    if (run / MANIFEST).exists() and (said := damage(run, thorough=True, hashed=set())):
+        raise UserError(
+            f"encoders.{name}: {run} is damaged: {said}. Try: run its suite, which makes it again"
+        )
     known = _of_export(name, run, trust=trust) if is_export(run) else {}
     encoders: tuple[Modality, ...] = tuple(read_json(card)["encoders"])
     files = [card, *(run / f"{modality}.safetensors" for modality in encoders)]
