@@ -21,6 +21,7 @@ from xdcbench.results.regression import compare, load_reference, settings_digest
 from xdcbench.results.render import Format, render
 from xdcbench.run import Outcome, Policy, execute, needed_keys
 from xdcbench.store import Store
+from xdcbench.utils.locks import READ_ONLY
 
 PASSED, MOVED, CANNOT_TELL = 0, 1, 2
 """Exit codes of the regression check."""
@@ -95,11 +96,17 @@ def report(launch: Launch, outcomes: Sequence[Outcome]) -> tuple[list[str], int]
 
 
 def table_files(tables: dict[str, Grid], folder: Path) -> list[str]:
-    """Write tables; lines that name the files, or say why there are none: a finished folder may be read-only."""
+    """Write tables; lines that name the files, or say that there are none: a finished folder may be read-only.
+
+    Raises:
+        UserError: they cannot be written for another reason.
+    """
     try:
         return written_lines(write_tables(tables, folder))
-    except OSError as error:
-        return [f"tables  not written to {folder}: {error.strerror}"]
+    except UserError as error:
+        if not isinstance(error.__cause__, OSError) or error.__cause__.errno not in READ_ONLY:
+            raise
+        return [f"tables  not written to {folder}: {error.__cause__.strerror}"]
 
 
 def suite_tables(launch: Launch, records: Sequence[Record]) -> dict[str, Grid]:

@@ -213,8 +213,11 @@ class Store:
         work = self.work(key)
         if anew:
             shutil.rmtree(work, ignore_errors=True)
-        work.mkdir(exist_ok=True)
-        sweep(work)
+        try:
+            work.mkdir(exist_ok=True)
+            sweep(work)
+        except OSError as error:
+            raise _unwritable(self.root, error) from error
         return work
 
     @contextmanager

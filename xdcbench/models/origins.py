@@ -7,6 +7,7 @@ from pathlib import Path
 from xdcbench.errors import UserError
 from xdcbench.models.exported import is_export, read_stated, verified
 from xdcbench.models.released import recognise, release_of
+from xdcbench.results.manifest import MANIFEST, damage
 from xdcbench.schema import Given, GivenAudio, GivenVideo, Modality
 from xdcbench.store import file_hash
 from xdcbench.utils.code import NO_CODE, Consent, find_code
@@ -91,6 +92,10 @@ def _of_run(name: str, run: Path, consent: Consent) -> Origin:
     card = run / "encoders.json"
     if not card.is_file():
         return Origin((), unavailable=f"no encoders in {run} for {name}")
+    if (run / MANIFEST).exists() and (said := damage(run, thorough=True, hashed=set())):
+        raise UserError(
+            f"encoders.{name}: {run} is damaged: {said}. Try: run its suite, which makes it again"
+        )
     known = verified(run).sha256 if is_export(run) else {}
     stated = read_stated(run)
     encoders: tuple[Modality, ...] = stated.get("encoders", ("video", "audio"))

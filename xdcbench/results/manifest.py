@@ -93,21 +93,18 @@ def read_manifest(run: Path) -> dict[str, Entry]:
     """Files of a run by name.
 
     Raises:
-        DamagedError: the manifest is missing, damaged, or of another run.
+        DamagedError: the manifest is missing or damaged.
         OSError: it cannot be read for another reason.
     """
     try:
         content: Any = json.loads((run / MANIFEST).read_bytes())
         files = {str(name): _entry(**entry) for name, entry in content["files"].items()}
-        of = content["run"]
     except OSError as error:
         if error.errno not in GONE:
             raise
         raise DamagedError(f"{MANIFEST} is missing") from error
     except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError) as error:
         raise DamagedError(f"{MANIFEST} is not what was written") from error
-    if of != run.name:
-        raise DamagedError(f"{MANIFEST} is of {of!r}")
     return files
 
 
@@ -168,7 +165,7 @@ def _written(path: Path) -> Entry:
 
 
 def _write(run: Path, files: dict[str, Entry]) -> None:
-    content = {"run": run.name, "files": {name: entry._asdict() for name, entry in sorted(files.items())}}
+    content = {"files": {name: entry._asdict() for name, entry in sorted(files.items())}}
     with replacing(run / MANIFEST, durable=True) as part:
         part.write_text(json.dumps(content, indent=1) + "\n")
 
