@@ -10,7 +10,7 @@ from xdcbench.data.prepared.cache import Cache
 from xdcbench.data.prepared.layout import LABEL_FILE
 from xdcbench.data.prepared.reader import Prepared, open_store
 from xdcbench.data.prepared.remote import files_at
-from xdcbench.data.scan import fingerprint, scan
+from xdcbench.data.scan import VERSION, fingerprint, scan
 from xdcbench.errors import UserError
 from xdcbench.progress import log
 from xdcbench.schema import Dataset, Subset, Suite
@@ -62,7 +62,7 @@ def find_source(
     if not root.is_dir():
         return Source(unavailable=f"no folder {root} for {name}")
     config = IndexStage(name=name, dataset=dataset)
-    text = json.dumps([str(root.resolve()), science(config)], sort_keys=True)
+    text = json.dumps([VERSION, str(root.resolve()), science(config)], sort_keys=True)
     entry = cache / f"scan-{hashlib.sha256(text.encode()).hexdigest()[:16]}.json" if cache else None
     match recall(entry) if entry else None:
         case {"fingerprint": str(mark), "stamps": dict(known)} if known == stamps(known):
