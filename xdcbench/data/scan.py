@@ -27,6 +27,8 @@ log = logging.getLogger("xdcbench")
 SPLIT = "split:"
 LABELS = "labels"
 CHUNK = 100_000
+VERSION = 2
+"""Of what a scan makes of files and lists; raise it when that changes, so that no older scan is trusted."""
 MISSING = -1
 """Bytes of an item that is listed but not on disk."""
 

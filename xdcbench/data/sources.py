@@ -12,7 +12,7 @@ from xdcbench.data.prepared.cache import Cache
 from xdcbench.data.prepared.layout import LABEL_FILE
 from xdcbench.data.prepared.reader import Prepared, open_store
 from xdcbench.data.prepared.remote import files_at
-from xdcbench.data.scan import scan
+from xdcbench.data.scan import VERSION, scan
 from xdcbench.data.states import Marks, Mode, marks
 from xdcbench.errors import UserError
 from xdcbench.progress import log
@@ -22,9 +22,6 @@ from xdcbench.store import recall, write_json
 from xdcbench.utils.code import NO_CODE, Consent
 from xdcbench.utils.secrets import redact
 from xdcbench.utils.tree import Folder, folders
-
-CACHE_VERSION = 2
-"""Of what a scan leaves; raise it when that changes."""
 
 
 def used_datasets(suite: Suite) -> list[str]:
@@ -75,7 +72,7 @@ def find_source(
     if not root.is_dir():
         return Source(unavailable=f"no folder {root} for {name}")
     config = IndexStage(name=name, dataset=dataset)
-    text = json.dumps([CACHE_VERSION, str(root.resolve()), science(config)], sort_keys=True)
+    text = json.dumps([VERSION, str(root.resolve()), science(config)], sort_keys=True)
     entry = cache / f"scan-{hashlib.sha256(text.encode()).hexdigest()[:16]}.json" if cache else None
     if entry is not None and mode == "size":
         known: _Scanned | None = recall(entry, _Scanned)

@@ -96,6 +96,15 @@ def test_second_look_trusts_the_first(data: Path, tmp_path: Path, scans: list[Pa
     assert scans == [data / "grid"]
 
 
+def test_a_scan_of_another_version_is_not_trusted(
+    data: Path, tmp_path: Path, scans: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    find_source("grid", GRID, data, cache=tmp_path)
+    monkeypatch.setattr(sources, "VERSION", sources.VERSION + 1)
+    find_source("grid", GRID, data, cache=tmp_path)
+    assert len(scans) == 2
+
+
 def test_without_a_cache_every_look_scans(data: Path, scans: list[Path]) -> None:
     for _ in range(2):
         find_source("grid", GRID, data, cache=None)
