@@ -155,7 +155,8 @@ def test_previews_of_four_hours_decode_seconds_of_them(
     found = find_round("xdc", None, results[0], data_root=world, stores=())
     items = found.index.items.copy()
     row = int(np.flatnonzero(items["ok"] & items["audio"])[0])
-    items.loc[items.index[row], ["path", "duration"]] = [four_hours.name, 14_400.0]
+    lengths = ["duration", "video_seconds", "audio_seconds"]
+    items.loc[items.index[row], ["path", *lengths]] = [four_hours.name, *[14_400.0] * 3]
     found = replace(found, index=replace(found.index, items=items), root=four_hours.parent)
     made = Previews(found, tmp_path / "media").make({row: {"video", "audio"}})[row]
     assert made == Preview(*made.files), "all four files and no fault"
