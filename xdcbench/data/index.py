@@ -33,6 +33,9 @@ PROBES = 4
 NAMED = 20
 """Unreadable items that a record names itself."""
 
+TOGETHER = 0.1
+"""Seconds by which tracks of one file may begin or end apart and count as of one length."""
+
 FACTS = {
     "ok": "bool",
     "reason": "object",
@@ -131,6 +134,31 @@ class Index:
     def names(self, rows: Iterable[int]) -> tuple[str, ...]:
         """Ids of the first few of ``rows``, for a record."""
         return tuple(self.items["id"].iloc[sorted(rows)[:NAMED]])
+
+    def stretches(self, *, video: bool) -> tuple[np.ndarray, np.ndarray]:
+        """Where clips of each item may lie: begin and length, float64 (n,), seconds on the shared clock.
+
+        Clips with video lie in the video; audio that is shorter is silent in the rest of it. Windows of audio
+        alone lie in the audio; where both tracks begin and end together, they lie where clips do.
+
+        Args:
+            video: whether video is read.
+
+        Raises:
+            UserError: the index is of a version that knew one length per item.
+        """
+        if not set(FACTS) <= set(self.items):
+            raise UserError(
+                f"the index of {self.name} does not hold the length of each track. Try: run its suite again"
+            )
+        seen, begin, heard = (
+            self.items[name].to_numpy() for name in ("video_seconds", "audio_start", "audio_seconds")
+        )
+        together = (np.abs(begin) <= TOGETHER) & (np.abs(begin + heard - seen) <= TOGETHER)
+        if video:
+            return np.zeros(len(seen)), seen
+        alone = self.items["audio"].to_numpy() & ~together
+        return np.where(alone, begin, 0.0), np.where(alone, heard, seen)
 
     @property
     def labels(self) -> np.ndarray:

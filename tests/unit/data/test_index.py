@@ -1,6 +1,7 @@
 """The index: subsets, unreadable and missing files, saving and loading."""
 
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -214,3 +215,9 @@ def test_what_is_saved_is_loaded(tmp_path: Path) -> None:
     assert_frame_equal(again.items, index.items, check_dtype=False)
     assert again.labels.dtype == np.int64
     assert again.labels.tolist() == [0, 1, 2, -1]
+
+
+def test_an_index_of_one_length_per_item_is_refused() -> None:
+    index = small_index([0], ["train"])
+    with pytest.raises(UserError, match="index of toy does not hold the length of each track"):
+        replace(index, items=index.items.drop(columns="audio_seconds")).stretches(video=True)

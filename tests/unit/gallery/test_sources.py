@@ -157,7 +157,8 @@ def test_previews_of_four_hours_decode_seconds_of_them(
     items = found.index.items.copy()
     row = int(np.flatnonzero(items["ok"] & items["audio"])[0])
     state = state_of(four_hours)
-    about = {"path": four_hours.name, "duration": 14_400.0, "bytes": state.size, "mtime": state.mtime}
+    about = {"path": four_hours.name, "bytes": state.size, "mtime": state.mtime}
+    about |= dict.fromkeys(("duration", "video_seconds", "audio_seconds"), 14_400.0)
     items.loc[items.index[row], list(about)] = list(about.values())
     found = replace(found, index=replace(found.index, items=items), root=four_hours.parent)
     made = Previews(found, tmp_path / "media").make({row: {"video", "audio"}})[row]

@@ -21,6 +21,7 @@ from xdcbench.data.media.address import local_url
 from xdcbench.data.media.clock import VideoClock
 from xdcbench.data.media.demux import demux
 from xdcbench.data.media.limits import (
+    PIXELS,
     STILL_HEAD,
     check_image,
     check_pixels,
@@ -163,6 +164,8 @@ def _check_limits(container: InputContainer, path: Path) -> None:
     video, audio = video_stream(container), audio_stream(container)
     if video is not None:
         check_pixels(path, video.codec_context.width, video.codec_context.height)
+        # A frame that outgrows what the header states does not decode.
+        video.codec_context.options = {"max_pixels": str(PIXELS)}
     if audio is not None:
         check_sound(path, audio.codec_context.sample_rate, audio.codec_context.channels)
     check_seconds(path, (container.duration or 0) / av.time_base, container.size)

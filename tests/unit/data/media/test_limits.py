@@ -4,15 +4,19 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
+from fractions import Fraction
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
+import torch
+from torchvision.io import encode_jpeg
 
 from tests.unit.data.media.bombs import last_granule, png, wav
 from tests.unit.data.media.films import write
 from tests.unit.data.media.referee import ffmpeg
-from xdcbench.data.media import probe, read_audio, read_image
+from xdcbench.data.media import probe, read_audio, read_clip, read_image
 from xdcbench.data.media.inspect import inspect
 from xdcbench.data.media.limits import CHANNELS, IMAGE_BYTES, PIXELS, SAMPLE_RATES, check_seconds
 from xdcbench.errors import MediaError
@@ -21,7 +25,7 @@ SECONDS, MEBIBYTES = 1.0, 500
 WATCHED = """
 import json, resource, sys, time
 from pathlib import Path
-from xdcbench.data.media import probe, read_audio, read_image
+from xdcbench.data.media import probe, read_audio, read_clip, read_image
 from xdcbench.data.media.inspect import inspect
 from xdcbench.data.prepared.layout import Settings
 from xdcbench.data.prepared.transcode import contents
@@ -132,6 +136,28 @@ def test_video_of_too_many_pixels(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     for read in (probe, inspect, lambda file: read_image(file, short_side=16)):
         with pytest.raises(MediaError, match="states 64 x 48 pixels; the limit is 3071 pixels"):
             read(path)
+
+
+def test_a_frame_that_outgrows_the_header_does_not_decode(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a.avi"
+    with av.open(str(path), "w") as out:
+        stream = out.add_stream("mjpeg", rate=10)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuvj420p"
+        out.start_encoding()
+        for number, scale in enumerate((1, 1, 10, 1)):
+            image = (
+                encode_jpeg(torch.full((3, 48 * scale, 64 * scale), 90, dtype=torch.uint8)).numpy().tobytes()
+            )
+            packet = av.Packet(image)
+            packet.pts = packet.dts = number
+            packet.time_base, packet.stream, packet.is_keyframe = Fraction(1, 10), stream, True
+            out.mux(packet)
+    assert (inspect(path).frames, inspect(path).damaged) == (4, 0)
+    monkeypatch.setattr("xdcbench.data.media.container.PIXELS", 64 * 48)
+    assert (inspect(path).frames, inspect(path).damaged) == (3, 1)
+    assert read_clip(path, start=0, frames=4, rate=10, short_side=48).shape == (4, 48, 64, 3)
 
 
 def test_what_is_within_the_limits_is_read(tmp_path: Path) -> None:
