@@ -17,6 +17,8 @@ NAME = rf"^Y?([A-Za-z0-9_-]{{11}})(?:{_TIME}(?:{_TIME})?)?\Z"
 
 An id has 11 characters, ``_`` and ``-`` among them, so that what follows it is known by its place."""
 CLIP = re.compile(NAME)
+TITLED = re.compile(r".*\[([A-Za-z0-9_-]{11})\]", re.DOTALL)
+"""What yt-dlp calls a file unless it is told otherwise: the title, and the id in brackets."""
 FORMS: tuple[Literal["NFC", "NFD"], ...] = ("NFC", "NFD")
 SAMPLE = 1000
 """Expected names for which another is sought; those of one list tend to differ in one way."""
@@ -62,7 +64,8 @@ class _Name:
         self.bare_stem = posix.name.removesuffix(self.suffix)
         self.path, self.stem = same(self.bare), same(self.bare_stem)
         clip = CLIP.fullmatch(self.bare_stem)
-        self.video: str = clip[1] if clip else ""
+        self.titled = TITLED.fullmatch(self.bare_stem)
+        self.video: str = next((match[1] for match in (clip, self.titled) if match), "")
         self.start: str | None = clip[2] if clip else None
 
 
@@ -96,6 +99,8 @@ def _differences(expected: _Name, found: _Name) -> Iterator[Difference]:
 
 def _other_start(found: _Name) -> Difference:
     mend = "name files <id>_<start>_<end> with the list's times, in seconds"
+    if found.titled:
+        return "a title in its name", mend
     if found.start is None:
         return "no start in its name, and the list has several clips of its video", mend
     return "another start than the list's", mend

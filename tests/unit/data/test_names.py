@@ -33,6 +33,7 @@ CASES = {
         f"x/{ID}.mp4",
     ): "no start in its name, and the list has several clips of its video",
     (ID, f"x/{ID}_31.0-41.0.wav"): "another start than the list's",
+    (ID, f"x/A title [{ID}].mp4"): "a title in its name",
     (ID, f"x/{ID}.wav"): "another kind of file",
     ("v/holiday_01.mp4", "v/holiday-01.mp4"): "another name",
 }
