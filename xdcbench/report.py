@@ -197,7 +197,7 @@ def run_lines(prefix: str, out: Path) -> Iterator[str]:
     if run.parent.name == ".failed":
         for attempt in sorted(run.iterdir()):
             yield f"failed attempt {attempt}"
-            yield from (path.read_text() for path in sorted(attempt.iterdir()))
+            yield from (path.read_text(errors="replace") for path in sorted(attempt.iterdir()))
         return
     facts = read_facts(run)
     for name in ("name", "key", "kind", "version", "suite", "seconds", "device", "commit"):
