@@ -209,7 +209,7 @@ def run_lines(prefix: str, out: Path) -> Iterator[str]:
         for attempt in sorted(run.iterdir()):
             yield f"failed attempt {attempt}"
             for path in sorted(attempt.iterdir()):
-                yield from path.read_text(encoding="utf-8").split("\n")
+                yield from path.read_text(encoding="utf-8", errors="replace").split("\n")
         return
     if said := store.damage(run.name, thorough=True):
         yield f"{'damaged':<10} {said}; run its suite, which makes it again"

@@ -249,6 +249,9 @@ def test_show_and_table_of_a_run(xdcbench: Command, make_record: Callable[..., R
         "seconds": 1,
         "device": "cpu",
         "commit": "",
+        "config": {},
+        "world_size": 1,
+        "versions": {},
     }
     write_json(run / "run.json", facts | {"name": "probe", "key": record.run, "inputs": {}, "science": {}})
     write_manifest(run)

@@ -292,6 +292,9 @@ def test_show_tells_what_a_run_is_and_its_numbers(tmp_path: Path, make_record: M
         "seconds": 1.5,
         "device": "cpu",
         "commit": "",
+        "config": {},
+        "world_size": 1,
+        "versions": {},
     }
     write_json(run / "run.json", facts)
     text = "\n".join(run_lines("000", tmp_path))

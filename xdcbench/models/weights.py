@@ -1,6 +1,7 @@
 """Encoders by configuration and seed, and their weights as safetensors files."""
 
 import re
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -97,6 +98,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         return read_safetensors(path)[0]
     if not path.is_file():
         raise UserError(f"{path}: no such weights file; check the path")
+    _check_packing(path)
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # each kind of damage has one of its own
@@ -110,6 +112,19 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     if not isinstance(state, dict) or not all(isinstance(t, Tensor) for t in state.values()):
         raise UserError(f"{path}: holds no tensors by name; give a state dict")
     return {str(name).removeprefix("module."): tensor for name, tensor in state.items()}
+
+
+def _check_packing(path: Path) -> None:
+    """Refuse a zip that unpacks to more than it is: torch packs nothing, and makes room for what is stated."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            stated = sum(entry.file_size for entry in archive.infolist())
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
+        return  # of torch's older format, or damaged, which reading it says
+    if stated > path.stat().st_size:
+        raise UserError(
+            f"{path} unpacks to {stated:,} bytes; give a file as torch.save(model.state_dict()) writes it"
+        )
 
 
 def _reason(path: Path, error: Exception) -> str:

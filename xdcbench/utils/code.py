@@ -9,9 +9,6 @@ from typing import Any
 from xdcbench.errors import UserError
 from xdcbench.utils.documents import read_setting
 
-OWN = "xdcbench."
-"""Begins the names of this package's modules."""
-
 
 @dataclass(frozen=True)
 class Consent:
@@ -85,8 +82,7 @@ def find_code(name: str, consent: Consent, where: str) -> Path | None:
 
 
 def load_own(target: str) -> Any:
-    """The object that ``module:object`` of this package names, from a table in its code."""
-    assert target.startswith(OWN), target
+    """The object that ``module:object`` names in a table of this package's code, never in a file."""
     module, _, attribute = target.partition(":")
     return getattr(import_module(module), attribute)
 

@@ -2,6 +2,7 @@
 
 import random
 import struct
+import zipfile
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -177,3 +178,14 @@ def test_a_checkpoint_whose_sum_is_right_but_holds_no_state_is_passed_over(
     assert kept.load(torch.device("cpu")) == {"epoch": 1}
     assert f"{bad} is damaged; going on from the checkpoint before it" in caplog.text
     assert not any(word in caplog.text for word in UNSAFE)
+
+
+def test_weights_that_unpack_to_more_than_they_are_make_no_room(tmp_path: Path) -> None:
+    whole, bomb = weights(tmp_path), tmp_path / "bomb.pth"
+    with zipfile.ZipFile(whole) as source, zipfile.ZipFile(bomb, "w", zipfile.ZIP_DEFLATED) as target:
+        for name in source.namelist():
+            target.writestr(name, source.read(name) if not name.endswith("/data/0") else bytes(100_000_000))
+    assert bomb.stat().st_size < 1_000_000
+    with pytest.raises(UserError, match=r"bomb\.pth unpacks to 100,\d+,\d+ bytes"):
+        read_tensors(bomb)
+    assert read_tensors(whole)["a"].sum() == 499 * 250
