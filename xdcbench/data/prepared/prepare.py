@@ -124,7 +124,7 @@ def _finished(build: Build) -> pd.DataFrame:
         label = read_label(build.store)
         _same(build.store, label.model_dump(), claim)
         build.shards, rows = list(label.shards), read_rows(build.store)
-    elif (build.building / LABEL_FILE).exists():
+    elif (build.building / LABEL_FILE).exists() or build.staging.is_dir():
         if before := recall(build.building / LABEL_FILE):
             _same(build.store, before, claim)
         else:  # with what settings the rest was prepared is lost
