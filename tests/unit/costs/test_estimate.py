@@ -49,6 +49,10 @@ def test_hours_follow_from_rates_and_sum_over_kinds(tmp_path: Path) -> None:
     assert hours["total"] == pytest.approx(sum(hours.values()) - hours["total"], rel=0.01)
     assert hours["total"] > 1, "one clip a second"
     assert not any("no hours" in line or "paper's encoders" in line for line in lines)
+    (path,) = plan.context.cache.glob("rates-*.json")
+    for damage in (b"", b"\0" * 40, b"[3]", b'{"machine": 3}'):
+        path.write_bytes(damage)
+        assert "doctor --speed" in list(cost_lines(plan))[-1]
 
 
 def test_rates_of_the_paper_stand_in_and_that_is_said(tmp_path: Path) -> None:

@@ -105,6 +105,18 @@ def test_a_scan_of_another_version_is_not_trusted(
     assert len(scans) == 2
 
 
+@pytest.mark.parametrize(
+    "content", [b"", b"\0" * 80, b'{"fingerp', b"[]", b"{}", b'{"fingerprint": 3, "stamps": {}}']
+)
+def test_a_damaged_scan_is_made_again(data: Path, tmp_path: Path, scans: list[Path], content: bytes) -> None:
+    first = find_source("grid", GRID, data, cache=tmp_path / "cache")
+    (entry,) = (tmp_path / "cache").iterdir()
+    whole = entry.read_bytes()
+    entry.write_bytes(content)
+    assert find_source("grid", GRID, data, cache=tmp_path / "cache") == first
+    assert entry.read_bytes() == whole and len(scans) == 2
+
+
 def test_without_a_cache_every_look_scans(data: Path, scans: list[Path]) -> None:
     for _ in range(2):
         find_source("grid", GRID, data, cache=None)

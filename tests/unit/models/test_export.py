@@ -231,6 +231,16 @@ def test_runs_that_have_no_encoders(out: Path) -> None:
     assert "pruned" in find_origin("mine", Given(run=str(store.path(key(out, 1))))).unavailable
 
 
+@pytest.mark.parametrize("name", ["encoders.json", "audio.safetensors", "manifest.json"])
+def test_a_damaged_run_gives_no_encoders(out: Path, tmp_path: Path, name: str) -> None:
+    run = out.joinpath("runs", key(out, 1)).rename(tmp_path / "under-another-name")
+    assert find_origin("mine", Given(run=str(run))).encoders == ("video", "audio")
+    path = run / name
+    path.write_bytes(bytes(path.stat().st_size))
+    with pytest.raises(UserError, match=rf"encoders.mine: {run} is damaged: {name} is not what was written"):
+        find_origin("mine", Given(run=str(run)))
+
+
 def test_code_that_cannot_be_traced_leaves_weights_and_says_so(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -148,7 +148,7 @@ def _finished(build: Build) -> pd.DataFrame:
         label = read_label(build.store)
         _same(build.store, label.model_dump(), claim)
         build.shards, rows = list(label.shards), read_rows(build.store)
-    elif (build.building / LABEL_FILE).exists():
+    elif (build.building / LABEL_FILE).exists() or build.staging.is_dir():
         before: Claim | None = recall(build.building / LABEL_FILE, Claim)
         if before:
             _same(build.store, before, claim)

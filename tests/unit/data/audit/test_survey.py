@@ -3,6 +3,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +76,21 @@ def test_only_what_changed_is_looked_at_again(root: Path) -> None:
     found = run(root, "a", "b", "c")
     assert seen(root) == {"a": 1, "b": 2, "c": 2}
     assert found["letters"].tolist() == [3, 5, 4]
+
+
+@pytest.mark.parametrize(
+    "damage", [lambda data: b"", lambda data: bytes(len(data)), lambda data: data[: len(data) // 2]]
+)
+def test_a_damaged_file_of_answers_is_made_again(
+    root: Path, caplog: pytest.LogCaptureFixture, damage: Callable[[bytes], bytes]
+) -> None:
+    first = run(root, "a", "b", "c")
+    kept = root / "out" / f"set-{'0' * 12}" / "items.parquet"
+    kept.write_bytes(damage(kept.read_bytes()))
+    (kept.parent / "items.jsonl").write_bytes(b'3\n{"path": "a"}\n\xff\0\n')
+    pd.testing.assert_frame_equal(run(root, "a", "b", "c"), first)
+    assert f"{kept} is damaged; its files are looked at again" in caplog.text
+    pd.testing.assert_frame_equal(pd.read_parquet(kept), first)
 
 
 def test_other_states_of_the_data_set_are_used(root: Path) -> None:

@@ -277,6 +277,9 @@ def test_records_find_the_counts_of_their_fingerprint(tmp_path: Path) -> None:
         report["counts"] = {"expected": n}
         (tmp_path / "data" / name / "verify.json").write_text(json.dumps(report))
     assert verified_counts(tmp_path / "data", index) == {"expected": 2}
+    for damage in (b"", b"\0" * 40, b"[]", b'{"schema_version": 1}'):
+        (tmp_path / "data" / "a" / "verify.json").write_bytes(damage)
+        assert verified_counts(tmp_path / "data", index) == {"expected": 2}
     again = replace(index, stamp="written again")
     assert verified_counts(tmp_path / "data", again) is None
 
