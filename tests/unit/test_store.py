@@ -402,7 +402,7 @@ def test_json_is_whole_at_every_moment(tmp_path: Path, monkeypatch: pytest.Monke
     path = tmp_path / "a.json"
     write_json(path, {"a": 1})
 
-    def interrupted(self: Path, text: str) -> None:
+    def interrupted(self: Path, text: str, **_: str) -> None:
         with self.open("w") as file:
             file.write(text[: len(text) // 2])
         raise OSError("disk full")
