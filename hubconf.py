@@ -13,10 +13,12 @@ dependencies = [
     "omegaconf",
     "pandas",
     "pydantic",
+    "pydantic_core",
     "rich",
     "safetensors",
     "torch",
     "torchvision",
+    "typing_extensions",
     "yaml",
 ]
 
