@@ -9,10 +9,13 @@ from typing import Annotated, Any, Literal
 import typer
 
 from xdcbench import cli_data
-from xdcbench.distributed import leads
+from xdcbench.distributed import check_environment, leads
 from xdcbench.errors import MediaError, UserError
 from xdcbench.signals import REQUEUE, leave_when_asked
-from xdcbench.threads import wait_briefly
+from xdcbench.threads import fit_cores, wait_briefly
+from xdcbench.utils.output import standard_output, use_utf8
+from xdcbench.utils.secrets import HideSecrets, hide_in_tracebacks
+from xdcbench.utils.shown import VisibleFilter, shown
 
 app = typer.Typer(
     help="Benchmarks for self-supervised learning from sound and video.",
@@ -81,7 +84,15 @@ WorkersOption = Annotated[
 
 TrustOption = Annotated[
     bool,
-    typer.Option("--trust", help="Let the suite file name code of its own (module:object)."),
+    typer.Option("--trust", help="Let files name code that runs (module:object): a suite, a run, an export."),
+]
+
+FingerprintOption = Annotated[
+    Literal["size", "content"],
+    typer.Option(
+        help="What tells states of original files apart: their sizes, or a hash of each, which reads them all. Keys of "
+        "the two differ."
+    ),
 ]
 
 OUT = Path("results")
@@ -133,6 +144,7 @@ def run(
     compile_: Annotated[
         bool, typer.Option("--compile", help="Compile what is trained with torch.compile.")
     ] = False,
+    fingerprint: FingerprintOption = "size",
 ) -> None:
     """Run a suite: pretrain, evaluate, write tables. The same command again goes on, or prints the tables."""
     from xdcbench.launch import prepare
@@ -156,6 +168,7 @@ def run(
         device_batch=device_batch,
         compile=compile_,
         trust=trust,
+        fingerprint=fingerprint,
     )
     launch = prepare(request, write=not dry_run)
     if dry_run:
@@ -192,6 +205,7 @@ def check(
     ] = None,
     update: Annotated[bool, typer.Option("--update", help="Write a new reference from this run.")] = False,
     trust: TrustOption = False,
+    fingerprint: FingerprintOption = "size",
     device: DeviceOption = "cpu",
     workers: WorkersOption = None,
 ) -> None:
@@ -213,6 +227,7 @@ def check(
             workers=workers,
             precision="fp32",
             trust=trust,
+            fingerprint=fingerprint,
         )
         lines, code = check_against(request, reference, update=update)
     _say(lines)
@@ -309,6 +324,24 @@ def prune(
     _say(prune_lines(out, dry_run=dry_run, keep=keep or (), hours=hours, encoders=encoders))
 
 
+@app.command("verify-results")
+def verify_results_(
+    results: Annotated[
+        list[Path] | None, typer.Option("--results", metavar="DIR", help="Results folders to verify.")
+    ] = None,
+    repair: Annotated[
+        bool,
+        typer.Option("--repair", help="Move damaged runs to runs/.damaged, so that `run` makes them again."),
+    ] = False,
+) -> None:
+    """Verify every file of every run by its hash. Exits 1 where one is damaged."""
+    from xdcbench.results.verification import verify_results
+
+    lines, code = verify_results(results or [OUT], repair=repair)
+    _say(lines)
+    raise typer.Exit(code)
+
+
 @app.command()
 def export(
     run: Annotated[
@@ -318,11 +351,13 @@ def export(
     to: Annotated[
         Path | None, typer.Option("--to", metavar="DIR", help="Folder to write; by default OUT/exports/KEY.")
     ] = None,
+    trust: TrustOption = False,
 ) -> None:
     """Write the encoders of a run as weights, programs and a model card that others can use."""
     from xdcbench.models.export import export_lines
+    from xdcbench.utils.code import Consent
 
-    _say(export_lines(run, out, to))
+    _say(export_lines(run, out, to, Consent(everything=trust)))
 
 
 @app.command()
@@ -348,12 +383,15 @@ def clusters(
     store: StoreOption = None,
     device: DeviceOption = "auto",
     workers: WorkersOption = 0,
+    trust: TrustOption = False,
 ) -> None:
     """Write a page of a round's clusters to look at and listen to, ordered by purity."""
     from xdcbench.gallery.origin import find_round
     from xdcbench.gallery.page import write_gallery
+    from xdcbench.utils.code import Consent
 
-    found = find_round(run, number, out, data_root=data_root, stores=tuple(store or ()))
+    consent = Consent(everything=trust)
+    found = find_round(run, number, out, data_root=data_root, stores=tuple(store or ()), consent=consent)
     _say(
         write_gallery(
             found,
@@ -407,15 +445,27 @@ def doctor(
 
 def main() -> None:
     """Entry point: a user's mistake is one line on standard error and exit code 2."""
-    others, own = (logging.WARNING, logging.INFO) if leads() else (logging.ERROR, logging.ERROR)
-    logging.basicConfig(level=others, format="%(message)s", stream=sys.stderr)
-    logging.getLogger("xdcbench").setLevel(own)
+    use_utf8()
+    hide_in_tracebacks()
     leave_when_asked()
     wait_briefly()
+    fit_cores()
+    with standard_output():
+        _main()
+
+
+def _main() -> None:
     try:
+        check_environment()
+        others, own = (logging.WARNING, logging.INFO) if leads() else (logging.ERROR, logging.ERROR)
+        terminal = logging.StreamHandler(sys.stderr)
+        terminal.addFilter(HideSecrets())
+        terminal.addFilter(VisibleFilter())
+        logging.basicConfig(level=others, format="%(message)s", handlers=[terminal])
+        logging.getLogger("xdcbench").setLevel(own)
         app()
     except (UserError, MediaError) as error:
-        typer.echo(f"xdcbench: {error}", err=True)
+        typer.echo(shown(f"xdcbench: {error}"), err=True)
         sys.exit(2)
     except SystemExit as end:
         if end.code == 130:  # what typer makes of an interruption
@@ -446,4 +496,4 @@ def _numbers(text: str) -> tuple[int, ...]:
 def _say(lines: Any) -> None:
     if leads():
         for line in lines:
-            typer.echo(line)
+            typer.echo(shown(str(line)))

@@ -6,6 +6,8 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from xdcbench.utils.shown import shown
+
 app = typer.Typer(help="Data sets: what is here, whether it is whole, what it holds.", no_args_is_help=True)
 
 Name = Annotated[str, typer.Argument(metavar="NAME|FILE", help="Data set; see `data list`.")]
@@ -40,6 +42,13 @@ ClipOption = Annotated[
     float, typer.Option(min=0, metavar="SECONDS", help="Items shorter than this are reported as short.")
 ]
 
+FingerprintOption = Annotated[
+    Literal["size", "content"],
+    typer.Option(
+        help="What tells states of files apart: their sizes, or a hash of each, which reads them all."
+    ),
+]
+
 PartName = Literal["train", "test", "all"]
 
 OUT = Path("results")
@@ -64,6 +73,7 @@ def verify(
     workers: WorkersOption = None,
     limit_seconds: LimitOption = 300.0,
     trust: TrustOption = False,
+    fingerprint: FingerprintOption = "size",
     store: Annotated[
         Path | None,
         typer.Option(
@@ -87,6 +97,7 @@ def verify(
         workers=workers,
         limit_seconds=limit_seconds,
         trust=trust,
+        fingerprint=fingerprint,
     )
     if store is None:
         lines, code = verify_lines(request, clip_seconds=clip_seconds)
@@ -106,6 +117,7 @@ def stats(
     workers: WorkersOption = None,
     limit_seconds: LimitOption = 300.0,
     trust: TrustOption = False,
+    fingerprint: FingerprintOption = "size",
 ) -> None:
     """Tell lengths, sizes, rates, codecs, sound and classes, in a table and a picture; decodes what is new."""
     from xdcbench.data.audit.report import stats_lines
@@ -119,6 +131,7 @@ def stats(
         workers=workers,
         limit_seconds=limit_seconds,
         trust=trust,
+        fingerprint=fingerprint,
     )
     _say(stats_lines(request))
 
@@ -144,6 +157,7 @@ def prepare(
     workers: WorkersOption = None,
     limit_seconds: LimitOption = 300.0,
     trust: TrustOption = False,
+    fingerprint: FingerprintOption = "size",
 ) -> None:
     """Decode every file once and write a store that is read fast. The same command again goes on or updates."""
     from xdcbench.config import validate
@@ -158,6 +172,7 @@ def prepare(
         workers=workers,
         limit_seconds=limit_seconds,
         trust=trust,
+        fingerprint=fingerprint,
     )
     chosen = {
         "short_side": short_side,
@@ -207,6 +222,7 @@ def overlap(
     workers: WorkersOption = None,
     limit_seconds: LimitOption = 300.0,
     trust: TrustOption = False,
+    fingerprint: FingerprintOption = "size",
 ) -> None:
     """Find items of A that are also in B: by YouTube id or name, and by hashes of one frame a second."""
     from xdcbench.data.audit.report import overlap_lines
@@ -217,6 +233,7 @@ def overlap(
         "workers": workers,
         "limit_seconds": limit_seconds,
         "trust": trust,
+        "fingerprint": fingerprint,
     }
     left = _request(a, root=root_a, overrides=tuple(set_a or ()), **common)
     right = _request(b, root=root_b, overrides=tuple(set_b or ()), **common)
@@ -231,4 +248,4 @@ def _request(name: str, **values: Any) -> Any:
 
 def _say(lines: Iterable[str]) -> None:
     for line in lines:
-        typer.echo(line)
+        typer.echo(shown(line))

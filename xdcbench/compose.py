@@ -4,12 +4,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
-from yaml import YAMLError
-
 from xdcbench.errors import UserError
-from xdcbench.resources import find, folder, listing, unknown
+from xdcbench.resources import find, folder, unknown
+from xdcbench.utils.documents import read_yaml
 
 Tree = dict[str, Any]
 
@@ -83,10 +80,7 @@ def read(path: Path) -> Tree:
     Raises:
         UserError: the file is not YAML, or not a mapping.
     """
-    try:
-        tree = OmegaConf.to_container(OmegaConf.load(path), resolve=False)
-    except (YAMLError, OmegaConfBaseException, UnicodeDecodeError, OSError) as error:
-        raise UserError(f"{path} is not readable YAML: {one_line(error)}") from error
+    tree = read_yaml(path)
     if not isinstance(tree, dict):
         raise UserError(f"{path} must hold a mapping of names to values; found a {type(tree).__name__}")
     return {str(key): value for key, value in tree.items()}
@@ -181,8 +175,3 @@ def merge(base: Tree, over: Tree) -> Tree:
         both = isinstance(value, dict) and isinstance(merged.get(key), dict)
         merged[key] = merge(merged[key], value) if both else value
     return merged
-
-
-def one_line(error: Exception) -> str:
-    """The first lines of an error's text as one."""
-    return listing(line.strip() for line in str(error).splitlines()[:3])

@@ -4,15 +4,15 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, get_args, get_origin
 
-from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 from pydantic import BaseModel, ValidationError
-from yaml import YAMLError
 
-from xdcbench.compose import PARTS, Tree, mapping, merge, one_line, read, read_suite
+from xdcbench.compose import PARTS, Tree, mapping, merge, read, read_suite
 from xdcbench.errors import UserError
 from xdcbench.resources import find, folder, unknown
 from xdcbench.schema import Config, Dataset, Suite, Table
+from xdcbench.utils.code import NO_CODE, Consent
+from xdcbench.utils.documents import read_setting
+from xdcbench.utils.names import fault
 
 __all__ = ["load_dataset", "load_suite", "load_table", "merge", "override", "read", "select", "validate"]
 
@@ -26,7 +26,7 @@ def load_suite(
     overrides: Sequence[str] = (),
     methods: Sequence[str] = (),
     seeds: Sequence[int] = (),
-    trust: bool = True,
+    consent: Consent = NO_CODE,
 ) -> Suite:
     """Compose a suite: its own YAML over the library's parts, then the overrides.
 
@@ -38,10 +38,10 @@ def load_suite(
         overrides: ``a.b=value`` strings, applied last.
         methods: keep only these methods; empty keeps all.
         seeds: pretraining seeds in place of the suite's own.
-        trust: whether the file may name code of its own; the command line always may.
+        consent: the code of its own that the file may name.
 
     Raises:
-        UserError: code that is not trusted; an unknown name, key or value, of the suite or of a table that it
+        UserError: code that the user has not let run; an unknown name, key or value, of the suite or of a table that it
             names; parts that are no suites, form a circle or disagree.
     """
     path = find(folder("configs") / "suites", name, what="suite")
@@ -51,8 +51,7 @@ def load_suite(
         _check_name(known, text)
     suites = []
     for leaf, tree in leaves.items():
-        if not trust:
-            _check_trust(tree, leaf)
+        _check_code(tree, leaf, consent)
         tree = override(tree, [text for text in overrides if len(leaves) == 1 or _fits(tree, text)])
         if seeds:
             tree["seeds"] = list(seeds)
@@ -63,17 +62,14 @@ def load_suite(
     return select(suite, methods) if methods else suite
 
 
-def _check_trust(tree: Tree, path: Path) -> None:
+def _check_code(tree: Tree, path: Path, consent: Consent) -> None:
     named = {f"datasets.{name}.adapter": _at(entry, "adapter") for name, entry in tree["datasets"].items()}
     for name, entry in mapping(tree, "encoders", path).items():
         for modality in ("video", "audio"):
             named[f"encoders.{name}.{modality}.source"] = _at(_at(entry, modality), "source")
     for key, code in named.items():
         if isinstance(code, str) and ":" in code and not code.startswith("torchvision:"):
-            raise UserError(
-                f"{path}: {key} runs code, {code!r}; read it, then give --trust, or name it yourself with "
-                f"--set {key}={code}"
-            )
+            consent.require(code, str(path), key=key)
 
 
 def _at(tree: Any, key: str) -> Any:
@@ -83,23 +79,28 @@ def _at(tree: Any, key: str) -> Any:
 def load_table(name: str) -> Table:
     """A table of ``tables/`` by name, or a YAML file by path."""
     path = find(folder("tables"), name, what="table")
+    _check_file(path)
     return validate(Table, read(path), where=str(path))
 
 
-def load_dataset(name: str, *, overrides: Sequence[str] = (), trust: bool = True) -> Dataset:
+def _check_file(path: Path) -> None:
+    """Refuse a YAML file of whose name files are made, where it cannot name them."""
+    if why := fault(path.stem):
+        raise UserError(f"{path}: its name becomes that of files, but {why}. Try: rename the file")
+
+
+def load_dataset(name: str, *, overrides: Sequence[str] = (), consent: Consent = NO_CODE) -> Dataset:
     """A data set of ``configs/datasets`` by name, or a YAML file by path, with ``a.b=value`` laid over it.
 
     Raises:
         UserError: as `load_suite`.
     """
     path = find(folder("configs") / "datasets", name, what="data set")
+    _check_file(path)
     tree = read(path)
     code = str(tree.get("adapter"))
-    if ":" in code and not trust:
-        raise UserError(
-            f"{path}: adapter runs code, {code!r}; read it, then give --trust, or name it yourself with "
-            f"--set adapter={code}"
-        )
+    if ":" in code:
+        consent.require(code, str(path), key="adapter")
     return validate(Dataset, override(tree, overrides), where=str(path))
 
 
@@ -128,12 +129,7 @@ def override(tree: Tree, overrides: Iterable[str]) -> Tree:
         if not equals or not path:
             raise UserError(f"--set {text!r} must read key=value, for example pretrain.rounds=3")
         _check_name(tree, text)
-        try:
-            over = OmegaConf.to_container(OmegaConf.from_dotlist([text]), resolve=False)
-        except (YAMLError, OmegaConfBaseException) as error:
-            raise UserError(f"--set {text!r} has no readable value: {one_line(error)}") from error
-        assert isinstance(over, dict)
-        tree = merge(tree, {str(key): value for key, value in over.items()})
+        tree = merge(tree, read_setting(text))
     return tree
 
 
@@ -159,17 +155,18 @@ def unite(head: Tree, suites: Sequence[Suite], *, where: Path) -> Suite:
                         f"{where}: its parts {known[name][0]} and {suite.name} differ in `{part}.{name}`; "
                         f"give one of the two another name"
                     )
-    return Suite(
-        name=head["name"],
-        description=head.get("description", ""),
-        seeds=tuple(dict.fromkeys(seed for suite in suites for seed in suite.seeds)),
-        world=suites[0].world,
+    whole = {
+        "name": head["name"],
+        "description": head.get("description", ""),
+        "seeds": tuple(dict.fromkeys(seed for suite in suites for seed in suite.seeds)),
+        "world": suites[0].world,
         **{part: {name: entry for name, (_, entry) in known.items()} for part, known in union.items()},
-        pretraining=(),
-        measure=(),
-        tables=tuple(dict.fromkeys(table for suite in suites for table in suite.tables)),
-        parts=tuple(suites),
-    )
+        "pretraining": (),
+        "measure": (),
+        "tables": tuple(dict.fromkeys(table for suite in suites for table in suite.tables)),
+        "parts": tuple(suites),
+    }
+    return validate(Suite, whole, where=str(where))
 
 
 def select(suite: Suite, methods: Sequence[str]) -> Suite:

@@ -4,7 +4,9 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
+
+from xdcbench.utils.code import NO_CODE, Consent
 
 if TYPE_CHECKING:
     from xdcbench.data.prepared.reader import Prepared
@@ -20,6 +22,7 @@ class Context:
         workers: processes that read media; 0 reads in the training process.
         roots: folder of each data set, or the prepared store that it is read from.
         cache: folder of what planning remembers of them.
+        fingerprint: what of files fingerprints cover, "size" or "content".
         checkpoint_seconds: least time between two checkpoints.
         keep_checkpoints: number of newest ones that are kept.
         device_batch: clips per forward and backward pass at most; None: a process's whole share.
@@ -27,6 +30,7 @@ class Context:
         took: mean seconds of the stages that this process has finished, by kind.
         ahead: number of stages of the plan that come after the one at hand, by kind.
         kind: of the stage at hand.
+        consent: the code of others that the user lets run.
         begun: when the stage at hand began, on the monotonic clock.
     """
 
@@ -35,6 +39,7 @@ class Context:
     workers: int = 0
     roots: Mapping[str, "Path | Prepared"] = field(default_factory=dict)
     cache: Path = Path("cache")
+    fingerprint: Literal["size", "content"] = "size"
     checkpoint_seconds: float = 60.0
     keep_checkpoints: int = 2
     device_batch: int | None = None
@@ -42,6 +47,7 @@ class Context:
     took: Mapping[str, float] = field(default_factory=dict)
     ahead: Mapping[str, int] = field(default_factory=dict)
     kind: str = ""
+    consent: Consent = NO_CODE
     begun: float = 0.0
 
     def rest(self, seconds: float) -> float:

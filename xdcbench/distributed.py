@@ -9,13 +9,42 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from xdcbench.errors import UserError
+
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
 K = TypeVar("K")
 T = TypeVar("T")
 
+TORCHRUN = ("WORLD_SIZE", "RANK", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
+"""What torchrun says to each of its processes."""
+
 _ALONE = ContextVar("alone", default=False)
+
+
+def check_environment() -> None:
+    """See that the environment is torchrun's or that of a single process.
+
+    Raises:
+        UserError: it names one of several processes without all that these need to find each other.
+    """
+    given = {name: value for name in TORCHRUN if (value := os.environ.get(name, ""))}
+    numbers = {name: given[name] for name in ("WORLD_SIZE", "RANK", "LOCAL_RANK") if name in given}
+    said = " ".join(f"{name}={value}" for name, value in numbers.items())
+    fix = f"Try: unset {' '.join(numbers)}, or start the command with torchrun"
+    for name, value in numbers.items():
+        if not value.isdecimal():
+            raise UserError(f"{name}={value!r} in the environment is no whole number. {fix}")
+    world, number = int(numbers.get("WORLD_SIZE", 1)), int(numbers.get("RANK", 0))
+    if world == 1 and number == 0:
+        return
+    if lacking := [name for name in TORCHRUN if name not in given]:
+        raise UserError(
+            f"the environment has {said}, as of one of several processes, and no {', '.join(lacking)}. {fix}"
+        )
+    if number >= world:
+        raise UserError(f"the environment has {said}: there is no such process. {fix}")
 
 
 @contextmanager
@@ -30,12 +59,12 @@ def alone() -> Iterator[None]:
 
 def rank() -> int:
     """Number of this process, from 0."""
-    return 0 if _ALONE.get() else int(os.environ.get("RANK", "0"))
+    return 0 if _ALONE.get() else int(os.environ.get("RANK") or 0)
 
 
 def size() -> int:
     """Number of processes."""
-    return 1 if _ALONE.get() else int(os.environ.get("WORLD_SIZE", "1"))
+    return 1 if _ALONE.get() else int(os.environ.get("WORLD_SIZE") or 1)
 
 
 def leads() -> bool:

@@ -15,6 +15,7 @@ from xdcbench.errors import UserError
 from xdcbench.library import rows
 from xdcbench.provenance import versions
 from xdcbench.runtime import has_bf16
+from xdcbench.utils.cores import available_cores
 
 CODECS = (
     "h264",
@@ -35,7 +36,7 @@ CODECS = (
 
 def lines(data_root: Path | None) -> Iterator[str]:
     """Everything worth knowing before a run, a line each."""
-    yield f"system       {platform.system()} {platform.machine()}, {os.cpu_count()} cores"
+    yield f"system       {platform.system()} {platform.machine()}, {available_cores()} of {os.cpu_count()} cores"
     yield "versions     " + ", ".join(f"{name} {version}" for name, version in versions().items())
     yield "devices      " + "; ".join(_devices())
     libraries = {name: ".".join(map(str, numbers)) for name, numbers in av.library_versions.items()}

@@ -7,6 +7,18 @@ class UserError(Exception):
     """A mistake that its reader can mend: the message names the place, the value and the mend."""
 
 
+class EqualFeaturesError(UserError):
+    """Features of all items are equal, so that there is nothing to cluster."""
+
+
+class MediaUnreachableError(UserError):
+    """The file system or server does not give a file that was there: nothing is known of its content."""
+
+
+class MediaChangedError(UserError):
+    """A file is not the one that was indexed."""
+
+
 class MediaError(Exception):
     """A media file that cannot be read.
 

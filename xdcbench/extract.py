@@ -12,7 +12,7 @@ from torch import Tensor
 
 from xdcbench.data.clips import Batch, Clips, Draw
 from xdcbench.data.loading import batches
-from xdcbench.distributed import joined, span, united
+from xdcbench.distributed import gathered, joined, span, united
 from xdcbench.matrix import Filling, Name
 from xdcbench.models.encoders import Encoder, encode
 from xdcbench.progress import track
@@ -21,6 +21,9 @@ from xdcbench.schema import Modality, Precision
 
 BATCH = 64
 """Clips per forward pass; each clip's features do not depend on the others in eval mode."""
+
+LOOK = 1024
+"""Items whose features are looked through at a time."""
 
 
 def extract(
@@ -106,6 +109,20 @@ def forward(
                 filling.put(block, values, dict(batch.failed))
                 tick(len(batch.rows) + len(batch.failed))
     return filling.whole()
+
+
+def first_bad(features: np.ndarray, rows: np.ndarray) -> int | None:
+    """The first of ``rows`` with a value that is not finite; each process looks through its share.
+
+    Args:
+        features: float32 (items, clips, features).
+        rows: positions of items.
+    """
+    mine = rows[span(len(rows), LOOK)]
+    parts = (mine[begin : begin + LOOK] for begin in range(0, len(mine), LOOK))
+    bad = (part[~np.isfinite(features[part]).all(axis=(1, 2))] for part in parts)
+    here = next((int(part[0]) for part in bad if len(part)), None)
+    return min((row for row in gathered(here) if row is not None), default=None)
 
 
 class Held(AbstractContextManager["Held[Name]"], Generic[Name]):

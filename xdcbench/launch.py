@@ -1,21 +1,24 @@
 """From what a user asks for to a plan that can be executed here."""
 
 import logging
-import os
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from xdcbench.config import load_suite
 from xdcbench.consistency import check, pretrain_of, settings_of
 from xdcbench.context import Context
+from xdcbench.distributed import leads
 from xdcbench.errors import UserError
 from xdcbench.models.origins import find_origin
 from xdcbench.plan import Plan, make_plan
 from xdcbench.schema import Precision, Suite
-from xdcbench.stages import Source
-from xdcbench.store import Store
+from xdcbench.stages import IndexStage, Source
+from xdcbench.store import Store, read_json
+from xdcbench.utils.code import Consent
+from xdcbench.utils.cores import available_cores
 
 if TYPE_CHECKING:
     from xdcbench.data.prepared.reader import Prepared
@@ -45,6 +48,12 @@ class Request:
     device_batch: int | None = None
     compile: bool = False
     trust: bool = False
+    fingerprint: Literal["size", "content"] = "size"
+
+    @property
+    def consent(self) -> Consent:
+        """The code of others that the user lets run."""
+        return Consent.given(trust=self.trust, settings=self.overrides)
 
 
 @dataclass(frozen=True)
@@ -93,7 +102,7 @@ def prepare(request: Request, *, write: bool = True) -> Launch:
         overrides=request.overrides,
         methods=request.methods,
         seeds=request.seeds,
-        trust=request.trust,
+        consent=request.consent,
     )
     for part in suite.leaves:
         check(part)
@@ -111,7 +120,7 @@ def prepare(request: Request, *, write: bool = True) -> Launch:
         suite,
         sources,
         origins={
-            name: find_origin(name, given, trust=request.trust) for name, given in suite.encoders.items()
+            name: find_origin(name, given, consent=request.consent) for name, given in suite.encoders.items()
         },
         precision=lambda asked: request.precision or resolved.get(asked, asked),
     )
@@ -130,13 +139,17 @@ def prepare(request: Request, *, write: bool = True) -> Launch:
         keep_checkpoints=request.keep_checkpoints,
         device_batch=request.device_batch,
         compile=request.compile,
+        fingerprint=request.fingerprint,
+        consent=request.consent,
     )
+    if write and leads():
+        forget_stale(whole, sources, store)
     return Launch(plan, store, context, whole)
 
 
 def reading_processes() -> int:
     """Processes that read media where none are asked for: two cores are left to training."""
-    return min(16, max(0, (os.cpu_count() or 1) - 2))
+    return min(16, max(0, available_cores() - 2))
 
 
 def resolve(suite: Suite, request: Request) -> tuple[str, dict[Precision, Precision]]:
@@ -186,9 +199,35 @@ def find_sources(
     return {
         name: Source(stores[name].label.fingerprint)
         if name in stores
-        else find_source(name, suite.datasets[name], request.data_root, cache=cache)
+        else find_source(
+            name,
+            suite.datasets[name],
+            request.data_root,
+            cache=cache,
+            verified=store.root / "data",
+            mode=request.fingerprint,
+            consent=request.consent,
+        )
         for name in dict.fromkeys(name for part in suite.leaves for name in used_datasets(part))
     }
+
+
+def forget_stale(plan: Plan, sources: Mapping[str, Source], store: Store) -> None:
+    """Remove indexes of files that were written again, so that they are made again; keys and other runs stay."""
+    for stage in plan.stages:
+        if not isinstance(stage.config, IndexStage) or not store.complete(stage.key):
+            continue
+        source = sources.get(stage.config.name)
+        if source is None or not source.stamp:
+            continue
+        if read_json(store.path(stage.key) / "index.json").get("stamp") != source.stamp:
+            log.warning(
+                "%s: files or lists were written again since they were indexed. Runs that have read them stay: "
+                "files of equal size count as equal unless --fingerprint content compares what they hold",
+                stage.name,
+            )
+            with store.building(stage.key):
+                shutil.rmtree(store.path(stage.key))
 
 
 def roots(plan: Plan, request: Request, store: Store) -> dict[str, Path]:

@@ -6,18 +6,24 @@ back whole pages, none can undo what another wrote. Files are mapped only after 
 """
 
 import json
+import logging
 import math
 import os
 import shutil
+import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, Generic, Self, TypeVar
+from typing import Any, Generic, Literal, Self, TypeVar
 
 import numpy as np
 
 from xdcbench.disk import room
 from xdcbench.distributed import barrier, leads, rank, span
+from xdcbench.errors import UserError
+from xdcbench.utils.arrays import load_array
+
+log = logging.getLogger("xdcbench")
 
 Name = TypeVar("Name", bound=str)
 
@@ -33,8 +39,8 @@ class Filling(AbstractContextManager["Filling[Name]"], Generic[Name]):
     """Matrices with as many rows as each other, ``<folder>/<name>.npy``, filled in blocks of rows.
 
     A block is there once a line of this process's journal, ``<folder>/journal/<process>.jsonl``, says so, which
-    is written after the rows have reached the disk. Killed at any moment, the next attempt fills what is not
-    there, with any number of processes. All processes must enter and leave together.
+    is written after the rows have reached the disk, with their CRC-32. Killed at any moment, the next attempt fills
+    what is not there, or damaged, with any number of processes. All processes must enter and leave together.
 
     Args:
         folder: made here; what an earlier attempt left is used if its shapes are the same.
@@ -53,9 +59,10 @@ class Filling(AbstractContextManager["Filling[Name]"], Generic[Name]):
         if leads():
             self._prepare()
         barrier()
-        self.done, self.failed = _journalled(self.folder)
+        self.done = _journalled(self.folder)
+        self.failed = _reasons(self.done)
         barrier()  # nobody writes before everybody has read
-        self.files = {name: os.open(_path(self.folder, name), os.O_WRONLY) for name in self.shapes}
+        self.files = {name: os.open(_path(self.folder, name), os.O_RDWR) for name in self.shapes}
         own = self.folder / "journal" / f"{rank()}.jsonl"
         self.journal = os.open(own, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         return self
@@ -68,7 +75,25 @@ class Filling(AbstractContextManager["Filling[Name]"], Generic[Name]):
         """Blocks of this process's share that are not there, as positions of rows."""
         mine = span(self.rows, max(self.block, *(rows_to_page(shape[-1]) for shape in self.shapes.values())))
         blocks = (range(begin, mine.stop)[: self.block] for begin in mine[:: self.block])
-        return [block for block in blocks if block.start not in self.done]
+        return [block for block in blocks if not self._has(block)]
+
+    def _has(self, block: range) -> bool:
+        """Whether a block is there, as it was written."""
+        entry = self.done.get(block.start)
+        if entry is None:
+            return False
+        for name, (*_, width) in self.shapes.items():
+            row = width * FLOAT.itemsize
+            there = os.pread(self.files[name], len(block) * row, PAGE + block.start * row)
+            if zlib.crc32(there) != entry["sums"].get(name):
+                log.warning(
+                    "%s: rows %d to %d are damaged; they are made again",
+                    _path(self.folder, name),
+                    block.start,
+                    block.stop - 1,
+                )
+                return False
+        return True
 
     def put(self, rows: range, values: Mapping[Name, np.ndarray], failed: Mapping[int, str]) -> None:
         """Write one of the ``missing`` blocks.
@@ -87,15 +112,16 @@ class Filling(AbstractContextManager["Filling[Name]"], Generic[Name]):
             with room(self.folder, part.nbytes):
                 os.fdatasync(file)
         # The first line end ends what a kill may have left of the line before.
-        line = "\n" + json.dumps({"block": rows.start, "failed": failed}) + "\n"
+        sums = {name: zlib.crc32(_bytes(part)) for name, part in values.items()}
+        line = "\n" + json.dumps({"block": rows.start, "failed": failed, "sums": sums}) + "\n"
         _write(self.journal, self.folder, line.encode())
 
     def whole(self) -> tuple[dict[Name, np.ndarray], dict[int, str]]:
         """All matrices, mapped, and all reasons; to be called by all processes after the ``with`` block."""
         barrier()
-        done, failed = _journalled(self.folder)
-        assert done == set(range(0, self.rows, self.block)), "a process left before its share was done"
-        return {name: mapped(_path(self.folder, name)) for name in self.shapes}, failed
+        done = _journalled(self.folder)
+        assert done.keys() == set(range(0, self.rows, self.block)), "a process left before its share was done"
+        return {name: mapped(_path(self.folder, name)) for name in self.shapes}, _reasons(done)
 
     def _prepare(self) -> None:
         """Make the files, unless an earlier attempt did."""
@@ -104,6 +130,8 @@ class Filling(AbstractContextManager["Filling[Name]"], Generic[Name]):
             _has_shape(_path(self.folder, name), shape) for name, shape in self.shapes.items()
         ):
             return
+        if journal.is_dir():
+            log.warning("%s: its files are damaged; they are made again", self.folder)
         shutil.rmtree(journal, ignore_errors=True)
         self.folder.mkdir(parents=True, exist_ok=True)
         for name, shape in self.shapes.items():
@@ -152,10 +180,14 @@ def create(path: Path, shape: tuple[int, ...]) -> None:
 
 
 def mapped(path: Path) -> np.ndarray:
-    """The matrix in a file, read as it is used; what is assigned to it stays in this process."""
+    """The matrix in a file, read as it is used; what is assigned to it stays in this process.
+
+    Raises:
+        UserError: it is missing or damaged.
+    """
     # An empty range cannot be mapped.
-    whole = np.load(path, mmap_mode="c" if path.stat().st_size > PAGE else None, allow_pickle=False)
-    array: np.ndarray = whole.view(np.ndarray)
+    mode: Literal["c"] | None = "c" if path.is_file() and path.stat().st_size > PAGE else None
+    array: np.ndarray = load_array(path, mmap_mode=mode).view(np.ndarray)
     return array
 
 
@@ -170,28 +202,33 @@ def _path(folder: Path, name: str) -> Path:
 def _has_shape(path: Path, shape: tuple[int, ...]) -> bool:
     try:
         found = mapped(path)
-    except (OSError, ValueError):
+    except UserError:
         return False
     return found.shape == shape and found.dtype == FLOAT
 
 
-def _journalled(folder: Path) -> tuple[set[int], dict[int, str]]:
-    """First rows of the blocks that are there, and reasons, as far as lines are whole."""
-    done: set[int] = set()
-    failed: dict[int, str] = {}
-    for entry in _entries(folder):
-        done.add(entry["block"])
-        failed |= {int(key): reason for key, reason in entry["failed"].items()}
-    return done, dict(sorted(failed.items()))
+def _journalled(folder: Path) -> dict[int, dict[str, Any]]:
+    """Entries of the blocks that are there by their first rows, as far as lines are whole; the last of each counts."""
+    return {entry["block"]: entry for entry in _entries(folder)}
+
+
+def _reasons(done: Mapping[int, dict[str, Any]]) -> dict[int, str]:
+    return dict(sorted((int(row), why) for entry in done.values() for row, why in entry["failed"].items()))
 
 
 def _entries(folder: Path) -> Iterator[dict[str, Any]]:
-    for path in sorted((folder / "journal").iterdir()):
+    for path in sorted((folder / "journal").iterdir(), key=lambda path: path.stat().st_mtime_ns):
         for line in path.read_bytes().splitlines():
             try:
-                yield json.loads(line)
-            except ValueError:  # cut off by a kill or a power failure: its block is made again
+                entry = json.loads(line)
+            except (
+                ValueError,
+                RecursionError,
+            ):  # cut off by a kill or a power failure: its block is made again
                 continue
+            match entry:
+                case {"block": int(), "failed": dict(), "sums": dict()}:
+                    yield entry
 
 
 def _write(file: int, folder: Path, data: memoryview | bytes, *, at: int | None = None) -> None:

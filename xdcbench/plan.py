@@ -143,7 +143,9 @@ class _Builder:
                 "index", f"index/{name}", IndexStage(name=name, dataset=dataset), (("world", self.world),)
             )
         source = self.sources[name]
-        config = IndexStage(name=name, dataset=dataset, fingerprint=source.fingerprint)
+        config = IndexStage(
+            name=name, dataset=dataset, fingerprint=source.fingerprint, lengths=source.lengths
+        )
         return Stage("index", f"index/{name}", config, unavailable=source.unavailable)
 
     def encoder(self, name: str, group: Pretraining, seed: int) -> Stage:

@@ -5,6 +5,7 @@ Without torchrun there is one process, and every function here does nothing.
 
 import logging
 import os
+import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -31,6 +32,8 @@ BEAT = 2.0
 SILENCE = 40.0
 """Seconds without a beat after which a process counts as dead."""
 
+FAREWELL = 30.0
+"""Seconds that a process has to save, once the one that started it is gone."""
 
 WELL = "asked to end"
 """What a process says that ends for no failure of its own."""
@@ -66,6 +69,7 @@ def start() -> None:
         from torch import distributed
 
         backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
+        Thread(target=_follow, args=(os.getppid(),), daemon=True).start()
         distributed.init_process_group(backend, timeout=PATIENCE)
         Thread(target=_beat, args=(_store(),), daemon=True).start()
 
@@ -118,6 +122,20 @@ def _store() -> "Store":
 
 def _said(key: str) -> str:
     return str(_store().get(key), "utf-8") if _store().check([key]) else ""
+
+
+def _follow(parent: int) -> None:
+    """End this process when its parent, torchrun, is gone: nobody else would, or would wait for it.
+
+    All processes are asked to end, so that they save together. One that waits in an exchange for a process that
+    has left already does not hear it, and is ended.
+    """
+    while os.getppid() == parent:
+        time.sleep(BEAT)
+    log.error("torchrun is gone: process %d of %d ends", rank(), size())
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(FAREWELL)
+    os._exit(REQUEUE)
 
 
 def _beat(store: "Store") -> None:

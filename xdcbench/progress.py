@@ -7,9 +7,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from xdcbench.distributed import size
+from xdcbench.utils.shown import visible
 
 log = logging.getLogger("xdcbench")
 
@@ -27,7 +29,11 @@ class Track:
         self.label, self.total, self.done, self.skipped = label, total, skipped, skipped
         self.begun = self.spoken = time.monotonic()
         self.bar, self.note = bar, ""
-        self.task = bar.add_task(label, total=total, completed=skipped, rate="", note="") if bar else None
+        self.task = (
+            bar.add_task(escape(visible(label)), total=total, completed=skipped, rate="", note="")
+            if bar
+            else None
+        )
 
     def __call__(self, n: int = 1) -> None:
         """Note that ``n`` more items are done."""

@@ -5,18 +5,19 @@ import shutil
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-from filelock import FileLock, Timeout
 
 from xdcbench.costs.units import short
 from xdcbench.disk import taken
 from xdcbench.errors import UserError
 from xdcbench.progress import log
-from xdcbench.store import PRUNED, Store, read_json, write_json
+from xdcbench.results.facts import RunFacts, read_facts
+from xdcbench.results.manifest import forget
+from xdcbench.store import DAMAGED, PRUNED, Store, write_json
+from xdcbench.utils.io import sweep
+from xdcbench.utils.locks import HeldError, is_locked, locked
 
 LEFT = ("checkpoint*", ".checkpoint", "features", "features*.npy", "extracted")
 """What a stage works with and a complete run of another kind than ``features`` does not need."""
@@ -31,14 +32,15 @@ class Find:
     Attributes:
         what: in words, as the summary counts it.
         paths: files and folders.
-        run: the complete run whose results could not be used again as an input without them; None where
-            nothing needs them.
+        run: the complete run that they are of; None where they are of none.
+        input: whether that run can no longer be used as an input without them.
         key: run or attempt whose lock is held while they go; None without one.
     """
 
     what: str
     paths: tuple[Path, ...]
     run: Path | None = None
+    input: bool = False
     key: str | None = None
 
 
@@ -55,37 +57,48 @@ def prune_lines(
         encoders: whether encoders of rounds that a later round has gone on from go as well.
 
     Raises:
-        UserError: ``out`` is no results folder, or a run is at work in it.
+        UserError: ``out`` is no results folder or read-only, or a run is at work in it.
     """
-    if not (out / "results.json").exists():
-        raise UserError(f"{out} is no results folder; give one with --out")
-    store = Store(out, write=False)
+    store = Store.existing(out, option="--out")
     counts: dict[str, int] = defaultdict(int)
     sizes: dict[str, int] = defaultdict(int)
     # Between two stages no key is locked, and what the next one needs must not go.
-    with nullcontext() if dry_run else store.in_use(alone=True):
+    with nullcontext() if dry_run else store.in_use(alone=True), _removing(out):
         for find in finds(store, keep=keep, hours=hours, encoders=encoders):
             size = sum(map(taken, find.paths))
             if dry_run or remove(find, store):
                 counts[find.what] += 1
                 sizes[find.what] += size
+        if not dry_run:
+            sweep(out, older=hours * 3600)
+            _unlock(store)
     for what, count in counts.items():
         yield f"{what:<28} {count:>5}  {short(sizes[what])}B"
     yield f"{'would free' if dry_run else 'freed'} {short(sum(sizes.values()))}B in {out}"
+
+
+@contextmanager
+def _removing(out: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise UserError(f"cannot remove {error.filename or 'files'} from {out}: {error.strerror}") from error
 
 
 def finds(store: Store, *, keep: Sequence[str], hours: float, encoders: bool) -> Iterator[Find]:
     """What can go; see ``prune_lines``."""
     yield from _builds(store, keep, hours)
     yield from _failures(store, keep)
-    runs = {key: read_json(store.path(key) / "run.json") for key in store.keys()}  # noqa: SIM118
+    aside = (path for path in sorted((store.runs / DAMAGED).glob("*")) if not _matches(keep, path.name))
+    yield from (Find("damaged runs moved aside", (path,)) for path in aside)
+    runs = {key: read_facts(store.path(key)) for key in store.keys()}  # noqa: SIM118
     free = {key: about for key, about in runs.items() if not _matches(keep, key, about["name"])}
     for key, about in free.items():
         if about["kind"] != "features":
             left = tuple(sorted(path for pattern in LEFT for path in store.path(key).glob(pattern)))
             if left:
-                yield Find("files of finished work", left)
-    busy = [key for key in _building(store) if _locked(store, key)]
+                yield Find("files of finished work", left, run=store.path(key))
+    busy = [key for key in _building(store) if is_locked(store.lock(key))]
     if busy:
         log.warning("features and encoders stay while %s is in work", ", ".join(busy))
         return
@@ -98,28 +111,33 @@ def finds(store: Store, *, keep: Sequence[str], hours: float, encoders: bool) ->
 def remove(find: Find, store: Store) -> bool:
     """Remove a find; False where another process has begun to work on it."""
     if find.key is not None:
-        lock = FileLock(store.lock(find.key))
         try:
-            lock.acquire(timeout=0)
-        except Timeout:
+            with locked(store.lock(find.key)):
+                _remove(find.paths)
+        except HeldError:
             return False
-        try:
-            _remove(find.paths)
-        finally:
-            lock.release()
-            store.lock(find.key).unlink(missing_ok=True)
         return True
     if find.run is not None:
-        # First the note, then the files: a run is never taken for whole that is not.
-        write_json(find.run / PRUNED, {"removed": [path.name for path in find.paths]})
+        note = find.run / PRUNED
+        if find.input and not note.exists():
+            # First the note, then the files: a run is never taken for whole that is not.
+            write_json(note, {"removed": [path.name for path in find.paths]})
+        forget(find.run, find.paths, new=[note] if find.input else [])
     _remove(find.paths)
     return True
+
+
+def _unlock(store: Store) -> None:
+    """Remove lock files that nobody holds; as long as no run may begin, nobody waits for one either."""
+    for lock in (store.runs / ".building").glob("*.lock"):
+        if not is_locked(lock):
+            lock.unlink()
 
 
 def _builds(store: Store, keep: Sequence[str], hours: float) -> Iterator[Find]:
     """Interrupted builds that were given up, that failed, or whose run is there."""
     for key in _building(store):
-        if _matches(keep, key) or _locked(store, key):
+        if _matches(keep, key) or is_locked(store.lock(key)):
             continue
         work, old = store.work(key), store.work(key).with_name(f"{key}.old")
         failed = (store.runs / ".failed" / key).is_dir()
@@ -137,41 +155,29 @@ def _failures(store: Store, keep: Sequence[str]) -> Iterator[Find]:
             yield Find("files of failed attempts", rest)
 
 
-def _matrices(store: Store, free: dict[str, Any]) -> Iterator[Find]:
+def _matrices(store: Store, free: dict[str, RunFacts]) -> Iterator[Find]:
     """Features that a finished evaluation has read."""
     for key, about in free.items():
         matrix = store.path(key) / "features.npy"
         if about["kind"] == "features" and matrix.exists():
-            yield Find("matrices of features", (matrix,), run=store.path(key))
+            yield Find("matrices of features", (matrix,), run=store.path(key), input=True)
 
 
-def _encoders(store: Store, runs: dict[str, Any], free: dict[str, Any]) -> Iterator[Find]:
+def _encoders(store: Store, runs: dict[str, RunFacts], free: dict[str, RunFacts]) -> Iterator[Find]:
     """Weights of rounds that a later round has gone on from; centroids stay."""
     rounds = [about for about in runs.values() if about["kind"] == "round"]
     passed = {about["inputs"]["encoders"] for about in rounds}
     for key, about in free.items():
         weights = set(store.path(key).glob("*.safetensors")) - {store.path(key) / "centroids.safetensors"}
         if about["kind"] == "round" and key in passed and weights:
-            yield Find("encoders of earlier rounds", tuple(sorted(weights)), run=store.path(key))
+            paths = tuple(sorted(weights))
+            yield Find("encoders of earlier rounds", paths, run=store.path(key), input=True)
 
 
 def _building(store: Store) -> list[str]:
     """Keys of which something lies where runs are built."""
     folder = store.runs / ".building"
     return sorted({path.name.split(".")[0] for path in folder.iterdir()}) if folder.is_dir() else []
-
-
-def _locked(store: Store, key: str) -> bool:
-    """Whether a process is building ``key``."""
-    if not store.lock(key).exists():
-        return False
-    lock = FileLock(store.lock(key))
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        return True
-    lock.release()
-    return False
 
 
 def _matches(patterns: Iterable[str], *names: str) -> bool:

@@ -12,6 +12,7 @@ from xdcbench.library import rows
 from xdcbench.processes import together
 from xdcbench.resources import folder
 from xdcbench.results.cells import Intervals
+from xdcbench.results.facts import read_facts
 from xdcbench.results.grid import Grid
 from xdcbench.results.lacks import lacks_of
 from xdcbench.results.present import grids, write_tables
@@ -19,7 +20,8 @@ from xdcbench.results.records import Record, read_records
 from xdcbench.results.regression import compare, load_reference, settings_digest, write_reference
 from xdcbench.results.render import Format, render
 from xdcbench.run import Outcome, Policy, execute, needed_keys
-from xdcbench.store import Store, read_json
+from xdcbench.store import Store
+from xdcbench.utils.locks import READ_ONLY
 
 PASSED, MOVED, CANNOT_TELL = 0, 1, 2
 """Exit codes of the regression check."""
@@ -57,7 +59,7 @@ def run_plan(
     if lacking and (require_all or all(stage.reason for stage in targets)):
         raise UserError("data is not available: " + "; ".join(stage.unavailable for stage in lacking))
     inputs = {source.key: source for stage in targets for _, source in stage.inputs}
-    missing = [source.name for key, source in inputs.items() if not launch.store.whole(key)]
+    missing = [s.name for key, s in inputs.items() if not launch.store.whole(key, thorough=True)]
     if alone and missing:
         raise UserError(f"{targets[0].key} needs {', '.join(missing)}, which must be run first")
     plan = replace(launch.plan, stages=tuple(targets)) if alone else launch.plan
@@ -77,8 +79,8 @@ def report(launch: Launch, outcomes: Sequence[Outcome]) -> tuple[list[str], int]
     if records or any(stage.reason for stage in launch.whole.stages):
         tables = suite_tables(launch, records)
         for grid in tables.values():
-            lines += [render(grid, "txt")]
-        lines += written_lines(write_tables(tables, store.root / "tables" / suite.name))
+            lines += render(grid, "txt").split("\n")
+        lines += table_files(tables, store.root / "tables" / suite.name)
     done = sum(store.complete(key) for key in launch.keys)
     lines += [
         f"runs    {store.runs} ({done} of {len(launch.keys)} of this suite; `xdcbench show KEY` opens one)"
@@ -91,6 +93,20 @@ def report(launch: Launch, outcomes: Sequence[Outcome]) -> tuple[list[str], int]
     counts = Counter(outcome.status for outcome in outcomes)
     lines += [f"{suite.name}: " + ", ".join(f"{n} {status}" for status, n in sorted(counts.items()))]
     return lines, 1 if counts["failed"] or counts["blocked"] else 0
+
+
+def table_files(tables: dict[str, Grid], folder: Path) -> list[str]:
+    """Write tables; lines that name the files, or say that there are none: a finished folder may be read-only.
+
+    Raises:
+        UserError: they cannot be written for another reason.
+    """
+    try:
+        return written_lines(write_tables(tables, folder))
+    except UserError as error:
+        if not isinstance(error.__cause__, OSError) or error.__cause__.errno not in READ_ONLY:
+            raise
+        return [f"tables  not written to {folder}: {error.__cause__.strerror}"]
 
 
 def suite_tables(launch: Launch, records: Sequence[Record]) -> dict[str, Grid]:
@@ -168,12 +184,7 @@ def table_lines(
     Raises:
         UserError: a folder is no results folder, or a table is unknown.
     """
-    for root in folders:
-        if not (root / "results.json").exists():
-            raise UserError(
-                f"{root} is no results folder; run a suite with --out {root} or name another with --from"
-            )
-    stores = [Store(root, write=False) for root in folders]
+    stores = [Store.existing(root, option="--from") for root in folders]
     tables = grids(
         names or [name for name, _ in rows("tables")],
         read_records(stores),
@@ -181,31 +192,40 @@ def table_lines(
     )
     for grid in tables.values():
         if names or any(group.rows for group in grid.groups):
-            yield render(grid, fmt)
+            yield from render(grid, fmt).split("\n")
     if out is not None:
         yield from written_lines(write_tables(tables, out))
 
 
 def run_lines(prefix: str, out: Path) -> Iterator[str]:
-    """A complete run with its numbers, or the attempts of one that failed.
+    """A complete run with its numbers, what is wrong with a damaged one, or the attempts of one that failed.
 
     Raises:
         UserError: no run, or several, match.
     """
-    run = Store(out, write=False).resolve(prefix)
+    store = Store(out, write=False)
+    run = store.resolve(prefix)
     if run.parent.name == ".failed":
         for attempt in sorted(run.iterdir()):
             yield f"failed attempt {attempt}"
-            yield from (path.read_text() for path in sorted(attempt.iterdir()))
+            for path in sorted(attempt.iterdir()):
+                yield from path.read_text(encoding="utf-8", errors="replace").split("\n")
         return
-    facts = read_json(run / "run.json")
+    if said := store.damage(run.name, thorough=True):
+        yield f"{'damaged':<10} {said}; run its suite, which makes it again"
+    else:
+        yield from _facts(run, store)
+    yield from (f"file       {path}" for path in sorted(run.iterdir()))
+
+
+def _facts(run: Path, store: Store) -> Iterator[str]:
+    facts = read_facts(run)
     for name in ("name", "key", "kind", "version", "suite", "seconds", "device", "commit"):
         yield f"{name:<10} {facts[name]}"
     yield f"{'inputs':<10} {', '.join(facts['inputs'].values()) or 'none'}"
     yield f"{'settings':<10} {json.dumps(facts['science'])}"
-    for record in read_records([Store(out, write=False)], [run.name]):
+    for record in read_records([store], [run.name]):
         inner = " ".join(f"{k}={v}" for k, v in record.factors.items())
         items = f"{record.items_used} used, {record.items_failed} failed of {record.items_expected}"
         where = f"{record.dataset}/{record.split}"
         yield f"{record.metric:<26} {record.value:8.3f}{record.unit}  {where}  {items}  {inner}"
-    yield from (f"file       {path}" for path in sorted(run.iterdir()))

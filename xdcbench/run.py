@@ -7,23 +7,28 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
 from xdcbench.context import Context, elapsed
 from xdcbench.costs.disk import require_space
+from xdcbench.data.states import forget_scans
 from xdcbench.disk import FULL
 from xdcbench.distributed import barrier, from_leader, leads, size
-from xdcbench.errors import MediaError, UserError
+from xdcbench.errors import MediaChangedError, MediaError, UserError
 from xdcbench.plan import Plan
 from xdcbench.processes import announce, cause
 from xdcbench.provenance import commit, versions
 from xdcbench.signals import deferred
 from xdcbench.stages import KINDS, Stage, science
 from xdcbench.store import Store, write_json
+from xdcbench.utils.secrets import HideSecrets, redact
+from xdcbench.utils.shown import VisibleFilter, shown, visible
 
 Policy = Literal["missing", "always", "never"]
 Status = Literal["done", "kept", "failed", "blocked", "unavailable", "missing"]
+Stamp = tuple[int, int] | None
 
 log = logging.getLogger("xdcbench")
 
@@ -38,46 +43,59 @@ class Outcome:
 
 
 def execute(plan: Plan, store: Store, context: Context, *, policy: Policy = "missing") -> list[Outcome]:
-    """Run what of ``plan`` is needed and not there; one failure does not stop independent stages.
+    """Run what of ``plan`` is needed and not there, or damaged; one failure does not stop independent stages.
+
+    What another command makes meanwhile is kept, under every policy.
 
     Raises:
-        UserError: the results folder is being pruned.
+        UserError: the results folder is being pruned, or nothing can be written to it.
     """
     with store.in_use() if leads() else nullcontext():
         return _execute(plan, store, context, policy)
 
 
 def _execute(plan: Plan, store: Store, context: Context, policy: Policy) -> list[Outcome]:
-    needed = from_leader(lambda: needed_keys(plan, store, policy))
+    needed = from_leader(lambda: needed_keys(plan, store, policy, thorough=True))
+    replaced = {key: store.stamp(key) for key in needed} if policy == "always" else {}
     outcomes: dict[str, Outcome] = {}
     ahead = Counter(stage.kind for stage in plan.stages if stage.key in needed)
     spent: dict[str, list[float]] = {}
     for position, stage in enumerate(plan.stages, 1):
         ahead[stage.kind] -= stage.key in needed
-        outcome = _settle(stage, store, outcomes, needed=stage.key in needed, policy=policy)
+        needs = stage.key in needed
+        outcome = from_leader(partial(_settle, stage, store, outcomes, needed=needs, policy=policy))
         if outcome is None:
             log.info("[%d/%d] %s", position, len(plan.stages), stage.name)
             took = {kind: sum(seconds) / len(seconds) for kind, seconds in spent.items()}
             context = replace(context, begun=time.monotonic(), kind=stage.kind, ahead=dict(ahead), took=took)
-            outcome = run_stage(stage, store, context, anew=policy == "always")
+            replaces = replaced.get(stage.key)
+            outcome = run_stage(stage, store, context, anew=policy == "always", replaces=replaces)
             if outcome.status == "done":
                 spent.setdefault(stage.kind, []).append(elapsed(context))
         outcomes[stage.key] = outcome
     return list(outcomes.values())
 
 
-def needed_keys(plan: Plan, store: Store, policy: Policy) -> set[str]:
-    """Keys of the stages that must run: results that are missing, and missing inputs of those."""
+def needed_keys(plan: Plan, store: Store, policy: Policy, *, thorough: bool = False) -> set[str]:
+    """Keys of the stages that must run: results that are missing, what is damaged, and missing inputs of those.
+
+    Args:
+        plan: of the stages.
+        store: where results are.
+        policy: which stages to run.
+        thorough: hash the inputs that are there.
+    """
     if policy == "never":
         return set()
     if policy == "always":
         return {stage.key for stage in plan.stages}
     needed: set[str] = set()
     for stage in reversed(plan.stages):
-        if stage.key in needed or (stage.key in plan.targets and not store.complete(stage.key)):
+        lacking = stage.key in plan.targets and not store.complete(stage.key)
+        if stage.key in needed or lacking or store.damage(stage.key):
             needed.add(stage.key)
             # A pruned run counts as a result, but not as an input.
-            needed.update(s.key for _, s in stage.inputs if not store.whole(s.key))
+            needed.update(s.key for s in stage.read if not store.whole(s.key, thorough=thorough))
     return needed
 
 
@@ -90,40 +108,60 @@ def _settle(
     if not needed:
         there = store.complete(stage.key)
         return Outcome(stage, "kept" if there or policy == "missing" else "missing")
-    for _, source in stage.inputs:
+    for source in stage.read:
         bad = source.key in outcomes and outcomes[source.key].status in ("failed", "blocked")
-        if bad or not store.whole(source.key):
-            return Outcome(stage, "blocked", f"needs {source.name}, which is not there")
+        if bad or not store.whole(source.key, thorough=True):
+            said = store.damage(source.key, thorough=True)
+            state = f"is damaged ({said})" if said else "is not there"
+            return Outcome(stage, "blocked", f"needs {source.name}, which {state}")
     return None
 
 
-def run_stage(stage: Stage, store: Store, context: Context, *, anew: bool = False) -> Outcome:
+def run_stage(
+    stage: Stage, store: Store, context: Context, *, anew: bool = False, replaces: Stamp = None
+) -> Outcome:
     """Build one stage and publish it; what it had done before an interruption is used unless ``anew``.
+
+    Where another command builds it, that is waited for. A whole run that is there then is kept, unless it is the
+    one that ``replaces`` names (``Store.stamp``).
 
     Of several processes, all work on a shared stage, and a failure in it ends them all; on any other
     stage the leading one works.
+
+    Raises:
+        UserError: nothing can be written to the results folder.
     """
     context = replace(context, begun=time.monotonic())
-    if KINDS[stage.kind].shared:
-        status, detail = _build(stage, store, context, anew=anew)
-    else:
-        status, detail = from_leader(lambda: _build(stage, store, context, anew=anew))
+    build = partial(_build, stage, store, context, anew=anew, replaces=replaces)
+    status, detail = build() if KINDS[stage.kind].shared else from_leader(build)
     barrier()
     return Outcome(stage, status, detail)
 
 
-def _build(stage: Stage, store: Store, context: Context, *, anew: bool) -> tuple[Status, str]:
-    with store.building(stage.key, anew=anew) if leads() else nullcontext(store.work(stage.key)) as work:
-        if KINDS[stage.kind].shared:
-            barrier()  # the leading process has made and locked the folder
+def _build(
+    stage: Stage, store: Store, context: Context, *, anew: bool, replaces: Stamp
+) -> tuple[Status, str]:
+    shared = KINDS[stage.kind].shared
+    with store.held(stage.key) if leads() else nullcontext():
+        overtaken = partial(_overtaken, stage, store, replaces)
+        if from_leader(overtaken) if shared else overtaken():
+            return "kept", ""
+        work = store.begin(stage.key, anew=anew) if leads() else store.work(stage.key)
+        if shared:
+            barrier()  # the leading process has made the folder
         try:
             with logging_to(work / "log.txt") if leads() else nullcontext():
                 if leads():
                     require_space(stage, store, checkpoints=context.keep_checkpoints)
                 inputs = {name: store.path(source.key) for name, source in stage.inputs}
                 stage.code()(stage.config, inputs, work, context)
+            if leads():
+                write_json(work / "run.json", manifest(stage, context))
+                store.publish(stage.key, work)
         except (UserError, MediaError) as error:
-            return _failed(stage, store, text=str(error), line=str(error))
+            if isinstance(error, MediaChangedError):
+                forget_scans(context.cache)
+            return _failed(stage, store, text=visible(str(error)), line=str(error))
         except Exception as error:
             text, line = traceback.format_exc(), f"{type(error).__name__}: {error}".splitlines()[0]
             with deferred():  # torchrun asks this process to end when another is gone
@@ -132,16 +170,23 @@ def _build(stage: Stage, store: Store, context: Context, *, anew: bool) -> tuple
                 elif isinstance(error, RuntimeError):  # an exchange that failed, if another process is gone
                     line = cause() or line
                 return _failed(stage, store, text=f"{line}\n\n{text}", line=line)
-        if leads():
-            write_json(work / "run.json", manifest(stage, context))
-            store.publish(stage.key, work)
     return "done", ""
 
 
+def _overtaken(stage: Stage, store: Store, replaces: Stamp) -> bool:
+    """Whether another command has made the run since this one looked; to be asked while the run is held."""
+    stamp = store.stamp(stage.key)
+    if stamp is None or stamp == replaces or not store.whole(stage.key, thorough=True):
+        return False
+    log.info("%s: another command has made it; it is kept", stage.name)
+    return True
+
+
 def _failed(stage: Stage, store: Store, *, text: str, line: str) -> tuple[Status, str]:
+    text, line = redact(text), shown(line)
     announce(line)
     try:
-        attempt = str(store.fail(stage.key, text))
+        attempt = str(store.fail(stage.key, "\n".join(map(visible, text.split("\n")))))
     except OSError as error:
         attempt = f"not kept: {error.strerror}"
     log.error("%s failed: %s", stage.name, line)
@@ -172,7 +217,9 @@ def manifest(stage: Stage, context: Context) -> dict[str, object]:
 @contextmanager
 def logging_to(path: Path) -> Iterator[None]:
     """Append what is logged to ``path`` as well."""
-    handler = logging.FileHandler(path)
+    handler = logging.FileHandler(path, encoding="utf-8", errors="backslashreplace")
+    handler.addFilter(HideSecrets())
+    handler.addFilter(VisibleFilter())
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     log.addHandler(handler)
     try:

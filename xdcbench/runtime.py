@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager, contextmanager
 import numpy as np
 import torch
 
+from xdcbench.distributed import size
 from xdcbench.errors import UserError
 from xdcbench.schema import Precision
 
@@ -21,7 +22,7 @@ def pick_device(name: str) -> torch.device:
     """
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
-    if name == "cuda" and "LOCAL_RANK" in os.environ:
+    if name == "cuda" and size() > 1 and "LOCAL_RANK" in os.environ:
         name = f"cuda:{os.environ['LOCAL_RANK']}"
     try:
         device = torch.device(name)

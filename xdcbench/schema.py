@@ -8,6 +8,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveFloat, model_validator
 
+from xdcbench.utils.names import Below, Name
+
 Modality = Literal["video", "audio"]
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
 
@@ -115,14 +117,14 @@ class Dataset(Config):
 
     title: str
     adapter: str = Field(description="module of xdcbench.data.datasets, or module:function")
-    folder: str = Field(description="folder below the data root")
+    folder: Below = Field(description="folder below the data root")
     media: Literal["video", "audio", "image"]
-    splits: tuple[str, ...] = Field(description="names of the splits, in the data set's own terms")
-    official: tuple[str, ...] = Field(
+    splits: tuple[Name, ...] = Field(description="names of the splits, in the data set's own terms")
+    official: tuple[Name, ...] = Field(
         (), description="all official splits, where `splits` has only some of them"
     )
     options: dict[str, Any] = Field({}, description="what the adapter takes beyond the folder")
-    counts: dict[str, dict[Literal["train", "test"], int]] = Field(
+    counts: dict[Name, dict[Literal["train", "test"], int]] = Field(
         {}, description="items that the official lists name, by split and part; what `data verify` expects"
     )
     root: str | None = Field(None, description="folder of this data set; instead of the data root")
@@ -207,8 +209,8 @@ class Method(Config):
     title: str
     family: str = Field("", description="short note for tables")
     encoders: tuple[Modality, ...] = Field(("video", "audio"), description="encoders that the method yields")
-    clusterings: dict[str, Clustering] = {}
-    heads: dict[Modality, tuple[str, ...]] = {}
+    clusterings: dict[Name, Clustering] = {}
+    heads: dict[Modality, tuple[Name, ...]] = {}
 
     @model_validator(mode="after")
     def _names_are_free(self) -> Self:
@@ -472,11 +474,11 @@ class Given(Config):
 class Pretraining(Config):
     """A group of methods on one pretraining set."""
 
-    methods: tuple[str, ...]
-    data: str | None = Field(None, description="name of a data set; none for methods without training")
+    methods: tuple[Name, ...]
+    data: Name | None = Field(None, description="name of a data set; none for methods without training")
     split: Literal["train", "test"] = Field("train", description="part of the data set that is learned from")
     settings: dict[str, Any] = Field({}, description="changes of the suite's `pretrain` for this group")
-    evaluations: tuple[str, ...] = Field(
+    evaluations: tuple[Name, ...] = Field(
         (), description="evaluations of `measure` that this group is measured by; none: all"
     )
 
@@ -484,25 +486,25 @@ class Pretraining(Config):
 class Measurement(Config):
     """One evaluation on some splits of one data set, for every encoder that fits."""
 
-    evaluation: str
-    dataset: str
-    splits: tuple[str, ...]
+    evaluation: Name
+    dataset: Name
+    splits: tuple[Name, ...]
     settings: dict[str, Any] = Field({}, description="changes of the evaluation's settings on this data set")
 
 
 class Suite(Config):
     """Methods x pretraining data x evaluations x splits x seeds."""
 
-    name: str
+    name: Name
     description: str = ""
     seeds: tuple[NonNegativeInt, ...] = Field((0,), min_length=1)
     world: World | None = Field(None, description="the synthetic world to write; none: the user's data root")
     models: Models = Models()
     pretrain: Pretrain = Pretrain()
-    methods: dict[str, Method]
-    encoders: dict[str, Given] = Field({}, description="measured beside the methods, by name")
-    datasets: dict[str, Dataset]
-    evaluations: dict[str, Evaluation]
+    methods: dict[Name, Method]
+    encoders: dict[Name, Given] = Field({}, description="measured beside the methods, by name")
+    datasets: dict[Name, Dataset]
+    evaluations: dict[Name, Evaluation]
     pretraining: tuple[Pretraining, ...]
     measure: tuple[Measurement, ...]
     tables: tuple[str, ...]

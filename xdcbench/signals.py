@@ -1,4 +1,4 @@
-"""Being asked to end: SIGTERM and SIGUSR2, which schedulers send before they take a machine away."""
+"""Being asked to end: SIGTERM and SIGUSR2, which schedulers send, and SIGHUP, which a lost terminal sends."""
 
 import signal
 import threading
@@ -8,12 +8,15 @@ from contextlib import contextmanager
 REQUEUE = 75
 """Exit code of a run that was asked to end and goes on when started again (EX_TEMPFAIL of sysexits.h)."""
 
-ASKED = (signal.SIGTERM, signal.SIGUSR2)
+ASKED = (signal.SIGTERM, signal.SIGUSR2, signal.SIGHUP)
 
 
 def leave_when_asked() -> None:
-    """From now on end with ``REQUEUE`` at once when asked to; what is complete or checkpointed is kept."""
-    for number in ASKED:
+    """From now on end with ``REQUEUE`` at once when asked to; what is complete or checkpointed is kept.
+
+    A signal that was ignored as this process began stays so, as ``nohup`` wants it of SIGHUP.
+    """
+    for number in _heard():
         signal.signal(number, _leave)
 
 
@@ -27,8 +30,8 @@ def deferred() -> Iterator[Callable[[], bool]]:
     if threading.current_thread() is not threading.main_thread():
         yield lambda: False
         return
-    before = {number: signal.getsignal(number) for number in ASKED}
-    for number in ASKED:
+    before = {number: signal.getsignal(number) for number in _heard()}
+    for number in before:
         signal.signal(number, lambda number, frame: asked.append(number))
     try:
         yield lambda: bool(asked)
@@ -50,6 +53,11 @@ def unheard() -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _heard() -> list[signal.Signals]:
+    """The signals of ``ASKED`` that are not ignored."""
+    return [number for number in ASKED if signal.getsignal(number) is not signal.SIG_IGN]
 
 
 def _leave(number: int, frame: object) -> None:

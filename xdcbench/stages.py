@@ -4,7 +4,6 @@ A stage turns a configuration and the run directories of its inputs into a run d
 version when its code changes its results; ``tests/golden`` fails until that is done.
 """
 
-import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -26,6 +25,7 @@ from xdcbench.schema import (
     World,
 )
 from xdcbench.store import key_of
+from xdcbench.utils.code import load_own
 
 NOT_SCIENCE = {"title", "folder", "root", "official", "counts", "licence", "source"}
 """Fields of a data set that say where it lies, not what it holds."""
@@ -44,6 +44,9 @@ class IndexStage(Config):
     dataset: Dataset
     fingerprint: str | None = Field(
         None, description="of the files as scanned; none inside a synthetic world"
+    )
+    lengths: str | None = Field(
+        None, description="hash of lengths that `data verify` decoded and that the packets do not give"
     )
 
 
@@ -156,19 +159,27 @@ class Stage:
         """Why this stage cannot run here: its own lack or that of what it hangs on; empty if it can."""
         return next((r for r in (self.unavailable, *(s.reason for _, s in self.inputs)) if r), "")
 
+    @property
+    def read(self) -> tuple["Stage", ...]:
+        """Stages whose files this one reads: its inputs, and the world whose media a shared stage decodes."""
+        sources = tuple(source for _, source in self.inputs)
+        worlds = (of for source in sources for _, of in source.inputs if of.kind == "world")
+        return sources + (tuple(dict.fromkeys(worlds)) if KINDS[self.kind].shared else ())
+
     def code(self) -> Callable[..., None]:
         """The function ``(config, inputs, work, context) -> None`` that does the work."""
-        module, _, function = KINDS[self.kind].target.partition(":")
-        code: Callable[..., None] = getattr(importlib.import_module(module), function)
+        code: Callable[..., None] = load_own(KINDS[self.kind].target)
         return code
 
 
 @dataclass(frozen=True)
 class Source:
-    """Where a data set's files are on this machine, or why they are not."""
+    """Where a data set's files are on this machine, or why they are not; marks as of ``data.states.Marks``."""
 
     fingerprint: str | None = None
     unavailable: str = ""
+    lengths: str | None = None
+    stamp: str = ""
 
 
 def science(config: Config) -> dict[str, Any]:

@@ -1,28 +1,29 @@
 """The results folder: keys, run directories that appear whole or not at all, locks, failures."""
 
-import fcntl
 import hashlib
 import json
-import os
+import logging
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Collection, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
-
 from xdcbench.errors import UserError
-
-SCHEMA_VERSION = 1
-"""Version of the layout of a results folder; older ones stay readable."""
-
+from xdcbench.results.manifest import CHECKPOINTS, MANIFEST, State, damage, write_manifest
+from xdcbench.results.marker import MARKER, SCHEMA_VERSION, holds_runs, is_marked
+from xdcbench.utils.documents import LISTING, read_as
+from xdcbench.utils.documents import read_json as read_json  # whoever reads a results folder needs both
+from xdcbench.utils.io import replacing, sweep, sync
+from xdcbench.utils.locks import READ_ONLY, HeldError, locked
 
 PRUNED = "pruned.json"
 """File of a run that has its records but no longer all that a new stage could need (``prune``)."""
 
-CHECKPOINTS = ("checkpoint-*", ".checkpoint")
-"""Files from which a run in work goes on."""
+DAMAGED = ".damaged"
+"""Folder in ``runs`` of damaged runs that ``verify-results --repair`` has moved aside."""
+
+log = logging.getLogger("xdcbench")
 
 
 def key_of(kind: str, content: dict[str, Any]) -> str:
@@ -35,27 +36,45 @@ class Store:
     """A results folder.
 
     ``runs/<key>/`` holds complete runs; ``runs/.building/<key>/`` one in work, with its checkpoints;
-    ``runs/.failed/<key>/<attempt>/`` the log and error of an attempt that failed.
+    ``runs/.failed/<key>/<attempt>/`` the log and error of an attempt that failed. A run counts as complete while
+    its files are those that its manifest names (``damage``).
 
     Raises:
-        UserError: the folder cannot be written, or was written by a newer version.
+        UserError: the folder cannot be written, or is of another version of this layout.
     """
 
     def __init__(self, root: Path, *, write: bool = True) -> None:
         self.root = root
         self.runs = root / "runs"
-        marker = root / "results.json"
-        if marker.exists():
-            _check_version(marker)
+        self._hashed: set[State] = set()
+        self._named: set[str] = set()
+        marked = is_marked(root)
         if write:
             try:
                 (self.runs / ".building").mkdir(parents=True, exist_ok=True)
-                if not marker.exists():
-                    write_json(marker, {"schema_version": SCHEMA_VERSION})
+                if not marked:
+                    write_json(root / MARKER, {"schema_version": SCHEMA_VERSION})
             except OSError as error:
-                raise UserError(
-                    f"cannot write results to {root}: {error.strerror}; give another with --out"
-                ) from error
+                # A complete folder that is read-only serves a run with nothing to do.
+                if error.errno not in READ_ONLY or not self.runs.is_dir():
+                    raise _unwritable(root, error) from error
+
+    @classmethod
+    def existing(cls, root: Path, *, option: str) -> "Store":
+        """A results folder to read; nothing is made.
+
+        Args:
+            root: its path.
+            option: of the command line, which names another folder.
+
+        Raises:
+            UserError: ``root`` is no results folder, or one of another version.
+        """
+        if not (root / MARKER).exists() and not holds_runs(root):
+            raise UserError(
+                f"{root} is no results folder; run a suite with --out {root}, or name another with {option}"
+            )
+        return cls(root, write=False)
 
     def path(self, key: str) -> Path:
         """Where the run ``key`` lies once it is complete."""
@@ -65,74 +84,162 @@ class Store:
         """Where the run ``key`` is built."""
         return self.runs / ".building" / key
 
-    def complete(self, key: str) -> bool:
-        """Whether the run ``key`` is there, whole."""
-        return self.path(key).is_dir()
-
-    def whole(self, key: str) -> bool:
-        """Whether the run ``key`` is there with all that a stage may read of it."""
-        return self.complete(key) and not (self.path(key) / PRUNED).exists()
-
     def lock(self, key: str) -> Path:
         """The file that is locked while the run ``key`` is built."""
         return self.work(key).with_suffix(".lock")
+
+    # ------------------------------------------------------------------------------- what is there
+
+    def damage(self, key: str, *, thorough: bool = False) -> str:
+        """What is wrong with the run ``key``, which the log names once; empty where it is whole, or not there.
+
+        Args:
+            key: of the run.
+            thorough: hash all its files, as is due before they are read; each is hashed once by one process.
+
+        Raises:
+            UserError: a file is there and cannot be read.
+        """
+        path = self.path(key)
+        if not path.is_dir():
+            return ""
+        try:
+            said = damage(path, thorough=thorough, hashed=self._hashed)
+        except OSError as error:
+            raise UserError(
+                f"cannot read {error.filename or path}: {error.strerror}. Try: the same command once it can be read"
+            ) from error
+        if said and key not in self._named:
+            self._named.add(key)
+            log.warning("%s is damaged: %s; it is left out until its suite makes it again", path, said)
+        return said
+
+    def complete(self, key: str, *, thorough: bool = False) -> bool:
+        """Whether the run ``key`` is there, undamaged; ``thorough`` is as for ``damage``, which names what is wrong."""
+        return self.path(key).is_dir() and not self.damage(key, thorough=thorough)
+
+    def whole(self, key: str, *, thorough: bool = False) -> bool:
+        """Whether the run ``key`` is complete with all that a stage may read of it."""
+        return not (self.path(key) / PRUNED).exists() and self.complete(key, thorough=thorough)
+
+    def require(self, key: str) -> Path:
+        """Directory of a complete run whose files are about to be read: all are hashed.
+
+        Raises:
+            UserError: it is not there, or damaged.
+        """
+        if said := self.damage(key, thorough=True):
+            raise UserError(f"{self.path(key)} is damaged: {said}. Try: run its suite, which makes it again")
+        if not self.path(key).is_dir():
+            raise UserError(f"no run {key} in {self.root}; run its suite, which makes it")
+        return self.path(key)
+
+    def stamp(self, key: str) -> tuple[int, int] | None:
+        """What tells the run ``key`` from one that takes its place; None where it is not there."""
+        try:
+            facts = (self.path(key) / MANIFEST).stat()
+        except OSError:
+            return None
+        return facts.st_ino, facts.st_mtime_ns
+
+    def there(self) -> list[str]:
+        """Keys of all run directories, damaged ones included, sorted."""
+        if not self.runs.is_dir():
+            return []
+        return sorted(p.name for p in self.runs.iterdir() if p.is_dir() and not p.name.startswith("."))
+
+    def keys(self, among: Collection[str] | None = None) -> list[str]:
+        """Keys of all complete runs, or of those ``among`` others, sorted; the log names each damaged one, once."""
+        damaged = self.damaged(among)
+        return [key for key in self.there() if (among is None or key in among) and key not in damaged]
+
+    def damaged(self, among: Collection[str] | None = None) -> dict[str, str]:
+        """What is wrong with each damaged run, by key; one that cannot be read counts as damaged here."""
+        found: dict[str, str] = {}
+        for key in self.there():
+            if among is not None and key not in among:
+                continue
+            try:
+                said = self.damage(key)
+            except UserError as error:
+                said = str(error)
+                log.warning("%s", said)
+            if said:
+                found[key] = said
+        return found
+
+    # ------------------------------------------------------------------------------------- writing
 
     @contextmanager
     def in_use(self, *, alone: bool = False) -> Iterator[None]:
         """Hold the folder, together with others who use it or ``alone``, by a lock that ends with this process.
 
+        A folder that is read-only is not locked, since nothing can go from it, and nobody can be ``alone`` in it.
+
         Raises:
-            UserError: it is held in a way that goes not together with this one.
+            UserError: it is held in a way that goes not together with this one, or cannot be locked.
         """
-        with (self.root / ".lock").open("a") as file:
+        with ExitStack() as stack:
             try:
-                fcntl.flock(file, (fcntl.LOCK_EX if alone else fcntl.LOCK_SH) | fcntl.LOCK_NB)
-            except BlockingIOError as error:
+                stack.enter_context(locked(self.root / ".lock", shared=not alone))
+            except HeldError as error:
                 other = "a run is at work" if alone else "`xdcbench prune` is at work"
                 raise UserError(f"{other} in {self.root}; wait until it has ended") from error
+            except OSError as error:
+                if alone:
+                    raise UserError(f"cannot change anything in {self.root}: {error.strerror}") from error
+                if error.errno not in READ_ONLY:
+                    raise _unwritable(self.root, error) from error
             yield
 
-    def keys(self) -> list[str]:
-        """Keys of all complete runs, sorted."""
-        if not self.runs.is_dir():
-            return []
-        return sorted(p.name for p in self.runs.iterdir() if p.is_dir() and not p.name.startswith("."))
+    @contextmanager
+    def held(self, key: str) -> Iterator[None]:
+        """Hold the run ``key``, so that no other process builds it; one that does is waited for.
+
+        Raises:
+            UserError: nothing can be written.
+        """
+        with ExitStack() as stack:
+            waiting = f"waiting for {key}, which another command is making in {self.root}"
+            try:
+                (self.runs / ".building").mkdir(exist_ok=True)
+                stack.enter_context(locked(self.lock(key), waiting=waiting))
+            except OSError as error:
+                raise _unwritable(self.root, error) from error
+            yield
+
+    def begin(self, key: str, *, anew: bool = False) -> Path:
+        """The folder in which ``key``, which is held, is built: with what an interrupted build left, or ``anew``."""
+        work = self.work(key)
+        if anew:
+            shutil.rmtree(work, ignore_errors=True)
+        try:
+            work.mkdir(exist_ok=True)
+            sweep(work)
+        except OSError as error:
+            raise _unwritable(self.root, error) from error
+        return work
 
     @contextmanager
     def building(self, key: str, *, anew: bool = False) -> Iterator[Path]:
-        """The folder in which ``key`` is built, locked; what an interrupted build left is in it unless ``anew``.
-
-        Raises:
-            UserError: another process is building the same run.
-        """
-        work = self.work(key)
-        lock = FileLock(self.lock(key))
-        try:
-            lock.acquire(timeout=0)
-        except Timeout as error:
-            raise UserError(
-                f"another process is building {key} in {self.root}; wait for it or use --out"
-            ) from error
-        try:
-            if anew:
-                shutil.rmtree(work, ignore_errors=True)
-            work.mkdir(exist_ok=True)
-            yield work
-        finally:
-            lock.release()
-            if not work.exists():
-                Path(lock.lock_file).unlink(missing_ok=True)
+        """``held``, and the folder of ``begin``."""
+        with self.held(key):
+            yield self.begin(key, anew=anew)
 
     def publish(self, key: str, work: Path) -> None:
-        """Make ``work`` the run ``key`` by one rename; an earlier one is moved aside first.
+        """Make ``work`` the run ``key`` by one rename, once all of it is on the disk; an earlier one goes.
 
-        Its checkpoints go afterwards: killed before, the run goes on from them.
+        Its checkpoints go afterwards: killed before, the run is resumed from them.
         """
         target, old = self.path(key), work.with_name(f"{key}.old")
+        write_manifest(work)
         shutil.rmtree(old, ignore_errors=True)
         if target.exists():
             target.rename(old)
         work.rename(target)
+        for folder in (self.runs, work.parent):
+            sync(folder)
+        self._named.discard(key)
         shutil.rmtree(old, ignore_errors=True)
         for path in (path for pattern in CHECKPOINTS for path in target.glob(pattern)):
             path.unlink()
@@ -143,25 +250,26 @@ class Store:
         attempts.mkdir(parents=True, exist_ok=True)
         attempt = attempts / f"{len(list(attempts.iterdir())) + 1:03d}"
         attempt.mkdir()
-        (attempt / "error.txt").write_text(error)
+        (attempt / "error.txt").write_text(error, encoding="utf-8", errors="backslashreplace")
         log = self.work(key) / "log.txt"
         if log.exists():
             shutil.copy(log, attempt / "log.txt")
         return attempt
 
     def resolve(self, prefix: str) -> Path:
-        """The one run or failed attempt whose key starts with ``prefix`` or ends so after the kind.
+        """The one run, damaged or not, or failed attempt whose key starts with ``prefix`` or ends so after the kind.
 
         Raises:
             UserError: none or several match.
         """
         failed = self.runs / ".failed"
-        everything = self.keys() + (sorted(p.name for p in failed.iterdir()) if failed.is_dir() else [])
+        everything = self.there() + (sorted(p.name for p in failed.iterdir()) if failed.is_dir() else [])
         found = sorted({k for k in everything if k.startswith(prefix) or k.split("-")[-1].startswith(prefix)})
         if len(found) != 1:
             many = f"matches {len(found)} runs: {', '.join(found[:5])}" if found else "matches no run"
             raise UserError(f"{prefix!r} {many} in {self.root}; give more of the key, or another --out")
-        return self.path(found[0]) if self.complete(found[0]) else failed / found[0]
+        path = self.path(found[0])
+        return path if path.is_dir() else failed / found[0]
 
 
 def file_hash(path: Path) -> str:
@@ -172,32 +280,22 @@ def file_hash(path: Path) -> str:
 
 def write_json(path: Path, content: Any) -> None:
     """Write ``content`` as JSON such that ``path`` is at every moment whole."""
-    building = path.with_name(f".{path.name}.{os.getpid()}")
-    building.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n")
-    building.replace(path)
+    text = json.dumps(content, indent=1, allow_nan=False) + "\n"
+    with replacing(path) as part:
+        part.write_text(text, encoding="utf-8")
 
 
-def read_json(path: Path) -> Any:
-    """Content of a JSON file.
-
-    Raises:
-        UserError: the file is not JSON.
-    """
+def recall(path: Path, kind: Any = Any) -> Any:
+    """Content of a JSON file that can be made again, as ``kind``, a type that pydantic knows; None where it is missing
+    or damaged, which the log says."""
+    if not path.exists():
+        return None
     try:
-        return json.loads(path.read_text())
-    except (ValueError, OSError) as error:
-        raise UserError(
-            f"{path} is not readable JSON ({error}); remove its folder to have it made again"
-        ) from error
+        return read_as(kind, path, limit=LISTING)
+    except UserError:
+        log.warning("%s is damaged; it is passed over, and made again when it is next due", path)
+        return None
 
 
-def _check_version(marker: Path) -> None:
-    content = read_json(marker)
-    version = content.get("schema_version", 0) if isinstance(content, dict) else None
-    if not isinstance(version, int):
-        raise UserError(f"{marker} states no version of a results folder; give another folder with --out")
-    if version > SCHEMA_VERSION:
-        raise UserError(
-            f"{marker.parent} was written by a newer xdcbench (results schema {version}, this one reads up "
-            f"to {SCHEMA_VERSION}); upgrade xdcbench or give another folder with --out"
-        )
+def _unwritable(root: Path, error: OSError) -> UserError:
+    return UserError(f"cannot write results to {root}: {error.strerror}; give another with --out")

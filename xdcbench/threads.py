@@ -2,6 +2,8 @@
 
 import os
 
+from xdcbench.utils.cores import affinity, available_cores
+
 SPINS = 6000
 """Turns for which a thread asks for work before it sleeps; GNU's OpenMP takes 300,000, some milliseconds."""
 
@@ -15,3 +17,14 @@ def wait_briefly() -> None:
     """
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ.setdefault("GOMP_SPINCOUNT", str(SPINS))
+
+
+def fit_cores() -> None:
+    """Compute in as many threads as cores may be used, unless the user has said in how many.
+
+    OpenMP knows the affinity of the process, and neither control groups nor Slurm. It has to be called before torch
+    is imported.
+    """
+    cores = available_cores()
+    if cores < affinity():
+        os.environ.setdefault("OMP_NUM_THREADS", str(cores))

@@ -234,7 +234,8 @@ def many(folder: Path, n: int) -> Path:
         "id": ids,
         "path": ids,
         "label": pa.array(np.arange(n) % 400),
-        "duration": pa.array(np.full(n, 10.0)),
+        **{name: pa.array(np.full(n, 10.0)) for name in ("duration", "video_seconds", "audio_seconds")},
+        "audio_start": pa.array(np.zeros(n)),
     }
     pq.write_table(pa.table(columns), folder / ITEMS_FILE, row_group_size=131_072)
     Label(
@@ -334,7 +335,10 @@ def small(folder: Path, world: Path, n: int, *, per_shard: int) -> Clips:
         shards.append(shard_of(path))
     names = [f"item{number}" for number in range(n)]
     items = pd.DataFrame({"id": names, "path": names, "group": names, "label": 0, "bytes": 1, "reason": ""})
-    items = items.assign(ok=True, duration=2.5, video=True, audio=True, **{"split:official": "train"})
+    items = items.assign(
+        ok=True, video=True, audio=True, duration=2.5, video_seconds=2.5, audio_start=0.0, audio_seconds=2.5
+    )
+    items = items.assign(**{"split:official": "train"})
     pd.concat([items, pd.DataFrame(rows)], axis=1).to_parquet(folder / ITEMS_FILE, index=False)
     label = Label(
         **dict.fromkeys(("source_fingerprint", "fingerprint"), ""),

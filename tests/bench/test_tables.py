@@ -11,6 +11,7 @@ from pytest_benchmark.fixture import BenchmarkFixture
 
 from tests.golden.simulated import full_suite
 from xdcbench.library import rows
+from xdcbench.results.manifest import write_manifest
 from xdcbench.results.present import grids
 from xdcbench.results.records import Record
 from xdcbench.store import Store
@@ -36,6 +37,7 @@ def results(records: list[Record], tmp_path_factory: pytest.TempPathFactory) -> 
     for record in records:
         store.path(record.run).mkdir()
         (store.path(record.run) / "records.json").write_text(json.dumps([record.model_dump(mode="json")]))
+        write_manifest(store.path(record.run))
     return root
 
 

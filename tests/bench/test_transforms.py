@@ -57,7 +57,7 @@ def decoded(monkeypatch: pytest.MonkeyPatch) -> tuple[Tensor, Tensor]:
     smooth = functional.resize(coarse, [160, 213], antialias=True)
     pictures = smooth.permute(0, 2, 3, 1).contiguous().view(BATCH, 8, 160, 213, 3)
     sound = torch.randn(BATCH, 32_000, generator=rng) * 0.1
-    monkeypatch.setattr(module, "read_clip", lambda path, **_: pictures[int(path.name[4:])])
+    monkeypatch.setattr(module, "read_clip", lambda media, **_: pictures[int(media.path.name[4:])])
     monkeypatch.setattr(module, "read_audio", lambda path, **_: sound[int(path.name[4:])])
     return pictures, sound
 

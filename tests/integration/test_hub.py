@@ -107,7 +107,7 @@ def test_help_and_what_is_said_of_mistakes(clone: Path, out: Path, tmp_path: Pat
         "pretraining=''": "pretraining is ''; give a name, a path, or None",
         "pretraining=18": "pretraining is 18; give a name, a path, or None",
         "pretraining=None, bn_momentum=9": "bn_momentum is 9; give a number from 0 to 1",
-        f"pretraining={__file__!r}": "no readable weights (Weights only load failed); give a file of tensors alone",
+        f"pretraining={__file__!r}": "it is damaged, cut short, or no file of torch's); give a file of tensors",
         f"pretraining={str(changed)!r}": "video.safetensors has the SHA-256",
     }
     code = """

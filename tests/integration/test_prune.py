@@ -4,9 +4,9 @@ import shutil
 from pathlib import Path
 
 import pytest
-from filelock import FileLock
 
 from tests.integration.helpers import PICO, one_thread, records, xdcbench
+from xdcbench.utils.locks import locked
 
 
 def run(out: Path, *words: object) -> str:
@@ -76,7 +76,7 @@ def test_what_is_in_work_stays_and_what_was_given_up_goes(out: Path) -> None:
     for name in ("error.txt", "log.txt", "core"):
         (attempt / name).write_bytes(b"x" * 10_000)
     building = out / "runs" / ".building"
-    with FileLock(building / "round-aaaaaaaaaaaa.lock"):
+    with locked(building / "round-aaaaaaaaaaaa.lock"):
         prune(out)
         left = {path.name for path in building.iterdir() if path.is_dir()}
         assert left == {"round-aaaaaaaaaaaa", "round-cccccccccccc"}, "one is in work, one is new"
@@ -86,10 +86,11 @@ def test_what_is_in_work_stays_and_what_was_given_up_goes(out: Path) -> None:
         assert {path.name for path in building.iterdir() if path.is_dir()} == left
         prune(out, "--hours", 0)
         assert {path.name for path in building.iterdir() if path.is_dir()} == {"round-aaaaaaaaaaaa"}
+        assert [path.name for path in building.glob("*.lock")] == ["round-aaaaaaaaaaaa.lock"], "one is held"
     prune(out, "--hours", 0, "--keep", "xdc/*")
     left_features = features & set(files(out))
     assert left_features and left_features < features
-    assert not any(path.is_dir() for path in building.iterdir())
+    assert not any(building.iterdir())
 
 
 def test_a_folder_without_results_is_refused(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from xdcbench.stages import Source
 @pytest.fixture(autouse=True)
 def no_settings_of_the_user(monkeypatch: pytest.MonkeyPatch) -> None:
     """A developer's own results folder, data root or torchrun must not reach a test."""
-    for name in ("XDCBENCH_OUT", "XDCBENCH_DATA_ROOT", "XDCBENCH_CACHE", "RANK", "WORLD_SIZE"):
+    for name in ("XDCBENCH_OUT", "XDCBENCH_DATA_ROOT", "XDCBENCH_CACHE", "RANK", "WORLD_SIZE", "LOCAL_RANK"):
         monkeypatch.delenv(name, raising=False)
 
 

@@ -114,7 +114,7 @@ def test_methods_keep_a_part_of_each_part(both: str) -> None:
 
 def test_code_in_a_part_needs_trust(both: str, write: Write) -> None:
     write("two", PART + "datasets: {ucf101: {adapter: 'os:getcwd'}}\n")
-    assert "two.yaml: datasets.ucf101.adapter runs code" in message(lambda: load_suite(both, trust=False))
+    assert "two.yaml: datasets.ucf101.adapter runs code" in message(lambda: load_suite(both))
 
 
 @pytest.mark.parametrize(

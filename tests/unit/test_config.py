@@ -11,6 +11,7 @@ from omegaconf import OmegaConf
 from xdcbench.config import load_dataset, load_suite, load_table, merge, override, read, validate
 from xdcbench.errors import UserError
 from xdcbench.schema import Pretrain, Schedule, World
+from xdcbench.utils.code import Consent
 
 SUITE = """
 description: a suite of a test
@@ -359,8 +360,8 @@ def test_code_named_by_a_suite_file_needs_trust(tmp_path: Path) -> None:
         entry + "pretraining: [{methods: [scratch]}]\nmeasure: []\ntables: []\n", encoding="utf-8"
     )
     with pytest.raises(UserError, match=r"mine.* runs code, 'os:getcwd'.*--trust"):
-        load_suite(str(suite), trust=False)
-    assert load_suite(str(suite), trust=True).datasets["mine"].adapter == "os:getcwd"
+        load_suite(str(suite))
+    assert load_suite(str(suite), consent=Consent(everything=True)).datasets["mine"].adapter == "os:getcwd"
 
 
 @pytest.mark.parametrize("name", ["labels", "id"])

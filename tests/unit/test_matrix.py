@@ -1,7 +1,10 @@
 """Matrices in files: what others read, what a kill leaves, whose pages a process writes."""
 
 import errno
+import json
 import os
+import zlib
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -54,18 +57,55 @@ def test_a_matrix_is_whole_once_all_blocks_are_put(tmp_path: Path) -> None:
     assert failed == {4: "torn"}
 
 
-@pytest.mark.parametrize("torn", [b"", b'{"block": 8, "fai', b"\0\0\0\0\0", b'{"block": 8, "failed": {}}'])
+WHOLE = json.dumps({"block": 8, "failed": {}, "sums": {"x": zlib.crc32(bytes(2 * 3 * 4))}}).encode()
+"""The line of a block that nobody has put: its rows are zero, as the file was made."""
+
+
+@pytest.mark.parametrize(
+    "torn", [b"", b'{"block": 8, "fai', b"\0\0\0\0\0", b"\xff", b"3", b'{"block": 8}', WHOLE]
+)
 def test_what_was_put_is_not_asked_for_again_and_its_reasons_are_kept(tmp_path: Path, torn: bytes) -> None:
     """A line that was cut off does not count, unless nothing but its end is missing."""
     assert fill(tmp_path, 10, 3, at_most=2) == [0, 4]
     with (tmp_path / "journal" / "0.jsonl").open("ab") as file:
         file.write(torn)
-    whole = torn.endswith(b"}}")
-    assert fill(tmp_path, 10, 3) == ([] if whole else [8])
+    assert fill(tmp_path, 10, 3) == ([] if torn == WHOLE else [8])
     filling = Filling(tmp_path, {"x": 3}, (10,), block=4)
     with filling:
         assert filling.failed == {4: "torn"}
         assert filling.missing() == []
+
+
+@pytest.mark.parametrize(
+    ("damage", "again"),
+    [
+        (
+            lambda content: content[: PAGE + 60].ljust(len(content), b"\0"),
+            [4, 8],
+        ),  # from row 5
+        (lambda content: bytes(len(content)), [0, 4, 8]),
+        (lambda content: content[:-1], [0, 4, 8]),
+        (lambda content: content[:PAGE], [0, 4, 8]),
+        (lambda content: b"", [0, 4, 8]),
+        (lambda content: content[:-1] + b"\1", [8]),
+    ],
+)
+def test_damaged_rows_are_made_again(
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    damage: Callable[[bytes], bytes],
+    again: list[int],
+) -> None:
+    fill(tmp_path, 10, 3)
+    path = tmp_path / "x.npy"
+    path.write_bytes(damage(path.read_bytes()))
+    assert fill(tmp_path, 10, 3) == again
+    assert "damaged; " in caplog.text and "made again" in caplog.text and "pickle" not in caplog.text
+    filling = Filling(tmp_path, {"x": 3}, (10,), block=4)
+    with filling:
+        assert filling.missing() == []
+    found, failed = filling.whole()
+    assert np.array_equal(found["x"], values(range(10), 3)) and failed == {4: "torn"}
 
 
 def test_other_shapes_begin_anew(tmp_path: Path) -> None:
@@ -95,7 +135,7 @@ def test_no_two_processes_write_one_page(width: int, blocks: int, processes: int
             patch.setenv("RANK", str(number))
             patch.setenv("WORLD_SIZE", str(processes))
             filling = Filling(Path("none"), {"x": width, "y": 64}, (rows,), block=64)
-            filling.done = set()
+            filling.done = {}
             ends += [(part.start, part.stop) for part in filling.missing()]
             mine = filling.missing()
             if mine and mine[-1].stop < rows:

@@ -1,11 +1,15 @@
 """What the other process says when one dies, raises or is asked to end."""
 
+import os
 import signal
+import subprocess
+import sys
 import time
+from pathlib import Path
 
 import pytest
 
-from tests.unit.together import said, together
+from tests.unit.together import ROOT, said, together
 
 LOOP = """
 try:
@@ -127,3 +131,71 @@ def test_what_the_leader_alone_does_names_the_cause_to_the_others(end: str, caus
 """
     _, (out, error) = said(together(WITHIN.format(work=work), joined=False), seconds=55)
     assert out.startswith(cause), out + error
+
+
+LAUNCHER = """
+import sys, time
+from tests.unit.together import together
+code = sys.stdin.read()
+for process in together(code, joined=False, inherited=True):
+    print("pid", process.pid, flush=True)
+time.sleep(600)
+"""
+
+FOLLOWS = """
+import xdcbench.processes as p
+from xdcbench.signals import deferred, leave_when_asked
+p.BEAT, p.FAREWELL = 0.2, {farewell}
+leave_when_asked()
+start()
+print("joined", flush=True)
+{work}
+"""
+
+STEPS = """
+with deferred() as asked:
+    while not total(asked()):
+        time.sleep(0.01)
+    open(f"{folder}/{rank()}", "w").write("saved")
+"""
+"""Each step is agreed on, and both save after the same one."""
+
+STUCK = """
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+if rank() == 1:
+    time.sleep(600)
+total(1)
+"""
+"""One waits in an exchange for the other, which does not come."""
+
+
+@pytest.mark.parametrize(("work", "farewell", "saved"), [(STEPS, 30.0, ["0", "1"]), (STUCK, 1.0, [])])
+def test_processes_whose_launcher_is_killed_end(
+    tmp_path: Path, work: str, farewell: float, saved: list[str], request: pytest.FixtureRequest
+) -> None:
+    code = FOLLOWS.format(farewell=farewell, work=f"folder = {str(tmp_path)!r}\n{work}")
+    with subprocess.Popen(
+        [sys.executable, "-c", LAUNCHER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT
+    ) as launcher:
+        assert launcher.stdin is not None and launcher.stdout is not None
+        launcher.stdin.write(code)
+        launcher.stdin.close()
+        lines = [launcher.stdout.readline().split() for _ in range(4)]
+        pids = [int(line[1]) for line in lines if line[0] == "pid"]
+        time.sleep(1)
+        assert all(alive(pid) for pid in pids)
+        launcher.kill()
+    deadline = time.monotonic() + 20
+    request.addfinalizer(lambda: [os.kill(pid, signal.SIGKILL) for pid in pids if alive(pid)])
+    while any(alive(pid) for pid in pids) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not any(alive(pid) for pid in pids)
+    assert sorted(path.name for path in tmp_path.iterdir()) == saved
+
+
+def alive(pid: int) -> bool:
+    """Whether a process runs; a zombie that nobody has buried yet does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False

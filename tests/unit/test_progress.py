@@ -5,6 +5,8 @@ import logging
 import sys
 
 import pytest
+from rich.console import Console
+from rich.progress import Progress, TextColumn
 
 from xdcbench import progress
 from xdcbench.progress import Track, track
@@ -81,3 +83,11 @@ def test_a_terminal_gets_a_bar_and_no_lines(
 def test_an_error_inside_is_passed_on() -> None:
     with pytest.raises(KeyError), track("work", 1):
         raise KeyError
+
+
+def test_a_bar_shows_names_as_they_are() -> None:
+    """A data set may be called like rich's markup, or like an order to the terminal."""
+    screen = io.StringIO()
+    with Progress(TextColumn("{task.description}"), console=Console(file=screen, width=80)) as bar:
+        Track("decoding [red]x[/]\x1b[2J", 2, bar)(1)
+    assert "decoding [red]x[/]\\x1b[2J" in screen.getvalue()

@@ -14,6 +14,7 @@ from xdcbench.context import Context
 from xdcbench.errors import UserError
 from xdcbench.launch import Launch, Request, prepare
 from xdcbench.report import check_against, plan_lines, report, run_lines, run_plan, table_lines
+from xdcbench.results.manifest import write_manifest
 from xdcbench.results.records import Record, write_records
 from xdcbench.run import Outcome
 from xdcbench.schema import Config
@@ -60,7 +61,6 @@ def the(launch: Launch, name: str) -> stages.Stage:
 def test_plan_tells_of_every_stage_whether_it_is_there(asked: Request) -> None:
     launch = prepare(asked)
     run_plan(launch, policy="missing")
-    (launch.store.path(the(launch, "init/seed0").key) / "ran.txt").unlink()
     seeded = prepare(replace(asked, seeds=(0, 1)))
     *lines, last = plan_lines(seeded)
     assert len(lines) == len(seeded.plan.stages)
@@ -75,6 +75,7 @@ def test_a_pruned_run_that_must_be_made_again_is_to_do(asked: Request) -> None:
     run_plan(launch, policy="missing")
     features = next(stage for stage in launch.plan.stages if stage.kind == "features")
     write_json(launch.store.path(features.key) / PRUNED, {"removed": ["features.npy"]})
+    write_manifest(launch.store.path(features.key))
 
     def state() -> str:
         (line,) = [line for line in plan_lines(launch) if features.key in line]
@@ -155,6 +156,7 @@ def test_report_prints_tables_and_where_things_are(asked: Request, make_record: 
     outcomes = run_plan(launch, policy="missing")
     stage = the(launch, "xdc/kinetics400/seed0/linear_probe/kinetics400/official")
     write_records(launch.store.path(stage.key), [make_record(run=stage.key)])
+    write_manifest(launch.store.path(stage.key))
     lines, code = report(launch, outcomes)
     assert code == 0
     assert "Linear probes in the synthetic world" in lines[0]
@@ -183,6 +185,7 @@ def test_a_suite_of_parts_reports_a_table_of_each(asked: Request, make_record: M
             factors={"frames": 8, "k_v": factors["k_a"], **factors},
         )
         write_records(launch.store.path(stage.key), [finetune])
+        write_manifest(launch.store.path(stage.key))
     lines, code = report(launch, outcomes)
     assert code == 0
     written = launch.store.root / "tables" / "full-synthetic"
@@ -239,13 +242,14 @@ def kept(root: Path, record: Record) -> Path:
     store = Store(root)
     store.path(record.run).mkdir()
     write_records(store.path(record.run), [record])
+    write_manifest(store.path(record.run))
     return root
 
 
 def test_tables_read_several_folders_as_one(tmp_path: Path, make_record: Maker) -> None:
     one = kept(tmp_path / "one", make_record(run="a-1", value=61.5))
     two = kept(tmp_path / "two", make_record(run="b-2", method="sdc", value=42.5))
-    (text,) = table_lines(["probes"], [one, two], "csv", None)
+    text = "\n".join(table_lines(["probes"], [one, two], "csv", None))
     assert "61.5" in text
     assert "42.5" in text
 
@@ -288,6 +292,9 @@ def test_show_tells_what_a_run_is_and_its_numbers(tmp_path: Path, make_record: M
         "seconds": 1.5,
         "device": "cpu",
         "commit": "",
+        "config": {},
+        "world_size": 1,
+        "versions": {},
     }
     write_json(run / "run.json", facts)
     text = "\n".join(run_lines("000", tmp_path))

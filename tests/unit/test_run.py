@@ -2,8 +2,10 @@
 
 import json
 import logging
+import os
 import shutil
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +18,8 @@ from xdcbench.context import Context
 from xdcbench.errors import MediaError, UserError
 from xdcbench.plan import Plan
 from xdcbench.prune import prune_lines
-from xdcbench.run import Outcome, execute, needed_keys, run_stage
+from xdcbench.results.manifest import read_manifest, write_manifest
+from xdcbench.run import Outcome, Policy, execute, needed_keys, run_stage
 from xdcbench.schema import Config
 from xdcbench.stages import Kind, Stage
 from xdcbench.store import Store, read_json
@@ -171,6 +174,7 @@ def test_needed_keys_of_each_policy(store: Store) -> None:
     assert needed_keys(whole, store, "missing") == needed_keys(whole, store, "always") == {a.key, b.key}
     assert needed_keys(whole, store, "never") == set()
     store.path(b.key).mkdir()
+    write_manifest(store.path(b.key))
     assert needed_keys(whole, store, "missing") == set()
 
 
@@ -272,7 +276,9 @@ def test_run_holds_its_log_and_says_what_it_is(store: Store, context: Context) -
     b = stage("b", a)
     execute(plan(a, b), store, replace(context, device="cpu", workers=5))
     run = store.path(b.key)
-    assert {path.name for path in run.iterdir()} == {"checkpoint", "words.txt", "log.txt", "run.json"}
+    files = {"checkpoint", "words.txt", "log.txt", "run.json"}
+    assert {path.name for path in run.iterdir()} == files | {"manifest.json"}
+    assert read_manifest(run).keys() == files
     log = (run / "log.txt").read_text()
     assert "WARNING working on b" in log
     assert "working on a" not in log
@@ -322,3 +328,116 @@ def test_a_run_waits_for_no_folder_that_is_being_pruned(store: Store, context: C
     with store.in_use(alone=True), pytest.raises(UserError, match="`xdcbench prune` is at work in"):
         execute(plan(stage("a")), store, context)
     assert store.keys() == []
+
+
+# ------------------------------------------------------------------------------------------- damage
+
+
+def spoil(path: Path, *, silent: bool = False) -> None:
+    before = path.stat()
+    path.write_bytes(bytes(before.st_size))
+    if silent:
+        os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+@pytest.mark.parametrize("name", ["words.txt", "run.json", "manifest.json"])
+@pytest.mark.parametrize("targets", ["abc", "c"])
+def test_what_is_damaged_is_named_and_made_again(
+    store: Store, context: Context, ran: Ran, caplog: pytest.LogCaptureFixture, name: str, targets: str
+) -> None:
+    a = stage("a")
+    b = stage("b", a)
+    whole = plan(a, b, stage("c", b), targets=targets)
+    execute(whole, store, context)
+    ran()
+    spoil(store.path(b.key) / name)
+    found = execute(whole, Store(store.root), context)
+    assert statuses(found) == {"a": "kept", "b": "done", "c": "kept"} and ran() == "b"
+    assert f"{store.path(b.key)} is damaged: {name} is not what was written" in caplog.text
+    assert store.complete(b.key, thorough=True)
+    assert (store.path(b.key) / "words.txt").read_text() == "ab"
+
+
+def test_an_input_that_has_rotted_is_made_again_before_it_is_read(
+    store: Store, context: Context, ran: Ran
+) -> None:
+    a = stage("a")
+    b = stage("b", a)
+    execute(plan(a, b), store, context)
+    ran()
+    spoil(store.path(a.key) / "words.txt", silent=True)
+    c = stage("c", a)
+    assert statuses(execute(plan(a, b, c), Store(store.root), context)) == {
+        "a": "done",
+        "b": "kept",
+        "c": "done",
+    }
+    assert ran() == "ac" and (store.path(c.key) / "words.txt").read_text() == "ac"
+
+
+def test_an_input_that_rots_after_planning_is_not_read(
+    store: Store, context: Context, ran: Ran, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a, b = stage("a"), stage("b")
+    c = stage("c", a, b)
+    execute(plan(a), store, context)
+
+    def rotting(stage: Stage, *args: Any, **options: Any) -> Any:
+        done = run_stage(stage, *args, **options)
+        spoil(store.path(a.key) / "words.txt")
+        return done
+
+    monkeypatch.setattr("xdcbench.run.run_stage", rotting)
+    (outcome,) = [o for o in execute(plan(a, b, c), store, context) if o.status == "blocked"]
+    assert outcome.detail == "needs toy/a, which is damaged (words.txt is not what was written)"
+    monkeypatch.undo()
+    monkeypatch.setitem(stages.KINDS, "toy", Kind(3, f"{__name__}:toy"))
+    assert statuses(execute(plan(a, b, c), store, context)) == {"a": "done", "b": "kept", "c": "done"}
+
+
+def test_damage_is_no_result_where_nothing_is_to_be_run(store: Store, context: Context, ran: Ran) -> None:
+    a = stage("a")
+    execute(plan(a), store, context)
+    spoil(store.path(a.key) / "words.txt")
+    assert statuses(execute(plan(a), Store(store.root), context, policy="never")) == {"a": "missing"}
+
+
+# ------------------------------------------------------------------------------------ two commands
+
+
+@pytest.mark.parametrize("policy", ["missing", "always"])
+def test_a_command_that_was_overtaken_keeps_what_is_there(
+    store: Store, context: Context, ran: Ran, monkeypatch: pytest.MonkeyPatch, policy: Policy
+) -> None:
+    """When the first stage of one command is to begin, another makes all three."""
+    a = stage("a")
+    b = stage("b", a)
+    c = stage("c", b)
+    whole = plan(a, b, c)
+    if policy == "always":
+        execute(whole, store, context)
+    ran()
+
+    def overtaken(*args: Any, **options: Any) -> Any:
+        monkeypatch.undo()
+        monkeypatch.setitem(stages.KINDS, "toy", Kind(3, f"{__name__}:toy"))
+        assert set(statuses(execute(whole, Store(store.root), context, policy=policy)).values()) == {"done"}
+        made.update({s.key: (store.path(s.key) / "manifest.json").stat() for s in (a, b, c)})
+        return run_stage(*args, **options)
+
+    made: dict[str, os.stat_result] = {}
+    monkeypatch.setattr("xdcbench.run.run_stage", overtaken)
+    assert set(statuses(execute(whole, store, context, policy=policy)).values()) == {"kept"}
+    assert ran() == "abc", "once"
+    assert made == {s.key: (store.path(s.key) / "manifest.json").stat() for s in (a, b, c)}
+
+
+def test_commands_on_one_folder_share_what_they_make(store: Store, context: Context, ran: Ran) -> None:
+    """Four at once: each stage is made once, and all end well."""
+    a = stage("a")
+    whole = plan(a, *(stage(word, a) for word in "bcdef"))
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda _: statuses(execute(whole, Store(store.root), context)), range(4)))
+    assert sorted(ran()) == list("abcdef")
+    assert {status for outcomes in found for status in outcomes.values()} <= {"done", "kept"}
+    assert sum(status == "done" for outcomes in found for status in outcomes.values()) == 6

@@ -1,15 +1,21 @@
+import errno
+import hashlib
 import json
 import os
 import signal
 import subprocess
 import sys
+import threading
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from xdcbench.errors import UserError
+from xdcbench.results.manifest import MANIFEST
 from xdcbench.store import SCHEMA_VERSION, Store, key_of, read_json, write_json
 
 KEY = "round-0123456789ab"
@@ -62,8 +68,8 @@ def test_run_appears_whole_when_published(tmp_path: Path) -> None:
         store.publish(KEY, work)
     assert store.complete(KEY)
     assert store.keys() == [KEY]
-    assert [path.name for path in store.path(KEY).iterdir()] == ["result.txt"]
-    assert list((tmp_path / "runs" / ".building").iterdir()) == []
+    assert {path.name for path in store.path(KEY).iterdir()} == {"result.txt", MANIFEST}
+    assert [path.name for path in (tmp_path / "runs" / ".building").iterdir()] == [f"{KEY}.lock"]
 
 
 def test_publishing_is_one_rename(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -89,10 +95,10 @@ def test_checkpoints_go_when_the_run_is_there_and_not_before(
         with monkeypatch.context() as patch:
             patch.setattr(Path, "rename", killed)
             store.publish(KEY, work)
-    assert {path.name for path in store.work(KEY).iterdir()} == files
+    assert {path.name for path in store.work(KEY).iterdir()} == files | {MANIFEST}
     with store.building(KEY) as work:
         store.publish(KEY, work)
-    assert [path.name for path in store.path(KEY).iterdir()] == ["video.safetensors"]
+    assert {path.name for path in store.path(KEY).iterdir()} == {"video.safetensors", MANIFEST}
 
 
 def test_publishing_again_replaces_the_run(tmp_path: Path) -> None:
@@ -122,40 +128,139 @@ def test_keys_are_sorted_and_without_hidden_folders_or_files(tmp_path: Path) -> 
     assert store.keys() == ["a-1", "b-2"]
 
 
+# ------------------------------------------------------------------------------------------ damage
+
+
+def zero(path: Path) -> None:
+    path.write_bytes(bytes(path.stat().st_size))
+
+
+@pytest.mark.parametrize("damage", [Path.unlink, zero, lambda path: os.truncate(path, 2)])
+@pytest.mark.parametrize("name", ["result.txt", MANIFEST])
+def test_a_damaged_run_is_not_there_and_is_named_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, damage: Callable[[Path], None], name: str
+) -> None:
+    complete(Store(tmp_path))
+    run = complete(Store(tmp_path), "round-ffffffffffff")
+    damage(run / name)
+    store = Store(tmp_path)
+    for _ in range(2):
+        assert not store.complete(run.name) and not store.whole(run.name)
+        assert store.keys() == [KEY] and list(store.damaged()) == [run.name]
+    assert len(caplog.messages) == 1 and f"{run} is damaged: {name} " in caplog.text
+    with pytest.raises(UserError, match=f"{run} is damaged: {name}.* Try: run its suite"):
+        store.require(run.name)
+    complete(store, run.name, text="again")
+    assert store.complete(run.name, thorough=True) and (run / "result.txt").read_text() == "again"
+
+
+def test_a_file_that_rots_is_found_when_it_is_to_be_read(tmp_path: Path) -> None:
+    run = complete(Store(tmp_path))
+    before = (run / "result.txt").stat()
+    zero(run / "result.txt")
+    os.utime(run / "result.txt", ns=(before.st_atime_ns, before.st_mtime_ns))
+    store = Store(tmp_path)
+    assert store.complete(KEY), "its size and time are those that were written"
+    assert not store.whole(KEY, thorough=True)
+    assert "result.txt is not what was written" in store.damage(KEY, thorough=True)
+
+
+def test_files_are_hashed_once_by_a_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    complete(Store(tmp_path))
+    store, hashed, digest = Store(tmp_path), [], hashlib.file_digest
+    monkeypatch.setattr(hashlib, "file_digest", lambda f, name: (hashed.append(f.name), digest(f, name))[1])
+    assert store.complete(KEY) and not hashed, "sizes and times alone"
+    for _ in range(2):
+        assert store.whole(KEY, thorough=True)
+    assert [Path(name).name for name in hashed] == ["result.txt"]
+
+
+def test_a_file_that_cannot_be_read_is_no_damage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A disk that is away for a moment has nothing made again, and does not stop what reads other runs."""
+    run = complete(Store(tmp_path))
+    complete(Store(tmp_path), "a-1")
+    stat = os.stat
+
+    def failing(path: Any, **options: Any) -> os.stat_result:
+        if str(path) == str(run / "result.txt"):
+            raise OSError(errno.EIO, "Input/output error", str(path))
+        return stat(path, **options)
+
+    monkeypatch.setattr(os, "stat", failing)
+    with pytest.raises(UserError, match=r"cannot read .*result.txt: Input/output error"):
+        Store(tmp_path).complete(KEY)
+    assert Store(tmp_path).keys() == ["a-1"]
+
+
+def test_a_run_is_on_the_disk_before_it_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files, then the manifest, then the folder are synced, then it is renamed, then both parents are."""
+    told: list[str] = []
+    fsync, rename = os.fsync, Path.rename
+
+    def synced(handle: int) -> None:
+        told.append(Path(f"/proc/self/fd/{handle}").readlink().name)
+        fsync(handle)
+
+    monkeypatch.setattr(os, "fsync", synced)
+    monkeypatch.setattr(Path, "rename", lambda self, to: (told.append("rename"), rename(self, to))[1])
+    complete(Store(tmp_path))
+    assert told == ["result.txt", f".{MANIFEST}.{os.getpid()}", KEY, "rename", "runs", ".building"]
+
+
 # ------------------------------------------------------------------------------------------ locks
 
 
-def test_a_run_is_built_by_one_at_a_time(tmp_path: Path) -> None:
-    with Store(tmp_path).building(KEY):
-        with (
-            pytest.raises(UserError, match=f"another process is building {KEY} in"),
-            Store(tmp_path).building(KEY),
-        ):
-            pytest.fail("two builds of one run")
+HOLD = (
+    "import sys\nfrom pathlib import Path\nfrom xdcbench.store import Store\n"
+    "with Store(Path({root!r})).building({key!r}) as work:\n"
+    "    (work / 'checkpoint').write_text('epoch 3')\n"
+    "    print('locked', flush=True)\n    sys.stdin.read()\n"
+)
+
+
+def holder(root: Path) -> subprocess.Popen[str]:
+    """A process that builds ``KEY`` until it reads a line."""
+    code = HOLD.format(root=str(root), key=KEY)
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None and process.stdout.readline() == "locked\n"
+    return process
+
+
+def test_a_run_is_built_by_one_at_a_time_and_the_other_waits(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", logger="xdcbench")
+    with holder(tmp_path) as process:
         with Store(tmp_path).building("round-ffffffffffff") as other:
             assert other.is_dir()
-    with Store(tmp_path).building(KEY) as work:
-        assert work.is_dir()
+        assert caplog.messages == []
+        assert process.stdin is not None
+        threading.Timer(0.5, process.stdin.close).start()
+        with Store(tmp_path).building(KEY) as work:
+            assert (work / "checkpoint").read_text() == "epoch 3"
+        process.wait()
+    assert caplog.messages == [f"waiting for {KEY}, which another command is making in {tmp_path}"]
 
 
 def test_a_killed_process_leaves_its_work_and_no_lock(tmp_path: Path) -> None:
-    script = (
-        "import os, signal\nfrom pathlib import Path\nfrom xdcbench.store import Store\n"
-        f"with Store(Path({str(tmp_path)!r})).building({KEY!r}) as work:\n"
-        "    (work / 'checkpoint').write_text('epoch 3')\n"
-        "    print('locked', flush=True)\n    input()\n"
-    )
-    with subprocess.Popen(
-        [sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "locked\n"
-        with pytest.raises(UserError, match="another process"), Store(tmp_path).building(KEY):
-            pytest.fail("two processes build one run")
+    with holder(tmp_path) as process:
         process.send_signal(signal.SIGKILL)
         process.wait()
         with Store(tmp_path).building(KEY) as work:
             assert (work / "checkpoint").read_text() == "epoch 3"
+
+
+def test_parts_of_files_that_a_killed_process_left_go(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    with store.building(KEY) as work:
+        (work / "deep").mkdir()
+        for part in (work / ".records.json.4711", work / "deep" / ".a.wav.4711"):
+            part.write_text("half")
+        (work / "deep" / "a.wav").write_text("whole")
+    with store.building(KEY) as work:
+        assert sorted(path.name for path in work.rglob("*") if path.is_file()) == ["a.wav"]
 
 
 # --------------------------------------------------------------------------------------- failures
@@ -232,17 +337,46 @@ def test_newer_schema_is_refused(tmp_path: Path, write: bool) -> None:
         Store(tmp_path, write=write)
 
 
-def test_older_schema_is_read(tmp_path: Path) -> None:
+@pytest.mark.parametrize("write", [True, False])
+def test_older_schema_is_refused(tmp_path: Path, write: bool) -> None:
     (tmp_path / "results.json").write_text(json.dumps({"schema_version": SCHEMA_VERSION - 1}))
-    complete(Store(tmp_path))
-    assert Store(tmp_path).keys() == [KEY]
+    with pytest.raises(UserError, match=f"an older xdcbench .*schema {SCHEMA_VERSION - 1}.*; give another"):
+        Store(tmp_path, write=write)
 
 
-@pytest.mark.parametrize("content", ["[]", "{", '{"schema_version": "1"}', "null"])
-def test_marker_that_is_none_is_named(tmp_path: Path, content: str) -> None:
+LOST = ["[]", "{", '{"schema_version": "1"}', "null", "", "\0" * 40, '{"schema_ver']
+
+
+@pytest.mark.parametrize("content", LOST)
+def test_marker_of_something_else_is_named(tmp_path: Path, content: str) -> None:
     (tmp_path / "results.json").write_text(content)
-    with pytest.raises(UserError, match=r"results\.json"):
+    (tmp_path / "runs").mkdir()
+    with pytest.raises(UserError, match=r"results\.json states no version .* --out"):
         Store(tmp_path)
+    assert (tmp_path / "results.json").read_text() == content
+
+
+@pytest.mark.parametrize("content", [None, *LOST])
+def test_a_lost_marker_is_made_again_from_what_is_there(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, content: str | None
+) -> None:
+    complete(Store(tmp_path))
+    marker = tmp_path / "results.json"
+    marker.unlink()
+    if content is not None:
+        marker.write_text(content)
+    assert Store.existing(tmp_path, option="--from").keys() == [KEY], "reading needs no marker"
+    assert caplog.messages == [
+        f"{marker} is damaged or missing; it is made again, and the runs next to it stay"
+    ]
+    assert Store(tmp_path).keys() == [KEY]
+    assert read_json(marker) == {"schema_version": SCHEMA_VERSION}
+    assert "remove" not in caplog.text
+
+
+def test_what_is_no_results_folder_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=f"{tmp_path} is no results folder; .*another with --from"):
+        Store.existing(tmp_path, option="--from")
 
 
 @pytest.mark.parametrize("root", ["file", "file/results"])
@@ -268,7 +402,7 @@ def test_json_is_whole_at_every_moment(tmp_path: Path, monkeypatch: pytest.Monke
     path = tmp_path / "a.json"
     write_json(path, {"a": 1})
 
-    def interrupted(self: Path, text: str) -> None:
+    def interrupted(self: Path, text: str, **_: str) -> None:
         with self.open("w") as file:
             file.write(text[: len(text) // 2])
         raise OSError("disk full")
@@ -277,6 +411,7 @@ def test_json_is_whole_at_every_moment(tmp_path: Path, monkeypatch: pytest.Monke
     with pytest.raises(OSError, match="disk full"):
         write_json(path, {"a": 2})
     assert read_json(path) == {"a": 1}
+    assert [p.name for p in tmp_path.iterdir()] == ["a.json"], "no part of it stays"
 
 
 def test_json_is_in_place_by_a_rename_within_the_folder(

@@ -6,6 +6,7 @@ import sys
 
 import pytest
 
+from xdcbench import threads
 from xdcbench.threads import SPINS, wait_briefly
 
 
@@ -38,3 +39,19 @@ def test_openmp_is_told_before_it_is_loaded() -> None:
         check=True,
     )
     assert f"GOMP_SPINCOUNT = '{SPINS}'" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("cores", "affine", "told"), [(2, 48, "2"), (48, 48, None), (1, 2, "1")], ids=["quota", "none", "one"]
+)
+def test_threads_are_no_more_than_cores(
+    cores: int, affine: int, told: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(threads, "available_cores", lambda: cores)
+    monkeypatch.setattr(threads, "affinity", lambda: affine)
+    monkeypatch.setenv("OMP_NUM_THREADS", "7")
+    threads.fit_cores()
+    assert os.environ["OMP_NUM_THREADS"] == "7", "the user's own"
+    monkeypatch.delenv("OMP_NUM_THREADS")
+    threads.fit_cores()
+    assert os.environ.get("OMP_NUM_THREADS") == told

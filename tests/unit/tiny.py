@@ -3,6 +3,7 @@
 Its fixtures are every test's, by tests/conftest.py. (Nothing is asserted here: PYTEST_DONT_REWRITE.)
 """
 
+import os
 from collections.abc import Iterable
 from pathlib import Path
 from types import MappingProxyType
@@ -117,7 +118,15 @@ def small_index(
     labels, parts = list(labels), list(parts)
     names = [f"item{i:02d}" for i in range(len(labels))]
     items = pd.DataFrame(
-        {"id": names, "path": names, "label": labels, "group": names, "bytes": 1, "split:official": parts}
+        {
+            "id": names,
+            "path": names,
+            "label": labels,
+            "group": names,
+            "bytes": 1,
+            "mtime": 1,
+            "split:official": parts,
+        }
     )
     items = items.assign(ok=True, reason="", duration=2.0, video=True, audio=True)
     items = items.assign(video_seconds=2.0, audio_start=0.0, audio_seconds=2.0)
@@ -141,9 +150,11 @@ def weights_of(run: Path, modality: Modality) -> bytes:
 
 
 def spoil(path: Path) -> None:
-    """Replace a file, which may be a link into the session's world, by garbage."""
+    """Replace a file, which may be a link into the session's world, by garbage of its size and time of change."""
+    before = path.stat()
     path.unlink()
-    path.write_bytes(np.arange(256, dtype=np.uint8).tobytes() * 4)
+    path.write_bytes(np.resize(np.arange(256, dtype=np.uint8), before.st_size).tobytes())
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
 
 
 def linked(source: Path, target: Path) -> Path:

@@ -16,8 +16,11 @@ torch.set_num_threads(1)
 """
 
 
-def together(code: str, *, joined: bool = True) -> list[subprocess.Popen[str]]:
-    """The processes, which have joined each other already unless the code does that."""
+def together(code: str, *, joined: bool = True, inherited: bool = False) -> list[subprocess.Popen[str]]:
+    """The processes, which have joined each other already unless the code does that.
+
+    What they say goes to pipes or, where output is ``inherited``, to where this process writes.
+    """
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -27,8 +30,8 @@ def together(code: str, *, joined: bool = True) -> list[subprocess.Popen[str]]:
             [sys.executable, "-c", HEAD + ("start()\n" if joined else "") + code],
             cwd=ROOT,
             env=os.environ | place | {"RANK": str(rank)},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            stdout=None if inherited else subprocess.PIPE,
+            stderr=None if inherited else subprocess.PIPE,
             text=True,
         )
         for rank in (0, 1)

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from safetensors import safe_open
 from torch import Tensor
 
-from xdcbench.clustering.preprocess import Preprocessing
-from xdcbench.tensors import save_tensors
+from xdcbench.clustering.preprocess import Mode, Preprocessing
+from xdcbench.errors import UserError
+from xdcbench.tensors import read_safetensors, save_tensors
+from xdcbench.utils.documents import RUN_AGAIN, check, parse_json
 
 CHUNK = 65_536
 MODES = "modes"
@@ -50,13 +51,19 @@ def save_assigners(assigners: Mapping[str, Assigner], path: Path) -> None:
 
 
 def load_assigners(path: Path) -> dict[str, Assigner]:
-    """Read what ``save_assigners`` wrote, by the name of the clustering."""
-    with safe_open(path, framework="pt") as file:
-        modes = json.loads(file.metadata()[MODES])
-        return {
-            name: Assigner(
-                Preprocessing(mode, file.get_tensor(f"{name}.mean"), file.get_tensor(f"{name}.axes")),
-                file.get_tensor(name),
-            )
-            for name, mode in modes.items()
-        }
+    """Read what ``save_assigners`` wrote, by the name of the clustering.
+
+    Raises:
+        UserError: it is missing or damaged.
+    """
+    tensors, metadata = read_safetensors(path, fix=RUN_AGAIN)
+    header = f"{path}: its header"
+    stated = parse_json(metadata.get(MODES, "").encode(), header, fix=RUN_AGAIN)
+    modes: dict[str, Mode] = check(dict[str, Mode], stated, header, fix=RUN_AGAIN)
+    wanted = {part for name in modes for part in (name, f"{name}.mean", f"{name}.axes")}
+    if lost := sorted(wanted - tensors.keys()):
+        raise UserError(f"{path}: no tensor {lost[0]!r}. Try: {RUN_AGAIN}")
+    return {
+        name: Assigner(Preprocessing(mode, tensors[f"{name}.mean"], tensors[f"{name}.axes"]), tensors[name])
+        for name, mode in modes.items()
+    }

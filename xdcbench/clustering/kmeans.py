@@ -135,8 +135,9 @@ def _check(points: Points, k: int) -> None:
     rows = joined(bad.nonzero()[:, 0] + points.first)
     if len(rows):
         raise UserError(
-            f"k-means: features of {len(rows)} items are NaN, infinite or too large, first in row "
-            f"{int(rows[0])}; the encoder has diverged: lower its learning rate"
+            f"k-means: features of {len(rows)} items are NaN, infinite or too large, first in row {int(rows[0])}. "
+            f"Try: look at this item with `xdcbench data verify`; where it is sound, train the encoder again at a "
+            f"lower learning rate"
         )
 
 

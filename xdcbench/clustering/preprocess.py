@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from xdcbench.distributed import led, reduced
-from xdcbench.errors import UserError
+from xdcbench.errors import EqualFeaturesError
 
 CHUNK = 8192
 
@@ -54,7 +54,7 @@ def fit(x: Tensor, *, mode: Mode, dim: int) -> Preprocessing:
             are dropped, so that fewer may be left.
 
     Raises:
-        UserError: no direction has any variance.
+        EqualFeaturesError: no direction has any variance.
     """
     mean, axes = pca(x, dim=dim) if mode == "pca_whiten_l2" else (torch.empty(0), torch.empty(0))
     return Preprocessing(mode, mean, axes)
@@ -71,7 +71,7 @@ def pca(x: Tensor, *, dim: int) -> tuple[Tensor, Tensor]:
         dim: axes kept, from the largest variance down; those without variance are dropped.
 
     Raises:
-        UserError: no direction has any variance.
+        EqualFeaturesError: no direction has any variance.
     """
     d = x.shape[1]
     n = int(reduced(torch.tensor(len(x))))
@@ -89,7 +89,7 @@ def pca(x: Tensor, *, dim: int) -> tuple[Tensor, Tensor]:
     variances, axes = (v.flip(-1)[..., : min(dim, n, d)] for v in found)
     kept = variances > _floor(covariance, mean)
     if not kept.any():
-        raise UserError(f"PCA: the features of all {n} items are equal; the encoder has collapsed")
+        raise EqualFeaturesError(f"PCA: the features of all {n} items are equal")
     return mean, axes[:, kept] / variances[kept].sqrt()
 
 

@@ -1,7 +1,6 @@
 """How fast this machine reads, encodes, trains and clusters: measured once, kept in the results folder."""
 
 import hashlib
-import os
 import platform
 import time
 from collections.abc import Callable, Iterator
@@ -10,7 +9,8 @@ from tempfile import TemporaryDirectory
 
 from xdcbench.costs.flops import forward_flop, training_flop
 from xdcbench.schema import AudioModel, Config, Models, Precision, VideoModel, World
-from xdcbench.store import read_json, write_json
+from xdcbench.store import recall, write_json
+from xdcbench.utils.cores import available_cores
 
 FILE = World(classes=2, size=256, rate=30, seconds=10, kinetics_train=1)
 """What is read: ten seconds of 256 x 256 H.264 at 30 frames/s with the encoder's own keyframes, and AAC."""
@@ -34,7 +34,7 @@ class Rates(Config):
 
 def machine(device: str) -> str:
     """What rates hold for, in words: processor, cores, and the GPU's name. No name of a host."""
-    words = f"{platform.machine()}, {os.cpu_count()} cores, {device.partition(':')[0]}"
+    words = f"{platform.machine()}, {available_cores()} cores, {device.partition(':')[0]}"
     if device.startswith("cuda"):
         import torch
 
@@ -46,8 +46,9 @@ def load_rates(cache: Path, device: str, precision: Precision, models: Models) -
     """Rates of this machine at ``precision``: measured with ``models``, else with the paper's; None without any."""
     for known in (models, Models()):
         path = _path(cache, machine(device), precision, known)
-        if path.exists():
-            return Rates.model_validate(read_json(path))
+        rates: Rates | None = recall(path, Rates)
+        if rates is not None:
+            return rates
     return None
 
 

@@ -3,11 +3,13 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
+from xdcbench.errors import UserError
 from xdcbench.schema import Dataset, Modality, World
 from xdcbench.stages import IndexStage, Stage, WorldStage
-from xdcbench.store import Store, read_json
+from xdcbench.store import Store
+from xdcbench.utils.documents import RUN_AGAIN, read_as
 
 Tracks = frozenset[Modality]
 Part = Literal["train", "test"]
@@ -52,11 +54,16 @@ def sizes_of(index: Stage, store: Store) -> Sizes | None:
 
 def _of_index(run: Path, dataset: Dataset) -> Sizes:
     """Counts of a complete index run; reads only the columns that it counts, for there may be millions of rows."""
+    import pyarrow as pa
     import pyarrow.compute as pc
     import pyarrow.parquet as pq
 
     columns = ["ok", "video", "audio", *(f"split:{split}" for split in dataset.splits)]
-    items = pq.read_table(run / "items.parquet", columns=columns)
+    path = run / "items.parquet"
+    try:
+        items = pq.read_table(path, columns=columns)
+    except (OSError, pa.ArrowException) as error:
+        raise UserError(f"{path} cannot be read ({str(error).splitlines()[0]}). Try: {RUN_AGAIN}") from error
     parts: dict[tuple[str, str, Tracks], int] = {}
     whole: dict[Tracks, int] = {}
     for tracks in TRACKS:
@@ -68,7 +75,7 @@ def _of_index(run: Path, dataset: Dataset) -> Sizes:
             for part in PARTS:
                 inside = pc.and_(usable, pc.equal(items[f"split:{split}"], part))
                 parts[split, part, tracks] = pc.sum(inside).as_py() or 0
-    classes = len(read_json(run / "index.json")["classes"])
+    classes = len(read_as(dict[str, Any], run / "index.json").get("classes", ()))
     return Sizes("index", parts, whole, items.num_rows, classes)
 
 

@@ -8,8 +8,18 @@ from pathlib import Path
 from xdcbench.costs.flops import FLOAT, forward_flop, training_flop, weight_bytes
 from xdcbench.costs.rates import Rates, cluster_flop
 from xdcbench.costs.sizes import Sizes, Tracks
+from xdcbench.models.exported import read_stated
 from xdcbench.models.origins import OWN
-from xdcbench.schema import AudioModel, Finetune, Modality, Models, Precision, VideoModel
+from xdcbench.schema import (
+    AudioModel,
+    Finetune,
+    GivenAudio,
+    GivenVideo,
+    Modality,
+    Models,
+    Precision,
+    VideoModel,
+)
 from xdcbench.stages import (
     EvaluationStage,
     FeaturesStage,
@@ -19,7 +29,6 @@ from xdcbench.stages import (
     RoundStage,
     Stage,
 )
-from xdcbench.store import read_json
 
 Model = VideoModel | AudioModel | None
 """An encoder; None for one that is not this project's, whose arithmetic is not known."""
@@ -224,12 +233,11 @@ def _given(config: GivenStage) -> dict[Modality, Model]:
     """Encoders from elsewhere: by their run's card, or by what the suite says of them."""
     given = config.given
     if given.run is not None:
-        card = read_json(Path(given.run) / "encoders.json")
-        models = Models.model_validate(card["models"])
-        sources = card["sources"]
+        card = read_stated(Path(given.run))
+        models, sources = card["models"], card.get("sources", {})
     else:
-        parts = {"video": given.video, "audio": given.audio}
-        models = Models(**{m: part.model for m, part in parts.items() if part})
+        parts: dict[Modality, GivenVideo | GivenAudio | None] = {"video": given.video, "audio": given.audio}
+        models = Models.model_validate({m: part.model for m, part in parts.items() if part})
         sources = {m: part.source for m, part in parts.items() if part}
     own = {m: sources.get(m, OWN[0]) in OWN for m in ("video", "audio")}
     return {"video": models.video if own["video"] else None, "audio": models.audio if own["audio"] else None}

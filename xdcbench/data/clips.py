@@ -6,21 +6,18 @@ from pathlib import Path
 from typing import overload
 
 import numpy as np
-import pandas as pd
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
 from xdcbench.data.index import Index
-from xdcbench.data.media import Media, read_audio, read_clip, read_image
+from xdcbench.data.local_file import FileState
+from xdcbench.data.media import Indexed, Media, read_audio, read_clip, read_image
 from xdcbench.data.prepared.layout import Kind
 from xdcbench.data.prepared.reader import CHANGED, Prepared
 from xdcbench.errors import UserError
 from xdcbench.runtime import generator
 from xdcbench.schema import AudioInput, Augment, Modality, VideoInput
-
-TOGETHER = 0.1
-"""Seconds by which tracks of one film may begin or end apart and count as of one length."""
 
 
 @dataclass(frozen=True)
@@ -196,7 +193,8 @@ class Clips(Dataset[dict[Modality, Tensor]]):
     ) -> None:
         self.root, self.files, self.ids = root, index.items["path"].array, index.items["id"].array
         self.rows = _rows(index, root)
-        self.begins, self.durations = stretches(index.items, video=video is not None)
+        self.sizes, self.mtimes = (index.items[name].to_numpy() for name in ("bytes", "mtime"))
+        self.begins, self.durations = index.stretches(video=video is not None)
         self.still = index.media == "image"
         self.video, self.audio = video, audio
 
@@ -217,7 +215,9 @@ class Clips(Dataset[dict[Modality, Tensor]]):
         """Video: uint8 (frames, b, b, 3), the box that becomes the clip; audio: float32 (samples,).
 
         Raises:
-            MediaError: the file cannot be read.
+            MediaError: the file cannot be decoded.
+            MediaUnreachableError: it cannot be read.
+            MediaChangedError: it is not the one that was indexed.
         """
         sample: dict[Modality, Tensor] = {}
         if self.video is not None:
@@ -237,7 +237,8 @@ class Clips(Dataset[dict[Modality, Tensor]]):
     def _media(self, draw: Draw, kind: Kind) -> Media:
         if isinstance(self.root, Prepared):
             return self.root.member(int(self.rows[draw.row]), kind, str(self.ids[draw.row]))
-        return self.path(draw)
+        state = FileState(int(self.sizes[draw.row]), int(self.mtimes[draw.row]))
+        return Indexed(self.path(draw), state)
 
     def _box(self, draw: Draw, spec: VideoInput) -> Tensor:
         """Uint8 (frames, b, b, 3), a view of the picture."""
@@ -258,26 +259,6 @@ class Clips(Dataset[dict[Modality, Tensor]]):
         fits = max(0.0, float(self.durations[draw.row]) - span)
         begin = draw.place * fits if draw.last is None else min(draw.place * draw.last, fits)
         return float(self.begins[draw.row]) + begin + (span - seconds) / 2
-
-
-def stretches(items: pd.DataFrame, *, video: bool) -> tuple[np.ndarray, np.ndarray]:
-    """Where clips may lie: begin and length, float64 (n,), seconds on the shared clock.
-
-    Clips with video lie in the video; audio that is shorter is silent in the rest of it. Windows of audio alone
-    lie in the audio; where the two tracks begin and end together, they lie where clips do.
-
-    Args:
-        items: of an index.
-        video: whether video is read.
-    """
-    seen, begin, heard = (
-        items[name].to_numpy() for name in ("video_seconds", "audio_start", "audio_seconds")
-    )
-    together = (np.abs(begin) <= TOGETHER) & (np.abs(begin + heard - seen) <= TOGETHER)
-    if video:
-        return np.zeros(len(items)), seen
-    alone = items["audio"].to_numpy() & ~together
-    return np.where(alone, begin, 0.0), np.where(alone, heard, seen)
 
 
 def _rows(index: Index, root: Path | Prepared) -> np.ndarray:

@@ -1,10 +1,11 @@
 """Class folders: classes from the names of folders, splits from folders or from lists."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
 
+from xdcbench.data.classes import one_spelling, refuse_lookalikes
 from xdcbench.data.lists import place
 from xdcbench.data.scan import SPLIT, Scan, media_files, table
 from xdcbench.schema import Dataset
@@ -30,6 +31,7 @@ def class_folders(files: pd.DataFrame, folders: Mapping[str, str]) -> tuple[pd.D
 
 def labelled(items: pd.DataFrame) -> tuple[pd.DataFrame, tuple[str, ...]]:
     """Items with a label, from their column ``class``; and the classes in the order of the labels."""
+    items = items.assign(**{"class": one_spelling(items["class"], "class folders")})
     classes = sorted(items["class"].unique())
     return items.assign(label=items["class"].map({name: i for i, name in enumerate(classes)})), tuple(classes)
 
@@ -41,7 +43,7 @@ def listed(
     *,
     classes: Iterable[str],
     group: Callable[[str], str],
-    sources: Iterable[Path],
+    sources: Sequence[Path],
 ) -> Scan:
     """Scan of videos in class folders anywhere below the root, with the splits of official lists.
 
@@ -60,6 +62,7 @@ def listed(
     files["listed"] = files["folder"].str.rpartition("/")[2] + "/" + files["stem"]
     keys = sorted({key for parts in splits.values() for key in parts})
     labels = {name: i for i, name in enumerate(classes)}
+    refuse_lookalikes(labels, ", ".join(path.name for path in sources))
     ids = [key.partition("/")[2] for key in keys]
     rows = pd.DataFrame(
         {

@@ -5,21 +5,26 @@ from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NotRequired
 
 import numpy as np
 import pandas as pd
+from typing_extensions import TypedDict
 
 from xdcbench.context import Context
-from xdcbench.data.audit.known import with_verified
-from xdcbench.data.media import probe
+from xdcbench.data.audit.known import lengths_mark, verified_lengths, with_lengths
+from xdcbench.data.local_file import FileState, state_of
+from xdcbench.data.media import Indexed, probe
 from xdcbench.data.prepared.reader import CHANGED, Prepared
-from xdcbench.data.scan import LABELS, MISSING, SPLIT, fingerprint, scan
+from xdcbench.data.scan import LABELS, MISSING, SPLIT, scan
+from xdcbench.data.states import Marks, forget_scans, marks
 from xdcbench.errors import MediaError, UserError
 from xdcbench.progress import log, track
 from xdcbench.schema import Dataset, Modality, Subset
 from xdcbench.stages import IndexStage
-from xdcbench.store import read_json, write_json
+from xdcbench.store import write_json
+from xdcbench.utils.arrays import read_table
+from xdcbench.utils.documents import RUN_AGAIN, read_as
 
 PROBES = 4
 """Threads that open files; opening waits on the disk more than it computes."""
@@ -27,6 +32,9 @@ PROBES = 4
 
 NAMED = 20
 """Unreadable items that a record names itself."""
+
+TOGETHER = 0.1
+"""Seconds by which tracks of one file may begin or end apart and count as of one length."""
 
 FACTS = {
     "ok": "bool",
@@ -41,16 +49,37 @@ FACTS = {
 """Columns that opening a file fills, with their types."""
 
 
+COLUMNS = ("id", "path", "label", "group", "bytes", "mtime", *FACTS)
+"""Columns of the items of every index, beside those of its splits."""
+
+
+class _Facts(TypedDict):
+    """What ``index.json`` holds."""
+
+    name: str
+    media: str
+    classes: tuple[str, ...]
+    splits: tuple[str, ...]
+    official: tuple[str, ...]
+    fingerprint: str
+    world: bool
+    subset: str
+    max_failed: float
+    stamp: str
+    store: NotRequired[dict[str, Any] | None]
+
+
 @dataclass(frozen=True)
 class Index:
     """A data set as later stages see it.
 
     ``items`` has one row per item that the lists name: id, path, label, group, bytes (-1 where the file
-    is missing), a column ``split:<name>`` (train, test or empty) per split, ok, reason, duration (of the
-    video track, else of the audio), video_seconds, audio_start and audio_seconds (of each track on the shared
-    clock, on which video starts at 0; seconds, 0 without the track; nan where not ok), video and audio
-    (whether the file has such a track). ``store`` describes the prepared store that the items are read from,
-    None for files.
+    is missing), a column ``split:<name>`` (train, test or empty) per split, mtime (nanoseconds, of the file's last
+    change; -1 where it is missing or in a store), ok, reason, duration (of the video track, else of the audio),
+    video_seconds, audio_start and audio_seconds (of each track on the shared clock, on which video starts at 0;
+    seconds, 0 without the track; nan where not ok), video and audio (whether the file has such a track). ``store``
+    describes the prepared store that the items are read from, None for files. ``stamp`` is as of ``states.Marks``,
+    empty for a store.
     """
 
     name: str
@@ -64,13 +93,20 @@ class Index:
     max_failed: float
     items: pd.DataFrame
     store: dict[str, Any] | None = None
+    stamp: str = ""
 
     @classmethod
     def load(cls, run: Path) -> "Index":
-        """Read the run directory of an index stage."""
-        facts = read_json(run / "index.json")
-        facts |= {name: tuple(facts[name]) for name in ("classes", "splits", "official")}
-        return cls(**facts, items=pd.read_parquet(run / "items.parquet"))
+        """Read the run directory of an index stage.
+
+        Raises:
+            UserError: a file of it is missing or damaged.
+        """
+        facts, path = read_as(_Facts, run / "index.json", fix=RUN_AGAIN), run / "items.parquet"
+        items = read_table(path, fix=RUN_AGAIN)
+        if lost := [name for name in COLUMNS if name not in items]:
+            raise UserError(f"{path} has no column {lost[0]}. Try: {RUN_AGAIN}")
+        return cls(**facts, items=items)
 
     def save(self, run: Path) -> None:
         """Write what ``load`` reads."""
@@ -99,6 +135,31 @@ class Index:
         """Ids of the first few of ``rows``, for a record."""
         return tuple(self.items["id"].iloc[sorted(rows)[:NAMED]])
 
+    def stretches(self, *, video: bool) -> tuple[np.ndarray, np.ndarray]:
+        """Where clips of each item may lie: begin and length, float64 (n,), seconds on the shared clock.
+
+        Clips with video lie in the video; audio that is shorter is silent in the rest of it. Windows of audio
+        alone lie in the audio; where both tracks begin and end together, they lie where clips do.
+
+        Args:
+            video: whether video is read.
+
+        Raises:
+            UserError: the index is of a version that knew one length per item.
+        """
+        if not set(FACTS) <= set(self.items):
+            raise UserError(
+                f"the index of {self.name} does not hold the length of each track. Try: run its suite again"
+            )
+        seen, begin, heard = (
+            self.items[name].to_numpy() for name in ("video_seconds", "audio_start", "audio_seconds")
+        )
+        together = (np.abs(begin) <= TOGETHER) & (np.abs(begin + heard - seen) <= TOGETHER)
+        if video:
+            return np.zeros(len(seen)), seen
+        alone = self.items["audio"].to_numpy() & ~together
+        return np.where(alone, begin, 0.0), np.where(alone, heard, seen)
+
     @property
     def labels(self) -> np.ndarray:
         """Class of each item, int64; -1 where there is none."""
@@ -110,7 +171,7 @@ def run(config: IndexStage, inputs: dict[str, Path], work: Path, context: Contex
     """Stage: scan the folder, take the subset, open every file once; a store knows all that already."""
     dataset, root = config.dataset, context.roots[config.name]
     if isinstance(root, Prepared):
-        items, classes, mark = stored(config, root), root.label.classes, root.label.fingerprint
+        items, classes, mark = stored(config, root), root.label.classes, Marks(root.label.fingerprint, "")
     else:
         items, classes, mark = scanned(config, root, context)
     _check_failed(config.name, dataset, items)
@@ -120,7 +181,8 @@ def run(config: IndexStage, inputs: dict[str, Path], work: Path, context: Contex
         classes=classes,
         splits=dataset.splits,
         official=dataset.official or dataset.splits,
-        fingerprint=mark,
+        fingerprint=mark.fingerprint,
+        stamp=mark.stamp,
         world="world" in inputs,
         subset=dataset.subset.words,
         max_failed=dataset.max_failed,
@@ -130,24 +192,31 @@ def run(config: IndexStage, inputs: dict[str, Path], work: Path, context: Contex
     index.save(work)
 
 
-def scanned(config: IndexStage, root: Path, context: Context) -> tuple[pd.DataFrame, tuple[str, ...], str]:
-    """Items, classes and fingerprint of a folder; every file is opened.
+def scanned(config: IndexStage, root: Path, context: Context) -> tuple[pd.DataFrame, tuple[str, ...], Marks]:
+    """Items, classes and marks of a folder; every file is opened.
 
     Lengths of files that `data verify` decoded as they are now are those that it found, where the packets
-    give others.
+    give others; planning notes which these are.
 
     Raises:
         UserError: files and lists do not fit the layout, or have changed since the stage was planned.
     """
-    found = scan(root, config.dataset)
-    mark = fingerprint(found)
-    if config.fingerprint not in (None, mark):
-        for known in context.cache.glob("scan-*.json"):
-            known.unlink()  # files changed in place, which the folders' times do not show
+    found = scan(root, config.dataset, context.consent)
+    mark = marks(found, root, context.fingerprint, context.cache)
+    if config.fingerprint not in (None, mark.fingerprint):
+        forget_scans(context.cache)
         raise UserError(f"{root} changed while this run was planned; give the same command again")
     items = take(found.items, config.dataset.subset, config.dataset.splits)
     items = pd.concat([items.reset_index(drop=True), probe_all(items, root)], axis=1)
-    return with_verified(items, root, context.cache.parent / "data", mark), found.classes, mark
+    if config.lengths is not None:
+        lengths = verified_lengths(context.cache.parent / "data", mark.fingerprint, root)
+        if lengths_mark(lengths) != config.lengths:
+            raise UserError(
+                f"{root} was verified anew while this run was planned. Try: give the same command again"
+            )
+        items = with_lengths(items, lengths)
+        log.info("%d items have lengths that `data verify` found", len(lengths))
+    return items, found.classes, mark
 
 
 def stored(config: IndexStage, store: Prepared) -> pd.DataFrame:
@@ -161,7 +230,8 @@ def stored(config: IndexStage, store: Prepared) -> pd.DataFrame:
     items = store.items()
     splits = [column for column in map(str, items) if column.startswith(SPLIT)]
     several = [LABELS] if LABELS in items else []
-    items = items[["id", "path", "label", "group", "bytes", *splits, *several, *FACTS]]
+    items["mtime"] = MISSING  # the store itself says whether it has changed
+    items = items[["id", "path", "label", "group", "bytes", *splits, *several, "mtime", *FACTS]]
     for path, reason in items.loc[~items["ok"], ["path", "reason"]].itertuples(index=False):
         log.warning("not used: %s (%s)", path, reason)
     return take(items, config.dataset.subset, config.dataset.splits).reset_index(drop=True)
@@ -174,6 +244,20 @@ def write_failed(work: Path, index: Index, failed: Mapping[int, str]) -> None:
     named = dict(zip(known["id"], known["reason"], strict=True))
     named |= {items["id"].iloc[row]: reason for row, reason in sorted(failed.items())}
     write_json(work / "failed.json", named)
+
+
+def check_failed(index: Index, rows: np.ndarray, failed: dict[int, str], *, limit: float) -> None:
+    """Fail the stage when too many items could not be read.
+
+    Raises:
+        UserError: names the share, the limit and the first file.
+    """
+    if len(failed) > limit * len(rows):
+        row, reason = next(iter(failed.items()))
+        raise UserError(
+            f"{index.name}: {len(failed)} of {len(rows)} items could not be decoded, first "
+            f"{index.items['path'].iloc[row]} ({reason}); fix them or raise max_failed above {limit}"
+        )
 
 
 def take(items: pd.DataFrame, subset: Subset, splits: tuple[str, ...]) -> pd.DataFrame:
@@ -205,19 +289,26 @@ def take(items: pd.DataFrame, subset: Subset, splits: tuple[str, ...]) -> pd.Dat
 
 
 def probe_all(items: pd.DataFrame, root: Path) -> pd.DataFrame:
-    """Open every file: the columns of `FACTS`."""
+    """Open every file: columns mtime and those of `FACTS`.
+
+    Raises:
+        MediaUnreachableError: a file is there, and cannot be read.
+        MediaChangedError: a file is not of the size that the scan saw.
+    """
 
     def look(path: str, size: int) -> dict[str, object]:
         unknown = dict.fromkeys(("duration", "video_seconds", "audio_start", "audio_seconds"), float("nan"))
-        blank = {"ok": False, "reason": "", **unknown, "video": False, "audio": False}
+        blank = {"mtime": MISSING, "ok": False, "reason": "", **unknown, "video": False, "audio": False}
         if size == MISSING:
             return blank | {"reason": "missing"}
+        state = state_of(root / path)
+        blank["mtime"] = state.mtime
         try:
-            info = probe(root / path)
+            info = probe(Indexed(root / path, FileState(size, state.mtime)))
         except MediaError as error:
             return blank | {"reason": error.reason}
         lengths = {name: getattr(info, name) for name in unknown}
-        return {"ok": True, "reason": "", **lengths, "video": info.has_video, "audio": info.has_audio}
+        return blank | {"ok": True, **lengths, "video": info.has_video, "audio": info.has_audio}
 
     rows = []
     with track("opening files", len(items)) as tick, ThreadPoolExecutor(PROBES) as pool:
@@ -226,7 +317,7 @@ def probe_all(items: pd.DataFrame, root: Path) -> pd.DataFrame:
                 log.warning("not used: %s (%s)", path, row["reason"])
             rows.append(row)
             tick()
-    return pd.DataFrame(rows, columns=list(FACTS))
+    return pd.DataFrame(rows, columns=["mtime", *FACTS])
 
 
 def _check_failed(name: str, dataset: Dataset, items: pd.DataFrame) -> None:

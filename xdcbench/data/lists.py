@@ -1,22 +1,22 @@
 """Official lists: finding them, reading them strictly, joining them with the files on disk."""
 
-import csv
-import io
 import logging
 from collections.abc import Iterable, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 
 import pandas as pd
-import pyarrow as pa
-from pyarrow import csv as arrow_csv
 
+from xdcbench.data.csv_rows import rows_of
 from xdcbench.data.scan import MISSING
 from xdcbench.errors import UserError
 from xdcbench.schema import Dataset
 from xdcbench.utils.tree import Folder, children
 
 log = logging.getLogger("xdcbench")
+
+LARGE = 2.0**53
+"""Magnitude from which a number of a list is a mistake; floats below it count by ones."""
 
 # ---------------------------------------------------------------------------------------- finding
 
@@ -103,13 +103,14 @@ def read_text(path: Path, dataset: Dataset) -> str:
     return text
 
 
-def read_list(path: Path, dataset: Dataset) -> list[str]:
-    """Lines of a list that are not blank, without space around them.
+def read_list(path: Path, dataset: Dataset) -> dict[int, str]:
+    """Lines of a list that are not blank, without space around them, by their numbers from 1.
 
     Raises:
         UserError: the list is not there, or is not text.
     """
-    return [line.strip() for line in read_text(path, dataset).splitlines() if line.strip()]
+    lines = read_text(path, dataset).split("\n")
+    return {number: line.strip() for number, line in enumerate(lines, 1) if line.strip()}
 
 
 def read_csv(
@@ -120,7 +121,7 @@ def read_csv(
     header: bool = True,
     text: str | None = None,
 ) -> pd.DataFrame:
-    """Rows of a csv, every value a string.
+    """Rows of a csv, every value a string without space around it; the index, "line", has their lines.
 
     Args:
         path: the file.
@@ -132,47 +133,24 @@ def read_csv(
     Raises:
         UserError: names file and line of what is not there, not text, or has too few or too many fields.
     """
-    text = read_text(path, dataset) if text is None else text
-    names = [name.strip() for name in next(csv.reader(io.StringIO(text)), [])] if header else list(columns)
-    for column in columns:
-        if column not in names:
-            raise UserError(
-                f"{path}: no column `{column}` among {', '.join(names) or 'none'}; mend its header"
-            )
-    odd: list[pa.csv.InvalidRow] = []
+    return rows_of(path, read_text(path, dataset) if text is None else text, columns, header=header)
 
-    def skip(row: pa.csv.InvalidRow) -> str:
-        odd.append(row)
-        return "skip"
 
-    try:
-        rows = arrow_csv.read_csv(
-            io.BytesIO(text.encode()),
-            arrow_csv.ReadOptions(use_threads=False, column_names=names, skip_rows=int(header)),
-            arrow_csv.ParseOptions(invalid_row_handler=skip),
-            arrow_csv.ConvertOptions(column_types=dict.fromkeys(names, pa.string())),
-        )
-    except pa.ArrowInvalid as error:
-        raise UserError(f"{path} is no readable csv ({error}); get it again or mend it") from error
-    if odd:
-        number = [line.strip() for line in text.splitlines()].index(odd[0].text.strip()) + 1
-        raise UserError(
-            f"{path}, line {number}: `{odd[0].text}` has {odd[0].actual_columns} fields, not "
-            f"{odd[0].expected_columns}; mend the line"
-        )
-    return pd.DataFrame(rows.to_pandas())
+def place_of(path: str | Path, rows: pd.DataFrame | pd.Series) -> str:
+    """The list and, where the index of ``rows`` has it, the line or row of the first of them."""
+    return f"{path}, {rows.index.name} {rows.index[0]}" if rows.index.name else str(path)
 
 
 def numbers(rows: pd.DataFrame, column: str, path: Path) -> pd.Series:
-    """A column of strings as numbers.
+    """A column of strings as numbers, all of them finite.
 
     Raises:
         UserError: a value is no number.
     """
     values = pd.to_numeric(rows[column], errors="coerce")
-    if values.isna().any():
-        value = rows.loc[values.isna(), column].iloc[0]
-        raise UserError(f"{path}: {column} `{value}` is no number; mend the row")
+    odd = rows.loc[~(values.abs() < LARGE), column]
+    if len(odd):
+        raise UserError(f"{place_of(path, odd)}: {column} `{odd.iloc[0]}` is no number; mend the row")
     return values
 
 
@@ -185,7 +163,8 @@ def check_known(values: pd.Series, known: Iterable[str], path: Path, index: str 
     strange = values[~values.isin(list(known))]
     if len(strange):
         raise UserError(
-            f"{path}: unknown {values.name} `{strange.iloc[0]}`, which is not in {index}; mend one of them"
+            f"{place_of(path, strange)}: unknown {values.name} `{strange.iloc[0]}`, which is not in {index}; "
+            "mend one of them"
         )
 
 
@@ -200,8 +179,9 @@ def one_per(rows: pd.DataFrame, key: str, where: str | Path) -> pd.DataFrame:
     if len(twice):
         two = twice[twice[key] == twice[key].iloc[0]].iloc[:2]
         column = next(name for name in rows if two[name].nunique() > 1)
+        lines = f", {two.index.name}s {two.index[0]} and {two.index[1]}" if two.index.name else ""
         raise UserError(
-            f"{where}: `{two[key].iloc[0]}` has {column} `{two[column].iloc[0]}` and "
+            f"{where}{lines}: `{two[key].iloc[0]}` has {column} `{two[column].iloc[0]}` and "
             f"`{two[column].iloc[1]}`; keep one of the rows"
         )
     return rows

@@ -5,6 +5,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
+from xdcbench.errors import UserError
+
 
 class Content(Protocol):
     """What bytes and views of them can do, and what `Stretch` can."""
@@ -42,10 +44,22 @@ class Stretch:
 
 
 class Stream(io.RawIOBase):
-    """Content as a seekable file."""
+    """Content as a seekable file.
 
-    def __init__(self, content: Content) -> None:
-        self.content, self.place = content, 0
+    FFmpeg takes what cannot be read for the end of the file, or goes on without. So a failure looks like the end,
+    and is kept for who opened the file to raise.
+
+    Args:
+        content: what is read.
+        name: what FFmpeg may guess the format from, next to the content.
+
+    Attributes:
+        failure: why a part could not be read; None where all could.
+    """
+
+    def __init__(self, content: Content, name: str = "") -> None:
+        self.content, self.name, self.place = content, name, 0
+        self.failure: UserError | None = None
 
     def readable(self) -> bool:
         """Always."""
@@ -66,9 +80,12 @@ class Stream(io.RawIOBase):
         return self.place
 
     def read(self, size: int = -1) -> bytes:
-        """``size`` bytes, fewer at the end, all without ``size``; raises as the content does."""
+        """``size`` bytes, fewer at the end, all without ``size``; none where the content cannot be read."""
         end = len(self.content)
         stop = end if size is None or size < 0 else min(end, self.place + size)
-        data = bytes(self.content[self.place : stop]) if self.place < stop else b""
+        try:
+            data = bytes(self.content[self.place : stop]) if self.place < stop and not self.failure else b""
+        except UserError as error:
+            self.failure, data = error, b""
         self.place += len(data)
         return data

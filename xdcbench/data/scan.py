@@ -5,35 +5,30 @@ import logging
 import os
 import pkgutil
 from array import array
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from xdcbench.data import datasets
+from xdcbench.data.names import explanation
+from xdcbench.data.suffixes import MEDIA, SUFFIXES
 from xdcbench.errors import UserError
 from xdcbench.schema import Dataset
+from xdcbench.utils.code import NO_CODE, Consent, load_code, load_own
 from xdcbench.utils.tree import Folder
 from xdcbench.utils.tree import files as files_of
 
 log = logging.getLogger("xdcbench")
 
-_ENDINGS = {
-    "video": "3g2 3gp asf avi divx dv f4v flv m1v m2t m2ts m2v m4v mkv mov mp4 mpe mpeg mpg mts mxf ogm ogv qt rm rmvb "
-    "ts vob webm wmv",
-    "audio": "aac ac3 aif aifc aiff amr ape au caf eac3 flac m4a m4b mka mp2 mp3 oga ogg opus spx tta w64 wav weba wma "
-    "wv",
-    "image": "jpeg jpg png bmp webp",
-}
-SUFFIXES = {kind: frozenset(f".{ending}" for ending in names.split()) for kind, names in _ENDINGS.items()}
-"""How names of media files of a kind end, of those that FFmpeg reads."""
-MEDIA = frozenset().union(*SUFFIXES.values())
 SPLIT = "split:"
 LABELS = "labels"
 CHUNK = 100_000
+VERSION = 2
+"""Of what a scan makes of files and lists; raise it when that changes, so that no older scan is trusted."""
 MISSING = -1
 """Bytes of an item that is listed but not on disk."""
 
@@ -65,19 +60,20 @@ class Scan:
         return tuple(self.items.loc[self.items["bytes"] == MISSING, "path"])
 
 
-def scan(root: Path, dataset: Dataset) -> Scan:
+def scan(root: Path, dataset: Dataset, consent: Consent = NO_CODE) -> Scan:
     """Run a data set's adapter and check what it returns.
 
     Args:
         root: the data set's own folder.
         dataset: its configuration; ``adapter`` names a module of xdcbench.data.datasets with a function
             ``scan(root, dataset)``, or ``module:function``.
+        consent: the code of others that the user lets run.
 
     Raises:
         UserError: there is no such adapter or folder, no item, a declared split is missing or empty, an id
             occurs twice, or a group has items in both parts of a split.
     """
-    adapter = _adapter(dataset.adapter)
+    adapter = _adapter(dataset, consent)
     if not root.is_dir():
         raise UserError(f"{dataset.title}: no folder {root}; put the data set there or set its `root`")
     try:
@@ -88,14 +84,20 @@ def scan(root: Path, dataset: Dataset) -> Scan:
             f"{dataset.title}: adapter {dataset.adapter!r} cannot read {root} ({reason})"
         ) from error
     _check(result, root, dataset)
+    _explain(result, dataset)
     return result
 
 
-def fingerprint(scan: Scan) -> str:
-    """Sha256, hex, of ids, sizes, labels, groups and splits; whatever the order of rows and the root."""
+def fingerprint(scan: Scan, contents: Sequence[str] | None = None) -> str:
+    """Sha256, hex, of ids, sizes, labels, groups and splits; whatever the order of rows and the root.
+
+    ``contents``, the hash of each file, is covered, too, where it is given.
+    """
     splits = sorted(c for c in map(str, scan.items) if c.startswith(SPLIT))
     several = [LABELS] if LABELS in scan.items else []
-    rows = scan.items[["id", "bytes", "label", "group", *splits, *several]].sort_values("id")
+    items = scan.items if contents is None else scan.items.assign(contents=list(contents))
+    own = [] if contents is None else ["contents"]
+    rows = items[["id", "bytes", "label", "group", *splits, *several, *own]].sort_values("id")
     digest = hashlib.sha256()
     for start in range(0, len(rows), CHUNK):
         part = rows.iloc[start : start + CHUNK]
@@ -103,18 +105,18 @@ def fingerprint(scan: Scan) -> str:
     return digest.hexdigest()
 
 
-def _adapter(name: str) -> Callable[[Path, Dataset], Scan]:
-    if ":" in name:
-        module, _, function = name.partition(":")
-    else:
-        folder = import_module("xdcbench.data.datasets")
-        known = sorted(m.name for m in pkgutil.iter_modules(folder.__path__))
+def _adapter(dataset: Dataset, consent: Consent) -> Callable[[Path, Dataset], Scan]:
+    name = dataset.adapter
+    adapter: Callable[[Path, Dataset], Scan]
+    if ":" not in name:
+        known = sorted(module.name for module in pkgutil.iter_modules(datasets.__path__))
         if name not in known:
             raise UserError(f"no adapter `{name}`; use one of {', '.join(known)}, or `module:function`")
-        module, function = f"xdcbench.data.datasets.{name}", "scan"
+        adapter = load_own(f"{datasets.__name__}.{name}:scan")
+        return adapter
     try:
-        adapter: Callable[[Path, Dataset], Scan] = getattr(import_module(module), function)
-    except (ImportError, AttributeError) as error:
+        adapter = load_code(name, consent, f"{dataset.title}: its adapter")
+    except (ImportError, AttributeError, ValueError) as error:
         raise UserError(f"adapter `{name}`: {error}; it must name an importable module:function") from error
     return adapter
 
@@ -124,7 +126,11 @@ def _check(scan: Scan, root: Path, dataset: Dataset) -> None:
     here = items[items["bytes"] != MISSING]
     if here.empty:
         lists = f" that {', '.join(p.name for p in scan.sources)} names" if scan.sources else ""
-        raise UserError(f"{title}: no {dataset.media} file{lists} below {root}; set its `root` or fill it")
+        why = explanation(scan.missing, scan.extra, guess=True)
+        if not why and scan.extra:
+            why = f"found only {len(scan.extra)} others, such as `{scan.extra[0]}`. Try: set its `root` or `media`"
+        mend = f": {why}" if why else "; set its `root` or fill it"
+        raise UserError(f"{title}: no {dataset.media} file{lists} below {root}{mend}")
     twice = items[items["id"].duplicated(keep=False)].sort_values(["id", "path"])
     if len(twice):
         both = ", ".join(twice["path"].head(2))
@@ -142,6 +148,16 @@ def _check(scan: Scan, root: Path, dataset: Dataset) -> None:
             raise UserError(
                 f"{title}: group `{leaking.min()}` is in train and test of split `{name}`; mend its lists"
             )
+
+
+def _explain(scan: Scan, dataset: Dataset) -> None:
+    """Warn of listed files that may be there under another name."""
+    missing = scan.missing
+    why = explanation(missing, scan.extra, guess=False) if missing and scan.extra else ""
+    if why:
+        log.warning(
+            "%s: %d of %d listed files are missing; %s", dataset.title, len(missing), len(scan.items), why
+        )
 
 
 # ------------------------------------------------------------------------------- tools of adapters

@@ -5,16 +5,22 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+from typing_extensions import TypedDict
+
+from xdcbench.data.audit.known import lengths_mark, verified_lengths
 from xdcbench.data.prepared.cache import Cache
 from xdcbench.data.prepared.layout import LABEL_FILE
 from xdcbench.data.prepared.reader import Prepared, open_store
 from xdcbench.data.prepared.remote import files_at
-from xdcbench.data.scan import fingerprint, scan
+from xdcbench.data.scan import VERSION, scan
+from xdcbench.data.states import Marks, Mode, marks
 from xdcbench.errors import UserError
 from xdcbench.progress import log
 from xdcbench.schema import Dataset, Subset, Suite
 from xdcbench.stages import IndexStage, Source, science
-from xdcbench.store import read_json, write_json
+from xdcbench.store import recall, write_json
+from xdcbench.utils.code import NO_CODE, Consent
+from xdcbench.utils.secrets import redact
 from xdcbench.utils.tree import Folder, folders
 
 
@@ -31,10 +37,29 @@ def root_of(dataset: Dataset, data_root: Path | None) -> Path | None:
     return data_root / dataset.folder if data_root else None
 
 
-def find_source(name: str, dataset: Dataset, data_root: Path | None, *, cache: Path | None) -> Source:
-    """The fingerprint of a data set's files, or why it is not available here.
+def find_source(
+    name: str,
+    dataset: Dataset,
+    data_root: Path | None,
+    *,
+    cache: Path | None,
+    verified: Path | None = None,
+    mode: Mode = "size",
+    consent: Consent = NO_CODE,
+) -> Source:
+    """The marks of a data set's files, or why it is not available here.
 
-    A folder is scanned once; later the scan is trusted while no folder below it and no list file changed.
+    A folder is scanned once; later the scan is trusted while no folder below it and no list file changed, but that
+    every file is looked at where contents count.
+
+    Args:
+        name: of the data set.
+        dataset: its configuration.
+        data_root: folder of all data sets.
+        cache: folder of what planning remembers; None remembers nothing.
+        verified: ``data`` of the results folder, where `data verify` keeps what it finds.
+        mode: what of the files the fingerprint covers.
+        consent: the code of others that the user lets run.
 
     Raises:
         UserError: the folder is there, but its lists or files do not fit the data set's layout.
@@ -47,21 +72,38 @@ def find_source(name: str, dataset: Dataset, data_root: Path | None, *, cache: P
     if not root.is_dir():
         return Source(unavailable=f"no folder {root} for {name}")
     config = IndexStage(name=name, dataset=dataset)
-    text = json.dumps([str(root.resolve()), science(config)], sort_keys=True)
+    text = json.dumps([VERSION, str(root.resolve()), science(config)], sort_keys=True)
     entry = cache / f"scan-{hashlib.sha256(text.encode()).hexdigest()[:16]}.json" if cache else None
-    if entry is not None and entry.exists():
-        known = read_json(entry)
-        if known["stamps"] == stamps(known["stamps"]):
-            return Source(known["fingerprint"])
-    found = scan(root, dataset)
-    mark = fingerprint(found)
-    if entry is not None:
+    if entry is not None and mode == "size":
+        known: _Scanned | None = recall(entry, _Scanned)
+        if known and known["stamps"] == stamps(known["stamps"]):
+            return _source(Marks(known["fingerprint"], known["stamp"]), root, verified)
+    found = scan(root, dataset, consent)
+    now = marks(found, root, mode, cache)
+    if entry is not None and mode == "size":
         # The scan has named what is passed over.
         watched = {folder.path for folder in folders(Folder.top(root), lambda path, reason: None)}
         watched |= {str(path) for path in found.sources}
-        entry.parent.mkdir(parents=True, exist_ok=True)
-        write_json(entry, {"fingerprint": mark, "stamps": stamps(watched)})
-    return Source(mark)
+        kept = {"fingerprint": now.fingerprint, "stamp": now.stamp, "stamps": stamps(watched)}
+        try:
+            entry.parent.mkdir(parents=True, exist_ok=True)
+            write_json(entry, kept)
+        except OSError as error:  # a finished results folder may be read-only
+            log.info("the scan of %s is not kept: %s", root, error.strerror)
+    return _source(now, root, verified)
+
+
+def _source(mark: Marks, root: Path, verified: Path | None) -> Source:
+    lengths = lengths_mark(verified_lengths(verified, mark.fingerprint, root)) if verified else None
+    return Source(mark.fingerprint, stamp=mark.stamp, lengths=lengths)
+
+
+class _Scanned(TypedDict):
+    """What is kept of a scan."""
+
+    fingerprint: str
+    stamp: str
+    stamps: dict[str, int]
 
 
 def find_stores(
@@ -101,8 +143,8 @@ def _stores_at(place: str, datasets: Mapping[str, Dataset], cache: Cache | None)
     stores = [open_store(where, cache) for where in below if files_at(where, cache).has(LABEL_FILE)]
     if not stores:
         raise UserError(
-            f"--store {place}: no {LABEL_FILE} there, nor in a folder below it named {', '.join(datasets)}; give what "
-            f"`xdcbench data prepare` wrote"
+            f"--store {redact(place)}: no {LABEL_FILE} there, nor in a folder below it named {', '.join(datasets)}; "
+            f"give what `xdcbench data prepare` wrote"
         )
     return stores
 
@@ -134,6 +176,10 @@ def _check_store(store: Prepared, dataset: Dataset) -> None:
             )
 
 
-def stamps(paths: Iterable[str]) -> dict[str, int]:
-    """Time of the last change of each folder or list file, nanoseconds; -1 where it is gone."""
-    return {path: Path(path).stat().st_mtime_ns if Path(path).exists() else -1 for path in sorted(paths)}
+def stamps(paths: Iterable[str]) -> dict[str, list[int]]:
+    """Times of the last change of each folder or list file and of its inode, nanoseconds; none where it is gone.
+
+    Tools that keep a file's own time, as ``cp -p`` does, change that of the inode.
+    """
+    found = {path: Path(path).stat() if Path(path).exists() else None for path in sorted(paths)}
+    return {path: [facts.st_mtime_ns, facts.st_ctime_ns] if facts else [] for path, facts in found.items()}

@@ -1,4 +1,7 @@
-"""Processes that read batches of clips ahead, and are watched: the item that kills or stalls one is named."""
+"""Processes that read batches of clips ahead, and are watched.
+
+One that dies is replaced. The item that kills two, or stalls one, is named.
+"""
 
 import atexit
 import ctypes
@@ -12,12 +15,14 @@ from itertools import cycle, islice
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from multiprocessing.synchronize import Semaphore
+from typing import NamedTuple
 
 import torch
 
 from xdcbench.data.clips import Batch, Clips, Draw
 from xdcbench.data.shelf import Hold, Note, Shelf, joined
 from xdcbench.errors import UserError
+from xdcbench.progress import log
 from xdcbench.signals import ASKED, unheard
 
 AHEAD = 3
@@ -66,7 +71,9 @@ class Crew:
         """The next one.
 
         Raises:
-            UserError: a worker died, or held one item for too long; a store is out of reach or damaged.
+            UserError: two workers died over this batch, or one held an item for too long; a store is damaged.
+            MediaUnreachableError: a file or store cannot be read.
+            MediaChangedError: a file is not the one that was indexed.
         """
         return next(self.turns)
 
@@ -105,14 +112,32 @@ def _read(clips: Clips, jobs: Jobs, room: int) -> Iterator[Batch]:
         yield shelf.batch(shelf.fill(draws, group, hold))
 
 
+class _Death(NamedTuple):
+    """What a process held when it died, in words, and how."""
+
+    item: str
+    cause: str
+    killed: bool
+
+
 class _Worker:
-    """A process that reads every n-th batch, and the shelves through which it hands them over."""
+    """A process that reads every n-th batch, and the shelves through which it hands them over.
+
+    A process may be killed for the memory that others use, so that its item is innocent. The first that dies over
+    a batch is replaced by one that begins with this batch; the draws say what it reads, so that nothing differs.
+    """
 
     def __init__(self, clips: Clips, jobs: Jobs, room: int, patience: float) -> None:
-        self.clips, self.patience = clips, patience
-        shelves = [Shelf(clips, room) for _ in range(AHEAD)]
+        self.clips, self.jobs, self.room, self.patience = clips, jobs, room, patience
+        self.delivered = 0
+        self.deaths: list[_Death] = []
+        self._start()
+
+    def _start(self) -> None:
+        shelves = [Shelf(self.clips, self.room) for _ in range(AHEAD)]
         self.turns, self.empty, self.hold = cycle(shelves), FORK.Semaphore(AHEAD), Hold()
         self.pipe, theirs = FORK.Pipe(duplex=False)
+        jobs = partial(_from, self.jobs, self.delivered)
         self.process = FORK.Process(
             target=_work, args=(jobs, shelves, self.empty, self.hold, theirs), daemon=True
         )
@@ -124,6 +149,18 @@ class _Worker:
 
     def batch(self) -> Batch:
         """The next one; raises as ``Crew.batch``."""
+        notes = self._notes()
+        while notes is None:
+            self._replace()
+            notes = self._notes()
+        batch = next(self.turns).batch(notes)
+        self.empty.release()
+        self.delivered += 1
+        self.deaths.clear()
+        return batch
+
+    def _notes(self) -> list[Note] | None:
+        """What became of the draws of the next batch; None where the process has died before it was read."""
         moves = self.hold.moves
         while not self.pipe.poll(self.patience):
             if self.hold.moves == moves:
@@ -132,14 +169,12 @@ class _Worker:
         try:
             notes: list[Note] | UserError | str = self.pipe.recv()
         except (EOFError, OSError):
-            raise self._death() from None
+            return None
         if isinstance(notes, UserError):
             raise notes
         if isinstance(notes, str):
             raise RuntimeError(f"{self._item()}:\n{notes}")
-        batch = next(self.turns).batch(notes)
-        self.empty.release()
-        return batch
+        return notes
 
     def end(self) -> None:
         """See ``Crew``."""
@@ -153,12 +188,29 @@ class _Worker:
         row = self.hold.row
         return str(self.clips.path(Draw(row))) if row != Hold.NOTHING else "between two files"
 
-    def _death(self) -> UserError:
+    def _replace(self) -> None:
+        """Start a new process in place of the one that died, unless it was the second over this batch."""
         self.process.join()
         code = self.process.exitcode or 0
         cause = signal.Signals(-code).name if code < 0 else f"exit code {code}"
-        mend = "use fewer --workers if memory ran out" if code == -signal.SIGKILL else MEND
-        return UserError(f"{self._item()}: the reading process died ({cause}); {mend}")
+        self.deaths.append(_Death(self._item(), cause, killed=code == -signal.SIGKILL))
+        if len(self.deaths) > 1:
+            raise UserError(_blame(*self.deaths))
+        log.warning("%s: the reading process died (%s); another one takes its place", self._item(), cause)
+        self.end()
+        self._start()
+
+
+def _blame(first: _Death, second: _Death) -> str:
+    mend = "use fewer --workers if memory ran out" if first.killed and second.killed else MEND
+    if first.item == second.item:
+        return f"{second.item}: two reading processes died ({first.cause}, {second.cause}); {mend}"
+    return f"two reading processes died, at {first.item} ({first.cause}) and at {second.item} ({second.cause}); {mend}"
+
+
+def _from(jobs: Jobs, first: int) -> Iterator[Job]:
+    """The batches but the ``first`` ones."""
+    return islice(jobs(), first, None)
 
 
 def _work(jobs: Jobs, shelves: Sequence[Shelf], empty: Semaphore, hold: Hold, pipe: Connection) -> None:

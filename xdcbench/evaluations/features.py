@@ -9,21 +9,21 @@ import numpy as np
 
 from xdcbench.context import Context
 from xdcbench.data.clips import Clips, Draw, even_draws, random_draw
-from xdcbench.data.index import Index
-from xdcbench.distributed import barrier, gathered, leads, span
+from xdcbench.data.index import Index, check_failed
+from xdcbench.distributed import barrier, leads
 from xdcbench.errors import UserError
-from xdcbench.extract import extract
+from xdcbench.extract import extract, first_bad
+from xdcbench.models.diagnosis import why_not_finite
 from xdcbench.models.encoders import load_card, load_encoders, save_encoders, with_frames
 from xdcbench.models.layers import at_layer
 from xdcbench.runtime import generator, pick_device
 from xdcbench.stages import FeaturesStage
-from xdcbench.store import read_json, write_json
+from xdcbench.store import write_json
+from xdcbench.utils.arrays import load_array
+from xdcbench.utils.documents import LISTING, RUN_AGAIN, read_as
 
 EXTRACTED = "extracted"
 """Folder of features in work."""
-
-LOOK = 1024
-"""Items whose features are looked through at a time."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,9 @@ def run(config: FeaturesStage, inputs: dict[str, Path], work: Path, context: Con
     """Stage: features of the clips or windows of every readable item, in eval mode."""
     index, card = Index.load(inputs["data"]), with_frames(load_card(inputs["encoders"]), config.frames)
     device = pick_device(context.device)
-    encoders = load_encoders(inputs["encoders"], (config.modality,), device=device, frames=config.frames)
+    encoders = load_encoders(
+        inputs["encoders"], (config.modality,), device=device, frames=config.frames, consent=context.consent
+    )
     if config.layer:
         encoders[config.modality] = at_layer(encoders[config.modality], config.layer)
     spec = {config.modality: encoders[config.modality].input}
@@ -72,11 +74,19 @@ def run(config: FeaturesStage, inputs: dict[str, Path], work: Path, context: Con
         into=work / EXTRACTED,
         shape=(len(there), each),
     )
+    check_failed(index, np.flatnonzero(there), failed, limit=index.max_failed)
     bad = first_bad(found[config.modality], np.setdiff1d(np.flatnonzero(there), list(failed)))
     if bad is not None:
+        reason = why_not_finite(
+            config.modality,
+            encoders[config.modality],
+            clips,
+            draws_of(config, index, bad),
+            precision=config.precision,
+            device=device,
+        )
         raise UserError(
-            f"{card.method}: the {config.modality} features of {index.items['path'].iloc[bad]} are not "
-            f"finite; train the encoder again at a lower learning rate"
+            f"{card.method}: the {config.modality} features of {index.items['path'].iloc[bad]} are not finite; {reason}"
         )
     del found  # a network file system removes no file that is mapped
     barrier()
@@ -88,20 +98,6 @@ def run(config: FeaturesStage, inputs: dict[str, Path], work: Path, context: Con
     shutil.rmtree(work / EXTRACTED)
 
 
-def first_bad(features: np.ndarray, rows: np.ndarray) -> int | None:
-    """The first of ``rows`` with a value that is not finite; each process looks through its share.
-
-    Args:
-        features: float32 (items, clips, features).
-        rows: positions of items.
-    """
-    mine = rows[span(len(rows), LOOK)]
-    parts = (mine[begin : begin + LOOK] for begin in range(0, len(mine), LOOK))
-    bad = (part[~np.isfinite(features[part]).all(axis=(1, 2))] for part in parts)
-    here = next((int(part[0]) for part in bad if len(part)), None)
-    return min((row for row in gathered(here) if row is not None), default=None)
-
-
 def draws_of(config: FeaturesStage, index: Index, row: int) -> list[Draw]:
     """The clips of one item: evenly spaced ones, then augmented ones, which depend on its id alone."""
     even = even_draws([row], config.clips, last_start=config.last_start)
@@ -110,6 +106,16 @@ def draws_of(config: FeaturesStage, index: Index, row: int) -> list[Draw]:
 
 
 def load_features(run: Path) -> Features:
-    """Read the run directory of a features stage, memory-mapped."""
-    of = np.load(run / "features.npy", mmap_mode="r", allow_pickle=False)
-    return Features(of, {int(k): v for k, v in read_json(run / "failed.json").items()})
+    """Read the run directory of a features stage, memory-mapped.
+
+    Raises:
+        UserError: a file of it is missing or damaged.
+    """
+    path = run / "features.npy"
+    of = load_array(path, mmap_mode="r", fix=RUN_AGAIN)
+    if of.ndim != 3 or of.dtype != np.float32:
+        raise UserError(
+            f"{path} holds {of.dtype} of shape {of.shape}, no features of clips of items. Try: {RUN_AGAIN}"
+        )
+    failed: dict[int, str] = read_as(dict[int, str], run / "failed.json", limit=LISTING, fix=RUN_AGAIN)
+    return Features(of, failed)

@@ -33,7 +33,11 @@ def run(config: EvaluationStage, inputs: dict[str, Path], work: Path, context: C
     index, card = Index.load(inputs["data"]), with_frames(load_card(inputs["encoders"]), settings.frames)
     device = pick_device(context.device)
     (encoder,) = load_encoders(
-        inputs["encoders"], (settings.modality,), device=device, frames=settings.frames
+        inputs["encoders"],
+        (settings.modality,),
+        device=device,
+        frames=settings.frames,
+        consent=context.consent,
     ).values()
     clips = Clips(index, context.roots[index.name], **{settings.modality: encoder.input})  # type: ignore[arg-type]
     train, test = split_rows(config, index)

@@ -76,7 +76,7 @@ def part_rows(
         if bad is not None:
             raise UserError(
                 f"{index.name}: the {modality} features of item {index.items['id'].iloc[bad]!r} are not "
-                f"finite; train the encoder again at a lower learning rate"
+                f"finite, which the stage that made them refuses. Try: make them again with --policy always"
             )
     if not len(rows):
         word = {"train": "training"}.get(part, part)

@@ -157,7 +157,8 @@ def directions(features: Features, index: Index, rows: np.ndarray) -> Tensor:
     if len(bad):
         raise UserError(
             f"{index.name}: the mean feature of item {index.items['id'].iloc[bad[0]]!r} is zero or not finite, "
-            f"so that it has no cosine; the encoder has collapsed or diverged: lower its learning rate"
+            f"so that it has no cosine ({len(bad)} of {len(rows)} items have none). Try: look at the item with "
+            f"`xdcbench data verify`; where it is sound, train the encoder again at a lower learning rate"
         )
     return normalize(means, dim=1)
 

@@ -56,7 +56,7 @@ def _measured(found: ClusteredRound, *, device: torch.device, workers: int) -> d
     clustered = np.flatnonzero(np.any([of >= 0 for of in tables.values()], axis=0))
     wanted = np.unique(np.concatenate([sample(of, seed=config.seed) for of in tables.values()]))
     draws = dict(zip(clustered.tolist(), draws_of(config, clustered), strict=True))
-    encoders = load_encoders(found.encoders, needed, device=device)
+    encoders = load_encoders(found.encoders, needed, device=device, consent=found.consent)
     clips: Clips = clips_for(found.index, found.root, encoders)
     features, _ = extract(
         encoders,

@@ -11,7 +11,6 @@ import torch
 from av.audio.frame import AudioFrame
 from av.audio.resampler import AudioResampler
 from av.video.frame import VideoFrame
-from matplotlib.image import imsave
 from torch import Tensor
 
 from xdcbench.data.media.address import local_url
@@ -24,9 +23,11 @@ from xdcbench.data.media.container import (
     seek_keyframe,
     time_base,
 )
+from xdcbench.data.media.numbers import BadSampleError, check_numbers, planes
 from xdcbench.data.spectrogram import LogMel
 from xdcbench.errors import MediaError
 from xdcbench.schema import AudioInput
+from xdcbench.utils.plotting import imsave
 
 PREROLL = 1.0
 """Seconds decoded before a window of sound, in which codecs that carry state over settle."""
@@ -110,7 +111,7 @@ def sound_within(path: Path, *, start: float, seconds: float, rate: int) -> Tens
         float32 (round(seconds * rate),), mean of the channels, full scale 1; silence outside the track.
 
     Raises:
-        MediaError: the file cannot be sought in, or no sound decodes there.
+        MediaError: the file cannot be sought in, no sound decodes there, or a sample is no number.
     """
     with opened(path) as container:
         stream = audio_stream(container)
@@ -126,6 +127,10 @@ def sound_within(path: Path, *, start: float, seconds: float, rate: int) -> Tens
             first = now if first is None else first
             if now > start + seconds + PREROLL:
                 break
+            try:
+                check_numbers(planes([frame]))
+            except BadSampleError as bad:
+                raise MediaError(path, bad.reason(now + bad.place / frame.sample_rate)) from bad
             frame.pts = None
             parts += [piece.to_ndarray()[0] for piece in resampler.resample(frame)]
         if first is None:

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
@@ -12,9 +11,14 @@ from xdcbench.data.prepared.cache import CACHE_BYTES, Cache, folder
 from xdcbench.data.prepared.reader import Prepared
 from xdcbench.data.sources import find_stores, root_of
 from xdcbench.errors import UserError
+from xdcbench.pretrain.labels import read_kept
 from xdcbench.resources import listing
+from xdcbench.results.facts import RunFacts, read_facts
 from xdcbench.stages import IndexStage, RoundStage
-from xdcbench.store import Store, read_json
+from xdcbench.store import Store
+from xdcbench.utils.arrays import read_table
+from xdcbench.utils.code import NO_CODE, Consent
+from xdcbench.utils.documents import RUN_AGAIN, check
 
 
 @dataclass(frozen=True)
@@ -30,6 +34,7 @@ class ClusteredRound:
         table: per item of ``index``, in its order: a column of clusters per clustering, NaN where it has none,
             and, in rounds that kept it, ``<clustering>_distance`` to the cluster's centre.
         facts: measures of each clustering, as recorded.
+        consent: the code of others that the user lets run.
     """
 
     run: Path
@@ -39,10 +44,17 @@ class ClusteredRound:
     root: Path | Prepared
     table: pd.DataFrame
     facts: dict[str, dict[str, float]]
+    consent: Consent = NO_CODE
 
 
 def find_round(
-    run: str, number: int | None, out: Path, *, data_root: Path | None, stores: Sequence[str]
+    run: str,
+    number: int | None,
+    out: Path,
+    *,
+    data_root: Path | None,
+    stores: Sequence[str],
+    consent: Consent = NO_CODE,
 ) -> ClusteredRound:
     """The round that a user means.
 
@@ -52,6 +64,7 @@ def find_round(
         out: results folder.
         data_root: folder of the real data sets; a synthetic world lies in the results folder.
         stores: prepared stores, for rounds that were read from one.
+        consent: the code of others that the user lets run.
 
     Raises:
         UserError: no run, several, or no clusters in it; or its data or the round before it is not here.
@@ -60,20 +73,20 @@ def find_round(
     key = _last_round(run, store) or _existing(run, store)
     if number is not None:
         key = _earlier(key, number, store)
-    facts, path = _facts(store, key), store.path(key)
-    config = RoundStage.model_validate(facts["config"])
+    facts, path = _facts(store, key), store.require(key)
+    config: RoundStage = check(RoundStage, facts["config"], f"{path / 'run.json'}: config", fix=RUN_AGAIN)
     if not (path / "assignments.parquet").exists():
         raise UserError(
             f"{key} ({facts['name']}) made no clusters; give a round of a method that does, such as xdc"
         )
     before = store.path(facts["inputs"]["encoders"])
-    if not (before / "encoders.json").exists():
+    if not store.complete(before.name, thorough=True):
         raise UserError(
-            f"{before.name}, whose encoders {key} clustered with, is not in {store.root} any more, and with it what "
+            f"{before.name}, whose encoders {key} clustered with, is not whole in {store.root}, and with it what "
             f"they hear and see; run the suite to make it again"
         )
-    index = Index.load(store.path(facts["inputs"]["data"]))
-    table = pd.read_parquet(path / "assignments.parquet").set_index("id").reindex(index.items["id"])
+    index = Index.load(store.require(facts["inputs"]["data"]))
+    table = read_table(path / "assignments.parquet", fix=RUN_AGAIN).set_index("id").reindex(index.items["id"])
     return ClusteredRound(
         run=path,
         config=config,
@@ -81,13 +94,13 @@ def find_round(
         index=index,
         root=_root(facts["inputs"]["data"], index, store, data_root, stores),
         table=table.reset_index(drop=True),
-        facts=read_json(path / "clusters.json")["facts"],
+        facts=read_kept(path)["facts"],
+        consent=consent,
     )
 
 
-def _facts(store: Store, key: str) -> dict[str, Any]:
-    facts: dict[str, Any] = read_json(store.path(key) / "run.json")
-    return facts
+def _facts(store: Store, key: str) -> RunFacts:
+    return read_facts(store.path(key))
 
 
 def _existing(prefix: str, store: Store) -> str:
@@ -97,8 +110,9 @@ def _existing(prefix: str, store: Store) -> str:
         UserError: it is none; the message names the round that its encoders are of.
     """
     key = store.resolve(prefix).name
-    if not store.complete(key):
+    if not store.path(key).is_dir():
         raise UserError(f"{key} failed; `xdcbench show {key}` says why")
+    store.require(key)
     if not key.startswith("round-"):
         before = next((source for source in _chain(key, store) if source.startswith("round-")), None)
         mend = (
@@ -152,7 +166,8 @@ def _root(
 ) -> Path | Prepared:
     """Where the files of an index are, or the store that it was made from."""
     facts = _facts(store, key)
-    config = IndexStage.model_validate(facts["config"])
+    where = f"{store.path(key) / 'run.json'}: config"
+    config: IndexStage = check(IndexStage, facts["config"], where, fix=RUN_AGAIN)
     if "world" in facts["inputs"]:
         return store.path(facts["inputs"]["world"]) / config.dataset.folder
     if index.store is not None:

@@ -11,8 +11,10 @@ from xdcbench.models.markdown import plain, table
 from xdcbench.models.origins import OWN
 from xdcbench.models.scored import Score, scores_text
 from xdcbench.resources import folder, names
+from xdcbench.results.facts import RunFacts, read_facts
 from xdcbench.schema import Dataset, VideoInput
-from xdcbench.store import Store, read_json
+from xdcbench.store import Store
+from xdcbench.utils.documents import RUN_AGAIN, check
 
 
 @dataclass(frozen=True)
@@ -24,7 +26,7 @@ class Data:
     synthetic: bool = False
 
 
-def data_of(about: dict[str, Any], card: Card, store: Store) -> Data:
+def data_of(about: RunFacts, card: Card, store: Store) -> Data:
     """The pretraining data of a run: as its index has it, else by name from the library.
 
     Args:
@@ -32,17 +34,17 @@ def data_of(about: dict[str, Any], card: Card, store: Store) -> Data:
         card: of its encoders.
         store: that holds the run.
     """
-    index = store.path(about["inputs"].get("data", "-")) / "run.json"
-    if index.is_file():
-        found = read_json(index)
-        return Data(
-            card.pretrain_data, Dataset.model_validate(found["config"]["dataset"]), "world" in found["inputs"]
-        )
+    index = about["inputs"].get("data", "-")
+    if store.complete(index):
+        found = read_facts(store.path(index))
+        stated, place = found["config"].get("dataset"), f"{store.path(index) / 'run.json'}: config.dataset"
+        dataset: Dataset = check(Dataset, stated, place, fix=RUN_AGAIN)
+        return Data(card.pretrain_data, dataset, "world" in found["inputs"])
     known = card.pretrain_data in names(folder("configs") / "datasets")
     return Data(card.pretrain_data, load_dataset(card.pretrain_data) if known else None)
 
 
-def card_text(export: Export, *, data: Data, scores: list[Score], about: dict[str, Any]) -> str:
+def card_text(export: Export, *, data: Data, scores: list[Score], about: RunFacts) -> str:
     """The model card.
 
     Args:
@@ -122,7 +124,7 @@ def _input(encoder: Exported) -> str:
     return f"{of.seconds:g} s of mono sound at {of.rate} Hz, as {of.mels} x {of.frames} log-mel"
 
 
-def _method(export: Export, about: dict[str, Any]) -> str:
+def _method(export: Export, about: RunFacts) -> str:
     made = about["config"]
     if about["kind"] == "init":
         return f"Random weights, drawn from seed {export.seed}: nothing was learned."

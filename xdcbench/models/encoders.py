@@ -5,12 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import Field, ValidationError
+from pydantic import Field
 from torch import Tensor, nn
 
 from xdcbench.data.clips import Batch
 from xdcbench.data.transforms import squares
-from xdcbench.errors import UserError
 from xdcbench.memory import keep_memory
 from xdcbench.models.audio import AudioResNet
 from xdcbench.models.foreign import Foreign, build_foreign
@@ -18,7 +17,9 @@ from xdcbench.models.origins import OWN
 from xdcbench.models.video import R2Plus1D
 from xdcbench.models.weights import build_encoder, load_weights, save_weights
 from xdcbench.schema import AudioInput, AudioModel, Config, Modality, Models, VideoInput, VideoModel
-from xdcbench.store import read_json, write_json
+from xdcbench.store import write_json
+from xdcbench.utils.code import NO_CODE, Consent
+from xdcbench.utils.documents import read_as
 
 Encoder = R2Plus1D | AudioResNet | Foreign
 
@@ -69,43 +70,50 @@ def load_card(run: Path) -> Card:
     Raises:
         UserError: it is not whole, or of a version that this one does not read.
     """
-    path = run / "encoders.json"
-    try:
-        return Card.model_validate(read_json(path))
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise UserError(
-            f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}; run the suite that made it again with "
-            "--policy always, or read it with the version of xdcbench that wrote it"
-        ) from error
+    fix = "run the suite that made it again with --policy always, or read it with the xdcbench that wrote it"
+    card: Card = read_as(Card, run / "encoders.json", fix=fix)
+    return card
 
 
 def load_encoders(
-    run: Path, modalities: Iterable[Modality], *, device: torch.device, frames: int | None = None
+    run: Path,
+    modalities: Iterable[Modality],
+    *,
+    device: torch.device,
+    frames: int | None = None,
+    consent: Consent = NO_CODE,
 ) -> dict[Modality, Encoder]:
-    """The encoders of ``modalities`` from a run directory, on ``device``; see ``with_frames``."""
+    """The encoders of ``modalities`` from a run directory, on ``device``; see ``with_frames``.
+
+    Raises:
+        UserError: they are damaged, or built by code that the user has not let run.
+    """
     card = with_frames(load_card(run), frames)
     encoders: dict[Modality, Encoder] = {}
     for modality in modalities:
         model = card.models.video if modality == "video" else card.models.audio
-        encoder = build(card.sources.get(modality, OWN[0]), model)
+        encoder = build(card.sources.get(modality, OWN[0]), model, consent, where=str(run / "encoders.json"))
         encoder.input = model.input
         load_weights(encoder, run / f"{modality}.safetensors")
         encoders[modality] = place(encoder, device)
     return encoders
 
 
-def build(source: str, model: VideoModel | AudioModel) -> Encoder:
+def build(
+    source: str, model: VideoModel | AudioModel, consent: Consent = NO_CODE, *, where: str = "the suite"
+) -> Encoder:
     """An encoder on the CPU, its weights still to be loaded.
 
     Args:
         source: as ``GivenVideo`` and ``GivenAudio`` take it; this project's own ones follow from ``model``.
         model: architecture, or for torchvision's models the input that they are to take.
+        consent: the code of others that the user lets run.
+        where: what names it, for the message.
 
     Raises:
-        UserError: there is no such model, or the user's code gives no encoder.
+        UserError: there is no such model, or the user's code may not run or gives no encoder.
     """
-    return build_encoder(model, seed=0) if source in OWN else build_foreign(source, model)
+    return build_encoder(model, seed=0) if source in OWN else build_foreign(source, model, consent, where)
 
 
 def place(encoder: Encoder, device: torch.device) -> Encoder:

@@ -4,7 +4,6 @@ import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from xdcbench.errors import UserError
 from xdcbench.models.card import card_text, data_of
@@ -16,21 +15,24 @@ from xdcbench.models.program import TOLERANCE, differences, takes, write_program
 from xdcbench.models.scored import scores_of
 from xdcbench.progress import log
 from xdcbench.provenance import versions
+from xdcbench.results.facts import RunFacts, read_facts
 from xdcbench.results.measured import architecture
 from xdcbench.schema import Modality
-from xdcbench.store import Store, file_hash, read_json, write_json
+from xdcbench.store import Store, file_hash, write_json
+from xdcbench.utils.code import NO_CODE, Consent
 
 HOLDERS = ("init", "round", "given")
 """Kinds of stage that leave encoders."""
 
 
-def export_lines(name: str, out: Path, to: Path | None) -> Iterator[str]:
+def export_lines(name: str, out: Path, to: Path | None, consent: Consent = NO_CODE) -> Iterator[str]:
     """Export the encoders that a name stands for, one folder each, and say what was written.
 
     Args:
         name: key of a run or the beginning of it, METHOD or METHOD@PRETRAINING_DATA.
         out: results folder.
         to: folder to write; None: ``exports/<key>`` in ``out``.
+        consent: the code of others that the user lets run.
 
     Raises:
         UserError: there is no such run, it has no encoders (any more), or the folder holds something else.
@@ -44,7 +46,7 @@ def export_lines(name: str, out: Path, to: Path | None) -> Iterator[str]:
         )
     for run in runs:
         target = to or out / "exports" / run.name
-        export = export_run(run, target.absolute(), store)
+        export = export_run(run, target.absolute(), store, consent)
         yield f"{export.name} ({run.name})"
         yield from (f"file    {path}" for path in sorted(target.iterdir()))
         yield f"measure it again with --set encoders.NAME.run={target}"
@@ -60,17 +62,15 @@ def find_runs(name: str, store: Store) -> list[Path]:
     cards = {}
     followed = set()
     for key in store.keys():  # noqa: SIM118 - a store is no mapping
-        about = read_json(store.path(key) / "run.json")
+        about = read_facts(store.path(key))
         if about["kind"] in HOLDERS:
-            cards[key] = read_json(store.path(key) / CARD)
+            cards[key] = load_card(store.path(key))
         if about["kind"] == "round" and about["config"]["round"] > 1:
             followed.add(about["inputs"]["encoders"])
-    named = [
-        key for key, card in cards.items() if card["method"] == method and data in ("", card["pretrain_data"])
-    ]
+    named = [key for key, card in cards.items() if card.method == method and data in ("", card.pretrain_data)]
     last = [store.path(key) for key in named if key not in followed]
     if not last and at:
-        known = ", ".join(sorted({f"{card['method']}@{card['pretrain_data']}" for card in cards.values()}))
+        known = ", ".join(sorted({f"{card.method}@{card.pretrain_data}" for card in cards.values()}))
         raise UserError(
             f"{name!r} names no encoders in {store.root}; give one of {known or 'its runs'}, or a run's key"
         )
@@ -80,7 +80,7 @@ def find_runs(name: str, store: Store) -> list[Path]:
     return runs
 
 
-def export_run(run: Path, target: Path, store: Store) -> Export:
+def export_run(run: Path, target: Path, store: Store, consent: Consent = NO_CODE) -> Export:
     """Write the encoders of a run to ``target``, whole or not at all; an earlier export of the same is replaced.
 
     Weights and ``encoders.json`` are the run's, byte by byte, so that a suite that measures the export has
@@ -89,14 +89,14 @@ def export_run(run: Path, target: Path, store: Store) -> Export:
     Raises:
         UserError: the folder holds something else, or a program does not give the encoder's features.
     """
-    about, card = read_json(run / "run.json"), load_card(run)
+    about, card = read_facts(run), load_card(run)
     _refuse_another(target, run, card)
     building = target.with_name(f".{target.name}.{os.getpid()}")
     try:
         building.mkdir(parents=True)
         for name in (CARD, *(f"{modality}.safetensors" for modality in card.encoders)):
             shutil.copyfile(run / name, building / name)
-        export = _described(about, card, building)
+        export = _described(about, card, building, consent)
         write_json(building / MANIFEST, export.model_dump(mode="json"))
         text = card_text(
             export, data=data_of(about, card, store), scores=scores_of(run.name, store), about=about
@@ -112,12 +112,12 @@ def export_run(run: Path, target: Path, store: Store) -> Export:
     return export
 
 
-def _described(about: dict[str, Any], card: Card, building: Path) -> Export:
+def _described(about: RunFacts, card: Card, building: Path, consent: Consent) -> Export:
     """The manifest of a folder that holds weights and card; programs are added to the folder."""
     # Two copies: one to trace, one placed as the suite runs it, by which the program is judged.
-    encoders = {m: e.eval() for m, e in _loaded(building, card).items()}
+    encoders = {m: e.eval() for m, e in _loaded(building, card, consent).items()}
     untraced = {m: why for m, encoder in encoders.items() if (why := _traced(encoder, building / f"{m}.pt2"))}
-    traced = {m: encoder for m, encoder in _loaded(building, card).items() if m not in untraced}
+    traced = {m: encoder for m, encoder in _loaded(building, card, consent).items() if m not in untraced}
     apart = differences({m: encoder.eval() for m, encoder in traced.items()}, building) if traced else {}
     for modality, difference in apart.items():
         if not difference <= TOLERANCE:
@@ -146,15 +146,18 @@ def _described(about: dict[str, Any], card: Card, building: Path) -> Export:
         encoders=described,
         sha256={path.name: file_hash(path) for path in sorted(building.iterdir())},
         exported_with=versions(),
-        **{field: about[field] for field in ("name", "suite", "versions", "commit")},
+        name=about["name"],
+        suite=about["suite"],
+        versions=about["versions"],
+        commit=about["commit"],
         **{field: getattr(card, field) for field in shared},
     )
 
 
-def _loaded(folder: Path, card: Card) -> dict[Modality, Encoder]:
+def _loaded(folder: Path, card: Card, consent: Consent) -> dict[Modality, Encoder]:
     import torch
 
-    return load_encoders(folder, card.encoders, device=torch.device("cpu"))
+    return load_encoders(folder, card.encoders, device=torch.device("cpu"), consent=consent)
 
 
 def _traced(encoder: Encoder, path: Path) -> str:
@@ -176,14 +179,15 @@ def _traced(encoder: Encoder, path: Path) -> str:
 def _require_encoders(run: Path, store: Store) -> None:
     if run.parent.name == ".failed":
         raise UserError(f"{run.name} failed and left no encoders; `xdcbench show {run.name}` says why")
-    about = read_json(run / "run.json")
+    store.require(run.name)
+    about = read_facts(run)
     if about["kind"] not in HOLDERS:
         inputs = about["inputs"]
-        if "features" in inputs:
-            inputs = read_json(store.path(inputs["features"]) / "run.json")["inputs"]
+        if "features" in inputs and store.complete(inputs["features"]):
+            inputs = read_facts(store.path(inputs["features"]))["inputs"]
         hint = f"; export {inputs['encoders']}, whose encoders it read" if "encoders" in inputs else ""
         raise UserError(f"{run.name} is a run of {about['kind']!r}, which leaves no encoders{hint}")
-    gone = [m for m in read_json(run / CARD)["encoders"] if not (run / f"{m}.safetensors").is_file()]
+    gone = [m for m in load_card(run).encoders if not (run / f"{m}.safetensors").is_file()]
     if gone:
         raise UserError(
             f"{run.name}: its {' and '.join(gone)} weights were pruned; export a later round, or make it again with "

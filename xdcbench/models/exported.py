@@ -1,22 +1,27 @@
 """The folder of an exported pair of encoders: what it says of itself, and whether that still holds. Without torch."""
 
 from pathlib import Path
+from typing import NotRequired
 
-from pydantic import Field, ValidationError
+from pydantic import ConfigDict, Field
+from typing_extensions import TypedDict
 
 from xdcbench.errors import UserError
-from xdcbench.schema import AudioInput, Config, Modality, VideoInput
+from xdcbench.schema import AudioInput, Config, Modality, Models, VideoInput
 from xdcbench.store import file_hash, read_json
+from xdcbench.utils.documents import check, read_as
+from xdcbench.utils.names import Name
 
 SCHEMA_VERSION = 1
 MANIFEST = "export.json"
 CARD = "encoders.json"
+FIX = "export the run again"
 
 
 class Program(Config):
     """An ExportedProgram: what it takes beside any batch size B, and how far it was found from the encoder."""
 
-    file: str
+    file: Name
     takes: str = Field(description="type and shape of its only input, in words")
     difference: float = Field(description="largest from the encoder's features, when it was exported")
 
@@ -29,7 +34,7 @@ class Exported(Config):
     features: int
     parameters: int
     input: VideoInput | AudioInput
-    weights: str = Field(description="name of the safetensors file")
+    weights: Name = Field(description="name of the safetensors file")
     program: Program | None = None
     untraced: str = Field("", description="why there is no program")
 
@@ -56,7 +61,27 @@ class Export(Config):
     commit: str
     exported_with: dict[str, str]
     encoders: dict[Modality, Exported]
-    sha256: dict[str, str] = Field(description="of each file but this one and the model card")
+    sha256: dict[Name, str] = Field(description="of each file but this one and the model card")
+
+
+class Stated(TypedDict):
+    """What planning reads of ``encoders.json``: the encoders, how they are built, and those that others build."""
+
+    __pydantic_config__ = ConfigDict(extra="allow")  # type: ignore[misc]
+
+    encoders: NotRequired[tuple[Modality, ...]]
+    models: Models
+    sources: NotRequired[dict[Modality, str]]
+
+
+def read_stated(folder: Path) -> Stated:
+    """What the card in a run directory or exported folder states.
+
+    Raises:
+        UserError: it is missing or damaged.
+    """
+    stated: Stated = read_as(Stated, folder / CARD)
+    return stated
 
 
 def is_export(folder: Path) -> bool:
@@ -71,19 +96,15 @@ def read_export(folder: Path) -> Export:
         UserError: its manifest is unreadable, incomplete or of a newer version.
     """
     path = folder / MANIFEST
-    content = read_json(path)
+    content = read_json(path, fix=FIX)
     version = content.get("schema_version") if isinstance(content, dict) else None
     if isinstance(version, int) and version > SCHEMA_VERSION:
         raise UserError(
             f"{path} was written by a newer xdcbench (export schema {version}, this one reads up to "
             f"{SCHEMA_VERSION}); upgrade xdcbench"
         )
-    try:
-        return Export.model_validate(content)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        raise UserError(f"{path}: {where}: {first['msg']}; export the run again") from error
+    export: Export = check(Export, content, str(path), fix=FIX)
+    return export
 
 
 def verified(folder: Path) -> Export:

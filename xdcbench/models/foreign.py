@@ -1,6 +1,5 @@
 """Encoders that are not this project's own, torchvision's and the user's, with the face of its own."""
 
-from importlib import import_module
 from typing import Any
 from urllib.error import URLError
 
@@ -15,6 +14,7 @@ from xdcbench.errors import UserError
 from xdcbench.models.origins import TORCHVISION
 from xdcbench.resources import unknown
 from xdcbench.schema import AudioInput, AudioModel, VideoInput, VideoModel
+from xdcbench.utils.code import Consent, load_code
 
 
 class Foreign(nn.Module):
@@ -45,14 +45,20 @@ class Foreign(nn.Module):
         return features
 
 
-def build_foreign(source: str, model: VideoModel | AudioModel) -> Foreign:
+def build_foreign(source: str, model: VideoModel | AudioModel, consent: Consent, where: str) -> Foreign:
     """``torchvision:NAME`` with the input that ``model`` declares, or the user's ``module:object``.
 
+    Args:
+        source: which of them.
+        model: for torchvision's, the input that they are to take.
+        consent: the code of others that the user lets run.
+        where: what names it, for the message.
+
     Raises:
-        UserError: there is no such model, or the user's code gives no encoder.
+        UserError: there is no such model, or the user's code may not run or gives no encoder.
     """
     if not source.startswith(TORCHVISION):
-        return own_encoder(source, type(model.input))
+        return own_encoder(source, type(model.input), consent, where)
     if not isinstance(model.input, VideoInput):
         raise UserError(f"{source} is no audio encoder; give an audio encoder as module:object")
     return torchvision_encoder(source.removeprefix(TORCHVISION), model.input)
@@ -113,15 +119,19 @@ def torchvision_tensors(name: str, weights: str) -> dict[str, Tensor]:
     return tensors
 
 
-def own_encoder(source: str, kind: type[VideoInput] | type[AudioInput]) -> Foreign:
+def own_encoder(
+    source: str, kind: type[VideoInput] | type[AudioInput], consent: Consent, where: str
+) -> Foreign:
     """What the user's ``module:object`` returns when called without arguments.
 
     Raises:
-        UserError: it fails, or is no torch module that declares its input and its number of features.
+        UserError: the user has not let it run; it fails, or is no torch module that declares its input and
+            its number of features.
     """
-    module, _, name = source.partition(":")
     try:
-        net = getattr(import_module(module), name)()
+        net = load_code(source, consent, where)()
+    except UserError:
+        raise
     except Exception as error:
         raise UserError(f"encoder {source!r} could not be built ({type(error).__name__}: {error})") from error
     declared, features = getattr(net, "input", None), getattr(net, "features", None)

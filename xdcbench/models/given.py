@@ -34,7 +34,10 @@ def run(config: GivenStage, inputs: dict[str, Path], work: Path, context: Contex
         return
     stated = {"video": given.video, "audio": given.audio}
     parts: dict[Modality, GivenVideo | GivenAudio] = {m: p for m, p in stated.items() if p}  # type: ignore[misc]
-    encoders = {modality: filled(build(part.source, part.model), part) for modality, part in parts.items()}
+    encoders = {
+        modality: filled(build(part.source, part.model, context.consent), part)
+        for modality, part in parts.items()
+    }
     declared: dict[str, Any] = {
         m: parts[m].model.model_copy(update={"input": e.input}) for m, e in encoders.items()
     }

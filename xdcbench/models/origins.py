@@ -1,15 +1,16 @@
 """Encoders from elsewhere: what they are on this machine, known when planning, without torch."""
 
 import hashlib
-import importlib.util
 from dataclasses import dataclass
 from pathlib import Path
 
 from xdcbench.errors import UserError
-from xdcbench.models.exported import is_export, verified
+from xdcbench.models.exported import is_export, read_stated, verified
 from xdcbench.models.released import recognise, release_of
+from xdcbench.results.manifest import MANIFEST, damage
 from xdcbench.schema import Given, GivenAudio, GivenVideo, Modality
-from xdcbench.store import file_hash, read_json
+from xdcbench.store import file_hash
+from xdcbench.utils.code import NO_CODE, Consent, find_code
 
 TORCHVISION = "torchvision:"
 OWN = ("r2plus1d", "resnet")
@@ -30,27 +31,28 @@ class Origin:
     unavailable: str = ""
 
 
-def find_origin(name: str, given: Given, *, trust: bool = True) -> Origin:
+def find_origin(name: str, given: Given, *, consent: Consent = NO_CODE) -> Origin:
     """Hash the weights and the code of ``given``.
 
     Args:
         name: of the encoders in the suite.
         given: where they come from.
-        trust: whether an exported folder may name code of its own.
+        consent: the code of others that the user lets run.
 
     Raises:
         UserError: a source that is neither known nor code, code that cannot be found, or weights of an
-            unknown name; an exported folder that was changed, or that names code and is not trusted.
+            unknown name; an exported folder that was changed; code that the user has not let run.
     """
     if given.run is not None:
-        return _of_run(name, Path(given.run), trust=trust)
+        return _of_run(name, Path(given.run), consent)
     parts: dict[Modality, GivenVideo | GivenAudio | None] = {"video": given.video, "audio": given.audio}
     encoders = tuple(modality for modality, part in parts.items() if part is not None)
     marks = hashlib.sha256()
     for modality, part in parts.items():
         if part is None:
             continue
-        marks.update(f"{modality} {part.source} {_code_hash(name, part.source)}".encode())
+        code = _code_hash(f"encoders.{name}.{modality}.source", part.source, consent)
+        marks.update(f"{modality} {part.source} {code}".encode())
         mark = weights_mark(part)
         if mark is None:
             return Origin(encoders, unavailable=f"no weights file {part.weights} for {name}")
@@ -86,12 +88,20 @@ def weights_mark(part: GivenVideo | GivenAudio) -> str | None:
     return release.digits if release else sha256
 
 
-def _of_run(name: str, run: Path, *, trust: bool) -> Origin:
+def _of_run(name: str, run: Path, consent: Consent) -> Origin:
     card = run / "encoders.json"
     if not card.is_file():
         return Origin((), unavailable=f"no encoders in {run} for {name}")
-    known = _of_export(name, run, trust=trust) if is_export(run) else {}
-    encoders: tuple[Modality, ...] = tuple(read_json(card)["encoders"])
+    if (run / MANIFEST).exists() and (said := damage(run, thorough=True, hashed=set())):
+        raise UserError(
+            f"encoders.{name}: {run} is damaged: {said}. Try: run its suite, which makes it again"
+        )
+    known = verified(run).sha256 if is_export(run) else {}
+    stated = read_stated(run)
+    encoders: tuple[Modality, ...] = stated.get("encoders", ("video", "audio"))
+    for source in stated.get("sources", {}).values():
+        if not _known(source):
+            consent.require(source, str(card))
     files = [card, *(run / f"{modality}.safetensors" for modality in encoders)]
     gone = [file.name for file in files if not file.is_file()]
     if gone:
@@ -100,28 +110,22 @@ def _of_run(name: str, run: Path, *, trust: bool) -> Origin:
     return Origin(encoders, hashlib.sha256("".join(digests).encode()).hexdigest())
 
 
-def _of_export(name: str, folder: Path, *, trust: bool) -> dict[str, str]:
-    """Hashes of an exported folder's files, each checked."""
-    export = verified(folder)
-    sources = [encoder.source for encoder in export.encoders.values()]
-    code = [source for source in sources if source not in OWN and not source.startswith(TORCHVISION)]
-    if code and not trust:
-        raise UserError(f"encoders.{name}: {folder} runs code, {code[0]!r}; read it, then give --trust")
-    return export.sha256
+def _known(source: str) -> bool:
+    """Whether this project or torchvision builds it."""
+    return source in OWN or source.startswith(TORCHVISION)
 
 
-def _code_hash(name: str, source: str) -> str:
+def _code_hash(where: str, source: str, consent: Consent) -> str:
     """Hash of the file that holds the user's code; nothing for what this project or torchvision builds."""
-    if source in OWN or source.startswith(TORCHVISION):
+    if _known(source):
         return ""
-    module, colon, attribute = source.partition(":")
     try:
-        spec = importlib.util.find_spec(module) if colon and attribute else None
+        file = find_code(source, consent, where) if ":" in source else None
     except (ImportError, ValueError) as error:
-        raise UserError(f"encoders.{name}: cannot find {source!r} ({error})") from error
-    if spec is None or spec.origin is None:
+        raise UserError(f"{where}: cannot find {source!r} ({error})") from error
+    if file is None or not file.is_file():
         raise UserError(
-            f"encoders.{name}: source {source!r} is none of {', '.join(OWN)}, torchvision:NAME or an importable "
+            f"{where}: source {source!r} is none of {', '.join(OWN)}, torchvision:NAME or an importable "
             "module:object; mend its `source`, or put its folder on PYTHONPATH"
         )
-    return file_hash(Path(spec.origin))
+    return file_hash(file)

@@ -110,7 +110,17 @@ def differences(encoders: Mapping[Modality, Encoder], folder: Path) -> dict[Moda
     with TemporaryDirectory(prefix="xdcbench-export-") as work:
         save_file(raw, Path(work, "raw"))
         programs = [str(folder / f"{modality}.pt2") for modality in encoders]
-        replay = [sys.executable, "-W", "ignore", "-c", REPLAY, str(Path(work, "raw")), f"{work}/", *programs]
+        replay = [
+            sys.executable,
+            "-P",
+            "-W",
+            "ignore",
+            "-c",
+            REPLAY,
+            str(Path(work, "raw")),
+            f"{work}/",
+            *programs,
+        ]
         done = subprocess.run(replay, capture_output=True, text=True, check=False)
         if done.returncode:
             reason = (done.stderr.strip().splitlines() or ["it was killed"])[-1]

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 
 from xdcbench.models.markdown import plain, table
 from xdcbench.results.cells import REPETITION, measured_cell
+from xdcbench.results.facts import read_facts
 from xdcbench.results.grid import Cell
 from xdcbench.results.records import Record, read_records
 from xdcbench.results.statistics.predictions import cell_interval
-from xdcbench.store import Store, read_json
+from xdcbench.store import Store
 
 INTERVALS = (
     "Means over the splits named. Intervals say what other test items would have given, not other seeds. The runs' "
@@ -37,7 +38,7 @@ def scores_of(key: str, store: Store) -> list[Score]:
     Raises:
         UserError: predictions that cannot be read.
     """
-    inputs = {k: read_json(store.path(k) / "run.json")["inputs"] for k in store.keys()}  # noqa: SIM118
+    inputs = {k: read_facts(store.path(k))["inputs"] for k in store.keys()}  # noqa: SIM118
     features = {k for k, of in inputs.items() if k.startswith("features-") and of.get("encoders") == key}
     measured = [
         k

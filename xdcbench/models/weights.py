@@ -1,12 +1,11 @@
 """Encoders by configuration and seed, and their weights as safetensors files."""
 
 import re
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
-from pickle import UnpicklingError
 
 import torch
-from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from xdcbench.errors import UserError
@@ -14,7 +13,7 @@ from xdcbench.models.audio import AudioResNet
 from xdcbench.models.video import R2Plus1D
 from xdcbench.runtime import seeded
 from xdcbench.schema import AudioModel, VideoModel
-from xdcbench.tensors import save_tensors
+from xdcbench.tensors import read_safetensors, save_tensors
 
 NESTED = ("state_dict", "model", "model_state")
 """Names under which training scripts keep a model's tensors."""
@@ -50,7 +49,7 @@ def load_weights(module: nn.Module, path: Path) -> dict[str, str]:
         UserError: the file is missing or no safetensors file, or its tensors are not exactly the
             module's by name and shape; all that differ are listed.
     """
-    tensors, metadata = _read(path)
+    tensors, metadata = read_safetensors(path)
     fill(module, tensors, path)
     return metadata
 
@@ -61,7 +60,7 @@ def read_metadata(path: Path) -> dict[str, str]:
     Raises:
         UserError: the file is missing or no safetensors file.
     """
-    return _read(path)[1]
+    return read_safetensors(path)[1]
 
 
 def fill(module: nn.Module, tensors: Mapping[str, Tensor], path: Path) -> None:
@@ -96,16 +95,15 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         UserError: the file is missing, cut short, or holds more than tensors: nothing is unpickled.
     """
     if path.suffix == ".safetensors":
-        return _read(path)[0]
+        return read_safetensors(path)[0]
     if not path.is_file():
         raise UserError(f"{path}: no such weights file; check the path")
+    _check_packing(path)
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, EOFError, OSError, ValueError, UnpicklingError, KeyError) as error:
-        # torch goes on to advise loading the file without this precaution.
-        reason = re.split(r"\. |\n", str(error))[0] or type(error).__name__
+    except Exception as error:  # each kind of damage has one of its own
         raise UserError(
-            f"{path}: no readable weights ({reason}); give a file of tensors alone, whole, as "
+            f"{path}: no readable weights ({_reason(path, error)}); give a file of tensors alone, whole, as "
             "torch.save(model.state_dict()) writes it"
         ) from error
     for name in NESTED:
@@ -116,11 +114,21 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     return {str(name).removeprefix("module."): tensor for name, tensor in state.items()}
 
 
-def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    if not path.is_file():
-        raise UserError(f"{path}: no such weights file; check the path")
+def _check_packing(path: Path) -> None:
+    """Refuse a zip that unpacks to more than it is: torch packs nothing, and makes room for what is stated."""
     try:
-        with safe_open(path, framework="pt") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
-    except SafetensorError as error:
-        raise UserError(f"{path}: not a safetensors file ({error}); save it with xdcbench") from error
+        with zipfile.ZipFile(path) as archive:
+            stated = sum(entry.file_size for entry in archive.infolist())
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
+        return  # of torch's older format, or damaged, which reading it says
+    if stated > path.stat().st_size:
+        raise UserError(
+            f"{path} unpacks to {stated:,} bytes; give a file as torch.save(model.state_dict()) writes it"
+        )
+
+
+def _reason(path: Path, error: Exception) -> str:
+    """Why torch does not read a file, without its advice to read it all the same."""
+    if more := re.search(r"GLOBAL (\S+)", str(error)):
+        return f"it holds more than tensors: {more[1]}"
+    return "it is empty" if path.stat().st_size == 0 else "it is damaged, cut short, or no file of torch's"

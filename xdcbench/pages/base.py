@@ -8,6 +8,8 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from xdcbench.utils.shown import visible
+
 ASSETS = Path(__file__).parent / "assets"
 """Templates, styles and scripts of all pages; ``base.*`` are in every page."""
 
@@ -15,8 +17,8 @@ ASSETS = Path(__file__).parent / "assets"
 def render(page: str, data: Mapping[str, object]) -> str:
     """One page: the template ``<page>.html``, with ``base`` and ``<page>`` styles and scripts inline.
 
-    All text of ``data`` is escaped. The page's policy forbids every request but for media beside the file or
-    inside it, and every script but the ones that are put in here, known by their hashes.
+    All text of ``data`` is made `visible` and escaped. The page's policy forbids every request but for media
+    beside the file or inside it, and every script but the ones that are put in here, known by their hashes.
 
     Args:
         page: name of a template, which extends ``base.html``.
@@ -38,11 +40,17 @@ def render(page: str, data: Mapping[str, object]) -> str:
     environment = Environment(
         loader=FileSystemLoader(ASSETS),
         autoescape=True,
+        finalize=_visible,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
     return environment.get_template(f"{page}.html").render(**data, **known)
+
+
+def _visible(value: object) -> object:
+    """Text as it may be seen; what is HTML has been through this already, or is this package's own."""
+    return visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
 def _asset(name: str) -> str:

@@ -13,11 +13,15 @@ from xdcbench.clustering.kmeans import BLOCK, kmeans
 from xdcbench.clustering.metrics import nmi, purity, summary
 from xdcbench.clustering.preprocess import concat, fit
 from xdcbench.distributed import joined, reduced, span
+from xdcbench.errors import EqualFeaturesError
 from xdcbench.matrix import spread
 from xdcbench.schema import Clustering, Modality, Pretrain
 
 CHUNK = 8192
 """Rows of which a float64 copy is held at once."""
+
+EQUAL = 1e-6
+"""Share of a point's largest magnitude by which others may differ from it and count as equal."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +76,8 @@ def cluster(
             folder / "prepared.npy", len(raw), width, lambda rows: prepared(_tensor(raw, rows)).numpy()
         )
     mine = own(x)
+    if len(x) > 1:
+        check_spread(mine, _tensor(x, range(1)))
     found = kmeans(
         mine,
         k=clustering.k,
@@ -118,6 +124,22 @@ def points(
 def own(x: np.ndarray) -> Tensor:
     """This process's share of the rows, without a copy: whole blocks of k-means, so that sums are of equal parts."""
     return _tensor(x, span(len(x), BLOCK))
+
+
+def check_spread(x: Tensor, first: Tensor) -> None:
+    """See that points differ by more than rounding; of several processes, all call this together.
+
+    Args:
+        x: float32 (n, d), this process's points; n may be 0.
+        first: float32 (1, d), one of the points.
+
+    Raises:
+        EqualFeaturesError: no two of all processes' points differ.
+    """
+    least = EQUAL * first.abs().max()
+    differ = sum(int(((part - first).abs() > least).any()) for part in x.split(CHUNK))
+    if not int(reduced(torch.tensor(differ))):
+        raise EqualFeaturesError("the features of all items are equal")
 
 
 def squared_distances(x: Tensor, centroids: Tensor, assignments: Tensor) -> Tensor:

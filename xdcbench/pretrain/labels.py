@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import torch
 from scipy.sparse import csr_array
+from typing_extensions import TypedDict
 
 from xdcbench.clustering.assigner import Assigner, save_assigners
 from xdcbench.clustering.metrics import nmi
@@ -17,16 +18,24 @@ from xdcbench.data.clips import Clips, Draw, even_draws, random_draw
 from xdcbench.data.index import Index
 from xdcbench.data.scan import LABELS
 from xdcbench.distributed import barrier, from_leader, leads
-from xdcbench.extract import extract
+from xdcbench.errors import EqualFeaturesError, UserError
+from xdcbench.extract import extract, first_bad
+from xdcbench.models.diagnosis import why_equal, why_not_finite
 from xdcbench.models.encoders import Encoder
 from xdcbench.pretrain.clusters import cluster, facts
 from xdcbench.progress import log
+from xdcbench.results.manifest import CHECKPOINTS
 from xdcbench.runtime import generator
 from xdcbench.schema import DISTANCE, Augment, Modality
 from xdcbench.stages import RoundStage
-from xdcbench.store import read_json, write_json
+from xdcbench.store import file_hash, recall, write_json
+from xdcbench.utils.arrays import read_table
+from xdcbench.utils.documents import LISTING, RUN_AGAIN, read_as
 
 UNLABELLED = -1
+
+CLUSTERS, ASSIGNMENTS, CENTROIDS = "clusters.json", "assignments.parquet", "centroids.safetensors"
+"""Files of the clusterings of a round; the first is written last."""
 
 FEATURES = "features"
 """Folder in work of what is clustered; it is not kept."""
@@ -51,6 +60,14 @@ class Labels:
     several: dict[str, csr_array] = field(default_factory=dict)
 
 
+class Kept(TypedDict):
+    """What ``clusters.json`` holds: sizes and facts by clustering, and reasons by position of an item."""
+
+    sizes: dict[str, int]
+    facts: dict[str, dict[str, float]]
+    failed: dict[int, str]
+
+
 def make_labels(
     config: RoundStage,
     index: Index,
@@ -63,12 +80,13 @@ def make_labels(
     device: torch.device,
     workers: int,
 ) -> Labels:
-    """Extract and cluster, once: what an interrupted round has already labelled is read back.
+    """Extract and cluster, once: what an interrupted round has already labelled is read back, unless it is damaged.
 
     Raises:
         UserError: k exceeds the number of items.
     """
-    clustered = read_clusters(work, index)
+    there = bool(config.clusterings) and from_leader(partial(labelled, work))
+    clustered = read_clusters(work, index) if there else None
     if clustered is None and config.clusterings:
         clustered = extract_and_cluster(
             config, index, rows, encoders, clips, previous=previous, work=work, device=device, workers=workers
@@ -83,6 +101,26 @@ def make_labels(
         first = np.append(sets.indices, UNLABELLED)[sets.indptr[:-1]]
         labels.of["labels"] = np.where(np.diff(sets.indptr) > 0, first, UNLABELLED)
     return labels
+
+
+def labelled(work: Path) -> bool:
+    """Whether an interrupted round has left its clusterings whole.
+
+    Of damaged ones the rest goes, and with it the checkpoints, which were trained on labels that are lost.
+    """
+    match recall(work / CLUSTERS):
+        case {"sha256": dict(sums)} if all(_has_hash(work / name, digest) for name, digest in sums.items()):
+            return True
+    checkpoints = [path for pattern in CHECKPOINTS for path in work.glob(pattern)]
+    if (work / CLUSTERS).exists() or checkpoints:
+        log.warning("%s: its clusterings are damaged; they are made again, and training begins anew", work)
+    for path in [work / CLUSTERS, *checkpoints]:
+        path.unlink(missing_ok=True)
+    return False
+
+
+def _has_hash(path: Path, digest: str) -> bool:
+    return path.is_file() and file_hash(path) == digest
 
 
 def label_sets(index: Index) -> csr_array:
@@ -107,17 +145,36 @@ def extract_and_cluster(
     workers: int,
 ) -> Labels:
     """Features of the clip of each of ``rows``, in files below ``work``, and their clusterings."""
-    features, failed = extract(
-        {m: encoders[m] for m in sorted({m for c in config.clusterings.values() for m in c.features})},
-        clips,
+    label, draws, precision = (
+        f"{config.method} round {config.round}",
         draws_of(config, rows),
-        precision=config.pretrain.precision,
+        config.pretrain.precision,
+    )
+    used = {m: encoders[m] for m in sorted({m for c in config.clusterings.values() for m in c.features})}
+    features, failed = extract(
+        used,
+        clips,
+        draws,
+        precision=precision,
         device=device,
         workers=workers,
-        label=f"{config.method} round {config.round}: features",
+        label=f"{label}: features",
         into=work / FEATURES,
     )
-    return cluster_all(config, index, rows, features, failed, previous=previous, work=work, device=device)
+    read = np.flatnonzero(~np.isin(rows, list(failed)))
+    for modality, of in features.items():
+        bad = first_bad(of[:, None], read)
+        if bad is not None:
+            reason = why_not_finite(
+                modality, encoders[modality], clips, [draws[bad]], precision=precision, device=device
+            )
+            name = index.items["path"].iloc[rows[bad]]
+            raise UserError(f"{label}: the {modality} features of {name} are not finite; {reason}")
+    try:
+        return cluster_all(config, index, rows, features, failed, previous=previous, work=work, device=device)
+    except EqualFeaturesError as error:
+        reason = why_equal(used, clips, [draws[at] for at in read], precision=precision, device=device)
+        raise EqualFeaturesError(f"{label}: {error}; {reason}") from error
 
 
 def draws_of(config: RoundStage, rows: np.ndarray) -> list[Draw]:
@@ -168,7 +225,7 @@ def cluster_all(
         assigners[name] = found.assigner
         log.info("round %d clustering %s: %s", config.round, name, labels.facts[name])
     if leads():
-        save_assigners(assigners, work / "centroids.safetensors")
+        save_assigners(assigners, work / CENTROIDS)
         write_clusters(work, index, labels, distances)
     return labels
 
@@ -190,24 +247,35 @@ def agreement(
 
 
 def write_clusters(run: Path, index: Index, labels: Labels, distances: Mapping[str, np.ndarray]) -> None:
-    """Write ``assignments.parquet`` and, last, ``clusters.json``, which says that both are whole.
+    """Write ``assignments.parquet`` and, last, ``clusters.json``, with the hashes of both files of clusterings.
 
     ``distances``, float32 (items,) by clustering, NaN where an item has none, become columns ``<name>_distance``.
     """
     columns = {f"{name}{DISTANCE}": of for name, of in distances.items()}
     table = pd.DataFrame({"id": index.items["id"].to_numpy(), **labels.of, **columns})
     # A dictionary of distances, nearly all of which differ, would be half as much again.
-    table.to_parquet(run / "assignments.parquet", index=False, use_dictionary=["id", *labels.of])
-    rest = {"sizes": labels.sizes, "facts": labels.facts, "failed": labels.failed}
-    write_json(run / "clusters.json", rest)
+    table.to_parquet(run / ASSIGNMENTS, index=False, use_dictionary=["id", *labels.of])
+    hashes = {name: file_hash(run / name) for name in (ASSIGNMENTS, CENTROIDS) if (run / name).exists()}
+    rest = {"sizes": labels.sizes, "facts": labels.facts, "failed": labels.failed, "sha256": hashes}
+    write_json(run / CLUSTERS, rest)
+
+
+def read_kept(run: Path) -> Kept:
+    """Content of ``clusters.json``.
+
+    Raises:
+        UserError: it is missing or damaged.
+    """
+    kept: Kept = read_as(Kept, run / CLUSTERS, limit=LISTING, fix=RUN_AGAIN)
+    return kept
 
 
 def read_clusters(run: Path, index: Index) -> Labels | None:
     """What ``write_clusters`` wrote but distances, in the order of ``index``; None where a run has no clusterings."""
-    if not (run / "clusters.json").exists():
+    if not (run / CLUSTERS).exists():
         return None
-    rest = read_json(run / "clusters.json")
-    table = pd.read_parquet(run / "assignments.parquet", columns=["id", *rest["sizes"]])
+    rest = read_kept(run)
+    table = read_table(run / ASSIGNMENTS, ["id", *rest["sizes"]], fix=RUN_AGAIN)
     table = table.set_index("id").reindex(index.items["id"])
     of = {name: table[name].fillna(UNLABELLED).to_numpy(dtype=np.int64, copy=True) for name in rest["sizes"]}
-    return Labels(of, rest["sizes"], rest["facts"], {int(k): v for k, v in rest["failed"].items()})
+    return Labels(of, rest["sizes"], rest["facts"], rest["failed"])

@@ -7,7 +7,7 @@ import numpy as np
 
 from xdcbench.context import Context
 from xdcbench.data.clips import Clips
-from xdcbench.data.index import Index, write_failed
+from xdcbench.data.index import Index, check_failed, write_failed
 from xdcbench.data.prepared.reader import Prepared
 from xdcbench.distributed import leads
 from xdcbench.errors import UserError
@@ -34,7 +34,7 @@ def run(config: RoundStage, inputs: dict[str, Path], work: Path, context: Contex
     """Stage: one round of a method, from the encoders of the round before (paper, section 3)."""
     index, card = Index.load(inputs["data"]), load_card(inputs["encoders"])
     device = pick_device(context.device)
-    encoders = load_encoders(inputs["encoders"], config.encoders, device=device)
+    encoders = load_encoders(inputs["encoders"], config.encoders, device=device, consent=context.consent)
     rows = index.rows(index.splits[0], config.part, tracks=TRACKS[index.media])
     clips = clips_for(index, context.roots[index.name], encoders)
     labels = make_labels(
@@ -123,20 +123,6 @@ def validation_losses(history: Sequence[dict[str, float]]) -> list[float]:
     if not all(losses):
         raise UserError("no held-out clip could be read to see the loss saturate; see the log for the files")
     return [sum(of) for of in losses]
-
-
-def check_failed(index: Index, rows: np.ndarray, failed: dict[int, str], *, limit: float) -> None:
-    """Fail the stage when too many items could not be read.
-
-    Raises:
-        UserError: names the share, the limit and the first file.
-    """
-    if len(failed) > limit * len(rows):
-        row, reason = next(iter(failed.items()))
-        raise UserError(
-            f"{index.name}: {len(failed)} of {len(rows)} items could not be decoded, first "
-            f"{index.items['path'].iloc[row]} ({reason}); mend them or raise max_failed above {limit}"
-        )
 
 
 def records(

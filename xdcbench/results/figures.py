@@ -87,15 +87,12 @@ def draw(grid: Grid, chart: Chart, fmt: Picture) -> bytes | None:
     lines, left_out = _lines(grid, chart)
     if not lines:
         return None
-    import matplotlib
-    from matplotlib.backends.backend_pdf import FigureCanvasPdf
-    from matplotlib.backends.backend_svg import FigureCanvasSVG
-    from matplotlib.figure import Figure
+    from xdcbench.utils.plotting import Figure, FigureCanvasPdf, FigureCanvasSVG, rc_context
 
     notes = _notes(lines, left_out)
     below = [_LABELS, _ENTRY * math.ceil(len(lines) / 2) + _GAP, _NOTE * len(notes) + _GAP]
     height = _TITLES + _PANEL + sum(below)
-    with matplotlib.rc_context(_STYLE):
+    with rc_context(_STYLE):
         figure = Figure(figsize=(max(6.4, 3.2 * len(grid.columns)), height))
         {"svg": FigureCanvasSVG, "pdf": FigureCanvasPdf}[fmt](figure)
         _panels(figure, grid, chart, lines)

@@ -9,6 +9,9 @@ from typing import Any, Literal, get_args
 
 from xdcbench.errors import UserError
 
+LONGEST = 18
+"""Digits of a whole number."""
+
 Status = Literal["verified", "unverified", "unverified-low"]
 Protocol = Literal["finetune", "linear_probe", "linear_svm", "as published"]
 Selection = Literal["last", "val-best", "test-best", "unknown"]
@@ -50,7 +53,7 @@ def _name(text: str) -> str:
 
 
 def _count(text: str) -> int | None:
-    if text and not (text.isascii() and text.isdigit()):
+    if text and not (text.isascii() and text.isdigit() and len(text) <= LONGEST):
         raise ValueError("a whole number, or empty")
     return int(text) if text else None
 

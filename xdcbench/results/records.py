@@ -4,12 +4,16 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, field_validator
 
 from xdcbench.errors import UserError
 from xdcbench.store import Store, read_json, write_json
+from xdcbench.utils.documents import RUN_AGAIN, check
 
 SCHEMA_VERSION = 1
+
+AGAIN = "measure it again by its suite, with --stage and the name of this file's folder, and --policy always"
+"""What to do about a file that is as it was written, and that this version cannot use."""
 
 
 class Record(BaseModel):
@@ -62,6 +66,14 @@ class Record(BaseModel):
     versions: dict[str, str]
     commit: str
 
+    @field_validator("factors")
+    @classmethod
+    def _rounds_are_numbered(cls, factors: dict[str, Any]) -> dict[str, Any]:
+        for name, kind in {"round": int, "clustering": str}.items():
+            if not isinstance(factors.get(name, kind()), kind):
+                raise ValueError(f"{name} is {factors[name]!r}, no {kind.__name__}")
+        return factors
+
 
 def write_records(run: Path, records: Iterable[Record]) -> None:
     """Write ``records.json`` into a run directory."""
@@ -70,6 +82,8 @@ def write_records(run: Path, records: Iterable[Record]) -> None:
 
 def read_records(stores: Sequence[Store], keys: Iterable[str] | None = None) -> list[Record]:
     """Records of the complete runs of several results folders, read as one; a run key counts once.
+
+    Damaged runs are left out; the log names them.
 
     Args:
         stores: results folders.
@@ -81,27 +95,22 @@ def read_records(stores: Sequence[Store], keys: Iterable[str] | None = None) -> 
     found: dict[str, Path] = {}
     wanted = None if keys is None else set(keys)
     for store in stores:
-        for key in store.keys():  # noqa: SIM118 - a store is no mapping
+        for key in store.keys(wanted):
             path = store.path(key) / "records.json"
-            if (wanted is None or key in wanted) and path.exists():
+            if path.exists():
                 found.setdefault(key, path)
     return [record for _, path in sorted(found.items()) for record in _read(path)]
 
 
 def _read(path: Path) -> list[Record]:
-    rows = read_json(path)
+    rows = read_json(path, fix=RUN_AGAIN)
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-        raise UserError(f"{path} is no list of records; remove its folder to have it measured again")
-    newest = max((row.get("schema_version", 0) for row in rows), default=0)
+        raise UserError(f"{path} is no list of records. Try: {RUN_AGAIN}")
+    stated = (row.get("schema_version") for row in rows)
+    newest = max((version for version in stated if isinstance(version, int)), default=0)
     if newest > SCHEMA_VERSION:
         raise UserError(
             f"{path} has records of schema {newest}; this xdcbench reads up to {SCHEMA_VERSION}; upgrade it"
         )
-    try:
-        return [Record.model_validate(row) for row in rows]
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        raise UserError(
-            f"{path}: {where}: {first['msg']}; remove its folder to have it measured again"
-        ) from error
+    records: list[Record] = check(list[Record], rows, str(path), fix=RUN_AGAIN)
+    return records

@@ -5,15 +5,13 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-from pydantic import ValidationError
 
 from xdcbench.errors import UserError
 from xdcbench.results.records import Record
 from xdcbench.schema import Config, Suite
 from xdcbench.stages import NOT_SCIENCE
-from xdcbench.store import read_json, write_json
+from xdcbench.store import write_json
+from xdcbench.utils.documents import read_as
 
 TOLERANCES = {"top1": 40.0, "nmi_class": 0.2, "purity": 0.3, "unexplained": 0.15, "accuracy": 0.2}
 """What a change of processor or library version may move, per metric; a metric without one is not kept.
@@ -97,14 +95,8 @@ def load_reference(path: Path) -> Reference:
         raise UserError(
             f"no reference {path}; make one with `xdcbench check --update` from results that you trust"
         )
-    content: Any = read_json(path)
-    try:
-        return Reference.model_validate(content)
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise UserError(
-            f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}; make it again with --update"
-        ) from error
+    reference: Reference = read_as(Reference, path, fix="make it again with --update")
+    return reference
 
 
 def settings_digest(suite: Suite) -> str:

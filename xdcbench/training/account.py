@@ -47,7 +47,8 @@ class Account:
         self.begun = self.then = time.monotonic()
         self.begun_at: float | None = None
         self.before: Totals = (state.sums, state.seen)
-        self.watch = Watch(work, label, epochs=len(state.history), steps=state.steps)
+        history = state.history
+        self.watch = Watch(work, label, epochs=len(history), steps=state.steps, history=history)
         if self.watch.empty and preface:
             self.watch.write({"epoch": 0, **preface})
 

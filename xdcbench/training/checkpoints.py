@@ -12,6 +12,8 @@ import torch
 
 from xdcbench.disk import room
 from xdcbench.distributed import from_leader
+from xdcbench.errors import UserError
+from xdcbench.utils.io import sync
 
 log = logging.getLogger("xdcbench")
 
@@ -52,7 +54,7 @@ class Checkpoints:
                     file.flush()
                     os.fsync(file.fileno())
                 building.replace(path)
-                _sync(self.folder)
+                sync(self.folder)
             finally:
                 building.unlink(missing_ok=True)
         for old in [other for other in self.newest_first() if other != path][max(self.keep, 1) - 1 :]:
@@ -66,8 +68,7 @@ class Checkpoints:
         name = from_leader(self._newest_sound)
         if not name:
             return None
-        state: dict[str, Any] = torch.load(self.folder / name, map_location=device, weights_only=True)
-        return state
+        return _state(self.folder / name, device)
 
     def newest_first(self) -> list[Path]:
         """Files that are called like a checkpoint."""
@@ -76,10 +77,31 @@ class Checkpoints:
     def _newest_sound(self) -> str:
         for path in self.newest_first():
             match = NAME.fullmatch(path.name)
-            if match and f"{_crc(path):08x}" == match[2]:
-                return path.name
+            try:
+                if match and f"{_crc(path):08x}" == match[2]:
+                    _state(path, torch.device("cpu"))
+                    return path.name
+            except (UserError, OSError) as error:
+                log.warning("%s", error)
             log.warning("%s is damaged; going on from the checkpoint before it", path)
         return ""
+
+
+def _state(path: Path, device: torch.device) -> dict[str, Any]:
+    """The state in a file.
+
+    Raises:
+        UserError: it holds none.
+    """
+    try:
+        state: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
+    except Exception as error:  # each kind of damage has one of its own, and torch's advice is to unpickle it
+        raise UserError(f"{path} holds no state of a training; remove it to go on without") from error
+    if not isinstance(state, dict):
+        raise UserError(
+            f"{path} holds a {type(state).__name__}, no state of a training; remove it to go on without"
+        )
+    return state
 
 
 def _crc(path: Path) -> int:
@@ -88,12 +110,3 @@ def _crc(path: Path) -> int:
         while part := file.read(1 << 22):
             value = zlib.crc32(part, value)
     return value
-
-
-def _sync(folder: Path) -> None:
-    """Make the names in ``folder`` outlive a loss of power."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -2,10 +2,12 @@
 
 import io
 import json
+import logging
+import math
 import resource
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,8 @@ import numpy as np
 import torch
 
 from xdcbench.disk import room
+
+log = logging.getLogger("xdcbench")
 
 Row = dict[str, Any]
 
@@ -29,21 +33,35 @@ class Watch:
         label: of the training run.
         epochs: that the checkpoint holds.
         steps: that the checkpoint holds.
+        history: means of the epochs that the checkpoint holds, for rows of epochs that are lost.
 
     Raises:
         UserError: the disk is full.
     """
 
-    def __init__(self, folder: Path, label: str, *, epochs: int, steps: int) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        label: str,
+        *,
+        epochs: int,
+        steps: int,
+        history: Sequence[Mapping[str, float]] = (),
+    ) -> None:
         self.path, self.label = folder / "metrics.jsonl", label
         rows = [row for row in _rows(self.path) if _holds(row, epochs=epochs, steps=steps)]
+        there = {row["epoch"] for row in rows if "steps" not in row}
+        if lost := [number for number in range(1, len(history) + 1) if number not in there]:
+            log.warning("%s is damaged; epochs that it lacks are taken from the checkpoint", self.path)
+            rows += [{"run": label, "epoch": number, **history[number - 1]} for number in lost]
+            rows.sort(key=lambda row: (row["epoch"], row.get("steps", math.inf)))
         self.empty = not rows
         for events in folder.glob("events.out.tfevents.*"):
             events.unlink()
         building = self.path.with_name(".metrics.jsonl")
         lines = "".join(json.dumps(row) + "\n" for row in rows)
         with room(folder, len(lines)):
-            building.write_text(lines)
+            building.write_text(lines, encoding="utf-8")
             building.replace(self.path)
         self.events = folder / f"events.out.tfevents.{time.time_ns()}"
         _append(self.events, b"".join([_record(file_version="brain.Event:2"), *map(_drawn, rows)]))
@@ -65,11 +83,19 @@ def memory(device: torch.device) -> dict[str, float]:
 
 
 def _rows(path: Path) -> list[Row]:
-    """Whole rows of a file that may end in the middle of one."""
+    """Whole rows of a file that may end in the middle of one, or be damaged."""
     if not path.exists():
         return []
-    lines = path.read_text().splitlines(keepends=True)
-    return [json.loads(line) for line in lines if line.endswith("}\n")]
+    rows = []
+    for line in path.read_bytes().splitlines():
+        try:
+            row = json.loads(line)
+        except ValueError:
+            continue
+        match row:
+            case {"epoch": int()}:
+                rows.append(row)
+    return rows
 
 
 def _holds(row: Row, *, epochs: int, steps: int) -> bool:

@@ -9,6 +9,7 @@ from tests.unit.tiny import small_index
 from xdcbench.costs.estimate import cost_lines, short, to_do
 from xdcbench.costs.rates import Rates, load_rates, machine, measure_rates, save_rates, speed_lines
 from xdcbench.launch import Launch, Request, prepare
+from xdcbench.results.manifest import write_manifest
 from xdcbench.schema import AudioInput, AudioModel, Models, VideoInput, VideoModel
 from xdcbench.stages import FeaturesStage, IndexStage
 
@@ -48,6 +49,10 @@ def test_hours_follow_from_rates_and_sum_over_kinds(tmp_path: Path) -> None:
     assert hours["total"] == pytest.approx(sum(hours.values()) - hours["total"], rel=0.01)
     assert hours["total"] > 1, "one clip a second"
     assert not any("no hours" in line or "paper's encoders" in line for line in lines)
+    (path,) = plan.context.cache.glob("rates-*.json")
+    for damage in (b"", b"\0" * 40, b"[3]", b'{"machine": 3}'):
+        path.write_bytes(damage)
+        assert "doctor --speed" in list(cost_lines(plan))[-1]
 
 
 def test_rates_of_the_paper_stand_in_and_that_is_said(tmp_path: Path) -> None:
@@ -73,6 +78,7 @@ def finish(plan: Launch, *kinds: str) -> None:
                     f"split:{split}": index.items["split:official"] for split in stage.config.dataset.splits
                 }
                 replace(index, items=index.items.assign(**columns)).save(run)
+            write_manifest(run)
 
 
 def test_a_finished_suite_has_nothing_to_do(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from xdcbench.costs.sizes import PARTS, TRACKS, sizes_of
 from xdcbench.data.index import Index
 from xdcbench.data.scan import scan
 from xdcbench.data.synth import write_world
+from xdcbench.results.manifest import write_manifest
 from xdcbench.schema import Dataset, Subset, World
 from xdcbench.stages import IndexStage, Stage, WorldStage
 from xdcbench.store import Store
@@ -78,6 +79,7 @@ def test_a_complete_index_counts_readable_items_by_track(tmp_path: Path) -> None
     run.mkdir()
     index.items["split:official"] = index.items["split:official"]
     index.save(run)
+    write_manifest(run)
     sizes = sizes_of(stage, Store(tmp_path, write=False))
     assert sizes is not None and (sizes.source, sizes.rows, sizes.classes) == ("index", 6, 2)
     loaded = Index.load(run)

@@ -9,7 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.unit.tiny import MODELS
+from tests.unit.tiny import MODELS, small_index
 from xdcbench.data import clips as module
 from xdcbench.data.clips import Clips, Draw, box, even_draws, random_draw, training_draws
 from xdcbench.data.index import Index
@@ -77,6 +77,39 @@ def test_windows_are_evenly_spaced(
     reader.durations = np.full(len(reader), duration)
     _, found = starts(reader, even_draws([3], clips, last_start=last), monkeypatch)
     np.testing.assert_allclose(found, expected, atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("seen", "late", "heard", "video", "audio"),
+    [
+        (3.0, 0.0, 10.0, (0.0, 1.0), (0.0, 8.0)),  # the trial file: clips froze on the last frame
+        (10.0, 0.0, 3.0, (0.0, 8.0), (0.0, 1.0)),
+        (10.0, 2.5, 5.0, (0.0, 8.0), (2.5, 5.5)),
+        (10.0, -0.5, 10.5, (0.0, 8.0), (-0.5, 8.0)),
+        (10.01, 0.02, 10.031, (0.0, 8.01), (0.0, 8.01)),  # an ordinary film, whose tracks are together
+        (0.0, 0.0, 10.0, (0.0, 0.0), (0.0, 8.0)),
+        (1.0, 0.0, 1.5, (0.0, 0.0), (0.0, 0.0)),
+    ],
+)
+def test_clips_lie_in_the_track_that_is_read(
+    monkeypatch: pytest.MonkeyPatch,
+    seen: float,
+    late: float,
+    heard: float,
+    video: tuple[float, float],
+    audio: tuple[float, float],
+) -> None:
+    index = small_index([0], ["train"])
+    index.items[["duration", "video_seconds", "audio_start", "audio_seconds"]] = seen, seen, late, heard
+    index.items["video"] = seen > 0
+    clip, window = VideoInput(frames=10, rate=5), AudioInput(seconds=2.0)
+    draws = even_draws([0], 2)
+    for read, expected in ((clip, window), video), ((clip, None), video), ((None, window), audio):
+        reader = Clips(index, Path(), video=read[0], audio=read[1])
+        found = starts(reader, draws, monkeypatch)
+        for kind, places in zip(read, found, strict=True):
+            if kind is not None:
+                np.testing.assert_allclose(places, expected, atol=1e-9)
 
 
 def test_even_draws_keep_an_items_clips_together() -> None:

@@ -14,9 +14,12 @@ from xdcbench.data.scan import Scan, fingerprint, media_files, scan, table
 from xdcbench.data.sources import find_source
 from xdcbench.errors import UserError
 from xdcbench.schema import Dataset
+from xdcbench.utils.code import Consent
 
 ROOT = Path(__file__).parents[3]
 DATASETS = ROOT / "xdcbench" / "data" / "datasets"
+
+TRUSTED = Consent(everything=True)
 
 
 def part(found: Scan, split: str) -> dict[str, str]:
@@ -145,12 +148,12 @@ def test_ucf101_without_lists(tmp_path: Path) -> None:
         (
             "trainlist01",
             "v_YoYo_g02_c01.avi 2",
-            r"trainlist01.txt: `v_YoYo_g02_c01.avi 2` does not read <class>/",
+            r"trainlist01.txt, line 5: `v_YoYo_g02_c01.avi 2` does not read <class>/",
         ),
         ("trainlist01", "YoYo/v_YoYo_g02_c01.avi 1", r"contradicts classInd.txt, where YoYo is 2"),
         ("testlist01", "Yoyo/v_Yoyo_g01_c01.avi", r"unknown class `Yoyo`, which is not in classInd.txt"),
         ("testlist01", "YoYo/v_YoYo_g02_c01.avi", r"is in train and test of split 1"),
-        ("classInd", "YoYo", r"classInd.txt must hold lines of a number and a class"),
+        ("classInd", "YoYo", r"classInd.txt, line 3: `YoYo` is not a number and a class"),
     ],
 )
 def test_ucf101_mistakes(tmp_path: Path, name: str, line: str, saying: str) -> None:
@@ -175,11 +178,23 @@ def test_hmdb51_mistakes(tmp_path: Path) -> None:
     path = tmp_path / "testTrainMulti_7030_splits/hug_test_split1.txt"
     good = path.read_text()
     path.write_text(good + "film_9_hug_0.avi\n")
-    with pytest.raises(UserError, match=r"hug_test_split1.txt: `film_9_hug_0.avi` must end in 0, 1 or 2"):
+    with pytest.raises(
+        UserError, match=r"hug_test_split1.txt, line 9: `film_9_hug_0.avi` must end in 0, 1 or 2"
+    ):
         scan(tmp_path, config("hmdb51"))
     path.write_text(good + "film_0_hug_0.avi 1\n")
     with pytest.raises(UserError, match="hug/film_0_hug_0 is in two parts of split 1"):
         scan(tmp_path, config("hmdb51"))
+
+
+def test_official_classes_that_look_alike(tmp_path: Path) -> None:
+    hmdb51(tmp_path)
+    lists = tmp_path / "testTrainMulti_7030_splits"
+    text(tmp_path, "testTrainMulti_7030_splits/Wave_test_split1.txt", "film_9_Wave_0.avi 1")
+    with pytest.raises(UserError, match="classes `Wave` and `wave` are one"):
+        scan(tmp_path, config("hmdb51"))
+    (lists / "Wave_test_split1.txt").rename(lists / "波_test_split1.txt")
+    assert scan(tmp_path, config("hmdb51")).classes == ("hug", "wave", "波")
 
 
 def test_hmdb51(tmp_path: Path) -> None:
@@ -237,8 +252,16 @@ def test_esc10_is_a_part_of_esc50(tmp_path: Path) -> None:
     [
         (("fold,", "part,"), r"esc50.csv: no column `fold` among filename, part"),
         ((",0,dog,", ",zero,dog,"), "target `zero` is no number"),
-        (("1-000-A-0.wav,1,0,dog", "1-000-A-0.wav,1,0,cat"), r"esc50.csv: `0` has category `cat` and `dog`"),
+        (
+            ("1-000-A-0.wav,1,0,dog", "1-000-A-0.wav,1,0,cat"),
+            r"esc50.csv, lines 3 and 6: `0` has category `cat` and `dog`",
+        ),
         (("2-000-A-0.wav,2,", "1-000-A-0.wav,2,"), r"`audio/1-000-A-0` has fold `1` and `2`"),
+        (
+            ("7,cow", "7,Dog"),
+            r"esc50.csv: classes `dog` and `Dog` are one, since at most case or Unicode form",
+        ),
+        (("7,cow", "7, dog"), r"esc50.csv: classes `dog` and `dog` are one"),
         (("cow,False", "cow,no"), "unknown esc10 `no`, which is not in True, False"),
         (("cow,False,700,A", "cow"), "has 4 fields, not 7"),
     ],
@@ -291,12 +314,12 @@ def user(**changes: Any) -> Dataset:
 
 def test_a_group_on_both_sides(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="group `g1` is in train and test of split `1`"):
-        scan(tmp_path, user())
+        scan(tmp_path, user(), TRUSTED)
 
 
 def test_a_split_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="split `2` is not in the data set, which has 1"):
-        scan(tmp_path, user(splits=("2",)))
+        scan(tmp_path, user(splits=("2",)), TRUSTED)
 
 
 @pytest.mark.parametrize(
@@ -309,7 +332,7 @@ def test_a_split_that_is_not_there(tmp_path: Path) -> None:
 )
 def test_an_adapter_that_is_not_there(tmp_path: Path, adapter: str, message: str) -> None:
     with pytest.raises(UserError, match=message):
-        scan(tmp_path, user(adapter=adapter))
+        scan(tmp_path, user(adapter=adapter), TRUSTED)
 
 
 def test_no_folder_and_no_file(tmp_path: Path) -> None:

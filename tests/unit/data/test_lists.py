@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.unit.data.trees import config, text, touch
-from xdcbench.data import lists
+from xdcbench.data import csv_rows, lists
 from xdcbench.errors import UserError
 
 GRID = config("grid")
@@ -35,13 +35,78 @@ def test_a_csv_is_read_as_written(
     quoted = [",".join('"' + cell.replace('"', '""') + '"' for cell in row) for row in rows]
     path.write_bytes(("\ufeff" + end.join(["file,command", "", *quoted]) + end).encode())
     read = lists.read_csv(path, GRID, COLUMNS)
-    assert list(read.itertuples(index=False, name=None)) == rows
+    stripped = [(one.strip(), other.strip()) for one, other in rows]
+    assert list(read.itertuples(index=False, name=None)) == [row for row in stripped if any(row)]
+
+
+def test_a_header_alone(tmp_path: Path) -> None:
+    for content in ("file,command", "file,command\n", "\n\nfile,command\n\n"):
+        (tmp_path / "a.csv").write_text(content)
+        assert list(lists.read_csv(tmp_path / "a.csv", GRID, COLUMNS)) == ["file", "command"]
+        assert lists.read_csv(tmp_path / "a.csv", GRID, COLUMNS).empty
 
 
 def test_a_csv_without_a_header(tmp_path: Path) -> None:
     text(tmp_path, "a.csv", "1,02", "x,NA")
     read = lists.read_csv(tmp_path / "a.csv", GRID, COLUMNS, header=False)
     assert read.to_dict("list") == {"file": ["1", "x"], "command": ["02", "NA"]}, "no value is guessed at"
+
+
+def test_values_lose_the_space_around_them(tmp_path: Path) -> None:
+    text(
+        tmp_path,
+        "a.csv",
+        "file, command",
+        "d1.wav, dog",
+        "d2.wav,dog ",
+        'd3.wav, "dog, small"',
+        " d 4.wav\t,dog",
+        ",",
+    )
+    read = lists.read_csv(tmp_path / "a.csv", GRID, COLUMNS)
+    assert read["file"].tolist() == ["d1.wav", "d2.wav", "d3.wav", "d 4.wav"]
+    assert read["command"].tolist() == ["dog", "dog", "dog, small", "dog"]
+
+
+@given(
+    rows=st.lists(st.lists(st.text('ab", \n', max_size=5), min_size=2, max_size=2), max_size=4),
+    end=st.sampled_from(["\n", "\n\n"]),
+)
+@settings(max_examples=200, deadline=None)
+def test_the_fast_reader_reads_as_the_slow_one(rows: list[list[str]], end: str) -> None:
+    body = "".join(",".join(row) + end for row in rows)
+    fast = csv_rows.plain_rows(body, COLUMNS, 1)
+    if fast is not None:
+        slow = csv_rows.any_rows(Path("a.csv"), body, COLUMNS, 1)
+        pd.testing.assert_frame_equal(fast, slow, check_index_type=False)
+
+
+@pytest.mark.parametrize("odd", ["", '"'])
+def test_a_row_knows_its_line(tmp_path: Path, odd: str) -> None:
+    text(
+        tmp_path,
+        "a.csv",
+        "# comment",
+        "file,command,,",
+        "",
+        *(f"{i}.wav,c{i},{odd and ' ' + 2 * odd}," for i in range(5)),
+    )
+    content = lists.read_text(tmp_path / "a.csv", GRID).replace("# comment", "")
+    read = lists.read_csv(tmp_path / "a.csv", GRID, COLUMNS, text=content)
+    assert read.index.tolist() == [4, 5, 6, 7, 8]
+    assert list(read) == ["file", "command"], "columns without a name hold nothing"
+    with pytest.raises(UserError, match=r"a.csv, line 7: unknown command `c3`, which is not in index"):
+        lists.check_known(read["command"], ["c0", "c1", "c2"], tmp_path / "a.csv", "index")
+    twice = read.assign(file="a.wav")
+    with pytest.raises(UserError, match=r"a.csv, lines 4 and 5: `a.wav` has command `c0` and `c1`"):
+        lists.one_per(twice, "file", tmp_path / "a.csv")
+
+
+@pytest.mark.parametrize("value", ["inf", "-inf", "nan", "1e300", "", "ten", "9007199254740993"])
+def test_what_is_no_number(value: str) -> None:
+    rows = pd.DataFrame({"start": ["1", value]}, index=pd.Index([2, 3], name="line"))
+    with pytest.raises(UserError, match=rf"^a.csv, line 3: start `{value}` is no number; mend the row$"):
+        lists.numbers(rows, "start", Path("a.csv"))
 
 
 @pytest.mark.parametrize(
@@ -54,7 +119,17 @@ def test_a_csv_without_a_header(tmp_path: Path) -> None:
         ("file,command\nä,b\n".encode("latin-1"), "is not UTF-8 text"),
         ("file,command\na,b\n".encode("utf-16"), "is not UTF-8 text"),
         ("file,command\na,b\n".encode("utf-16-le"), "is not UTF-8 text (zero bytes)"),
-        (b'file,command\n"a,b\n', "has 1 fields, not 2"),
+        (b'file,command\n"a,b\n', "line 2: its quotes do not fit (unexpected end of data). Try: end each"),
+        (b'file,command\n"a\nb",c\n', "line 2: its quotes do not fit (a quoted value ends on line 3)"),
+        (b'file,command\n"a"b,c\n', "line 2: its quotes do not fit"),
+        (b"file,command,file\na,b,c\n", "line 1: column `file` is there 2 times. Try: rename or remove one"),
+        (b"file;command\na;b\n", "line 1: its values are separated by `;`, not by commas. Try: save it with"),
+        (b"file\tcommand\na\tb\n", "line 1: its values are separated by tabs, not by commas"),
+        (b"file,command\na;b\n", "line 2: `a;b` has 1 fields, not 2; separate its values by commas"),
+        (
+            b"file,command\na,b, c\n",
+            "line 2: `a,b,c` has 3 fields, not 2; mend the line; a value with a comma",
+        ),
     ],
 )
 def test_a_broken_csv_is_named(tmp_path: Path, content: bytes, saying: str) -> None:
@@ -69,7 +144,7 @@ def test_a_list_that_is_not_there(tmp_path: Path) -> None:
 
 def test_lines_of_a_list(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_bytes("\ufeff one 1 \r\n\r\ntwo\r\n".encode())
-    assert lists.read_list(tmp_path / "a.txt", GRID) == ["one 1", "two"]
+    assert lists.read_list(tmp_path / "a.txt", GRID) == {1: "one 1", 3: "two"}
 
 
 def test_numbers() -> None:

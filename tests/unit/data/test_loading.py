@@ -22,8 +22,10 @@ from xdcbench.data import clips as module
 from xdcbench.data.clips import Batch, Clips, Draw, training_draws
 from xdcbench.data.index import Index
 from xdcbench.data.loading import batches
+from xdcbench.data.media import Media
+from xdcbench.data.media.container import path_of
 from xdcbench.data.shelf import shared
-from xdcbench.errors import MediaError, UserError
+from xdcbench.errors import MediaChangedError, MediaError, UserError
 from xdcbench.schema import Augment
 
 VIDEO, AUDIO = MODELS.video.input, MODELS.audio.input
@@ -151,7 +153,8 @@ def test_an_unreadable_item_is_named_and_in_no_batch(
 def trapped(monkeypatch: pytest.MonkeyPatch, trap: Callable[[], object]) -> Clips:
     """Clips of twelve items that are read at once, but for the seventh, which springs ``trap``."""
 
-    def picture(path: Path, *, frames: int, short_side: int, **_: Any) -> torch.Tensor:
+    def picture(media: Media, *, frames: int, short_side: int, **_: Any) -> torch.Tensor:
+        path = path_of(media)
         if path.name == "item06":
             trap()
         return torch.full((frames, short_side, short_side, 3), int(path.name[4:]), dtype=torch.uint8)
@@ -167,36 +170,84 @@ DRAWS = [Draw(row) for row in range(12)]
 @pytest.mark.parametrize(
     ("trap", "cause"),
     [
-        (lambda: os._exit(3), r"exit code 3\); replace the file"),
-        (lambda: os._exit(0), r"exit code 0\); replace the file"),
+        (lambda: os._exit(3), r"exit code 3, exit code 3\); replace the file"),
+        (lambda: os._exit(0), r"exit code 0, exit code 0\); replace the file"),
         (
             lambda: (faulthandler.disable(), os.kill(os.getpid(), signal.SIGSEGV)),
-            r"SIGSEGV\); replace the file",
+            r"SIGSEGV, SIGSEGV\); replace the file",
         ),
-        (lambda: os.kill(os.getpid(), signal.SIGKILL), r"SIGKILL\); use fewer --workers if memory ran out"),
+        (lambda: os.kill(os.getpid(), signal.SIGKILL), r"SIGKILL, SIGKILL\); use fewer --workers"),
     ],
     ids=["exit", "clean exit", "segfault", "kill"],
 )
-def test_a_worker_that_dies_is_told_by_its_item(
+def test_an_item_that_kills_two_workers_is_named(
     monkeypatch: pytest.MonkeyPatch, trap: Callable[[], object], cause: str, workers: int
 ) -> None:
     read = batches(trapped(monkeypatch, trap), DRAWS, size=2, workers=workers)
     seen: list[int] = []
-    with pytest.raises(UserError, match=r"^videos/item06: the reading process died \(" + cause):
+    with pytest.raises(UserError, match=r"^videos/item06: two reading processes died \(" + cause):
         for batch in read:
             seen += batch.rows.tolist()
     assert seen == [0, 1, 2, 3, 4, 5]
     assert not active_children()
 
 
-def test_a_worker_killed_from_outside_between_two_items(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_worker_killed_from_outside_between_two_items_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
     read = batches(trapped(monkeypatch, lambda: None), DRAWS, size=2, workers=1)
-    next(read)
+    rows = next(read).rows.tolist()
     (worker,) = active_children()
     time.sleep(0.3)  # it has read ahead, and waits
     os.kill(worker.pid or 0, signal.SIGKILL)
-    with pytest.raises(UserError, match=r"^between two files: the reading process died \(SIGKILL\)"):
-        list(read)
+    rows += [row for batch in read for row in batch.rows.tolist()]
+    assert rows == list(range(12))
+    assert not active_children()
+
+
+@pytest.mark.parametrize("workers", [1, 2, 3])
+@pytest.mark.parametrize("row", [0, 1, 5, 6, 11])
+def test_a_worker_that_dies_once_changes_nothing(
+    monkeypatch: pytest.MonkeyPatch, row: int, workers: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    clips = trapped(monkeypatch, lambda: None)
+    quick, dead = module.read_clip, shared(1, torch.int64)
+
+    def dying(media: Media, **rest: Any) -> torch.Tensor:
+        if path_of(media).name == f"item{row:02}" and not dead:
+            dead[0] = 1
+            os.kill(os.getpid(), signal.SIGKILL)
+        return quick(media, **rest)
+
+    monkeypatch.setattr(module, "read_clip", dying)
+    with caplog.at_level("WARNING"):
+        read = list(batches(clips, DRAWS, size=4, workers=workers))
+    assert caplog.messages == [
+        f"videos/item{row:02}: the reading process died (SIGKILL); another one takes its place"
+    ]
+    monkeypatch.setattr(module, "read_clip", quick)
+    for one, other in zip(read, batches(clips, DRAWS, size=4, workers=0), strict=True):
+        assert one.video is not None and other.video is not None
+        assert torch.equal(one.rows, other.rows) and torch.equal(one.positions, other.positions)
+        assert torch.equal(one.video.pixels, other.video.pixels) and one.video.flips == other.video.flips
+    assert not active_children()
+
+
+def test_two_workers_that_die_at_different_items_of_a_batch_name_both(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Neither need be the cause, as where memory runs out."""
+    clips = trapped(monkeypatch, lambda: None)
+    quick, deaths = module.read_clip, shared(1, torch.int64)
+
+    def dying(media: Media, **rest: Any) -> torch.Tensor:
+        if path_of(media).name == f"item{4 + int(deaths[0]):02}" and deaths < 2:
+            deaths[0] += 1
+            os.kill(os.getpid(), signal.SIGKILL)
+        return quick(media, **rest)
+
+    monkeypatch.setattr(module, "read_clip", dying)
+    both = r"at videos/item04 \(SIGKILL\) and at videos/item05 \(SIGKILL\); use fewer --workers"
+    with pytest.raises(UserError, match="^two reading processes died, " + both):
+        list(batches(clips, DRAWS, size=2, workers=1))
 
 
 @pytest.mark.parametrize("workers", [1, 2])
@@ -215,8 +266,8 @@ def test_a_pipe_that_nobody_writes_to_is_no_hang(kinetics: Index, folder: Path, 
     path.unlink()
     os.mkfifo(path)
     clips = Clips(kinetics, root, video=VIDEO, audio=AUDIO)
-    with pytest.raises(UserError, match=f"^{path}: not read within 1 s"):
-        list(batches(clips, [Draw(row) for row in range(8)], size=2, workers=2, patience=1.0))
+    with pytest.raises(MediaChangedError, match=f"changed since they were indexed: {path}"):
+        list(batches(clips, [Draw(row) for row in range(8)], size=2, workers=2))
     assert not active_children()
 
 
@@ -234,14 +285,14 @@ def test_the_first_batch_is_read_by_two(monkeypatch: pytest.MonkeyPatch, workers
     clips = trapped(monkeypatch, lambda: None)
     quick, begun = module.read_clip, shared(2, torch.int64)
 
-    def meeting(path: Path, **rest: Any) -> torch.Tensor:
-        half = int(path.name[4:]) // 3
+    def meeting(media: Media, **rest: Any) -> torch.Tensor:
+        half = int(path_of(media).name[4:]) // 3
         if half < 2:
             begun[half] = 1
             deadline = time.monotonic() + 10
             while not begun.all() and time.monotonic() < deadline:
                 time.sleep(0.01)
-        return quick(path, **rest)
+        return quick(media, **rest)
 
     monkeypatch.setattr(module, "read_clip", meeting)
     first, second = batches(clips, DRAWS, size=6, workers=workers, patience=5.0)
@@ -254,7 +305,11 @@ def test_the_first_batch_is_read_by_two(monkeypatch: pytest.MonkeyPatch, workers
 def test_whoever_reads_the_first_batch_is_watched(monkeypatch: pytest.MonkeyPatch, row: int) -> None:
     clips = trapped(monkeypatch, lambda: None)
     quick = module.read_clip
-    hang = lambda path, **rest: time.sleep(60 * (path.name == f"item{row:02}")) or quick(path, **rest)  # noqa: E731
+
+    def hang(media: Media, **rest: Any) -> torch.Tensor:
+        time.sleep(60 * (path_of(media).name == f"item{row:02}"))
+        return quick(media, **rest)
+
     monkeypatch.setattr(module, "read_clip", hang)
     with pytest.raises(UserError, match=f"^videos/item{row:02}: not read within 0.5 s"):
         list(batches(clips, DRAWS, size=6, workers=1, patience=0.5))

@@ -21,6 +21,8 @@ from xdcbench.data import clips as module
 from xdcbench.data import workers
 from xdcbench.data.clips import Batch, Clips, Draw, random_draw, training_draws
 from xdcbench.data.loading import Reader, batches
+from xdcbench.data.media import Media
+from xdcbench.data.media.container import path_of
 from xdcbench.data.shelf import shared
 from xdcbench.data.workers import AHEAD
 from xdcbench.errors import MediaError, UserError
@@ -34,7 +36,8 @@ ITEMS, SIZE = 23, 4
 def clips(monkeypatch: pytest.MonkeyPatch) -> Clips:
     """Clips whose pixels are the numbers of their items; the sixth cannot be read."""
 
-    def picture(path: Path, *, frames: int, short_side: int, **_: Any) -> torch.Tensor:
+    def picture(media: Media, *, frames: int, short_side: int, **_: Any) -> torch.Tensor:
+        path = path_of(media)
         if path.name == "item05":
             raise MediaError(path, "torn")
         return torch.full((frames, short_side, short_side, 3), int(path.name[4:]), dtype=torch.uint8)
@@ -114,9 +117,9 @@ def test_reading_runs_ahead_of_what_is_asked_for(clips: Clips, monkeypatch: pyte
     """From the moment that the context is entered, and into the next section."""
     read_clip, read = vars(module)["read_clip"], shared(ITEMS, torch.int64)
 
-    def counted(path: Path, **rest: Any) -> torch.Tensor:
-        read[int(path.name[4:])] += 1
-        return torch.as_tensor(read_clip(path, **rest))
+    def counted(media: Media, **rest: Any) -> torch.Tensor:
+        read[int(path_of(media).name[4:])] += 1
+        return torch.as_tensor(read_clip(media, **rest))
 
     def until(done: Callable[[], bool]) -> bool:
         deadline = time.monotonic() + 10
@@ -171,13 +174,15 @@ def test_what_a_scheduler_sends_to_all_ends_no_worker(clips: Clips, number: sign
 def test_a_worker_that_dies_in_a_later_section_is_told(clips: Clips, monkeypatch: pytest.MonkeyPatch) -> None:
     read_clip = vars(module)["read_clip"]
 
-    def deadly(path: Path, **rest: Any) -> torch.Tensor:
-        return os._exit(3) if path.name == "item22" else torch.as_tensor(read_clip(path, **rest))
+    def deadly(media: Media, **rest: Any) -> torch.Tensor:
+        return os._exit(3) if path_of(media).name == "item22" else torch.as_tensor(read_clip(media, **rest))
 
     monkeypatch.setattr(module, "read_clip", deadly)
     with reader(clips, 1) as ahead:
         assert len(list(ahead.section(1)[1])) == 1  # of the first three items
-        with pytest.raises(UserError, match=r"^videos/item22: the reading process died \(exit code 3\)"):
+        with pytest.raises(
+            UserError, match=r"^videos/item22: two reading processes died \(exit code 3, exit"
+        ):
             list(ahead.section(2)[1])
 
 
@@ -199,8 +204,8 @@ from xdcbench.data import clips as module
 from xdcbench.data.loading import Reader
 from xdcbench.errors import MediaError
 
-def torn(path, **_):
-    raise MediaError(path, "torn")
+def torn(media, **_):
+    raise MediaError(media.path, "torn")
 
 module.read_clip = torn
 clips = module.Clips(small_index([0] * 9, ["train"] * 9), Path(), video=MODELS.video.input)

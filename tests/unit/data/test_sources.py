@@ -1,3 +1,4 @@
+import hashlib
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -6,13 +7,15 @@ from typing import Any
 import pytest
 
 from xdcbench.config import load_dataset, load_suite
-from xdcbench.data import sources
+from xdcbench.data import sources, states
 from xdcbench.data.prepared.layout import Label, Settings
-from xdcbench.data.scan import Scan, fingerprint, scan
+from xdcbench.data.scan import MISSING, Scan, fingerprint, scan
 from xdcbench.data.sources import find_source, find_stores, root_of, stamps, used_datasets
+from xdcbench.data.states import Mode, forget_scans
 from xdcbench.errors import UserError
 from xdcbench.schema import Dataset, Subset
-from xdcbench.stages import IndexStage, science
+from xdcbench.stages import IndexStage, Source, science
+from xdcbench.utils.code import Consent
 
 GRID = load_dataset("grid")
 
@@ -38,7 +41,7 @@ def scans(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     """Roots that were scanned."""
     roots: list[Path] = []
 
-    def spy(root: Path, dataset: Dataset) -> Scan:
+    def spy(root: Path, dataset: Dataset, _consent: Consent) -> Scan:
         roots.append(root)
         return scan(root, dataset)
 
@@ -91,6 +94,27 @@ def test_second_look_trusts_the_first(data: Path, tmp_path: Path, scans: list[Pa
     first = find_source("grid", GRID, data, cache=cache)
     assert find_source("grid", GRID, data, cache=cache) == first
     assert scans == [data / "grid"]
+
+
+def test_a_scan_of_another_version_is_not_trusted(
+    data: Path, tmp_path: Path, scans: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    find_source("grid", GRID, data, cache=tmp_path)
+    monkeypatch.setattr(sources, "VERSION", sources.VERSION + 1)
+    find_source("grid", GRID, data, cache=tmp_path)
+    assert len(scans) == 2
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"\0" * 80, b'{"fingerp', b"[]", b"{}", b'{"fingerprint": 3, "stamps": {}}']
+)
+def test_a_damaged_scan_is_made_again(data: Path, tmp_path: Path, scans: list[Path], content: bytes) -> None:
+    first = find_source("grid", GRID, data, cache=tmp_path / "cache")
+    (entry,) = (tmp_path / "cache").iterdir()
+    whole = entry.read_bytes()
+    entry.write_bytes(content)
+    assert find_source("grid", GRID, data, cache=tmp_path / "cache") == first
+    assert entry.read_bytes() == whole and len(scans) == 2
 
 
 def test_without_a_cache_every_look_scans(data: Path, scans: list[Path]) -> None:
@@ -154,7 +178,72 @@ def test_stamps_are_times_of_change_or_say_gone(tmp_path: Path) -> None:
     path.touch()
     os.utime(path, ns=(5, 7))
     gone = str(tmp_path / "b")
-    assert stamps([gone, str(path)]) == {str(path): 7, gone: -1}
+    assert stamps([gone, str(path)]) == {str(path): [7, path.stat().st_ctime_ns], gone: []}
+
+
+def test_a_list_whose_time_is_kept_is_seen(data: Path, tmp_path: Path, scans: list[Path]) -> None:
+    first = find_source("grid", GRID, data, cache=tmp_path)
+    path = data / "grid" / "labels.csv"
+    before = path.stat()
+    path.write_text(path.read_text().replace("0.mp4,lay", "0.mp4,bin"))
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert path.stat().st_size == before.st_size
+    assert find_source("grid", GRID, data, cache=tmp_path).fingerprint != first.fingerprint
+    assert len(scans) == 2
+
+
+def overwrite(path: Path, content: bytes) -> None:
+    """Other content of the same size, a second later."""
+    before = path.stat()
+    path.write_bytes(content)
+    assert path.stat().st_size == before.st_size
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns + 10**9))
+
+
+def test_contents_count_where_they_are_asked_for(data: Path, tmp_path: Path) -> None:
+    def find(mode: Mode) -> Source:
+        forget_scans(tmp_path)
+        return find_source("grid", GRID, data, cache=tmp_path, mode=mode)
+
+    sizes, contents = find("size"), find("content")
+    assert sizes.fingerprint != contents.fingerprint
+    path = data / "grid" / "s1" / "1.mp4"
+    path.touch()
+    touched = find("size"), find("content")
+    assert [s.fingerprint for s in touched] == [sizes.fingerprint, contents.fingerprint]
+    assert touched[0].stamp == touched[1].stamp != sizes.stamp
+    overwrite(path, b"yy")
+    assert find("size").fingerprint == sizes.fingerprint
+    assert find("content").fingerprint not in (sizes.fingerprint, contents.fingerprint)
+    overwrite(path, b"xx")
+    assert find("content").fingerprint == contents.fingerprint
+
+
+def test_contents_are_hashed_once_for_each_state(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[str] = []
+    true = states.LocalFile
+
+    def spy(path: Path, *rest: Any) -> Any:
+        opened.append(path.name)
+        return true(path, *rest)
+
+    monkeypatch.setattr(states, "LocalFile", spy)
+    for _ in range(2):
+        find_source("grid", GRID, data, cache=tmp_path, mode="content")
+    assert sorted(opened) == ["0.mp4", "1.mp4", "2.mp4", "3.mp4"]
+    overwrite(data / "grid" / "s1" / "1.mp4", b"yy")
+    find_source("grid", GRID, data, cache=tmp_path, mode="content")
+    assert opened[4:] == ["1.mp4"], "no folder changed, and it was seen"
+
+
+def test_hashes_are_those_of_sha256(data: Path, tmp_path: Path) -> None:
+    found = scan(data / "grid", GRID)
+    files = found.items[["path", "bytes"]].assign(mtime=10**18)
+    files.loc[len(files)] = ["gone.mp4", MISSING, MISSING]
+    hashes = [hashlib.sha256(b"x" * (size + 1)).hexdigest() for size in range(4)]
+    assert states.contents(files, data / "grid", None) == [*hashes, ""]
 
 
 # ------------------------------------------------------------------------------------ prepared stores

@@ -1,9 +1,11 @@
 """The world on disk: layouts, lists, codecs, resuming, determinism."""
 
 import csv
+import errno
 import hashlib
 import wave
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import av
@@ -79,6 +81,40 @@ def test_the_same_bytes_after_an_interruption(root: Path, tmp_path: Path) -> Non
     assert digests(tmp_path) == digests(root)
     assert kept.stat().st_mtime_ns == before
     assert calls[-1] == (len(digests(root)) - 1,) * 2
+
+
+@pytest.mark.parametrize(
+    "damage", [lambda p: p.write_bytes(bytes(p.stat().st_size)), lambda p: p.write_bytes(b"")]
+)
+def test_a_damaged_file_of_a_world_in_work_is_written_again(
+    root: Path, tmp_path: Path, damage: Callable[[Path], object]
+) -> None:
+    class Stop(Exception):
+        pass
+
+    def interrupt(done: int, total: int) -> None:
+        if done == total // 2:
+            raise Stop
+
+    with pytest.raises(Stop):
+        write_world(WORLD, tmp_path, progress=interrupt)
+    damage(next(tmp_path.glob("kinetics400/train/*/*.mp4")))
+    damage(tmp_path / "world.json")
+    write_world(WORLD, tmp_path)
+    assert digests(tmp_path) == digests(root)
+
+
+def test_a_full_disk_leaves_no_part_of_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    written = Path.write_bytes
+
+    def full(self: Path, content: bytes) -> int:
+        written(self, content[:10])
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(OSError, match="No space left"):
+        write_world(WORLD, tmp_path)
+    assert [path.name for path in tmp_path.rglob("*") if path.is_file() and ".json." in path.name] == []
 
 
 def test_no_two_media_files_are_alike(root: Path) -> None:

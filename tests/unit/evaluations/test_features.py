@@ -7,13 +7,14 @@ import numpy as np
 import pytest
 import torch
 
+from tests.unit.data.media.bombs import wav
 from tests.unit.tiny import CPU, MODELS, linked, make_index, spoil
 from xdcbench.context import Context
 from xdcbench.data.clips import Clips, Draw
 from xdcbench.data.index import Index
 from xdcbench.data.loading import batches
 from xdcbench.data.transforms import squares
-from xdcbench.errors import UserError
+from xdcbench.errors import MediaUnreachableError, UserError
 from xdcbench.evaluations import features as stage
 from xdcbench.evaluations.features import Features, load_features
 from xdcbench.models.encoders import Card, load_card, load_encoders, save_encoders
@@ -62,6 +63,27 @@ def test_items_without_features(tiny_runs: Path, tiny_context: Context, world: P
     everything = np.arange(len(index.items))
     assert set(everything) - set(found.readable(everything)) == {missing, torn}
     assert np.isnan(found.of[[missing, torn]]).all()
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), 1e29])
+def test_one_sample_that_is_no_number_costs_one_item(
+    world: Path, tiny_runs: Path, tiny_context: Context, tmp_path: Path, value: float
+) -> None:
+    """In one of sixteen channels; before, "features of all items are equal; the encoder has collapsed"."""
+    root = linked(world / "esc50", tmp_path / "data" / "esc50")
+    victim = sorted(root.glob("audio/*.wav"))[5]
+    victim.unlink()
+    wave = np.full((24_000, 16), 0.1, np.float32)
+    wave[12_000, 7] = value
+    wav(victim, wave.ravel(), channels=16)
+    data = make_index(tmp_path / "index", tmp_path / "data", "esc50")
+    items = Index.load(data).items
+    context = replace(tiny_context, roots={"esc50": root})
+    found = do("audio", data, tiny_runs / "init", tmp_path / "run", context, clips=1)
+    (row,) = found.failed
+    assert items["path"].iloc[row] == f"audio/{victim.name}"
+    assert f"the audio sample at 0.750 s is {value:g}" in found.failed[row]
+    assert np.isfinite(np.delete(found.of, row, axis=0)).all()
 
 
 def test_an_item_counts_as_readable_only_if_all_its_clips_are() -> None:
@@ -129,3 +151,36 @@ def test_an_unknown_layer_is_told(tiny_runs: Path, tiny_context: Context, tmp_pa
     config = FeaturesStage(modality="audio", clips=1, layer="layer5", precision="fp32")
     with pytest.raises(UserError, match="unknown layer of AudioResNet 'layer5'; did you mean 'layer"):
         stage.run(config, inputs, tmp_path, tiny_context)
+
+
+def test_media_that_are_away_fail_the_stage_and_are_not_remembered(
+    tiny_runs: Path, tiny_context: Context, world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("xdcbench.data.local_file.PAUSES", ())
+    inputs = {"data": tiny_runs / "esc50", "encoders": tiny_runs / "init"}
+    root = linked(world / "esc50", tmp_path / "esc50")
+    context = replace(tiny_context, roots={"esc50": root})
+    config = FeaturesStage(modality="audio", clips=1, precision="fp32")
+    (tmp_path / "run").mkdir()
+    for workers in (0, 1):
+        root.rename(tmp_path / "away")
+        with pytest.raises(MediaUnreachableError, match=r"media not reachable: .*esc50/audio/.*No such file"):
+            stage.run(config, inputs, tmp_path / "run", replace(context, workers=workers))
+        assert not any(path.read_bytes() for path in tmp_path.rglob("journal/*.jsonl"))
+        (tmp_path / "away").rename(root)
+    stage.run(config, inputs, tmp_path / "run", context)
+    whole = do("audio", tiny_runs / "esc50", tiny_runs / "init", tmp_path / "whole", tiny_context, clips=1)
+    found = load_features(tmp_path / "run")
+    assert found.failed == {} and found.of.tobytes() == whole.of.tobytes()
+
+
+def test_too_many_unreadable_items_fail_the_stage(
+    tiny_runs: Path, tiny_context: Context, world: Path, tmp_path: Path
+) -> None:
+    root = linked(world / "esc50", tmp_path / "esc50")
+    for victim in sorted(root.glob("audio/*.wav"))[:2]:
+        spoil(victim)
+    context = replace(tiny_context, roots={"esc50": root})
+    with pytest.raises(UserError, match="esc50: 2 of 15 items could not be decoded, first audio/"):
+        do("audio", tiny_runs / "esc50", tiny_runs / "init", tmp_path / "run", context, clips=1)
+    assert not (tmp_path / "run" / "features.npy").exists()

@@ -188,7 +188,7 @@ def test_rows_without_features_are_left_out_only_with_a_reason() -> None:
     of[4] = np.nan
     assert part_rows(CONFIG, index, "test", Features(of, {4: "torn"})).tolist() == [3, 5, 6, 7, 8, 9]
     of[7, 1, 2] = np.inf
-    with pytest.raises(UserError, match="toy: the video features of item 'item07' are not finite; train the"):
+    with pytest.raises(UserError, match="toy: the video features of item 'item07' are not finite, which"):
         part_rows(CONFIG, index, "test", Features(of, {4: "torn"}))
 
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from tests.unit.data.media.bombs import wav
 from xdcbench.data.media import read_audio
 from xdcbench.errors import MediaError
 from xdcbench.gallery import media
@@ -104,3 +105,9 @@ def test_without_sound_there_is_a_reason(tmp_path: Path) -> None:
     media.write_film(torch.zeros(4, 32, 32, 3, dtype=torch.uint8), 4, tmp_path / "mute.mp4")
     with pytest.raises(MediaError, match="no sound track"):
         media.sound_within(tmp_path / "mute.mp4", start=0, seconds=1, rate=8000)
+
+
+def test_samples_that_are_no_numbers_have_no_preview(tmp_path: Path) -> None:
+    path = wav(tmp_path / "a.wav", np.where(np.arange(48_000) == 20_000, np.nan, 0.1).astype(np.float32))
+    with pytest.raises(MediaError, match=r"the audio sample at 1\.250 s is nan"):
+        media.sound_within(path, start=1, seconds=1, rate=8000)

@@ -16,6 +16,7 @@ import torch
 from tests.unit.data.prepared.stores import write_store
 from tests.unit.tiny import DATASETS, MODELS, round_config
 from xdcbench.context import Context
+from xdcbench.data.local_file import state_of
 from xdcbench.data.media import container
 from xdcbench.data.prepared.reader import open_store
 from xdcbench.errors import UserError
@@ -155,7 +156,10 @@ def test_previews_of_four_hours_decode_seconds_of_them(
     found = find_round("xdc", None, results[0], data_root=world, stores=())
     items = found.index.items.copy()
     row = int(np.flatnonzero(items["ok"] & items["audio"])[0])
-    items.loc[items.index[row], ["path", "duration"]] = [four_hours.name, 14_400.0]
+    state = state_of(four_hours)
+    about = {"path": four_hours.name, "bytes": state.size, "mtime": state.mtime}
+    about |= dict.fromkeys(("duration", "video_seconds", "audio_seconds"), 14_400.0)
+    items.loc[items.index[row], list(about)] = list(about.values())
     found = replace(found, index=replace(found.index, items=items), root=four_hours.parent)
     made = Previews(found, tmp_path / "media").make({row: {"video", "audio"}})[row]
     assert made == Preview(*made.files), "all four files and no fault"
@@ -190,14 +194,14 @@ def test_a_round_whose_encoders_are_gone_says_which(results: Results, files: Pat
     with pytest.raises(UserError, match=r"--round 1: .* went through rounds 2;"):
         find_round("xdc", 1, out, data_root=files, stores=())
     with pytest.raises(
-        UserError, match=f"{key}, whose encoders .* clustered with, is not in .*make it again"
+        UserError, match=f"{key}, whose encoders .* clustered with, is not whole in .*make it again"
     ):
         find_round("xdc", None, out, data_root=files, stores=())
     shutil.rmtree(out)
     shutil.copytree(results[0], out)
     (out / "runs" / key / "encoders.json").unlink()
     with pytest.raises(
-        UserError, match=f"{key}, whose encoders .* clustered with, is not in .*make it again"
+        UserError, match=f"{key}, whose encoders .* clustered with, is not whole in .*make it again"
     ):
         find_round("xdc", None, out, data_root=files, stores=())
 

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
@@ -19,6 +19,11 @@ class Server:
         ranges: whether it goes on from where it is asked to.
         promised: whether the length is sent ahead.
         delay: seconds before an answer.
+        length: what is said of the length instead of the truth; None says the truth.
+        status: of a refusal; 0 serves.
+        location: where it leads to instead of serving.
+        drip: seconds between single bytes; 0 sends all at once.
+        head: whether the drip begins with the first line of the answer.
         asked: the `Range` of each request, empty without one.
     """
 
@@ -28,6 +33,11 @@ class Server:
     ranges: bool = True
     promised: bool = True
     delay: float = 0.0
+    length: str | None = None
+    status: int = 0
+    location: str = ""
+    drip: float = 0.0
+    head: bool = False
     asked: list[str] = field(default_factory=list)
 
     def answer(self, request: BaseHTTPRequestHandler) -> None:
@@ -38,6 +48,17 @@ class Server:
         if not self.url.endswith(request.path):
             request.send_error(404)
             return
+        if self.head:
+            self.dripped(request, b"HTTP/1.0 200 OK\r\n\r\n")
+            return
+        if self.location:
+            request.send_response(302)
+            request.send_header("Location", self.location)
+            request.end_headers()
+            return
+        if self.status:
+            request.send_error(self.status)
+            return
         begin = int(asked.removeprefix("bytes=").removesuffix("-")) if asked and self.ranges else 0
         if begin and begin >= len(self.content):
             request.send_error(416)
@@ -45,9 +66,19 @@ class Server:
         rest = self.content[begin:]
         request.send_response(206 if begin else 200)
         if self.promised:
-            request.send_header("Content-Length", str(len(rest)))
+            request.send_header("Content-Length", str(len(rest)) if self.length is None else self.length)
         request.end_headers()
+        if self.drip:
+            self.dripped(request, rest)
+            return
         request.wfile.write(rest[: self.cut])
+
+    def dripped(self, request: BaseHTTPRequestHandler, content: bytes) -> None:
+        """Send byte by byte, until nobody listens."""
+        with suppress(OSError):
+            for number in content:
+                request.wfile.write(bytes([number]))
+                time.sleep(self.drip)
 
 
 @contextmanager

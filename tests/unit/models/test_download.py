@@ -1,16 +1,21 @@
 """Files by address come whole or not at all, once, and are what their hash says."""
 
 import hashlib
+import io
+import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
+from http.client import HTTPMessage
 from pathlib import Path
+from urllib.request import Request
 
 import pytest
 
 from tests.unit.models.serving import Server, serving
 from xdcbench.errors import UserError
-from xdcbench.models.download import CHUNK, download
+from xdcbench.models.download import CHUNK, _Redirects, download
 
 CONTENT = bytes(range(256)) * (5 * CHUNK // 512) + b"the end"
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
@@ -163,3 +168,101 @@ def test_two_processes_fetch_once(server: Server, target: Path) -> None:
     assert [process.returncode for process in both] == [0, 0]
     assert target.read_bytes() == CONTENT
     assert server.asked == [""]
+
+
+@pytest.mark.parametrize("length", ["abc", "-1", "1e9", "9" * 30, str(10**13), "0x10", "1, 2", ""])
+def test_an_odd_length_is_refused(length: str, server: Server, target: Path) -> None:
+    server.length = length
+    with pytest.raises(UserError, match=r"cannot fetch .* \(the server states .*\); run again"):
+        download(server.url, target, digits=DIGITS)
+    assert left(target) == [], "nothing was written"
+    assert server.asked == [""]
+
+
+@pytest.mark.parametrize("off", [-1000, 1000])
+def test_a_length_that_is_not_so_is_refused(off: int, server: Server, target: Path) -> None:
+    server.length = str(len(CONTENT) + off)
+    with pytest.raises(UserError, match=r"which was removed|ended after \d+ of \d+ bytes"):
+        download(server.url, target, digits=DIGITS)
+    assert not target.exists()
+
+
+def test_more_than_a_file_may_hold_is_refused(
+    server: Server, target: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("xdcbench.models.download.LARGEST", CHUNK)
+    for server.promised, said in ((True, "the server states"), (False, "more than .* bytes came")):
+        with pytest.raises(UserError, match=said):
+            download(server.url, target, digits=DIGITS)
+        part = target.with_name(f"{target.name}.part")
+        assert not part.exists() or part.stat().st_size <= 2 * CHUNK
+
+
+@pytest.mark.parametrize("head", [True, False])
+def test_a_server_that_drips_is_given_up(
+    head: bool, server: Server, target: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each byte comes within the time-out of a silent server; a mebibyte would take days."""
+    monkeypatch.setattr("xdcbench.models.download.PATIENCE", 0.3)
+    server.drip, server.head = 0.05, head
+    begun = time.monotonic()
+    with pytest.raises(UserError, match="cannot fetch"):
+        download(server.url, target, digits=DIGITS)
+    assert time.monotonic() - begun < 5
+
+
+@pytest.mark.parametrize("status", [401, 403, 404, 410, 500])
+def test_what_is_refused_is_asked_for_once(status: int, server: Server, target: Path) -> None:
+    server.status = status
+    with pytest.raises(UserError, match=f"{status}"):
+        download(server.url, target, digits=DIGITS)
+    assert server.asked == [""]
+    assert left(target) == []
+
+
+@pytest.mark.parametrize("url", ["file:///etc/passwd", "ftp://127.0.0.1/x", "data:,x", "/etc/passwd"])
+def test_only_http_is_fetched_and_led_to(url: str, server: Server, target: Path) -> None:
+    with pytest.raises(UserError, match="is no address of http or https"):
+        download(url, target, digits=DIGITS)
+    server.location = url if ":" in url else "gopher://x/y"
+    with pytest.raises(UserError, match=r"which is not followed|is not allowed"):
+        download(server.url, target, digits=DIGITS)
+    assert left(target) == []
+
+
+def test_https_is_not_left_for_http() -> None:
+    asked = Request("https://host/w.pth")
+    with pytest.raises(
+        OSError, match=r"https://host/w\.pth leads to http://host/w\.pth, which is not followed"
+    ):
+        _Redirects().redirect_request(asked, io.BytesIO(), 302, "", HTTPMessage(), "http://host/w.pth")
+    assert _Redirects().redirect_request(asked, io.BytesIO(), 302, "", HTTPMessage(), "https://other/w.pth")
+
+
+@pytest.mark.parametrize("kind", ["link", "dangling", "second name", "pipe", "folder"])
+def test_a_part_file_that_is_no_plain_file_is_left_alone(
+    kind: str, server: Server, target: Path, tmp_path: Path
+) -> None:
+    """A link at its name had the downloaded bytes written to whatever file it led to."""
+    target.parent.mkdir(parents=True)
+    part, victim = target.with_name(f"{target.name}.part"), tmp_path / "victim"
+    if kind != "dangling":
+        victim.write_bytes(b"precious")
+    {
+        "link": lambda: part.symlink_to(victim),
+        "dangling": lambda: part.symlink_to(victim),
+        "second name": lambda: part.hardlink_to(victim),
+        "pipe": lambda: os.mkfifo(part),
+        "folder": lambda: part.mkdir(),
+    }[kind]()
+    with pytest.raises(UserError, match=r"\.part .*Try: remove it"):
+        download(server.url, target, digits=DIGITS)
+    assert not victim.exists() if kind == "dangling" else victim.read_bytes() == b"precious"
+    assert not target.exists()
+
+
+def test_a_secret_of_the_address_is_not_told(server: Server, target: Path) -> None:
+    server.status = 403
+    with pytest.raises(UserError) as error:
+        download(server.url + "?sig=s3cr3t", target, digits=DIGITS)
+    assert "s3cr3t" not in str(error.value)

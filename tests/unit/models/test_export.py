@@ -14,6 +14,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from tests.unit.models.own_encoder import Tiny
+from tests.unit.pages.made_results import FACTS
 from tests.unit.tiny import MODELS
 from xdcbench.context import Context
 from xdcbench.errors import UserError
@@ -23,10 +24,12 @@ from xdcbench.models.export import export_lines, find_runs
 from xdcbench.models.exported import read_export, verified
 from xdcbench.models.markdown import plain
 from xdcbench.models.origins import find_origin
+from xdcbench.results.manifest import write_manifest
 from xdcbench.run import run_stage
 from xdcbench.schema import Given, GivenVideo
 from xdcbench.stages import GivenStage, InitStage, Stage
 from xdcbench.store import Store
+from xdcbench.utils.code import Consent
 
 CPU = torch.device("cpu")
 VIDEO = MODELS.video.input
@@ -40,7 +43,7 @@ class Unsteady(Tiny):
 
 
 def stored(store: Store, stage: Stage) -> str:
-    outcome = run_stage(stage, store, Context("tests"))
+    outcome = run_stage(stage, store, Context("tests", consent=Consent(everything=True)))
     assert outcome.status == "done", outcome.detail
     return stage.key
 
@@ -212,10 +215,12 @@ def test_runs_that_have_no_encoders(out: Path) -> None:
     store = Store(out)
     probe, failed = store.path("linear_probe-aaaaaaaaaaaa"), out / "runs/.failed/round-bbbbbbbbbbbb/001"
     probe.mkdir()
-    about = {"kind": "linear_probe", "inputs": {"encoders": key(out, 0)}}
-    (probe / "run.json").write_text(json.dumps(about))
+    about = {"key": probe.name, "name": "p", "kind": "linear_probe", "inputs": {"encoders": key(out, 0)}}
+    (probe / "run.json").write_text(json.dumps(FACTS | about))
+    write_manifest(probe)
     failed.mkdir(parents=True)
     (store.path(key(out, 1)) / "video.safetensors").unlink()
+    write_manifest(store.path(key(out, 1)))
     for name, said in {
         "linear_probe-a": f"export {key(out, 0)}, whose encoders",
         "round-b": "failed and left no encoders",
@@ -226,6 +231,16 @@ def test_runs_that_have_no_encoders(out: Path) -> None:
     assert "pruned" in find_origin("mine", Given(run=str(store.path(key(out, 1))))).unavailable
 
 
+@pytest.mark.parametrize("name", ["encoders.json", "audio.safetensors", "manifest.json"])
+def test_a_damaged_run_gives_no_encoders(out: Path, tmp_path: Path, name: str) -> None:
+    run = out.joinpath("runs", key(out, 1)).rename(tmp_path / "under-another-name")
+    assert find_origin("mine", Given(run=str(run))).encoders == ("video", "audio")
+    path = run / name
+    path.write_bytes(bytes(path.stat().st_size))
+    with pytest.raises(UserError, match=rf"encoders.mine: {run} is damaged: {name} is not what was written"):
+        find_origin("mine", Given(run=str(run)))
+
+
 def test_code_that_cannot_be_traced_leaves_weights_and_says_so(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -233,7 +248,7 @@ def test_code_that_cannot_be_traced_leaves_weights_and_says_so(
     for name in ("Tiny", "Unsteady"):
         run = foreign(store, name)
         with caplog.at_level("WARNING", logger="xdcbench"):
-            list(export_lines(run, tmp_path, tmp_path / name))
+            list(export_lines(run, tmp_path, tmp_path / name, Consent(everything=True)))
     assert (tmp_path / "Tiny" / "video.pt2").exists()
     assert not (tmp_path / "Unsteady" / "video.pt2").exists()
     warnings = [record for record in caplog.records if record.levelno >= logging.WARNING]
@@ -248,8 +263,8 @@ def test_code_that_cannot_be_traced_leaves_weights_and_says_so(
     assert "There is no program of the video encoder" in (tmp_path / "Unsteady" / "README.md").read_text()
     given = Given(run=str(tmp_path / "Tiny"))
     with pytest.raises(UserError, match=r"runs code, '.*:Tiny'; read it, then give --trust"):
-        find_origin("mine", given, trust=False)
-    assert find_origin("mine", given).encoders == ("video",)
+        find_origin("mine", given)
+    assert find_origin("mine", given, consent=Consent(everything=True)).encoders == ("video",)
 
 
 def test_features_that_are_not_finite_are_not_exported(out: Path) -> None:
@@ -259,6 +274,7 @@ def test_features_that_are_not_finite_are_not_exported(out: Path) -> None:
     tensors = load_file(path)
     tensors["stem.0.weight"] = torch.full_like(tensors["stem.0.weight"], torch.nan)
     save_file(tensors, path)
+    write_manifest(path.parent)
     with pytest.raises(UserError, match="video encoder gives features that are not finite"):
         list(export_lines(key(out, 1), out, None))
 

@@ -17,20 +17,27 @@ from xdcbench.models.weights import build_encoder
 from xdcbench.pretrain.init import run as init
 from xdcbench.schema import AudioModel, Given, Models, VideoInput, VideoModel
 from xdcbench.stages import GivenStage, InitStage, Stage
+from xdcbench.utils.code import Consent
 
 CPU = torch.device("cpu")
 SMALL = VideoModel(
     width=4, blocks=(1, 1, 1, 1), input=VideoInput(frames=4, size=16, rate=4, short_side=(16, 16))
 )
 OWN = "tests.unit.models.own_encoder"
+TRUSTED = Consent(everything=True)
 
 
 def kept(given: Given, work: Path) -> Path:
     """Run directory of ``given``."""
     work.mkdir()
-    origin = find_origin("mine", given)
+    origin = find_origin("mine", given, consent=TRUSTED)
     assert not origin.unavailable
-    run(GivenStage(name="mine", given=given, fingerprint=origin.fingerprint), {}, work, Context(suite="s"))
+    run(
+        GivenStage(name="mine", given=given, fingerprint=origin.fingerprint),
+        {},
+        work,
+        Context(suite="s", consent=TRUSTED),
+    )
     return work
 
 
@@ -113,10 +120,10 @@ def test_clips_are_normalised_as_declared() -> None:
 
 def test_the_users_own_encoder_takes_part(tmp_path: Path) -> None:
     folder = kept(video(source=f"{OWN}:Tiny"), tmp_path / "run")
-    encoder = load_encoders(folder, ("video",), device=CPU)["video"]
+    encoder = load_encoders(folder, ("video",), device=CPU, consent=TRUSTED)["video"]
     assert (encoder.features, encoder.input.frames) == (8, 4)
     assert load_card(folder).models.video.input.frames == 4
-    again = load_encoders(folder, ("video",), device=CPU)["video"]
+    again = load_encoders(folder, ("video",), device=CPU, consent=TRUSTED)["video"]
     clips = torch.randn(2, 3, 4, 16, 16)
     assert torch.equal(encoder(clips), again(clips))
 

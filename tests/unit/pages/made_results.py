@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from tests.unit.tiny import small_index
+from xdcbench.results.manifest import write_manifest
 from xdcbench.results.records import Record, write_records
 from xdcbench.store import Store, write_json
 
@@ -79,6 +80,8 @@ def write(folder: Path, *, right: Mapping[str, Sequence[int]] = RIGHT, **changes
     for place, (method, counts) in enumerate(right.items()):
         for seed, count in enumerate(counts):
             probe(store, f"linear_probe-{place:06d}{seed:06d}", method, seed, count, changes)
+    for key in store.there():
+        write_manifest(store.path(key))
     failed = folder / "runs" / ".failed" / "finetune-0000000000ff" / "001"
     failed.mkdir(parents=True)
     (failed / "error.txt").write_text("Traceback\nRuntimeError: <b>out of memory</b>\n")

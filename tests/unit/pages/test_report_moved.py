@@ -7,6 +7,7 @@ from statsmodels.stats.multitest import multipletests
 from tests.unit.pages.made_results import write
 from xdcbench.pages.report.gather import gather
 from xdcbench.pages.report.moved import Comparison, compare
+from xdcbench.results.manifest import write_manifest
 
 
 def compared(here: Path, there: Path) -> Comparison:
@@ -81,7 +82,9 @@ def test_without_predictions_a_plain_difference_says_why(tmp_path: Path) -> None
         write(tmp_path / "here", right={"xdc": (150,)}),
         write(tmp_path / "there", right={"xdc": (100,)}),
     )
-    next(there.glob("runs/linear_probe-*/predictions.parquet")).unlink()
+    predictions = next(there.glob("runs/linear_probe-*/predictions.parquet"))
+    predictions.unlink()
+    write_manifest(predictions.parent)
     (move,) = compared(here, there).moved
     assert move.difference == pytest.approx(25.0) and move.significant is None
     assert "predictions.parquet is missing" in move.why

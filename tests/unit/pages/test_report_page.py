@@ -16,6 +16,7 @@ from xdcbench.pages.report.gather import gather
 from xdcbench.pages.report.page import page_data, write_report
 from xdcbench.pages.report.tables import figures
 from xdcbench.results.grid import Cell, Grid, Group, Row
+from xdcbench.results.manifest import write_manifest
 from xdcbench.schema import Chart as Axis
 from xdcbench.store import Store
 
@@ -155,6 +156,7 @@ def test_time_is_that_of_all_processes(tmp_path: Path) -> None:
     folder = write(tmp_path / "results")
     path = folder / "runs" / "round-000000000002" / "run.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"world_size": 4, "commit": "other"}))
+    write_manifest(path.parent)
     data = page_data(gather([folder]))
     first = data["stages"][0]
     assert (first["kind"], first["total"], first["devices"]) == ("round", "2 min 30 s", "4 × cpu, cpu")
@@ -169,6 +171,7 @@ def test_a_failed_attempt_is_told_until_the_run_is_there(tmp_path: Path) -> None
     (attempt,) = gather([folder]).attempts
     assert (attempt.times, attempt.error) == (1, "RuntimeError: <b>out of memory</b>")
     shutil.copytree(folder / "runs" / "init-000000000000", folder / "runs" / attempt.key)
+    write_manifest(folder / "runs" / attempt.key)
     assert gather([folder]).attempts == ()
 
 
@@ -190,6 +193,7 @@ def test_runs_without_metrics_or_records_are_listed(tmp_path: Path) -> None:
     folder = write(tmp_path / "results")
     for name in ("metrics.jsonl", "records.json", "failed.json"):
         (folder / "runs" / "round-000000000002" / name).unlink()
+    write_manifest(folder / "runs" / "round-000000000002")
     (chain,) = page_data(gather([folder]))["pretrainings"]
     assert [len(c.legend[0].points) for c in chain["charts"] if c.x_title == "epoch"] == [4, 4]
     shutil.rmtree(folder / "runs" / "round-000000000001")
@@ -200,6 +204,7 @@ def test_runs_without_metrics_or_records_are_listed(tmp_path: Path) -> None:
 def test_predictions_that_are_gone_cost_intervals_alone(tmp_path: Path) -> None:
     folder = write(tmp_path / "results", right={"xdc": (150,), "sdc": (90,)})
     (folder / "runs" / "linear_probe-000000000000" / "predictions.parquet").unlink()
+    write_manifest(folder / "runs" / "linear_probe-000000000000")
     data = page_data(gather([folder]))
     (probes,) = (table for table in data["tables"] if table["name"] == "probes")
     intervals = {row["labels"][0]: row["cells"][0]["interval"] for row in probes["groups"][0]["rows"]}
@@ -207,11 +212,35 @@ def test_predictions_that_are_gone_cost_intervals_alone(tmp_path: Path) -> None:
     assert len(data["lacking"]) == 1 and "predictions.parquet is missing" in data["lacking"][0]
 
 
+@pytest.mark.parametrize(
+    "name", ["records.json", "run.json", "metrics.jsonl", "failed.json", "manifest.json"]
+)
+def test_a_damaged_run_is_named_on_the_page_and_left_out(tmp_path: Path, name: str) -> None:
+    folder = write(tmp_path / "results")
+    path = folder / "runs" / "round-000000000002" / name
+    path.write_bytes(bytes(path.stat().st_size))
+    here = gather([folder])
+    assert path.parent.name not in here.runs and len(here.runs) == 7
+    assert here.damaged == {path.parent.name: f"{name} is not what was written"}
+    text = Seen(page(folder)).text
+    assert "1 run is damaged" in text and f"{path.parent.name}: {name} is not what was written" in text
+    assert "damaged" not in Seen(page(write(tmp_path / "other"))).text
+
+
+def test_a_run_that_is_damaged_in_one_folder_is_read_from_another(tmp_path: Path) -> None:
+    one, two = write(tmp_path / "one"), write(tmp_path / "two")
+    (one / "runs" / "round-000000000002" / "records.json").unlink()
+    both = gather([one, two])
+    assert both.runs["round-000000000002"].folder == two / "runs" / "round-000000000002"
+    assert both.damaged == {} and both.records == gather([two]).records
+
+
 def test_newer_folders_and_records_are_refused(tmp_path: Path) -> None:
     folder = write(tmp_path / "results")
     records = folder / "runs" / "linear_probe-000000000000" / "records.json"
     rows = json.loads(records.read_text())
     records.write_text(json.dumps([row | {"schema_version": 99} for row in rows]))
+    write_manifest(records.parent)
     with pytest.raises(UserError, match=r"records.json has records of schema 99.*upgrade"):
         gather([folder])
     (folder / "results.json").write_text('{"schema_version": 99}')

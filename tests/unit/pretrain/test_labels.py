@@ -1,5 +1,7 @@
 """Where labels come from: what is clustered, who is labelled, what is kept for a restart."""
 
+import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
 
@@ -322,3 +324,45 @@ def test_every_seed_and_round_has_clusterings_of_its_own(
             with pytest.raises(EnoughError):
                 cluster_all(config, INDEX, ROWS, {}, {}, previous=tmp_path, work=tmp_path, device=CPU)
     assert len(set(seeds)) == 100 and all(0 <= seed < 2**31 for seed in seeds)
+
+
+def zero(path: Path) -> None:
+    path.write_bytes(bytes(path.stat().st_size))
+
+
+@pytest.mark.parametrize(
+    "damage", [zero, Path.unlink, lambda path: os.truncate(path, path.stat().st_size // 2)]
+)
+@pytest.mark.parametrize("name", ["clusters.json", "assignments.parquet", "centroids.safetensors"])
+def test_damaged_clusterings_of_an_interrupted_round_are_made_again(
+    spy: Spy,
+    tiny_runs: Path,
+    world: Path,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    name: str,
+    damage: Callable[[Path], None],
+) -> None:
+    """With them go the checkpoints, which were trained on labels that are lost."""
+    config, root = round_config("xdc"), world / "kinetics400"
+    first = labelled(config, tiny_runs, root, tmp_path)
+    whole = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    (tmp_path / "checkpoint-000000003-0a1b2c3d.pt").write_bytes(b"trained on it")
+    damage(tmp_path / name)
+    again = labelled(config, tiny_runs, root, tmp_path)
+    assert len(spy.calls) == 4
+    assert (
+        f"{tmp_path}: its clusterings are damaged; they are made again, and training begins anew"
+        in caplog.text
+    )
+    assert all(np.array_equal(again.of[source], of) for source, of in first.of.items())
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == whole
+
+
+def test_checkpoints_of_a_method_without_clusterings_stay(
+    tiny_runs: Path, world: Path, tmp_path: Path
+) -> None:
+    checkpoint = tmp_path / "checkpoint-000000003-0a1b2c3d.pt"
+    checkpoint.write_bytes(b"trained")
+    labelled(round_config("supervised"), tiny_runs, world / "kinetics400", tmp_path)
+    assert checkpoint.exists()

@@ -18,7 +18,7 @@ from xdcbench.context import Context
 from xdcbench.data.clips import Draw
 from xdcbench.data.index import Index
 from xdcbench.data.synth import write_world
-from xdcbench.errors import UserError
+from xdcbench.errors import MediaUnreachableError, UserError
 from xdcbench.models.encoders import load_card
 from xdcbench.pretrain import rounds
 from xdcbench.pretrain.labels import Labels
@@ -166,6 +166,39 @@ def test_a_round_that_was_killed_goes_on(
         one, other = (load_file(r / f"{name}.safetensors") for r in (run, xdc))
         assert all(torch.equal(one[key], other[key]) for key in other)
     assert records(run) == records(xdc)
+
+
+@pytest.mark.parametrize("stop", [0, 1])
+def test_a_round_whose_media_went_away_resumes_as_if_they_had_not(
+    xdc: Path,
+    tiny_runs: Path,
+    tiny_context: Context,
+    world: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    stop: int,
+) -> None:
+    monkeypatch.setattr("xdcbench.data.local_file.PAUSES", ())
+    root = linked(world / "kinetics400", tmp_path / "kinetics400")
+    context = replace(tiny_context, checkpoint_seconds=0.0, roots={"kinetics400": root})
+    true = Learner.draws
+    with monkeypatch.context() as patch:
+
+        def going(self: Learner, rows: np.ndarray, number: int) -> Sequence[Draw]:
+            if number == stop and root.exists():
+                root.rename(tmp_path / "away")
+            return true(self, rows, number)
+
+        patch.setattr(Learner, "draws", going)
+        with pytest.raises(MediaUnreachableError, match="media not reachable"):
+            do(round_config("xdc"), tiny_runs, tmp_path / "run", context)
+    (tmp_path / "away").rename(root)
+    run = do(round_config("xdc"), tiny_runs, tmp_path / "run", context)
+    for name in ("video", "audio", "video_heads", "audio_heads", "centroids"):
+        one, other = (load_file(r / f"{name}.safetensors") for r in (run, xdc))
+        assert all(torch.equal(one[key], other[key]) for key in other)
+    assert records(run) == records(xdc)
+    assert json.loads((run / "failed.json").read_text()) == {}
 
 
 def test_two_rounds_of_one_configuration_are_equal(

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from xdcbench.errors import UserError
+from xdcbench.results.manifest import write_manifest
 from xdcbench.results.records import SCHEMA_VERSION, Record, read_records, write_records
 from xdcbench.store import Store
 
@@ -17,7 +18,16 @@ def filled(root: Path, runs: dict[str, Sequence[Record]]) -> Store:
     for key, records in runs.items():
         store.path(key).mkdir()
         write_records(store.path(key), records)
+        write_manifest(store.path(key))
     return store
+
+
+def rewritten(store: Store, text: str) -> Path:
+    """The file of records of the run ``a-1``, which a stage has left with this text in it."""
+    path = store.path("a-1") / "records.json"
+    path.write_text(text)
+    write_manifest(path.parent)
+    return path
 
 
 def test_records_come_back_as_they_were(tmp_path: Path, make_record: Maker) -> None:
@@ -47,6 +57,7 @@ def test_only_the_runs_asked_for(tmp_path: Path, make_record: Maker) -> None:
 def test_runs_without_records_and_runs_in_work_do_not_count(tmp_path: Path, make_record: Maker) -> None:
     store = filled(tmp_path, {"a-1": [make_record(run="a-1")]})
     store.path("index-2").mkdir()
+    write_manifest(store.path("index-2"))
     with store.building("b-2") as work:
         write_records(work, [make_record(run="b-2")])
         assert [record.run for record in read_records([store])] == ["a-1"]
@@ -60,7 +71,7 @@ def test_no_folder_no_records(tmp_path: Path) -> None:
 def test_newer_schema_is_refused(tmp_path: Path, make_record: Maker) -> None:
     row = make_record().model_dump(mode="json") | {"schema_version": SCHEMA_VERSION + 1, "mood": "good"}
     store = filled(tmp_path, {"a-1": []})
-    (store.path("a-1") / "records.json").write_text(json.dumps([row]))
+    rewritten(store, json.dumps([row]))
     with pytest.raises(
         UserError, match=f"a-1/records.json has records of schema {SCHEMA_VERSION + 1}.*upgrade"
     ):
@@ -79,21 +90,20 @@ def test_newer_schema_is_refused(tmp_path: Path, make_record: Maker) -> None:
 )
 def test_file_that_holds_no_records_is_named(tmp_path: Path, content: str, said: str) -> None:
     store = filled(tmp_path, {"a-1": []})
-    path = store.path("a-1") / "records.json"
-    path.write_text(content)
+    path = rewritten(store, content)
     with pytest.raises(UserError) as error:
         read_records([store])
     assert str(path) in str(error.value)
     assert said in str(error.value)
-    assert "remove its folder" in str(error.value)
+    assert "Try: make the run again" in str(error.value)
     assert "\n" not in str(error.value)
 
 
 def test_value_of_the_wrong_type_is_named(tmp_path: Path, make_record: Maker) -> None:
     row = make_record().model_dump(mode="json") | {"value": "high"}
     store = filled(tmp_path, {"a-1": []})
-    (store.path("a-1") / "records.json").write_text(json.dumps([row]))
-    with pytest.raises(UserError, match=r"records\.json: value: .*number"):
+    rewritten(store, json.dumps([row]))
+    with pytest.raises(UserError, match=r"records\.json: 0\.value: .*number"):
         read_records([store])
 
 

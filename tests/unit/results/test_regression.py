@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from xdcbench import report
 from xdcbench.errors import UserError
 from xdcbench.launch import Launch, Request
+from xdcbench.results.manifest import write_manifest
 from xdcbench.results.records import Record, write_records
 from xdcbench.results.regression import (
     TOLERANCES,
@@ -181,6 +182,7 @@ class Check:
         (stage, *others) = (s for s in launch.plan.stages if s.kind == "linear_probe")
         launch.store.path(stage.key).mkdir(exist_ok=True)
         write_records(launch.store.path(stage.key), self.records)
+        write_manifest(launch.store.path(stage.key))
         return [Outcome(s, self.statuses.get(s.name, "done")) for s in (stage, *others)]
 
     def __call__(self, *, update: bool = False) -> tuple[list[str], int]:

@@ -1,6 +1,7 @@
 """metrics.jsonl and TensorBoard, read by TensorBoard itself; nothing twice or missing after an interruption."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -60,6 +61,34 @@ def test_going_on_keeps_what_the_checkpoint_holds(tmp_path: Path, epochs: int, s
     assert [event.step for event in board(tmp_path).Scalars("step/loss")] == list(range(1, 7))
     assert [event.step for event in board(tmp_path).Scalars("epoch/loss")] == [1, 2]
     assert len(list(tmp_path.glob("events.out.tfevents.*"))) == 1
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda content: None,
+        lambda content: b"",
+        lambda content: bytes(len(content)),
+        lambda content: content[: len(content) // 2],
+        lambda content: content[: len(content) // 2].ljust(len(content), b"\0"),
+        lambda content: b"\xff3\n[]\n" + content[10:],
+    ],
+)
+def test_epochs_of_a_damaged_file_come_from_the_checkpoint(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, damage: Callable[[bytes], bytes | None]
+) -> None:
+    told(tmp_path)
+    path, history = tmp_path / "metrics.jsonl", [{"loss": 2 / 3}, {"loss": 2 / 6}]
+    content = damage(path.read_bytes())
+    path.unlink()
+    if content is not None:
+        path.write_bytes(content)
+    watch = Watch(tmp_path, "toy", epochs=2, steps=6, history=history)
+    whole = [row for row in rows(tmp_path) if "steps" not in row and row["epoch"] > 0]
+    assert whole == [{"run": "toy", "epoch": n, **row} for n, row in enumerate(history, 1)]
+    watch.write({"epoch": 3, "loss": 0.1})
+    assert [event.step for event in board(tmp_path).Scalars("epoch/loss")] == [1, 2, 3]
+    assert ("is damaged" in caplog.text) == (content is None or b"\xff" not in content)
 
 
 def test_without_a_checkpoint_it_begins_anew(tmp_path: Path) -> None:

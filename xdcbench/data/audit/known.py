@@ -1,70 +1,78 @@
-"""What an earlier verification of a data set found out about its files, for those who index it."""
+"""Lengths that a verification of a data set found to be others than its files' packets say."""
 
+import hashlib
 from pathlib import Path
 
 import pandas as pd
 
 from xdcbench.data.scan import MISSING
-from xdcbench.progress import log
 from xdcbench.store import read_json
 
 SCHEMA_VERSION = 2
 """Of ``verify.json``."""
 DIFFER = 0.1
 """Seconds by which lengths of one track may differ without mention."""
-LENGTHS = ["video_seconds", "video_gap", "audio_span", "offset"]
+
 KEY = ["path", "bytes", "mtime"]
+FACTS = ["video_packets", "video_seconds", "video_gap", "audio_packets", "audio_span", "offset"]
+LENGTHS = ["video_seconds", "audio_start", "audio_seconds"]
 
 
-def with_verified(items: pd.DataFrame, root: Path, folder: Path, mark: str) -> pd.DataFrame:
-    """Items with the lengths that `data verify` decoded where those of the packets are others.
+def verified_lengths(folder: Path, mark: str, root: Path) -> pd.DataFrame:
+    """Lengths that `data verify` decoded, of tracks of which the packets give another.
 
     Args:
-        items: of an index.
-        root: folder of the data set.
         folder: ``data`` of a results folder.
-        mark: fingerprint of the data set. Facts count only of files whose size and time of change are still
-            those that were verified.
+        mark: fingerprint of the data set.
+        root: its folder. A file of another size or time of change than when it was verified is left out.
+
+    Returns:
+        path and `LENGTHS`, seconds as in an index, nan where the packets are right; sorted by path.
     """
-    known = _verified(folder, mark)
-    if known is None:
-        return items
-    stamps = [_mtime(root / path, size) for path, size in zip(items["path"], items["bytes"], strict=True)]
-    keyed = items[["path", "bytes"]].assign(mtime=stamps).astype({"path": "string"})
-    found = keyed.merge(known, how="left", on=KEY).set_index(items.index)
-    late = found["offset"].fillna(0.0)
-    allowed = (2 * found["video_gap"]).clip(lower=DIFFER)  # how long the last frame stands is a guess
-    video = items["video"] & ((found["video_seconds"] - items["video_seconds"]).abs() > allowed)
-    video &= found["video_seconds"] > 0
-    audio = (found["audio_span"] - items["audio_seconds"]).abs() > DIFFER
-    audio |= (late - items["audio_start"]).abs() > DIFFER
-    audio &= items["audio"] & (found["audio_span"] > 0)
-    items = items.assign(
-        video_seconds=items["video_seconds"].mask(video, found["video_seconds"]),
-        audio_start=items["audio_start"].mask(audio, late),
-        audio_seconds=items["audio_seconds"].mask(audio, found["audio_span"]),
-    )
-    if (video | audio).any():
-        log.info("%d items have the lengths that `data verify` found", int((video | audio).sum()))
+    tables = [pd.DataFrame(columns=[*KEY, *FACTS])]
+    for report in sorted(folder.glob("*/verify.json")):
+        about, facts = read_json(report), report.with_name("items.parquet")
+        if (about["schema_version"], about["fingerprint"]) == (SCHEMA_VERSION, mark) and facts.exists():
+            table = pd.read_parquet(facts, columns=[*KEY, *FACTS])
+            tables.append(table[table["bytes"] != MISSING])
+    known = pd.concat(tables[1:] or tables, ignore_index=True).drop_duplicates(KEY, keep="last")
+    allowed = (2 * known["video_gap"]).clip(lower=DIFFER)  # how long the last frame stands is a guess
+    video = (known["video_seconds"] > 0) & _differ(known["video_packets"], known["video_seconds"], allowed)
+    audio = (known["audio_span"] > 0) & _differ(known["audio_packets"], known["audio_span"], DIFFER)
+    other = pd.DataFrame(
+        {
+            **{name: known[name] for name in KEY},
+            "video_seconds": known["video_seconds"].where(video),
+            "audio_start": known["offset"].fillna(0.0).where(audio),
+            "audio_seconds": known["audio_span"].where(audio),
+        }
+    )[video | audio]
+    same = [_same(root / path, size, mtime) for path, size, mtime in other[KEY].itertuples(index=False)]
+    return other.loc[same, ["path", *LENGTHS]].sort_values("path", ignore_index=True)
+
+
+def lengths_mark(lengths: pd.DataFrame) -> str | None:
+    """Sha256, hex, of what `verified_lengths` returns; None where that is nothing."""
+    if lengths.empty:
+        return None
+    return hashlib.sha256(lengths.to_csv(index=False, float_format="%.3f").encode()).hexdigest()
+
+
+def with_lengths(items: pd.DataFrame, lengths: pd.DataFrame) -> pd.DataFrame:
+    """Items of an index with the lengths that were verified, where the item can be read."""
+    found = items[["path"]].merge(lengths.astype({"path": items["path"].dtype}), how="left", on="path")
+    found = found.set_index(items.index).where(items["ok"])
+    items = items.assign(**{name: found[name].fillna(items[name]) for name in LENGTHS})
     return items.assign(duration=items["video_seconds"].where(items["video"], items["audio_seconds"]))
 
 
-def _verified(folder: Path, mark: str) -> pd.DataFrame | None:
-    """Facts by path, bytes and mtime of the verifications of a data set; None where there is none."""
-    tables = []
-    for report in sorted(folder.glob("*/verify.json")):
-        about = read_json(report)
-        facts = report.with_name("items.parquet")
-        if (about["schema_version"], about["fingerprint"]) == (SCHEMA_VERSION, mark) and facts.exists():
-            table = pd.read_parquet(facts, columns=[*KEY, "error", *LENGTHS])
-            tables.append(table[(table["bytes"] != MISSING) & (table["error"] == "")])
-    if not tables:
-        return None
-    return pd.concat(tables, ignore_index=True)[[*KEY, *LENGTHS]].drop_duplicates(KEY, keep="last")
+def _differ(a: pd.Series, b: pd.Series, allowed: pd.Series | float) -> pd.Series:
+    return (a.astype(float) - b.astype(float)).abs() > allowed
 
 
-def _mtime(path: Path, size: int) -> int:
+def _same(path: Path, size: int, mtime: int) -> bool:
     try:
-        return MISSING if size == MISSING else path.stat().st_mtime_ns
-    except OSError:  # gone since it was listed, which opening it has told
-        return MISSING
+        found = path.stat()
+    except OSError:
+        return False
+    return (found.st_size, found.st_mtime_ns) == (size, mtime)

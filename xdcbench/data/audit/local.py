@@ -11,9 +11,11 @@ from xdcbench.data.audit.survey import survey
 from xdcbench.data.index import take
 from xdcbench.data.media.facts import Facts
 from xdcbench.data.media.inspect import inspect
-from xdcbench.data.scan import SPLIT, Scan, fingerprint, scan
+from xdcbench.data.scan import SPLIT, Scan, scan
+from xdcbench.data.states import Mode, marks
 from xdcbench.errors import MediaError, UserError
 from xdcbench.schema import Dataset
+from xdcbench.utils.code import NO_CODE, Consent
 
 FACTS = {
     fact.name: {str: "string", int: "Int64", bool: "boolean", float: "float64"}[fact.type]  # type: ignore[index]
@@ -35,6 +37,7 @@ class Local:
         scan: its lists and files; ``items`` are those of the subset.
         fingerprint: of the whole.
         folder: where what is found out about it is kept.
+        stamp: of the whole, see ``data.states.Marks``.
     """
 
     name: str
@@ -43,6 +46,7 @@ class Local:
     scan: Scan
     fingerprint: str
     folder: Path
+    stamp: str = ""
 
     def part(self, name: str) -> pd.DataFrame:
         """Items that are in part ``name`` of any split, or all.
@@ -59,23 +63,32 @@ class Local:
         return items
 
 
-def local(name: str, dataset: Dataset, root: Path, out: Path) -> Local:
+def local(
+    name: str,
+    dataset: Dataset,
+    root: Path,
+    out: Path,
+    mode: Mode = "size",
+    consent: Consent = NO_CODE,
+) -> Local:
     """Scan a data set and make its folder, named by the fingerprint and, where there is one, the subset.
 
     Raises:
         UserError: files and lists do not fit the layout; ``out`` cannot be written to.
     """
-    found = scan(root, dataset)
-    mark = state = fingerprint(found)
+    found = scan(root, dataset, consent)
+    mark = marks(found, root, mode, out / "cache")
+    state = mark.fingerprint
     if dataset.subset.words:
-        state = hashlib.sha256(f"{mark} {dataset.subset.words}".encode()).hexdigest()
+        state = hashlib.sha256(f"{state} {dataset.subset.words}".encode()).hexdigest()
     items = take(found.items, dataset.subset, dataset.splits).reset_index(drop=True)
     folder = out / "data" / f"{name}-{state[:12]}"
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"cannot write to {out}: {error.strerror}; give another folder with --out") from error
-    return Local(name, dataset, root, replace(found, items=items), mark, folder)
+    kept = replace(found, items=items)
+    return Local(name, dataset, root, kept, mark.fingerprint, folder, mark.stamp)
 
 
 def facts(data: Local, *, workers: int, limit: float) -> pd.DataFrame:

@@ -1,6 +1,5 @@
 """Items of one data set that are also in another: by id, and by the hashes of their frames."""
 
-import re
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -8,6 +7,7 @@ import pandas as pd
 
 from xdcbench.data.audit.hashes import hashes, shared
 from xdcbench.data.audit.local import Local
+from xdcbench.data.names import CLIP
 from xdcbench.store import write_json
 
 SCHEMA_VERSION = 1
@@ -15,7 +15,6 @@ BITS = 10
 """Differing bits up to which two frames count as one; docs/data.md has the rates that were measured."""
 FRAMES = 3
 """Frames that two items must share, or all of the one that has fewer."""
-YOUTUBE = re.compile(r"Y?([\w-]{11})(_\d+(\.\d+)?){0,2}", re.ASCII)
 
 Report = dict[str, Any]
 
@@ -91,7 +90,7 @@ def recording(item: str) -> str:
     ``train/abseiling/dQw4w9WgXcQ_000010_000020``, ``YdQw4w9WgXcQ`` and ``dQw4w9WgXcQ_30.000`` are one.
     """
     name = PurePosixPath(item).name
-    match = YOUTUBE.fullmatch(name)
+    match = CLIP.fullmatch(name)
     return match[1] if match else name
 
 

@@ -1,6 +1,5 @@
 """What the commands of ``xdcbench data`` do and tell."""
 
-import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -15,12 +14,15 @@ from xdcbench.data.audit.overlap import overlap, path_of
 from xdcbench.data.audit.stats import GROUPS, stats
 from xdcbench.data.audit.verify import KINDS, verify
 from xdcbench.data.sources import root_of
+from xdcbench.data.states import Mode
 from xdcbench.data.synth.layouts import files
 from xdcbench.data.synth.stage import run as write_world
 from xdcbench.errors import UserError
 from xdcbench.resources import folder, names
 from xdcbench.schema import Dataset, World
 from xdcbench.stages import WorldStage
+from xdcbench.utils.code import Consent
+from xdcbench.utils.cores import available_cores
 
 NAMED = 3
 """Items of each kind of finding that a summary names."""
@@ -38,6 +40,12 @@ class Request:
     out: Path = Path("results")
     workers: int | None = None
     limit_seconds: float = 300.0
+    fingerprint: Mode = "size"
+
+    @property
+    def consent(self) -> Consent:
+        """The code of others that the user lets run."""
+        return Consent.given(trust=self.trust, settings=self.overrides)
 
 
 def placed(request: Request) -> tuple[Dataset, Path]:
@@ -46,7 +54,7 @@ def placed(request: Request) -> tuple[Dataset, Path]:
     Raises:
         UserError: there is no such data set, or no folder was given for it.
     """
-    dataset = load_dataset(request.name, overrides=request.overrides, trust=request.trust)
+    dataset = load_dataset(request.name, overrides=request.overrides, consent=request.consent)
     root = request.root or root_of(dataset, request.data_root)
     if root is None:
         raise UserError(
@@ -61,12 +69,13 @@ def find(request: Request) -> Local:
     Raises:
         UserError: as ``placed``, or the folder does not fit.
     """
-    return local(Path(request.name).stem, *placed(request), request.out)
+    where = placed(request)
+    return local(Path(request.name).stem, *where, request.out, request.fingerprint, request.consent)
 
 
 def processes(request: Request) -> int:
-    """Processes that decode: as many as there are cores where none are asked for."""
-    return request.workers or os.cpu_count() or 1
+    """Processes that decode: as many as cores that may be used where none are asked for."""
+    return request.workers or available_cores()
 
 
 def verify_lines(request: Request, *, clip_seconds: float) -> tuple[list[str], int]:
@@ -83,14 +92,14 @@ def verify_lines(request: Request, *, clip_seconds: float) -> tuple[list[str], i
         f"{data.dataset.title}, {report['root']}" + (f" ({report['subset']})" if report["subset"] else ""),
         ", ".join(f"{counts[name]} {name}" for name in ("expected", "found", "usable")),
         "",
-        tabulate(
+        *tabulate(
             [
                 (split, part, *("-" if n is None else n for n in numbers.values()))
                 for split, parts in report["splits"].items()
                 for part, numbers in parts.items()
             ],
             headers=["split", "part", "official", "listed", "found", "usable"],
-        ),
+        ).split("\n"),
         "",
     ]
     for kind in KINDS:
@@ -135,7 +144,7 @@ def stats_lines(request: Request) -> Iterator[str]:
         if name in found
     ]
     headers = ["", "mean", "min", "5%", "median", "95%", "max"]
-    yield tabulate(numbers, headers=headers, floatfmt=".4g")
+    yield from tabulate(numbers, headers=headers, floatfmt=".4g").split("\n")
     yield ""
     for name in (*GROUPS, "sound", "classes"):
         if found[name]:
@@ -185,7 +194,7 @@ def synth_lines(folder: Path, overrides: Sequence[str]) -> Iterator[str]:
     if folder.exists() and not (folder / "world.json").exists() and any(folder.iterdir()):
         raise UserError(f"{folder} holds files of no world; give another folder with --to")
     write_world(WorldStage(world=world), {}, folder, Context("synth"))
-    yield tabulate(parts.items(), headers=["data set", "files"])
+    yield from tabulate(parts.items(), headers=["data set", "files"]).split("\n")
     yield f"the world is in {folder}, described by {folder / 'world.json'}"
 
 
@@ -216,5 +225,5 @@ def overlap_lines(
     yield f"{len(report['leave_out'])} of {report['a']['items']} items of {left.name} are in {right.name}"
     yield f"report       {path_of(left, right)}"
     if write is not None:
-        write.write_text("".join(f"{item}\n" for item in report["leave_out"]))
+        write.write_text("".join(f"{item}\n" for item in report["leave_out"]), encoding="utf-8")
         yield f"ids          {write}"

@@ -3,16 +3,15 @@
 from collections.abc import Mapping
 from typing import Any
 
-import matplotlib as mpl
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from xdcbench.data.audit.local import Local
 from xdcbench.data.audit.verify import SILENCE
 from xdcbench.data.scan import LABELS
 from xdcbench.store import write_json
+from xdcbench.utils.plotting import Axes, Figure, rc_context
+from xdcbench.utils.shown import visible
 
 GROUPS = (
     "container",
@@ -121,9 +120,9 @@ def _classes(items: pd.DataFrame, names: tuple[str, ...]) -> dict[str, int]:
 
 def _draw(data: Local, table: pd.DataFrame, classes: Mapping[str, int]) -> None:
     # Names of classes and files are shown as they are; a `$` in them starts no formula.
-    with mpl.rc_context({"text.parse_math": False, "font.size": 8, "svg.hashsalt": "xdcbench"}):
+    with rc_context({"text.parse_math": False, "font.size": 8, "svg.hashsalt": "xdcbench"}):
         figure = Figure(figsize=(11, 6), layout="constrained")
-        figure.suptitle(f"{data.dataset.title}: {len(table)} items that decode")
+        figure.suptitle(f"{visible(data.dataset.title)}: {len(table)} items that decode")
         panels = figure.subplots(2, 4).flat
         _histogram(next(panels), table["seconds"], "length (s)")
         _histogram(next(panels), table["bytes_each"] / 1e6, "size (MB)")
@@ -157,7 +156,7 @@ def _bars(panel: Axes, values: pd.Series, label: str) -> None:
     shown = counts.iloc[:BARS]
     if len(counts) > BARS:
         shown = pd.concat([shown, pd.Series({f"{len(counts) - BARS} others": counts.iloc[BARS:].sum()})])
-    panel.barh([str(name) for name in shown.index], shown.to_numpy(), color="tab:blue")
+    panel.barh([visible(str(name)) for name in shown.index], shown.to_numpy(), color="tab:blue")
     panel.invert_yaxis()
 
 
@@ -168,7 +167,7 @@ def _balance(panel: Axes, classes: Mapping[str, int]) -> None:
         return
     panel.bar(range(len(classes)), list(classes.values()), width=1.0, color="tab:blue")
     ends = sorted({0, len(classes) - 1})
-    panel.set_xticks(ends, [_short(list(classes)[i]) for i in ends])
+    panel.set_xticks(ends, [_short(visible(list(classes)[i])) for i in ends])
     panel.set_ylim(bottom=0)
 
 

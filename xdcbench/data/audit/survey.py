@@ -3,19 +3,21 @@
 import glob
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import pyarrow.parquet as pq
-from filelock import FileLock, Timeout
 
 from xdcbench.data.audit.workers import Lost, answers
+from xdcbench.data.local_file import state_of
 from xdcbench.data.scan import MISSING
 from xdcbench.errors import UserError
-from xdcbench.progress import track
+from xdcbench.progress import log, track
+from xdcbench.utils.arrays import read_table
+from xdcbench.utils.io import replacing
+from xdcbench.utils.locks import HeldError, locked
 
 KEY = ["path", "bytes", "mtime"]
 """A file is looked at again when one of these changes; ``mtime`` is in nanoseconds."""
@@ -61,6 +63,7 @@ def survey(
 
     Raises:
         UserError: another process surveys the same data set.
+        MediaUnreachableError: a file that was there is not now; the answers so far are kept.
     """
     types = {
         "path": "string",
@@ -85,9 +88,8 @@ def survey(
         known = known.astype({"path": items["path"].dtype})
         found = items.merge(known, how="left", on=KEY).fillna({"error": ""})
         if len(todo) or not kept.exists():
-            building = kept.with_name(f".{kept.name}")
-            found.to_parquet(building, index=False)
-            building.replace(kept)
+            with replacing(kept) as part:
+                found.to_parquet(part, index=False)
         journal.unlink(missing_ok=True)
     return found
 
@@ -118,9 +120,13 @@ def _known(kept: Path, journal: Path, types: Mapping[str, str], version: int) ->
     others = sorted(kept.parent.parent.glob(f"{name}-{FOLDER}/{kept.name}"))
     tables = [pd.DataFrame(columns=list(types)).astype(types)]
     for path in [*(p for p in others if p != kept), *([kept] if kept.exists() else [])]:
-        if set(types) <= set(pq.read_schema(path).names):
-            table = pd.read_parquet(path, columns=list(types))
-            tables.append(table[table["bytes"] != MISSING].astype(types))
+        try:
+            table = read_table(path)
+        except UserError as error:  # its files are looked at again
+            log.warning("%s", error)
+            continue
+        if set(types) <= set(table):
+            tables.append(table.loc[table["bytes"] != MISSING, list(types)].astype(types))
     tables += [pd.DataFrame(rows, columns=list(types)).astype(types) for rows in _chunks(journal)]
     known = pd.concat(tables, ignore_index=True)
     return known[(known["version"] == version).fillna(False)].drop_duplicates(KEY, keep="last")
@@ -130,45 +136,39 @@ def _chunks(journal: Path) -> Iterator[Sequence[dict[str, Any]]]:
     """Rows of the journal, some at a time; a line that a killed process did not finish is passed over."""
     if not journal.exists():
         return
-    with journal.open() as lines:
+    with journal.open(encoding="utf-8", errors="replace") as lines:
         while chunk := list(islice(lines, CHUNK)):
             yield [row for line in chunk if (row := _row(line)) is not None]
 
 
 def _row(line: str) -> dict[str, Any] | None:
     try:
-        row: dict[str, Any] = json.loads(line)
-    except ValueError:
+        row = json.loads(line)
+    except (ValueError, RecursionError):
         return None
-    return row
+    return row if isinstance(row, dict) and set(KEY) <= row.keys() else None
 
 
 @contextmanager
 def _lines(journal: Path) -> Iterator[Callable[[dict[str, Any]], int]]:
     """Appends rows, each on disk before the next is made; begins on a line of its own."""
-    with journal.open("a", buffering=1) as file:
+    with journal.open("a", buffering=1, encoding="utf-8") as file:
         if file.tell():
             file.write("\n")
         yield lambda row: file.write(json.dumps(row) + "\n")
 
 
 def _mtime(path: Path, size: int) -> int:
-    try:
-        return MISSING if size == MISSING else path.stat().st_mtime_ns
-    except OSError:  # gone since it was listed, which `look` will tell
-        return MISSING
+    return MISSING if size == MISSING else state_of(path).mtime
 
 
 @contextmanager
 def _locked(folder: Path) -> Iterator[None]:
-    lock = FileLock(folder / ".lock")
-    try:
-        lock.acquire(timeout=0)
-    except Timeout as error:
-        raise UserError(
-            f"another process surveys the data set of {folder}; wait for it or use --out"
-        ) from error
-    try:
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(locked(folder / ".lock"))
+        except HeldError as error:
+            raise UserError(
+                f"another process surveys the data set of {folder}; wait for it or use --out"
+            ) from error
         yield
-    finally:
-        lock.release()

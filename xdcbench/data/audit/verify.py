@@ -6,13 +6,15 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pandas as pd
+from pydantic import ConfigDict
+from typing_extensions import TypedDict
 
 from xdcbench.data.audit.known import DIFFER, SCHEMA_VERSION
 from xdcbench.data.audit.local import Local
 from xdcbench.data.index import Index
 from xdcbench.data.scan import LABELS, MISSING, SPLIT
 from xdcbench.schema import Dataset
-from xdcbench.store import read_json, write_json
+from xdcbench.store import recall, write_json
 
 UNUSABLE = ("missing", "undecodable", "wrong_kind")
 KINDS = (
@@ -53,7 +55,7 @@ def verify(data: Local, items: pd.DataFrame, *, clip_seconds: float) -> Report:
         clip_seconds: length below which an item is too short.
 
     Returns:
-        what the file holds: name, title, root, media, fingerprint, subset, clip_seconds, max_failed; ok,
+        what the file holds: name, title, root, media, fingerprint, stamp, subset, clip_seconds, max_failed; ok,
         whether in each part of each split at most ``max_failed`` of the expected items are unusable; counts,
         whose ``expected`` is the number of items that the lists name or, where larger, the official one;
         splits, the same by part; classes without a usable item; findings of kind, id, path and reason.
@@ -72,6 +74,7 @@ def verify(data: Local, items: pd.DataFrame, *, clip_seconds: float) -> Report:
         "root": str(data.root.absolute()),
         "media": dataset.media,
         "fingerprint": data.fingerprint,
+        "stamp": data.stamp,
         "subset": dataset.subset.words,
         "clip_seconds": clip_seconds,
         "max_failed": dataset.max_failed,
@@ -93,19 +96,33 @@ def verify(data: Local, items: pd.DataFrame, *, clip_seconds: float) -> Report:
     return report
 
 
+class _Counted(TypedDict):
+    """What is read again of ``verify.json``."""
+
+    __pydantic_config__ = ConfigDict(extra="allow")  # type: ignore[misc]
+
+    schema_version: int
+    fingerprint: str
+    stamp: str
+    subset: str
+    counts: dict[str, int]
+
+
 def verified_counts(folder: Path, index: Index) -> dict[str, int] | None:
     """Counts of the verification of an index's subset or, where there is none, of its whole data set.
+
+    Files that were written again since they were verified have not been.
 
     Args:
         folder: ``data`` of a results folder; a report counts under whatever name the data set was verified.
         index: the data set.
     """
-    reports = [read_json(path) for path in sorted(folder.glob("*/verify.json"))]
-    counts: dict[str, dict[str, int]] = {
-        report["subset"]: report["counts"]
-        for report in reports
-        if (report["schema_version"], report["fingerprint"]) == (SCHEMA_VERSION, index.fingerprint)
-    }
+    counts: dict[str, dict[str, int]] = {}
+    for path in sorted(folder.glob("*/verify.json")):
+        report: _Counted | None = recall(path, _Counted)
+        state = (SCHEMA_VERSION, index.fingerprint, index.stamp)
+        if report and (report["schema_version"], report["fingerprint"], report["stamp"]) == state:
+            counts[report["subset"]] = report["counts"]
     return counts.get(index.subset, counts.get(""))
 
 

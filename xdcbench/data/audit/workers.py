@@ -5,9 +5,12 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import chain
 from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
 from typing import Any
+
+from xdcbench.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -23,13 +26,19 @@ def answers(
 ) -> Iterator[tuple[str, Any]]:
     """Each path with what ``function`` returns for it, or `Lost`, as soon as it is known.
 
+    A file whose process died is given to another one; `Lost` says that this one died, too.
+
     Args:
         function: importable by name; takes a path and returns what can be pickled.
         paths: of the files.
         workers: number of processes.
         limit: seconds that one file may take before its process is killed.
+
+    Raises:
+        UserError: that which ``function`` raised, such as that the file is out of reach.
     """
-    waiting = iter(paths)
+    waiting: Iterator[str] = iter(paths)
+    died: set[str] = set()
     busy: list[_Worker] = []
     idle: list[_Worker] = []
     try:
@@ -46,8 +55,15 @@ def answers(
                 busy.remove(worker)
                 if isinstance(answer, Lost):
                     worker.end()
+                    if not answer.timeout and worker.path not in died:
+                        # The process may have been killed for memory, and the file be innocent.
+                        died.add(worker.path)
+                        waiting = chain([worker.path], waiting)
+                        continue
                 else:
                     idle.append(worker)
+                if isinstance(answer, UserError):
+                    raise answer
                 yield worker.path, answer
     finally:
         for worker in busy + idle:
@@ -99,4 +115,9 @@ def _serve(function: Callable[[str], Any], pipe: Connection) -> None:
     pipe.send(None)
     with suppress(EOFError):
         while True:
-            pipe.send(function(pipe.recv()))
+            path = pipe.recv()
+            try:
+                answer = function(path)
+            except UserError as error:
+                answer = error
+            pipe.send(answer)

@@ -59,10 +59,13 @@ def _segments(path: Path, dataset: Dataset, mids: dict[str, int]) -> pd.DataFram
     # Comments become blank lines, so that messages name the right line; no field has a comma and a space.
     text = COMMENT.sub("", read_text(path, dataset)).replace(", ", ",")
     rows = one_per(read_csv(path, dataset, FIELDS, header=False, text=text), "ytid", path)
-    sets = pd.Series(rows["class"].unique(), name="class").map(lambda text: text.split(","))
+    texts = rows["class"].drop_duplicates()
+    sets = texts.map(lambda text: [name.strip() for name in text.split(",")])
     check_known(sets.explode(), mids, path, CLASSES)
     # Segments of the same classes share one tuple.
-    labels = {",".join(names): tuple(sorted({mids[name] for name in names})) for names in sets}
+    labels = {
+        text: tuple(sorted({mids[name] for name in names})) for text, names in zip(texts, sets, strict=True)
+    }
     return pd.DataFrame(
         {
             "ytid": rows["ytid"],

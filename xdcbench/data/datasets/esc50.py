@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from xdcbench.data.classes import refuse_lookalikes
 from xdcbench.data.lists import check_known, numbers, one_per, place, read_csv
 from xdcbench.data.scan import MISSING, SPLIT, Scan, media_files, options, table
 from xdcbench.errors import UserError
@@ -27,6 +28,7 @@ def scan(root: Path, dataset: Dataset) -> Scan:
     meta = one_per(meta[["listed", *COLUMNS[1:]]], "listed", csv)
     meta["target"] = numbers(meta, "target", csv)
     classes = one_per(meta[["target", "category"]], "target", csv).sort_values("target")
+    refuse_lookalikes(classes["category"], csv)
     files, others = media_files(root, dataset, "audio")
     files["listed"] = files["folder"] + "/" + files["stem"]
     items, extra = place(meta, files, "listed")

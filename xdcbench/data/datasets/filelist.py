@@ -6,10 +6,13 @@ from typing import Any
 
 import pandas as pd
 
-from xdcbench.data.lists import check_known, one_per, place, read_csv
+from xdcbench.data.classes import one_spelling
+from xdcbench.data.csv_rows import check_once
+from xdcbench.data.lists import check_known, one_per, place, place_of, read_csv
 from xdcbench.data.scan import MISSING, SPLIT, Scan, media_files, options, table
 from xdcbench.errors import UserError
 from xdcbench.schema import Dataset
+from xdcbench.utils.arrays import read_table
 
 COLUMNS = ("path", "label", "split", "group")
 
@@ -42,8 +45,11 @@ def scan(root: Path, dataset: Dataset) -> Scan:
     else:
         sources = (root / chosen["list"],)
         rows = _rows(sources[0], dataset, chosen)
+        _refuse_backslashes(rows, files, root, sources[0])
     ids = rows["listed"].str.replace(r"(?<=[^/])\.[^./]*$", "", regex=True)
     rows = rows.assign(id=ids, label=rows.get("label", ""), group=rows.get("group", ids))
+    if sources:
+        rows["label"] = one_spelling(rows["label"], sources[0], known=chosen["classes"] or ())
     classes = tuple(chosen["classes"] or sorted(set(rows["label"]) - {""}))
     if "split" not in rows:
         together = "group" if chosen["group"] else "label"
@@ -84,25 +90,44 @@ def _rows(path: Path, dataset: Dataset, chosen: dict[str, Any]) -> pd.DataFrame:
     rows = _read_parquet(path) if path.suffix == ".parquet" else read_csv(path, dataset, ())
     for column, option in names.items():
         if column not in rows:
-            there = ", ".join(map(str, rows))
+            there = ", ".join(map(str, rows)) or "none"
             raise UserError(f"{path}: no column `{column}`; set `options.{option}` to one of {there}")
     rows = rows[list(names)].astype("object").fillna("").astype("str")
-    rows = rows.rename(columns=names | {chosen["path"]: "listed"})
+    rows = rows.rename(columns=names | {chosen["path"]: "listed"}).apply(lambda column: column.str.strip())
     rows["listed"] = rows["listed"].str.replace(r"^(?:\./)+", "", regex=True)
+    empty = rows[rows["listed"] == ""]
+    if len(empty):
+        raise UserError(f"{place_of(path, empty)}: there is no path. Try: fill it in, or remove the row")
     if "split" in rows:
         check_known(rows["split"], ("train", "test", ""), path, "train, test")
     return one_per(rows, "listed", path)
 
 
 def _read_parquet(path: Path) -> pd.DataFrame:
-    try:
-        return pd.read_parquet(path)
-    except (ValueError, OSError) as error:
-        raise UserError(f"{path} is no readable Parquet ({error}); write it again") from error
+    """The rows by their numbers, from 1."""
+    rows = read_table(path, fix="write it again").reset_index(drop=True)
+    check_once(map(str, rows), str(path))
+    return rows.set_index(pd.RangeIndex(1, len(rows) + 1, name="row"))
+
+
+def _refuse_backslashes(rows: pd.DataFrame, files: pd.DataFrame, root: Path, path: Path) -> None:
+    """See that no path is written with backslashes for slashes; a name may hold one."""
+    present = set(files["path"])
+    suspects = rows["listed"][rows["listed"].str.contains("\\", regex=False)]
+    for name in suspects:
+        slashed = name.replace("\\", "/")
+        if name not in present and (slashed in present or _bytes(root / slashed) != MISSING):
+            raise UserError(
+                f"{place_of(path, suspects[suspects == name])}: `{name}` is written with backslashes. Try: write "
+                f"`{slashed}`"
+            )
 
 
 def _bytes(path: Path) -> int:
-    return path.stat().st_size if path.is_file() else MISSING
+    try:
+        return path.stat().st_size if path.is_file() else MISSING
+    except OSError:  # no name of a file, or of one that this process may not look at
+        return MISSING
 
 
 def _draw(rows: pd.DataFrame, together: str, test_share: float) -> pd.Series:

@@ -29,13 +29,17 @@ def scan(root: Path, dataset: Dataset) -> Scan:
             raise no_list(lists / ("<class>" + ending), dataset)
         parts: dict[str, str] = {}
         for path in found:
-            for line in read_list(path, dataset):
+            for place, line in read_list(path, dataset).items():
                 name, _, code = line.rpartition(" ")
                 if code not in PARTS:
-                    raise UserError(f"{path}: `{line}` must end in 0, 1 or 2; get the official list again")
+                    raise UserError(
+                        f"{path}, line {place}: `{line}` must end in 0, 1 or 2; get the official list again"
+                    )
                 key = f"{path.name.removesuffix(ending)}/{Path(name.strip()).stem}"
                 if parts.setdefault(key, PARTS[code]) != PARTS[code]:
-                    raise UserError(f"{path}: {key} is in two parts of split {number}; mend the list")
+                    raise UserError(
+                        f"{path}, line {place}: {key} is in two parts of split {number}; mend the list"
+                    )
         sources += found
         splits[number] = parts
     return listed(

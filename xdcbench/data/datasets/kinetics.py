@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from xdcbench.data.classes import joined
 from xdcbench.data.folders import class_folders, labelled
 from xdcbench.data.lists import check_known, find_lists, need_list, numbers, one_per, read_csv
 from xdcbench.data.scan import SPLIT, Scan, media_files, options, table
@@ -20,8 +21,8 @@ def scan(root: Path, dataset: Dataset) -> Scan:
 
     A part with a csv has the csv's clips, wherever below the root their files lie. A part without one has
     the files ``train/<class>/*`` or ``val/<class>/*``. Classes in alphabetical order; the names of folders may
-    differ from those of a csv in case and in all that is no letter or digit. A group is a video within a
-    part, since the official parts stand.
+    differ from those of a csv in case and Unicode form, have underscores for spaces, and no quotes or
+    parentheses. A group is a video within a part, since the official parts stand.
 
     Options:
         lists: folder of the csv files, absolute or below the root; none: anywhere below the root.
@@ -45,8 +46,12 @@ def scan(root: Path, dataset: Dataset) -> Scan:
     items, unlisted = class_folders(rest, folders)
     if not lists and ((items.empty and unlisted) or chosen["lists"]):
         need_list(found, chosen["train"], root, dataset)
-    items = _same_names(pd.concat([*tables, items], ignore_index=True))
-    items, classes = labelled(items)
+    items = pd.concat([*tables, items], ignore_index=True)
+    sources = {part: str(path) for part, path in lists.items()}
+    sources |= {part: str(root / folder) for folder, part in folders.items()}
+    split = items[SPLIT + "official"]
+    names = joined({name: items.loc[split == part, "class"].unique() for part, name in sources.items()})
+    items, classes = labelled(items.assign(**{"class": items["class"].map(names)}))
     return Scan(table(items, ["official"]), classes, (*unlisted, *extra), tuple(lists.values()))
 
 
@@ -65,11 +70,3 @@ def _clips(path: Path, dataset: Dataset, part: str) -> pd.DataFrame:
             "group": part + "-" + rows["youtube_id"],
         }
     )
-
-
-def _same_names(items: pd.DataFrame) -> pd.DataFrame:
-    """Items with one spelling of each class, the first: a csv's where there is one."""
-    names = pd.Series(items["class"].unique(), dtype="str")
-    keys = names.str.lower().str.replace(r"[^a-z0-9]", "", regex=True)
-    first = names.groupby(keys).transform("first")
-    return items.assign(**{"class": items["class"].map(dict(zip(names, first, strict=True)))})

@@ -24,10 +24,11 @@ def scan(root: Path, dataset: Dataset) -> Scan:
         parts: dict[str, str] = {}
         for part in ("train", "test"):
             path = lists / f"{part}list{number.zfill(2)}.txt"
-            for line in read_list(path, dataset):
-                key = _key(line, numbers, path)
+            for place, line in read_list(path, dataset).items():
+                where = f"{path}, line {place}"
+                key = _key(line, numbers, where)
                 if parts.setdefault(key, part) != part:
-                    raise UserError(f"{path}: {key} is in train and test of split {number}; mend the lists")
+                    raise UserError(f"{where}: {key} is in train and test of split {number}; mend the lists")
             sources.append(path)
         splits[number] = parts
     # The order of classInd.txt, which puts Hammering before HammerThrow.
@@ -46,23 +47,27 @@ def _numbers(path: Path, dataset: Dataset) -> dict[str, str]:
     """Number of each class in the order of classInd.txt; none where that list is not there."""
     if not path.is_file():
         return {}
-    fields = [line.split() for line in read_list(path, dataset)]
-    if any(len(field) != 2 for field in fields):
-        raise UserError(f"{path} must hold lines of a number and a class; get the official list again")
-    return {name: number for number, name in fields}
+    lines = read_list(path, dataset)
+    fields = {place: line.split() for place, line in lines.items()}
+    for place, field in fields.items():
+        if len(field) != 2:
+            raise UserError(
+                f"{path}, line {place}: `{lines[place]}` is not a number and a class; get the official list again"
+            )
+    return {name: number for number, name in fields.values()}
 
 
-def _key(line: str, numbers: dict[str, str], path: Path) -> str:
+def _key(line: str, numbers: dict[str, str], where: str) -> str:
     """``class/name`` of a line ``class/name.avi``, after which train lists have the number of the class."""
     name, *number = line.split()
     folder, _, file = name.partition("/")
     stem = file.rpartition(".")[0]
     if not stem or "/" in stem:
-        raise UserError(f"{path}: `{line}` does not read <class>/<name>.avi; get the official list again")
+        raise UserError(f"{where}: `{line}` does not read <class>/<name>.avi; get the official list again")
     if numbers and folder not in numbers:
-        raise UserError(f"{path}: unknown class `{folder}`, which is not in {INDEX}; mend one of them")
+        raise UserError(f"{where}: unknown class `{folder}`, which is not in {INDEX}; mend one of them")
     if numbers and number not in ([], [numbers[folder]]):
         raise UserError(
-            f"{path}: `{line}` contradicts {INDEX}, where {folder} is {numbers[folder]}; mend one"
+            f"{where}: `{line}` contradicts {INDEX}, where {folder} is {numbers[folder]}; mend one"
         )
     return f"{folder}/{stem}"

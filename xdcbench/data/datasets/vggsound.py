@@ -4,9 +4,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from xdcbench.data.lists import check_known, find_lists, need_list, numbers, one_per, read_csv
+from xdcbench.data.classes import one_spelling
+from xdcbench.data.lists import check_known, find_lists, need_list, numbers, one_per, place_of, read_csv
+from xdcbench.data.names import NAME
 from xdcbench.data.scan import SPLIT, Scan, media_files, options, table
-from xdcbench.data.youtube import NAME, place_clips
+from xdcbench.data.youtube import place_clips
 from xdcbench.errors import UserError
 from xdcbench.schema import Dataset
 
@@ -36,7 +38,7 @@ def scan(root: Path, dataset: Dataset) -> Scan:
         if not sources:
             need_list(found, LIST, root, dataset)
         rows = pd.concat([_files(path, dataset) for path in sources], ignore_index=True)
-    known = rows["class"]
+    known = rows["class"] = one_spelling(rows["class"], sources[0])
     if STATISTICS in found:
         known = read_csv(found[STATISTICS], dataset, ("class", "clips", "kind"), header=False)["class"]
         check_known(rows["class"], known, sources[0], found[STATISTICS])
@@ -62,10 +64,12 @@ def _clips(path: Path, dataset: Dataset) -> pd.DataFrame:
 
 def _files(path: Path, dataset: Dataset) -> pd.DataFrame:
     rows = read_csv(path, dataset, ("file", "class"), header=False)
-    names = rows["file"].str.rpartition(".")[0].str.extract(NAME)
+    names = rows["file"].str.replace(r"\.[^.]*$", "", regex=True).str.extract(NAME)
     strange = rows["file"][names[1].isna()]
     if len(strange):
-        raise UserError(f"{path}: `{strange.iloc[0]}` does not read <ytid>_<start>.mp4; mend the row")
+        raise UserError(
+            f"{place_of(path, strange)}: `{strange.iloc[0]}` does not read <ytid>_<start>.mp4; mend the row"
+        )
     return pd.DataFrame(
         {
             "ytid": names[0],

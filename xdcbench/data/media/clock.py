@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from fractions import Fraction
 
+from av.format import Flags
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
@@ -26,7 +27,8 @@ class VideoClock:
 
     Files state presentation times, decoding times or both, and some state them wrong. The rules are those of
     ``guess_correct_pts`` in libavcodec and ``video_duration_estimate`` in ffmpeg: of the two, the times that
-    ran backwards less often are believed; a frame without either follows the one before it.
+    ran backwards less often are believed; a frame without either follows the one before it. Formats that are a
+    codec's bare stream state no times, whatever FFmpeg makes up for them.
     """
 
     stream: VideoStream
@@ -34,6 +36,10 @@ class VideoClock:
     decoded: _Times = field(default_factory=_Times)
     shown: int | None = None
     length: int = 0
+    timed: bool = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.timed = Flags.no_timestamps not in Flags(self.stream.container.format.flags)
 
     def stamp(self, frame: VideoFrame) -> bool:
         """Set ``frame.pts``, in units of the stream; None while no frame has stated a time.
@@ -41,7 +47,8 @@ class VideoClock:
         Returns:
             whether the presentation time that the file states is faulty.
         """
-        pts, dts, faulty = frame.pts, frame.dts, self.presented.faulty
+        pts, dts = (frame.pts, frame.dts) if self.timed else (None, None)
+        faulty = self.presented.faulty
         self.decoded.note(dts, instead=pts)
         self.presented.note(pts, instead=dts)
         believed = dts is None or self.presented.faulty <= self.decoded.faulty

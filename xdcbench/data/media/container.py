@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, cast
 
 import av
 from av.audio.stream import AudioStream
@@ -16,16 +16,18 @@ from av.stream import Discard, Disposition
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
+from xdcbench.data.local_file import FileState, LocalFile
 from xdcbench.data.media.address import local_url
 from xdcbench.data.media.clock import VideoClock
 from xdcbench.data.media.demux import demux
 from xdcbench.data.media.limits import (
-    STILL_MAGIC,
-    check_image_bytes,
-    check_image_pixels,
+    PIXELS,
+    STILL_HEAD,
+    check_image,
     check_pixels,
     check_seconds,
     check_sound,
+    still_content,
 )
 from xdcbench.data.media.wave import HEADER, Header, header
 from xdcbench.data.ranges import Content, Stream
@@ -58,13 +60,26 @@ class Member:
     data: Content
 
 
-Media = Path | Member
+@dataclass(frozen=True)
+class Indexed:
+    """A local file that must be as the index saw it.
+
+    Attributes:
+        path: of the file.
+        state: its size and time of change.
+    """
+
+    path: Path
+    state: FileState
+
+
+Media = Path | Indexed | Member
 """What media are read from: a local file, or a file's content."""
 
 
 def path_of(media: Media) -> Path:
     """What errors call a file."""
-    return media.path if isinstance(media, Member) else media
+    return media if isinstance(media, Path) else media.path
 
 
 def wave_header(container: InputContainer, media: Media) -> Header | None:
@@ -76,12 +91,10 @@ def beginning(media: Media, size: int) -> bytes:
     """The first ``size`` bytes, or fewer.
 
     Raises:
-        OSError: the file cannot be read.
+        MediaUnreachableError, MediaChangedError: as ``opened``.
     """
-    if isinstance(media, Member):
-        return bytes(media.data[:size])
-    with media.open("rb") as file:
-        return file.read(size)
+    with _content(media) as content:
+        return bytes(content[:size])
 
 
 @contextmanager
@@ -89,42 +102,70 @@ def opened(media: Media, **options: str) -> Iterator[InputContainer]:
     """Container of a file; ``options`` are those of FFmpeg's demuxer.
 
     Raises:
-        MediaError: the file cannot be opened, is beyond a limit, or FFmpeg or the file system fails inside
-            the ``with`` block.
+        MediaError: FFmpeg cannot open what the file holds, it is beyond a limit, or FFmpeg fails inside the
+            ``with`` block.
+        MediaUnreachableError: the file, or a part of it, cannot be read; so nothing is known of its content.
+        MediaChangedError: the file is not the one that was indexed.
+    """
+    with _stream(media) as source:
+        try:
+            if _still(path_of(media), source):
+                check_image(path_of(media), cast(IO[bytes], source))
+            # Genuine HMDB51 files hold titles that are not UTF-8. Nothing is fetched from elsewhere. PyAV would have
+            # FFmpeg make up the presentation times that a file does not state, which goes wrong for B-frames in AVI.
+            options = {"protocol_whitelist": "file", "fflags": "-genpts"} | options
+            with av.open(source, "r", metadata_errors="replace", container_options=options) as container:
+                if container.format.name in PLAYLISTS:
+                    raise MediaError(path_of(media), "is a playlist, which names media files and holds none")
+                _check_limits(container, path_of(media))
+                yield container
+        except (av.FFmpegError, UnicodeError, MediaError) as error:
+            if source.failure:
+                raise source.failure from error
+            if isinstance(error, MediaError):
+                raise
+            # The text of FFmpeg's errors repeats the path; strerror is the reason alone.
+            reason = getattr(error, "strerror", None) or str(error)
+            raise MediaError(path_of(media), " ".join(reason.split())) from error
+        if source.failure:
+            raise source.failure
+
+
+@contextmanager
+def _stream(media: Media) -> Iterator[Stream]:
+    """The content of a file, which FFmpeg reads through this process, so that failures to read it are known.
+
+    FFmpeg takes the codec of an image from its file's name unless it sees the content alone; ImageNet holds PNGs
+    that are called JPEG. A playlist is known as one by its format, once it has found its files by its own name.
     """
     path = path_of(media)
-    try:
-        # FFmpeg takes the codec of a picture from its file's name unless it sees the content alone; ImageNet
-        # holds PNGs that are called JPEG.
-        if isinstance(media, Path) and _still(media):
-            check_image_bytes(path, path.stat().st_size)
-            content = path.read_bytes()
-            check_image_pixels(path, content)
-            media = Member(path, content)
-        source = Stream(media.data) if isinstance(media, Member) else local_url(path)
-        # Genuine HMDB51 files hold titles that are not UTF-8. Nothing is fetched from elsewhere. PyAV would have
-        # FFmpeg make up the presentation times that a file does not state, which goes wrong for B-frames in AVI.
-        options = {"protocol_whitelist": "file", "fflags": "-genpts"} | options
-        with av.open(source, "r", metadata_errors="replace", container_options=options) as container:
-            if container.format.name in PLAYLISTS:
-                raise MediaError(path, "is a playlist, which names media files and holds none")
-            _check_limits(container, path)
-            yield container
-    except (av.FFmpegError, OSError, UnicodeError) as error:
-        # The text of FFmpeg's errors repeats the path; strerror is the reason alone.
-        reason = getattr(error, "strerror", None) or str(error)
-        raise MediaError(path, " ".join(reason.split())) from error
+    named = not isinstance(media, Member) and path.suffix.lower() not in STILL
+    with _content(media) as content:
+        yield Stream(content, local_url(path) if named else "")
 
 
-def _still(path: Path) -> bool:
+@contextmanager
+def _content(media: Media) -> Iterator[Content]:
+    if isinstance(media, Member):
+        yield media.data
+        return
+    with LocalFile(path_of(media), media.state if isinstance(media, Indexed) else None) as content:
+        yield content
+
+
+def _still(path: Path, source: Stream) -> bool:
     """Whether name or content are those of a still image."""
-    return path.suffix.lower() in STILL or beginning(path, len(STILL_MAGIC[0])).startswith(STILL_MAGIC)
+    head = source.read(STILL_HEAD)
+    source.seek(0)
+    return path.suffix.lower() in STILL or still_content(head)
 
 
 def _check_limits(container: InputContainer, path: Path) -> None:
     video, audio = video_stream(container), audio_stream(container)
     if video is not None:
         check_pixels(path, video.codec_context.width, video.codec_context.height)
+        # A frame that outgrows what the header states does not decode.
+        video.codec_context.options = {"max_pixels": str(PIXELS)}
     if audio is not None:
         check_sound(path, audio.codec_context.sample_rate, audio.codec_context.channels)
     check_seconds(path, (container.duration or 0) / av.time_base, container.size)

@@ -1,6 +1,7 @@
 """How long the tracks of a file are, without decoding: by their packets where the header cannot be trusted."""
 
 import math
+import struct
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -20,7 +21,11 @@ from xdcbench.data.media.wave import Header
 Track = VideoStream | AudioStream
 
 AGREE = 2.0
-"""Packets by which a header may differ from the packets, since it knows what is trimmed within them."""
+"""Packets by which a header may differ from the packets: what is trimmed, and how long the last one is."""
+MEASURED = {"mpeg", "mpegts"}
+"""Formats without a header, of which FFmpeg measures the length from the first time stamp to the last."""
+SKIP = struct.Struct("<II")
+"""Samples to leave out at the beginning and at the end of a packet (FFmpeg's AV_PKT_DATA_SKIP_SAMPLES)."""
 
 
 @dataclass(frozen=True)
@@ -82,8 +87,8 @@ def demuxed(container: InputContainer, tracks: list[Track]) -> Iterator[Packet]:
 def _tabled(container: InputContainer, track: Track) -> bool:
     """Whether a table names every packet, spans what the header states and lies within the file."""
     entries = track.index_entries
-    # A fragmented file counts no frames: its tables are spread over the file.
-    if "mp4" not in container.format.name.split(",") or len(entries) < 2 or not track.frames:
+    # The tables of a fragmented file are spread over it, and FFmpeg reads some of them.
+    if "mp4" not in container.format.name.split(",") or len(entries) < 2 or len(entries) != track.frames:
         return False
     if track.duration is None or entries[-1].pos + entries[-1].size > container.size:
         return False
@@ -114,6 +119,7 @@ class Packets:
     count: int = 0
     stamps: list[int] = field(default_factory=list)
     durations: list[int] = field(default_factory=list)
+    left_out: list[int] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         # AVI states only the order of decoding, of which FFmpeg makes presentation times with a delay.
@@ -127,33 +133,52 @@ class Packets:
         if stamp is not None:
             self.stamps.append(stamp)
             self.durations.append(packet.duration or 0)
+            self.left_out.append(_left_out(packet))
 
     def extent(self) -> Extent:
-        """Where the track lies by its packets; the header's own numbers where they agree."""
+        """Where the track lies by its packets."""
         scale = tick(self.track)
         if not self.stamps:
             return Extent(_begin(self.track, 0.0), self.count * self._frame())
         order = np.argsort(self.stamps, kind="stable")
         stamps = np.array(self.stamps, dtype=np.float64)[order] * scale
-        lengths = self._lengths(np.array(self.durations, dtype=np.float64)[order] * scale)
+        lengths = self._lengths(order)
         ends = np.maximum.accumulate(stamps + lengths)
         gap = float((stamps[1:] - ends[:-1]).max(initial=0.0))
         begin = float(stamps[0]) if self.decoding else _begin(self.track, float(stamps[0]))
         seconds = max(0.0, float(ends[-1]) - begin)
         said = stated(self.track)
-        agrees = abs(said - seconds) <= AGREE * float(lengths.max())
-        begin = _begin(self.track, begin)
-        return Extent(begin, said if agrees else seconds, gap)
+        measured = self.container.format.name in MEASURED and abs(said - seconds) <= AGREE * float(
+            lengths.max()
+        )
+        return Extent(_begin(self.track, begin), said if measured else seconds, gap)
 
-    def _lengths(self, lengths: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Lengths of the packets, seconds: of a frame where none is stated, and of sound the last no longer
-        than any before, since Ogg counts up to whatever its last page states."""
+    def _lengths(self, order: NDArray[np.intp]) -> NDArray[np.float64]:
+        """Lengths of the packets, seconds; of a frame at the guessed rate where none is stated.
+
+        The last one of audio is no longer than any before: Ogg counts up to whatever its last page states.
+        """
+        lengths = np.array(self.durations, dtype=np.float64)[order] * tick(self.track)
         lengths = np.where(lengths > 0, lengths, self._frame())
-        if isinstance(self.track, AudioStream) and len(lengths) > 1:
-            lengths[-1] = min(lengths[-1], lengths[:-1].max())
+        if not isinstance(self.track, AudioStream) or len(lengths) < 2:
+            return lengths
+        longest = lengths[:-1].max()
+        left_out = np.array(self.left_out, dtype=np.float64)[order] / (
+            self.track.codec_context.sample_rate or 1
+        )
+        # Some formats count what is left out as part of the packet, others do not.
+        lengths[left_out > 0] = np.minimum(lengths, longest - left_out)[left_out > 0]
+        lengths[-1] = min(lengths[-1], longest)
         return lengths
 
     def _frame(self) -> float:
         """Length of a frame of video at the guessed rate, seconds; 0 for sound."""
         rate = self.track.guessed_rate if isinstance(self.track, VideoStream) else None
         return float(1 / rate) if rate else 0.0
+
+
+def _left_out(packet: Packet) -> int:
+    """Samples at the end of a packet that are padding."""
+    if not packet.has_sidedata("skip_samples"):
+        return 0
+    return int(SKIP.unpack_from(bytes(packet.get_sidedata("skip_samples")))[1])

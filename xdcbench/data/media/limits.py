@@ -6,6 +6,7 @@ They bound time and memory before anything large is read: a header of a few byte
 
 import io
 from pathlib import Path
+from typing import IO
 
 from PIL import Image
 
@@ -18,15 +19,23 @@ SAMPLE_RATES = (1_000, 768_000)
 CHANNELS = 64
 """Channels of audio."""
 IMAGE_BYTES = 256 << 20
-"""Size of a still image's file, which is read whole."""
+"""Size of a still image's file."""
 SECONDS = 600.0
 """Length that a file of any size may have."""
 BYTES_PER_SECOND = 10
 """Bytes that each second of a longer file takes at least: silence in FLAC takes twice that."""
-STILL_MAGIC = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"BM", b"II*\0", b"MM\0*")
-"""First bytes of PNG, the longest, and of JPEG, BMP and TIFF: images whose name may be another's."""
 LOUDEST = 2.0**16
 """Largest magnitude of a floating-point sample; full scale is 1, and 2**15 that of 16 bits left unscaled."""
+
+
+STILL_HEAD = 12
+"""Bytes from which `still_content` tells."""
+
+
+def still_content(head: bytes) -> bool:
+    """Whether a file that begins so is a PNG, JPEG, BMP, TIFF or WebP, whatever its name."""
+    magic = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"BM", b"II*\0", b"MM\0*")
+    return head.startswith(magic) or (head[:4] == b"RIFF" and head[8:12] == b"WEBP")
 
 
 def check_pixels(path: Path, width: int, height: int) -> None:
@@ -66,26 +75,27 @@ def check_seconds(path: Path, seconds: float, size: int) -> None:
         )
 
 
-def check_image_pixels(path: Path, content: bytes) -> None:
-    """Refuse a still image whose header states more than `PIXELS`; what is no image passes.
+def check_image(path: Path, file: IO[bytes]) -> None:
+    """Refuse still images of more than `IMAGE_BYTES`, or whose header states more than `PIXELS`; what is no
+    image passes.
+
+    Args:
+        path: what errors call it.
+        file: its content, at its start; left there.
 
     Raises:
         MediaError: names value and limit.
     """
+    size = file.seek(0, io.SEEK_END)
+    file.seek(0)
+    if size > IMAGE_BYTES:
+        raise MediaError(path, f"holds {size} bytes; the limit for a still image is {IMAGE_BYTES} bytes")
     try:
-        with Image.open(io.BytesIO(content)) as image:  # reads the header alone
+        with Image.open(file) as image:  # reads the header alone
             check_pixels(path, *image.size)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:  # Pillow's own limits
         raise MediaError(path, f"{error} Here, the limit is {PIXELS} pixels") from error
     except (OSError, ValueError, SyntaxError):  # what Pillow raises for what is no image
-        return
-
-
-def check_image_bytes(path: Path, size: int) -> None:
-    """Refuse files of still images of more than `IMAGE_BYTES`.
-
-    Raises:
-        MediaError: names value and limit.
-    """
-    if size > IMAGE_BYTES:
-        raise MediaError(path, f"holds {size} bytes; the limit for a still image is {IMAGE_BYTES} bytes")
+        pass
+    finally:
+        file.seek(0)

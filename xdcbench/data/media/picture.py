@@ -99,7 +99,10 @@ def _clip(media: Media, times: list[float], short_side: int, *, seek: bool) -> T
         convert = _Converter(short_side)
         pictures: list[Tensor] = []
         shown: VideoFrame | None = None
-        for time, frame in timed(container, stream, origin, sought=sought, since=since):
+        # Faulty times show within as many frames as are reordered, if not within the clip.
+        least = SEEK_BACK_FRAMES if sought and reorders(stream) else 0
+        frames = timed(container, stream, origin, sought=sought, since=since)
+        for seen, (time, frame) in enumerate(frames):
             if sought and (frame is None or frame.is_corrupt):
                 return None
             if frame is None:
@@ -111,10 +114,8 @@ def _clip(media: Media, times: list[float], short_side: int, *, seek: bool) -> T
             over = sum(t + slack < time for t in times[len(pictures) :])
             if over:
                 pictures += [convert(shown)] * over
-            if len(pictures) == len(times):
-                break
             shown = frame
-            if times[-1] + slack < time + _length(container, stream, frame):
+            if seen >= least and times[-1] + slack < time + _length(container, stream, frame):
                 break
         if shown is None:
             return None

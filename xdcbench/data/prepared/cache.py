@@ -2,16 +2,23 @@
 
 import hashlib
 import os
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from filelock import FileLock
-
 from xdcbench.progress import log
+from xdcbench.utils.io import replacing, sweep
+from xdcbench.utils.locks import NoLocksError, locked
 
 CACHE_BYTES = 20 << 30
 """Size of the cache unless told otherwise."""
+
+SUM = 4
+"""Bytes after each range: its CRC-32, by which a damaged one is not taken for what was asked for."""
+
+PART_SECONDS = 3600
+"""Age of a part file whose process is taken for gone."""
 
 KEPT = 0.9
 """Share of the cache that is left when it is full, so that not every new file has it searched."""
@@ -27,9 +34,9 @@ def folder() -> Path:
 class Cache:
     """Ranges of remote files on disk, least recently used gone first; processes share it.
 
-    A range appears under its name by one rename, under a lock. What lies in the folder is counted in a file
-    there, before it is written, so that a killed process leaves the count too high, never too low; a full
-    cache is counted anew.
+    A range appears under its name by one rename, under a lock; one that is damaged is asked for again. What lies in
+    the folder is counted in a file there, before it is written, so that a killed process leaves the count too
+    high, never too low; a full cache is counted anew, and so is one whose count is lost.
 
     Attributes:
         folder: of the cache; made if absent.
@@ -48,34 +55,40 @@ class Cache:
             os.utime(path)
         except OSError:  # not kept, or gone since
             data = b""
-        if len(data) == size:
-            return data
+        if len(data) == size + SUM:
+            kept, mark = data[:size], data[size:]
+            if mark == _sum(kept):
+                return kept
+            log.warning("%s is damaged; it is asked for again", path)
         data = ask()
-        if size <= self.limit * (1 - KEPT):
-            self._keep(path, data)
+        if size + SUM <= self.limit * (1 - KEPT):
+            self._keep(path, data + _sum(data))
         return data
 
     def _keep(self, path: Path, data: bytes) -> None:
         """Count, make room, write; what cannot be written is done without, as the log says."""
-        part = path.with_name(f".{path.name}")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            with FileLock(self.folder / "lock"):
+            with locked(self.folder / "lock", waiting=""), replacing(path) as part:
                 self._count(len(data))
                 part.write_bytes(data)
-                part.replace(path)
-        except OSError as error:
-            log.warning("%s: nothing is kept (%s)", self.folder, error.strerror)
+        except (OSError, NoLocksError) as error:
+            said = error.strerror if isinstance(error, OSError) else error
+            log.warning("%s: nothing is kept (%s)", self.folder, said)
 
     def _count(self, more: int) -> None:
         count = self.folder / "bytes"
-        total = int(count.read_text() or 0) if count.exists() else 0
+        try:
+            total = int(count.read_text(encoding="utf-8"))
+        except (OSError, ValueError):  # of a new cache there is none
+            total = self._evict(self.limit)
         if total + more > self.limit:
             total = self._evict(round(self.limit * KEPT) - more)
-        count.write_text(str(total + more))
+        count.write_text(str(total + more), encoding="utf-8")
 
     def _evict(self, room: int) -> int:
         """Remove the ranges that were not used for longest, down to ``room`` bytes; bytes that are left."""
+        sweep(self.folder, older=PART_SECONDS)
         entries = []
         for path in self.folder.glob("??/*"):
             facts = path.stat()
@@ -87,3 +100,7 @@ class Cache:
             path.unlink()
             total -= size
         return total
+
+
+def _sum(data: bytes) -> bytes:
+    return zlib.crc32(data).to_bytes(SUM, "big")

@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 
 from xdcbench.data.audit.local import Local
 from xdcbench.data.index import FACTS
+from xdcbench.data.local_file import state_of
 from xdcbench.data.prepared.layout import (
     FAILED_FILE,
     ITEMS_FILE,
@@ -130,11 +131,12 @@ def _items(data: Local, rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def mtime(path: Path, size: int) -> int:
-    """Time of an original's last change, ns; `MISSING` where it is not there."""
-    try:
-        return MISSING if size == MISSING else path.stat().st_mtime_ns
-    except OSError:  # gone since it was listed, which preparing it will tell
-        return MISSING
+    """Time of an original's last change, ns; `MISSING` where it was not there when the dataset was scanned.
+
+    Raises:
+        MediaUnreachableError: it was there, and is not now.
+    """
+    return MISSING if size == MISSING else state_of(path).mtime
 
 
 def _files(items: pd.DataFrame) -> Any:

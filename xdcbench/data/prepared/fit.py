@@ -5,9 +5,9 @@ from pathlib import Path
 
 from xdcbench.data.prepared.reader import Prepared
 from xdcbench.errors import UserError
+from xdcbench.models.exported import CARD, read_stated
 from xdcbench.schema import AudioInput, Given, Modality, Models, VideoInput
 from xdcbench.stages import EvaluationStage, FeaturesStage, GivenStage, InitStage, RoundStage, Stage
-from xdcbench.store import read_json
 
 Input = VideoInput | AudioInput
 
@@ -60,9 +60,9 @@ def _inputs(encoder: Stage, modality: Modality) -> Iterator[Input]:
 def _given(given: Given, modality: Modality) -> Iterator[Input]:
     """What encoders from elsewhere declare; nothing where they are not here."""
     if given.run is not None:
-        card = Path(given.run) / "encoders.json"
-        if card.is_file():
-            yield _declared(Models.model_validate(read_json(card)["models"]), modality)
+        run = Path(given.run)
+        if (run / CARD).is_file():
+            yield _declared(read_stated(run)["models"], modality)
     elif modality == "video" and given.video:
         yield given.video.model.input
     elif modality == "audio" and given.audio:

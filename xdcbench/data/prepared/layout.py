@@ -6,15 +6,18 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 import pandas as pd
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from xdcbench.errors import UserError
 from xdcbench.schema import Config
 from xdcbench.store import write_json
+from xdcbench.utils.documents import check, parse_json
+from xdcbench.utils.names import Name
 
 SCHEMA_VERSION = 2
 """Raised also where the same original would now be stored otherwise: 2 has every frame of AVI with B-frames and
 the length of each track."""
+FIX = "give the folder that `data prepare` wrote"
 
 LABEL_FILE, ITEMS_FILE, FAILED_FILE, SHARDS = "store.json", "items.parquet", "failed.json", "shards"
 
@@ -73,7 +76,7 @@ class Label(Config):
     """
 
     schema_version: int = SCHEMA_VERSION
-    name: str
+    name: Name
     dataset: dict[str, Any]
     media: Literal["video", "audio", "image"]
     classes: tuple[str, ...]
@@ -111,25 +114,22 @@ def parse_label(content: bytes, name: str) -> Label:
     Raises:
         UserError: it is of another version, or describes no store.
     """
-    try:
-        facts = json.loads(content)
-        version = facts["schema_version"]
-        if version > SCHEMA_VERSION:
-            raise UserError(
-                f"{name} is of schema {version}; this xdcbench reads up to {SCHEMA_VERSION}; upgrade xdcbench"
-            )
-        if version < SCHEMA_VERSION:
-            raise UserError(
-                f"{name} is of schema {version}, this xdcbench reads {SCHEMA_VERSION}. Try: prepare the originals "
-                "again, into another folder"
-            )
-        return Label.model_validate(facts)
-    except (ValueError, TypeError, KeyError) as error:
-        fault = error.errors()[0] if isinstance(error, ValidationError) else None
-        reason = f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" if fault else f"{error!r}"
+    facts = parse_json(content, name, fix=FIX)
+    version = facts.get("schema_version") if isinstance(facts, dict) else None
+    if not isinstance(version, int):
+        raise UserError(f"{name} does not describe a store: it has no schema_version. Try: {FIX}")
+    if version < SCHEMA_VERSION:
         raise UserError(
-            f"{name} does not describe a store ({reason}); give the folder that `data prepare` wrote"
-        ) from error
+            f"{name} is of schema {version}, this xdcbench reads {SCHEMA_VERSION}. Try: prepare the originals "
+            "again, into another folder"
+        )
+    if version > SCHEMA_VERSION:
+        raise UserError(
+            f"{name} is of schema {version}; this xdcbench reads up to {SCHEMA_VERSION}; upgrade xdcbench"
+        )
+    label: Label = check(Label, facts, f"{name} does not describe a store", fix=FIX)
+    return label
+
 
 def member_name(number: int, suffix: str) -> str:
     """Name of a member in its shard: never a user's path."""

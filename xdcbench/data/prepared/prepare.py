@@ -2,13 +2,13 @@
 
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from filelock import FileLock, Timeout
+from typing_extensions import TypedDict
 
 from xdcbench.data.audit.local import Local
 from xdcbench.data.audit.workers import Lost, answers
@@ -28,7 +28,8 @@ from xdcbench.data.scan import MISSING
 from xdcbench.errors import UserError
 from xdcbench.progress import Track, log, track
 from xdcbench.stages import IndexStage, science
-from xdcbench.store import read_json, write_json
+from xdcbench.store import recall, write_json
+from xdcbench.utils.locks import HeldError, locked
 
 SHARD_BYTES = 256 << 20
 LOCK = ".lock"
@@ -111,18 +112,30 @@ def _writing(store: Path) -> Iterator[None]:
 
 @contextmanager
 def _locked(store: Path) -> Iterator[None]:
-    lock = FileLock(store / LOCK)
-    try:
-        lock.acquire(timeout=0)
-    except Timeout as error:
-        raise UserError(f"another process writes the store in {store}; wait for it") from error
-    try:
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(locked(store / LOCK))
+        except HeldError as error:
+            raise UserError(f"another process writes the store in {store}; wait for it") from error
         yield
-    finally:
-        lock.release()
 
 
 # ----------------------------------------------------------------------------------- what is there
+
+
+class Claim(TypedDict):
+    """What is noted of a store in work."""
+
+    name: str
+    dataset: dict[str, Any]
+    settings: dict[str, Any]
+
+
+class Done(TypedDict):
+    """What is noted of a shard that is done: its entry of the label, and rows of `catalogue.ROW`."""
+
+    shard: Shard
+    rows: list[dict[str, Any]]
 
 
 def _finished(build: Build) -> pd.DataFrame:
@@ -135,8 +148,13 @@ def _finished(build: Build) -> pd.DataFrame:
         label = read_label(build.store)
         _same(build.store, label.model_dump(), claim)
         build.shards, rows = list(label.shards), read_rows(build.store)
-    elif (build.building / LABEL_FILE).exists():
-        _same(build.store, read_json(build.building / LABEL_FILE), claim)
+    elif (build.building / LABEL_FILE).exists() or build.staging.is_dir():
+        before: Claim | None = recall(build.building / LABEL_FILE, Claim)
+        if before:
+            _same(build.store, before, claim)
+        else:  # with what settings the rest was prepared is lost
+            for folder in (build.building, build.store / SHARDS):
+                shutil.rmtree(folder, ignore_errors=True)
     elif any(path.name not in (LOCK, build.building.name) for path in build.store.iterdir()):
         raise UserError(f"{build.store} holds something else than a store; give another folder with --store")
     build.building.mkdir(exist_ok=True)
@@ -161,9 +179,9 @@ def _same(store: Path, there: Mapping[str, Any], claim: Mapping[str, Any]) -> No
 def _journal(build: Build) -> pd.DataFrame:
     """Rows of shards that are done and not yet in the index; adds these to ``build.shards``."""
     parts = [frame([])]
-    while (path := build.building / f"{len(build.shards):06d}.json").exists():
-        content = read_json(path)
-        build.shards.append(Shard(**content["shard"]))
+    content: Done | None
+    while content := recall(build.building / f"{len(build.shards):06d}.json", Done):
+        build.shards.append(content["shard"])
         parts.append(frame(content["rows"]))
     return pd.concat(parts, ignore_index=True)
 

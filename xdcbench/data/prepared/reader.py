@@ -12,10 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xdcbench.data.prepared.cache import Cache
-from xdcbench.data.prepared.layout import ITEMS_FILE, KINDS, LABEL_FILE, SHARDS, Kind, Label, parse_label
+from xdcbench.data.prepared.layout import FIX, ITEMS_FILE, KINDS, LABEL_FILE, SHARDS, Kind, Label, parse_label
 from xdcbench.data.prepared.remote import BLOCK, Files, files_at
 from xdcbench.data.ranges import Stream, Stretch
 from xdcbench.errors import MediaError, UserError
+from xdcbench.utils.secrets import redact
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
 
 CHUNK = 8 << 20
 """Bytes of the index that are hashed at once."""
+
+LABEL_BYTES = 64 << 20
+"""Bytes of a label at most: some hundred thousand shards."""
 
 CHANGED = "the store has changed since the run was planned: give the same command again"
 
@@ -48,7 +52,7 @@ class Prepared:
     """A prepared store, open for reading; it may be handed to forked processes.
 
     Attributes:
-        where: folder or address.
+        where: folder or address, without its secrets.
         files: below it.
         label: what it says of itself.
     """
@@ -72,10 +76,13 @@ class Prepared:
         import pyarrow as pa
         import pyarrow.parquet as pq
 
+        stream = Stream(self.index)
         try:
-            file = pq.ParquetFile(pa.PythonFile(Stream(self.index), mode="r"))
+            file = pq.ParquetFile(pa.PythonFile(stream, mode="r"))
             table: pd.DataFrame = file.read(columns=columns).to_pandas()
         except (pa.ArrowInvalid, pa.ArrowKeyError, OSError) as error:
+            if stream.failure:
+                raise stream.failure from error
             reason = str(error).splitlines()[0]
             raise UserError(
                 f"{self.files.name(ITEMS_FILE)} cannot be read ({reason}); prepare {self.label.name} again"
@@ -177,7 +184,8 @@ class Prepared:
 
         Raises:
             MediaError: the item has no such file.
-            UserError: the shard is missing, cut short, out of reach, or holds something else there.
+            MediaUnreachableError: the shard cannot be read, or the server does not give it.
+            UserError: the shard is cut short, or holds something else there.
         """
         from xdcbench.data.media import Member  # planning, which opens stores too, does without torch
 
@@ -221,7 +229,10 @@ def open_store(where: str, cache: Cache | None = None) -> Prepared:
         UserError: there is no store, or one of a newer version, or a local shard is missing or cut short.
     """
     files = files_at(where, cache)
-    label = parse_label(files.read(LABEL_FILE, 0, files.size(LABEL_FILE)), files.name(LABEL_FILE))
+    size = files.size(LABEL_FILE)
+    if size > LABEL_BYTES:
+        raise UserError(f"{files.name(LABEL_FILE)} states {size:,} bytes and describes no store. Try: {FIX}")
+    label = parse_label(files.read(LABEL_FILE, 0, size), files.name(LABEL_FILE))
     if "://" not in where:
         for shard in label.shards:
             path = f"{SHARDS}/{shard.name}"
@@ -229,6 +240,6 @@ def open_store(where: str, cache: Cache | None = None) -> Prepared:
             if size != shard.bytes:
                 raise UserError(
                     f"{files.name(path)} holds {size} of {shard.bytes} bytes; run `xdcbench data prepare "
-                    f"{label.name}` with --store {where} again"
+                    f"{label.name}` with --store {redact(where)} again"
                 )
-    return Prepared(where, files, label)
+    return Prepared(redact(where), files, label)

@@ -6,13 +6,16 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
+from http.client import responses
 from pathlib import Path
 from typing import Any, Protocol
 
+from xdcbench.data.local_file import patiently
 from xdcbench.data.prepared.cache import Cache
 from xdcbench.data.ranges import Content, Stretch
-from xdcbench.errors import UserError
+from xdcbench.errors import MediaUnreachableError, UserError
 from xdcbench.progress import log
+from xdcbench.utils.secrets import redact
 
 BLOCK = tarfile.BLOCKSIZE
 """Bytes of a member's header, which lies right before its content."""
@@ -27,7 +30,15 @@ PAUSE = 0.5
 """Seconds before the second attempt; doubled before each later one."""
 
 FINAL = (FileNotFoundError, PermissionError, NotImplementedError)
-"""What asking again does not mend."""
+AGAIN = (408, 425, 429)
+"""What asking again does not mend, and the refusals of servers, of 400 to 499, that it does."""
+
+GONE = (404, 410)
+"""Statuses of what is not there."""
+
+
+class NotThere(MediaUnreachableError):
+    """A file that the server says it does not have."""
 
 
 class Files(Protocol):
@@ -70,21 +81,14 @@ class LocalFiles:
 
     def read(self, path: str, offset: int, size: int, mark: str = "") -> bytes:
         """See `Files`."""
-        try:
-            file = os.open(self.root / path, os.O_RDONLY)
-            try:
-                end, data = os.fstat(file).st_size, os.pread(file, size, offset)
-            finally:
-                os.close(file)
-        except OSError as error:
-            raise UserError(f"{self.name(path)}: {error.strerror}; {mend(path)}") from error
+        end, data = patiently(self.root / path, lambda: self._read(path, offset, size), gone=mend(path))
         if len(data) < size:
             raise self._short(path, end, offset + size)
         return data
 
     def member(self, path: str, offset: int, size: int, mark: str) -> tuple[bytes, Content]:
         """See `Files`; of a long film, little is read for a clip."""
-        end = self.size(path)
+        end = patiently(self.root / path, lambda: (self.root / path).stat().st_size, gone=mend(path))
         if end < offset + size:
             raise self._short(path, end, offset + size)
         header = self.read(path, offset - BLOCK, BLOCK)
@@ -97,6 +101,14 @@ class LocalFiles:
     def name(self, path: str) -> str:
         """See `Files`."""
         return str(self.root / path)
+
+    def _read(self, path: str, offset: int, size: int) -> tuple[int, bytes]:
+        """Bytes of the whole file, and those asked for, as far as they are there."""
+        file = os.open(self.root / path, os.O_RDONLY)
+        try:
+            return os.fstat(file).st_size, os.pread(file, size, offset)
+        finally:
+            os.close(file)
 
     def _short(self, path: str, end: int, least: int) -> UserError:
         return UserError(f"{self.name(path)} is cut short: {end} of at least {least} bytes; {mend(path)}")
@@ -123,13 +135,13 @@ class RemoteFiles:
 
     def size(self, path: str) -> int:
         """See `Files`."""
-        return int(self._asked(path, "info", lambda found: _size(found)))
+        return int(self._asked(path, "info", lambda found: _size(found), gone_is_final=True))
 
     def read(self, path: str, offset: int, size: int, mark: str = "") -> bytes:
         """See `Files`; from the cache where it has them."""
 
         def ask() -> bytes:
-            span = {"start": offset, "end": offset + size}
+            span: dict[str, Any] = {"start": offset, "end": offset + size}
             return bytes(self._asked(path, "cat_file", lambda found: _whole(found, size), **span))
 
         if self.cache is None or not mark:
@@ -145,29 +157,39 @@ class RemoteFiles:
         """See `Files`; raises as ``size`` where the server does not answer."""
         try:
             self.size(path)
-        except UserError as error:
-            if isinstance(error.__cause__, FileNotFoundError):
-                return False
-            raise
+        except NotThere:
+            return False
         return True
 
     def name(self, path: str) -> str:
         """See `Files`."""
-        return f"{self.url}/{path}"
+        return redact(f"{self.url}/{path}")
 
-    def _asked(self, path: str, what: str, check: Callable[[Any], Any], **values: Any) -> Any:
-        """Answer of the server, asked again, after a pause, where it failed, stalled or was cut short."""
+    def _asked(
+        self,
+        path: str,
+        what: str,
+        check: Callable[[Any], Any],
+        *,
+        gone_is_final: bool = False,
+        **values: Any,
+    ) -> Any:
+        """Answer of the server, asked again, after a pause, where it failed, stalled or was cut short.
+
+        Raises:
+            MediaUnreachableError: the last attempt failed, or one did that asking again does not mend; a file that
+                is not there may come back, unless ``gone_is_final``.
+        """
         pause = self.pause
         system, root = self._opened()
         for attempt in range(1, self.attempts + 1):
             try:
                 return check(_call(system, what, f"{root}/{path}", self.silence, values))
-            except FINAL as error:
-                raise self._refused(path, error, attempt) from error
             except Exception as error:  # each kind of server has errors of its own
-                if attempt == self.attempts:
-                    raise self._refused(path, error, attempt) from error
-                log.info("%s: %s; asking again in %g s", self.name(path), _words(error), pause)
+                final = gone_is_final if _gone(error) else _final(error)
+                if attempt == self.attempts or final:
+                    raise self._refused(path, error, attempt) from None  # whose words may hold secrets
+                log.info("%s: %s; asking again in %g s", self.name(path), self._words(error), pause)
             time.sleep(pause)
             pause *= 2
         raise AssertionError("the last attempt returns or raises")
@@ -179,18 +201,23 @@ class RemoteFiles:
         if self._system is None or self._system[0] != os.getpid():
             try:
                 system, root = url_to_fs(self.url, skip_instance_cache=True)
-            except (ImportError, ValueError) as error:
+            except Exception as error:  # of what reads it
                 raise UserError(
-                    f"{self.url}: {_words(error)}; mend the address, or install what reads it (for s3://: xdcbench[s3])"
-                ) from error
+                    f"{redact(self.url)}: {self._words(error)}; mend the address, or install what reads it (for s3://: "
+                    "xdcbench[s3])"
+                ) from None  # whose words may hold secrets
             self._system = os.getpid(), system, str(root).rstrip("/")
         return self._system[1:]
 
-    def _refused(self, path: str, error: Exception, attempts: int) -> UserError:
+    def _refused(self, path: str, error: Exception, attempts: int) -> MediaUnreachableError:
         times = f" after {attempts} attempts" if attempts > 1 else ""
-        return UserError(
-            f"{self.name(path)}: {_words(error)}{times}; {mend(path)}, or check the address and server"
+        kind = NotThere if _gone(error) else MediaUnreachableError
+        return kind(
+            f"{self.name(path)}: {self._words(error)}{times}; {mend(path)}, or check the address and server"
         )
+
+    def _words(self, error: Exception) -> str:
+        return redact(_words(error), self.url)
 
 
 def _call(system: Any, what: str, place: str, silence: float, values: dict[str, Any]) -> Any:
@@ -214,9 +241,34 @@ def _whole(data: bytes, size: int) -> bytes:
     return data
 
 
+def _status(error: BaseException | None) -> int | None:
+    """Status of a server's answer that an error, or what it came from, tells."""
+    while error is not None:
+        found = getattr(error, "status", None) or getattr(error, "code", None)
+        if isinstance(found, int) and 100 <= found < 600:
+            return found
+        error = error.__cause__
+    return None
+
+
+def _gone(error: Exception) -> bool:
+    """Whether a file is not there; fsspec says so, too, of what a server forbids."""
+    status = _status(error)
+    return status in GONE or (isinstance(error, FileNotFoundError) and status is None)
+
+
+def _final(error: Exception) -> bool:
+    """Whether asking again does not mend it."""
+    status = _status(error)
+    refused = status is not None and 400 <= status < 500 and status not in AGAIN
+    return refused or (isinstance(error, FINAL) and status is None)
+
+
 def _words(error: Exception) -> str:
-    if isinstance(error, FileNotFoundError):
+    if _gone(error):
         return "is not there"
+    if status := _status(error):
+        return f"the server answers {status} {responses.get(status, '')}".rstrip()
     if isinstance(error, TimeoutError) and not str(error):
         return "no answer in time"
     return " ".join(str(error).split()) or type(error).__name__

@@ -18,7 +18,8 @@ from xdcbench.data.prepared.catalogue import records
 from xdcbench.data.prepared.layout import FAILED_FILE, SHARDS, Settings
 from xdcbench.data.prepared.prepare import Build, prepare
 from xdcbench.data.prepared.verify import verify_store
-from xdcbench.data.scan import fingerprint, scan
+from xdcbench.data.scan import scan
+from xdcbench.data.states import marks
 from xdcbench.errors import UserError
 
 TIMED = 8
@@ -34,11 +35,11 @@ def originals(request: Request) -> Local:
         UserError: there is no such data set or folder, or they do not fit.
     """
     dataset, root = placed(request)
-    found = scan(root, dataset)
+    found = scan(root, dataset, request.consent)
     items = take(found.items, dataset.subset, dataset.splits).reset_index(drop=True)
-    return Local(
-        Path(request.name).stem, dataset, root, replace(found, items=items), fingerprint(found), root
-    )
+    mark = marks(found, root, request.fingerprint, None)
+    kept, name = replace(found, items=items), Path(request.name).stem
+    return Local(name, dataset, root, kept, mark.fingerprint, root, mark.stamp)
 
 
 def prepare_lines(request: Request, store: Path, settings: Settings, *, shard_bytes: int) -> Iterator[str]:

@@ -8,7 +8,7 @@ from typing import Any
 from xdcbench.data.prepared.layout import Settings, member_name
 from xdcbench.data.prepared.transcode import Contents, contents
 from xdcbench.errors import MediaError
-from xdcbench.store import file_hash, write_json
+from xdcbench.store import file_hash, recall, write_json
 
 STOPPED = "stopped"
 """Key of an answer that tells why nothing can be written."""
@@ -93,11 +93,12 @@ def keep(folder: Path, facts: Facts) -> None:
 
 def staged(folder: Path, item: Facts) -> Facts | None:
     """Facts of an original that is staged as it is now; None otherwise."""
-    path = folder / f"{item['number']:08d}.facts"
-    if not path.exists():
+    facts: Facts | None = recall(folder / f"{item['number']:08d}.facts")
+    if not isinstance(facts, dict) or any(facts.get(name) != value for name, value in item.items()):
         return None
-    facts: Facts = json.loads(path.read_text())
-    return facts if all(facts[name] == value for name, value in item.items()) else None
+    files = zip(members(folder, facts), facts["members"].values(), strict=True)
+    whole = all(path.is_file() and file_hash(path) == digest for (_, path), (_, _, digest) in files)
+    return facts if whole else None
 
 
 def members(folder: Path, facts: Facts) -> list[tuple[str, Path]]:

@@ -1,13 +1,23 @@
 """Writes a world below a folder, going on where an earlier call stopped."""
 
 import json
-import os
+import logging
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
 from xdcbench.data.synth.layouts import files
 from xdcbench.errors import UserError
 from xdcbench.schema import World
+from xdcbench.utils.io import replacing, sweep
+
+log = logging.getLogger("xdcbench")
+
+JOURNAL = ".written.jsonl"
+"""File of a world in work: name and CRC-32 of each file that is written, so that a damaged one is written again."""
+
+PART_SECONDS = 3600
+"""Age of a part file whose process is taken for gone."""
 
 # To be raised by any change that alters the bytes of a world.
 VERSION = 2
@@ -19,8 +29,9 @@ def write_world(
 ) -> None:
     """Write every file of a world: the same bytes for the same world, however often it was interrupted.
 
-    A file appears under its name only when it is complete; files that exist are kept. ``world.json``
-    names the world that a folder holds.
+    A file appears under its name only when it is complete; files that exist are kept, in a world in work if they
+    are as they were written. ``world.json`` names the world that a folder holds; where it is damaged, all files are
+    written again.
 
     Args:
         world: what to write.
@@ -38,29 +49,55 @@ def write_world(
             f"tones up to 8 kHz: choose one of {', '.join(map(str, _SAMPLE_RATES))}"
         )
     todo = list(files(world))
-    _claim(world, root / "world.json")
-    for done, file in enumerate(todo, 1):
-        path = root / file.path
-        if not path.exists():
-            _publish(path, file.make())
-        progress(done, len(todo))
+    sweep(root, older=PART_SECONDS)
+    anew = _claim(world, root / "world.json")
+    journal = root / JOURNAL
+    sums = _sums(journal) if journal.exists() else None
+    with journal.open("a", buffering=1) as lines:
+        lines.write("\n")  # ends what a killed process left of a line
+        for done, file in enumerate(todo, 1):
+            name, path = str(file.path), root / file.path
+            kept = path.exists() and (sums is None or sums.get(name) == zlib.crc32(path.read_bytes()))
+            if anew or not kept:
+                content = file.make()
+                _publish(path, content)
+                lines.write(json.dumps([name, zlib.crc32(content)]) + "\n")
+            progress(done, len(todo))
+    journal.unlink(missing_ok=True)
 
 
-def _claim(world: World, path: Path) -> None:
-    """Record which world a folder holds, or check that it is this one."""
+def _sums(journal: Path) -> dict[str, int]:
+    """CRC-32 by name of the files of a world in work, as far as lines are whole."""
+    found = {}
+    for line in journal.read_bytes().splitlines():
+        try:
+            name, value = json.loads(line)
+        except (ValueError, TypeError):
+            continue
+        found[str(name)] = value
+    return found
+
+
+def _claim(world: World, path: Path) -> bool:
+    """Record which world a folder holds, or check that it is this one; whether that was damaged."""
     label = {"version": VERSION, "world": world.model_dump(mode="json", exclude_defaults=True)}
     text = json.dumps(label, indent=1, sort_keys=True) + "\n"
-    if not path.exists():
-        _publish(path, text.encode())
-    elif path.read_text() != text:
-        raise UserError(
-            f"{path} names another world than the one asked for: delete the folder or choose another"
-        )
+    try:
+        there = json.loads(path.read_bytes()) if path.exists() else None
+    except ValueError:
+        log.warning("%s is damaged; the world is written again", path)
+    else:
+        if there == label:
+            return False
+        if there is not None:
+            raise UserError(f"{path} names another world than the one asked for; give another folder")
+    anew = path.exists()
+    _publish(path, text.encode())
+    return anew
 
 
 def _publish(path: Path, content: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     # Hidden from every reader of data sets, and of this process alone.
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    partial.write_bytes(content)
-    partial.replace(path)
+    with replacing(path) as part:
+        part.write_bytes(content)

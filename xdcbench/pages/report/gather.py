@@ -1,15 +1,17 @@
 """What a report is made of: the runs of one or several results folders, read as one."""
 
-import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from xdcbench.errors import UserError
+from xdcbench.results.facts import RunFacts, read_facts
 from xdcbench.results.records import Record, read_records
-from xdcbench.store import Store, read_json
+from xdcbench.store import Store
+from xdcbench.utils.documents import LISTING, RUN_AGAIN, json_lines, read_as
+from xdcbench.utils.secrets import redact
 
 
 @dataclass(frozen=True)
@@ -27,7 +29,7 @@ class Run:
 
     key: str
     folder: Path
-    facts: dict[str, Any]
+    facts: RunFacts
     records: tuple[Record, ...] = ()
     epochs: tuple[dict[str, Any], ...] = ()
     failed: dict[str, str] | None = None
@@ -59,12 +61,16 @@ class Attempt:
 
 @dataclass(frozen=True)
 class Results:
-    """Results folders read as one: ``runs`` by key, sorted; a run that lies in several counts once."""
+    """Results folders read as one: ``runs`` by key, sorted; a run that lies in several counts once.
+
+    ``damaged`` says of each run that is left out, and is whole in no folder, what is wrong with it.
+    """
 
     name: str
     stores: tuple[Store, ...]
     runs: dict[str, Run]
     attempts: tuple[Attempt, ...]
+    damaged: dict[str, str]
 
     @cached_property
     def records(self) -> list[Record]:
@@ -84,14 +90,17 @@ def gather(folders: Sequence[Path]) -> Results:
     Raises:
         UserError: a folder is no results folder or of a newer version, or one of its files is unreadable.
     """
-    for folder in folders:
-        if not (folder / "results.json").exists():
-            raise UserError(f"{folder} is no results folder; run a suite with --out {folder} or name another")
-    stores = tuple(Store(folder, write=False) for folder in folders)
+    stores = tuple(Store.existing(folder, option="--from") for folder in folders)
+    damaged = {(store, key): said for store in stores for key, said in store.damaged().items()}
     records: dict[str, list[Record]] = {}
     for record in read_records(stores):
         records.setdefault(record.run, []).append(record)
-    where = {key: store.path(key) for store in reversed(stores) for key in store.keys()}  # noqa: SIM118
+    where = {
+        key: store.path(key)
+        for store in reversed(stores)
+        for key in store.there()
+        if (store, key) not in damaged
+    }
     runs = {key: _run(where[key], records.get(key, ())) for key in sorted(where)}
     return Results(
         name=" + ".join(folder.resolve().name for folder in folders),
@@ -100,38 +109,41 @@ def gather(folders: Sequence[Path]) -> Results:
         attempts=tuple(
             attempt for store in stores for attempt in _attempts(store) if attempt.key not in runs
         ),
+        damaged={key: said for (_, key), said in damaged.items() if key not in runs},
     )
 
 
 def _run(folder: Path, records: Sequence[Record]) -> Run:
-    facts = read_json(folder / "run.json")
+    facts = read_facts(folder)
     failed = folder / "failed.json"
     return Run(
         key=folder.name,
         folder=folder,
         facts=facts,
         records=tuple(records),
-        epochs=tuple(r for r in _rows(folder / "metrics.jsonl") if "steps" not in r and r["epoch"] > 0),
+        epochs=tuple(_epochs(folder / "metrics.jsonl")),
         # Features name items by their place; what they lack is in the runs that used them, by id.
-        failed=read_json(failed) if failed.exists() and facts["kind"] != "features" else None,
+        failed=read_as(dict[str, str], failed, limit=LISTING)
+        if failed.exists() and facts["kind"] != "features"
+        else None,
     )
 
 
-def _rows(path: Path) -> list[dict[str, Any]]:
-    if not path.exists():
-        return []
-    try:
-        return [json.loads(line) for line in path.read_text().splitlines() if line]
-    except ValueError as error:
-        raise UserError(
-            f"{path} is not readable ({error}); remove its folder to have it made again"
-        ) from error
+def _epochs(path: Path) -> Iterator[dict[str, Any]]:
+    """Rows that sum up an epoch."""
+    for row in json_lines(path) if path.exists() else ():
+        if not isinstance(row, dict) or not isinstance(row.get("epoch"), int):
+            raise UserError(f"{path}: a line is no row of an epoch. Try: {RUN_AGAIN}")
+        if "steps" not in row and row["epoch"] > 0:
+            yield row
 
 
 def _attempts(store: Store) -> list[Attempt]:
     found = []
     for folder in sorted((store.runs / ".failed").glob("*/")):
         tries = sorted(folder.iterdir())
-        said = (tries[-1] / "error.txt").read_text().strip().splitlines() if tries else []
+        error = tries[-1] / "error.txt" if tries else None
+        text = error.read_text(encoding="utf-8", errors="replace") if error and error.is_file() else ""
+        said = redact(text).strip().splitlines()
         found.append(Attempt(folder.name, len(tries), said[-1] if said else "no error was kept"))
     return found

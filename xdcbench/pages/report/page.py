@@ -42,7 +42,8 @@ def write_report(folders: Sequence[Path], beside: Path | None, out: Path) -> Ite
         path.write_text(render("report", data), encoding="utf-8")
     except OSError as error:
         raise UserError(f"cannot write {path}: {error.strerror}; give another with --out") from error
-    yield f"report  {path} ({len(here.runs)} runs, {len(here.records)} numbers)"
+    left = f"; {len(here.damaged)} damaged and left out" if here.damaged else ""
+    yield f"report  {path} ({len(here.runs)} runs, {len(here.records)} numbers{left})"
 
 
 def page_data(here: Results, there: Results | None = None) -> dict[str, Any]:
@@ -74,6 +75,7 @@ def page_data(here: Results, there: Results | None = None) -> dict[str, Any]:
         "runs": runs,
         "kinds": sorted({run["kind"] for run in runs}),
         "attempts": here.attempts,
+        "damaged": [{"key": key, "said": here.placeless(said)} for key, said in sorted(here.damaged.items())],
         "beside": there.name if there else "",
         "moved": _moved(comparison) if comparison else None,
         "other_runs": listing(there, others, anchor="beside") if there else [],

@@ -8,12 +8,13 @@ from typing import Any
 
 from xdcbench.errors import UserError
 from xdcbench.results.cells import seed_name, split_settings
+from xdcbench.results.facts import read_facts
 from xdcbench.results.records import Record, read_records
 from xdcbench.results.statistics.duels import Duel, Overall, Unit, duel, overall
 from xdcbench.results.statistics.predictions import load_predictions, pair, run_folder
 from xdcbench.results.statistics.significance import holm
 from xdcbench.schema import Column
-from xdcbench.store import Store, read_json
+from xdcbench.store import Store
 
 _Key = tuple[str, str, tuple[tuple[str, Any], ...]]
 
@@ -80,7 +81,7 @@ def compare(
         raise UserError(
             f"compare needs two or more different methods or runs, not {', '.join(names) or 'none'}"
         )
-    stores = [_results(folder) for folder in folders]
+    stores = [Store.existing(folder, option="--from") for folder in folders]
     records = read_records(stores)
     for field, value in {"metric": metric, "dataset": dataset, "evaluation": evaluation}.items():
         known = sorted({str(getattr(record, field)) for record in records})
@@ -95,14 +96,6 @@ def compare(
             f"{names[0]} shares no evaluation on one data set with {', '.join(names[1:])}; run one for both"
         )
     return blocks
-
-
-def _results(folder: Path) -> Store:
-    if not (folder / "results.json").exists():
-        raise UserError(
-            f"{folder} is no results folder; run a suite with --out {folder} or name another with --from"
-        )
-    return Store(folder, write=False)
 
 
 # --------------------------------------------------------------------------------- what a name stands for
@@ -227,7 +220,7 @@ def _must_agree(names: tuple[str, str], a: Record, b: Record) -> None:
 def _differences(a: Record, b: Record, stores: Sequence[Store]) -> list[str]:
     """Settings of the evaluation, and of what the encoders take in, in which two runs differ, in words."""
     left, right = (
-        _flat(read_json(run_folder(stores, record.run) / "run.json")["config"]["settings"])
+        _flat(read_facts(run_folder(stores, record.run))["config"].get("settings", {}))
         | record.factors
         | {"architecture": record.architecture}
         for record in (a, b)

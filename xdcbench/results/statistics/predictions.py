@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from xdcbench.errors import UserError
-from xdcbench.results.records import Record
+from xdcbench.results.records import AGAIN, Record
 from xdcbench.results.statistics.intervals import Interval, Run, share_interval
 from xdcbench.store import Store
 
@@ -78,9 +78,7 @@ def load_predictions(record: Record, stores: Sequence[Store]) -> Predictions:
     said = "rank" if _DEPTH.fullmatch(record.metric) else "prediction"
     lacking = [name for name in ("id", "group", "label", said) if name not in columns]
     if lacking:
-        raise UserError(
-            f"{path} has no column {', '.join(lacking)}; remove its folder to have it measured again"
-        )
+        raise UserError(f"{path} has no column {', '.join(lacking)}; {AGAIN}")
     own = np.ones(len(columns["id"]), dtype=bool)
     for name in record.factors.keys() & columns.keys():
         own &= columns[name] == record.factors[name]
@@ -152,7 +150,7 @@ def _read(path: Path) -> dict[str, np.ndarray]:
         table = pq.read_table(path)
     except (OSError, pa.ArrowException) as error:
         said = "is missing" if not path.exists() else f"is not readable ({str(error).splitlines()[0]})"
-        raise UserError(f"{path} {said}; remove its folder to have it measured again") from error
+        raise UserError(f"{path} {said}; {AGAIN}") from error
     return {name: table[name].to_numpy() for name in table.column_names}
 
 
@@ -169,13 +167,11 @@ def _right(metric: str, columns: dict[str, np.ndarray]) -> np.ndarray:
 def _check(record: Record, predictions: Predictions, path: Path) -> None:
     twice = np.flatnonzero(predictions.ids[1:] == predictions.ids[:-1])
     if len(twice):
-        raise UserError(
-            f"{path} names item {predictions.ids[twice[0]]!r} twice; remove its folder to have it measured again"
-        )
+        raise UserError(f"{path} names item {predictions.ids[twice[0]]!r} twice; {AGAIN}")
     n = len(predictions.ids)
     value = 100.0 * float(predictions.scores.mean()) if n else float("nan")
     if n != record.items_used or not abs(value - record.value) <= TOLERANCE:
         raise UserError(
             f"{path} gives {record.metric} {value:.4f} over {n} items, its record says {record.value:.4f} over "
-            f"{record.items_used}; remove its folder to have it measured again"
+            f"{record.items_used}; {AGAIN}"
         )

@@ -26,7 +26,7 @@ def look(path: str) -> dict[str, Any]:
     with Path(path + ".seen").open("a") as seen:
         seen.write("x")
     text = Path(path).read_text()
-    if text == "die":
+    if text == "die" or (text == "die once" and Path(path + ".seen").stat().st_size == 1):
         os._exit(1)
     if text == "hang":
         time.sleep(60)

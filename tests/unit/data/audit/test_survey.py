@@ -3,17 +3,18 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
-from filelock import FileLock
 
 from tests.unit.data.audit.looks import look
 from xdcbench.data.audit.survey import survey
 from xdcbench.data.scan import MISSING
 from xdcbench.errors import UserError
+from xdcbench.utils.locks import locked
 
 TYPES = {"letters": "Int64"}
 ROOT = Path(__file__).parents[4]
@@ -77,6 +78,21 @@ def test_only_what_changed_is_looked_at_again(root: Path) -> None:
     assert found["letters"].tolist() == [3, 5, 4]
 
 
+@pytest.mark.parametrize(
+    "damage", [lambda data: b"", lambda data: bytes(len(data)), lambda data: data[: len(data) // 2]]
+)
+def test_a_damaged_file_of_answers_is_made_again(
+    root: Path, caplog: pytest.LogCaptureFixture, damage: Callable[[bytes], bytes]
+) -> None:
+    first = run(root, "a", "b", "c")
+    kept = root / "out" / f"set-{'0' * 12}" / "items.parquet"
+    kept.write_bytes(damage(kept.read_bytes()))
+    (kept.parent / "items.jsonl").write_bytes(b'3\n{"path": "a"}\n\xff\0\n')
+    pd.testing.assert_frame_equal(run(root, "a", "b", "c"), first)
+    assert f"{kept} is damaged; its files are looked at again" in caplog.text
+    pd.testing.assert_frame_equal(pd.read_parquet(kept), first)
+
+
 def test_other_states_of_the_data_set_are_used(root: Path) -> None:
     run(root, "a", "b")
     found = run(root, "a", "b", "c", state="f" * 12)
@@ -103,9 +119,15 @@ def test_death_is_tried_again_and_delay_with_more_time(root: Path) -> None:
         "bad",
     ]
     run(root, "a", "b", "c", limit=1)
-    assert seen(root) == {"a": 2, "b": 1, "c": 1}
+    assert seen(root) == {"a": 4, "b": 1, "c": 1}
     run(root, "a", "b", "c", limit=1.5)
-    assert seen(root) == {"a": 3, "b": 2, "c": 1}
+    assert seen(root) == {"a": 6, "b": 2, "c": 1}
+
+
+def test_a_process_that_dies_once_costs_no_answer(root: Path) -> None:
+    (root / "a").write_text("die once")
+    assert run(root, "a", "b")["error"].tolist() == ["", ""]
+    assert seen(root) == {"a": 2, "b": 1}
 
 
 def test_survey_goes_on_after_kill_9(root: Path) -> None:
@@ -138,5 +160,5 @@ def test_survey_goes_on_after_kill_9(root: Path) -> None:
 def test_two_surveys_of_one_set_do_not_mix(root: Path) -> None:
     folder = root / "out" / f"set-{'0' * 12}"
     folder.mkdir(parents=True)
-    with FileLock(folder / ".lock"), pytest.raises(UserError, match="another process"):
+    with locked(folder / ".lock"), pytest.raises(UserError, match="another process"):
         run(root, "a")

@@ -2,6 +2,7 @@ import json
 import math
 import subprocess
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -272,9 +273,15 @@ def test_records_find_the_counts_of_their_fingerprint(tmp_path: Path) -> None:
     assert verified_counts(tmp_path / "data", index) is None
     for name, mark, subset, n in (("a", "other", "", 1), ("b", "f", "", 2), ("c", "f", "5 items", 3)):
         (tmp_path / "data" / name).mkdir(parents=True)
-        report = {"schema_version": 2, "fingerprint": mark, "subset": subset, "counts": {"expected": n}}
+        report = {"schema_version": 2, "fingerprint": mark, "stamp": "", "subset": subset}
+        report["counts"] = {"expected": n}
         (tmp_path / "data" / name / "verify.json").write_text(json.dumps(report))
     assert verified_counts(tmp_path / "data", index) == {"expected": 2}
+    for damage in (b"", b"\0" * 40, b"[]", b'{"schema_version": 1}'):
+        (tmp_path / "data" / "a" / "verify.json").write_bytes(damage)
+        assert verified_counts(tmp_path / "data", index) == {"expected": 2}
+    again = replace(index, stamp="written again")
+    assert verified_counts(tmp_path / "data", again) is None
 
 
 def test_subset_has_a_folder_of_its_own(root: Path, tmp_path: Path) -> None:

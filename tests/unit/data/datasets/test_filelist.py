@@ -1,7 +1,10 @@
 from pathlib import Path
 from typing import Any
+from unicodedata import normalize
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -121,14 +124,14 @@ def test_files_elsewhere_and_of_other_kinds(tmp_path: Path) -> None:
         ({"list": "list.csv", "test_share": 2}, "options.test_share is 2; give 0 to 1"),
         (
             {"list": "list.csv", "split": "label"},
-            r"list.csv: unknown split `c0`, which is not in train, test",
+            r"list.csv, line 3: unknown split `c0`, which is not in train, test",
         ),
         ({"list": "list.csv", "split": "split", "test_share": 0.1}, "both say how to split; keep one"),
         (
             {"list": "list.csv", "label": "label", "classes": ["c0", "c1"]},
             "unknown label `c2`, .* options.classes",
         ),
-        ({"list": "broken.parquet"}, r"broken.parquet is no readable Parquet .*; write it again"),
+        ({"list": "broken.parquet"}, r"broken.parquet cannot be read .*Try: write it again"),
         ({"label": "label"}, "options.label needs a list; say where it is"),
         ({"colour": 1}, "no option `colour` of adapter `filelist`; it takes list, path, label, "),
     ],
@@ -140,8 +143,70 @@ def test_mistakes(tree: Path, options: dict[str, Any], saying: str) -> None:
 
 def test_rows_that_contradict_each_other(tree: Path) -> None:
     text(tree, "list.csv", "path,label,note", "a.mp4,x,1", "a.mp4,x,2", "b.mp4,x,3", "a.mp4,y,4")
-    with pytest.raises(UserError, match=r"list.csv: `a.mp4` has label `x` and `y`; keep one of the rows"):
+    with pytest.raises(
+        UserError, match=r"list.csv, lines 2 and 5: `a.mp4` has label `x` and `y`; keep one of the rows"
+    ):
         filelist(tree, list="list.csv", label="label")
+
+
+def test_labels_lose_the_space_around_them(tmp_path: Path) -> None:
+    touch(tmp_path, *(f"d{i}.mp4" for i in range(4)))
+    text(tmp_path, "list.csv", "path, label", "d0.mp4, dog", "d1.mp4,dog ", " d2.mp4,cat", "d3.mp4\t,\tcat")
+    found = filelist(tmp_path, list="list.csv", label="label")
+    assert (found.classes, found.missing) == (("cat", "dog"), ())
+    pd.DataFrame({"path": ["d0.mp4 ", "d1.mp4"], "label": ["dog", " dog"]}).to_parquet(
+        tmp_path / "list.parquet"
+    )
+    assert filelist(tmp_path, list="list.parquet", label="label").classes == ("dog",)
+
+
+def test_labels_of_one_class(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    names = ["C", "C++", "pêche", normalize("NFD", "pêche"), "pèche", "Dog", "dog", "击鼓", "弹琴"]
+    touch(tmp_path, *(f"{i}.mp4" for i in range(len(names))))
+    text(tmp_path, "list.csv", "path,label", *(f"{i}.mp4,{name}" for i, name in enumerate(names)))
+    found = filelist(tmp_path, list="list.csv", label="label")
+    labels = column(found, "label")
+    assert found.classes == ("C", "C++", "Dog", "pèche", "pêche", "击鼓", "弹琴")
+    assert labels["2"] == labels["3"] != labels["4"]
+    assert labels["5"] == labels["6"]
+    assert [("`Dog` and `dog` are one class" in line) for line in caplog.messages] == [False, True]
+    told = filelist(tmp_path, list="list.csv", label="label", classes=sorted({*names} - {names[3]}))
+    assert "dog" in told.classes, "who names the classes says which there are"
+    assert column(told, "label")["3"] == column(told, "label")["2"]
+
+
+def test_mistakes_have_a_line(tmp_path: Path) -> None:
+    touch(tmp_path, "a/1.mp4", "a/2.mp4", "odd\\name.mp4")
+    for rows, saying in {
+        (
+            "a/1.mp4,x",
+            "a\\2.mp4,y",
+        ): r"list.csv, line 3: `a\\2.mp4` is written with backslashes. Try: write `a/2.mp4`",
+        ("a/1.mp4,x", ",y"): "list.csv, line 3: there is no path. Try: fill it in",
+        ("a/1.mp4,x", "a/2.mp4,y,z"): "list.csv, line 3: `a/2.mp4,y,z` has 3 fields, not 2",
+        ("a/1.mp4,x", '"a/2.mp4', '",y'): "list.csv, line 3: its quotes do not fit",
+    }.items():
+        text(tmp_path, "list.csv", "path,label", *rows)
+        with pytest.raises(UserError) as error:
+            filelist(tmp_path, list="list.csv", label="label")
+        assert saying.replace("\\\\", "\\") in str(error.value)
+    text(tmp_path, "list.csv", "path,label", "odd\\name.mp4,x")
+    assert filelist(tmp_path, list="list.csv", label="label").missing == (), "a name may hold a backslash"
+    for head, saying in {
+        "path,label,path": "line 1: column `path` is there 2 times",
+        "path;label": "line 1: its values are separated by `;`",
+        "path\tlabel": "line 1: its values are separated by tabs",
+    }.items():
+        text(tmp_path, "list.csv", head)
+        with pytest.raises(UserError, match=f"list.csv, {saying}"):
+            filelist(tmp_path, list="list.csv", label="label")
+
+
+def test_a_column_twice_in_parquet(tmp_path: Path) -> None:
+    values = pa.array(["a.mp4"])
+    pq.write_table(pa.Table.from_arrays([values, values], ["path", "path"]), tmp_path / "list.parquet")
+    with pytest.raises(UserError, match=r"list.parquet: column `path` is there 2 times. Try: rename"):
+        filelist(tmp_path, list="list.parquet")
 
 
 def test_one_split(tree: Path) -> None:

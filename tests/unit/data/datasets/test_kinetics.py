@@ -1,3 +1,6 @@
+import re
+import shutil
+import unicodedata
 from pathlib import Path
 
 import pandas as pd
@@ -89,6 +92,99 @@ def test_one_class_under_two_spellings(tmp_path: Path) -> None:
     found = scan(tmp_path, DATASET)
     assert found.classes == ("air_drumming",)
     assert column(found, "label") == {"x": 0, "y": 0}
+
+
+def test_class_folders_keep_every_script_and_sign(tmp_path: Path) -> None:
+    """By a key of a-z and 0-9, three Chinese classes are one, and so are C and C++."""
+    names = [
+        "击鼓",
+        "弹琴",
+        "吹笛",
+        "pêche",
+        "pèche",
+        "peche",
+        "C",
+        "C++",
+        "C#",
+        "Тест",
+        "тесто",
+        "🎵",
+        "🥁",
+        "1",
+        "-1",
+    ]
+    touch(
+        tmp_path,
+        *(f"{part}/{name}/{part}{i}.mp4" for i, name in enumerate(names) for part in ("train", "val")),
+    )
+    found = scan(tmp_path, DATASET)
+    assert found.classes == tuple(sorted(names))
+    labels = column(found, "label")
+    for i, name in enumerate(names):
+        assert labels[f"train{i}"] == labels[f"val{i}"] == found.classes.index(name)
+
+
+def test_unicode_form_and_case_make_no_class(tmp_path: Path) -> None:
+    form = unicodedata.normalize
+    touch(
+        tmp_path,
+        f"train/{form('NFC', 'pêche')}/a.mp4",
+        f"train/{form('NFD', 'pêche')}/b.mp4",
+        "train/pèche/c.mp4",
+    )
+    touch(
+        tmp_path,
+        f"val/{form('NFD', 'PÊCHE')}/d.mp4",
+        f"val/{form('NFC', '각')}/e.mp4",
+        f"train/{form('NFD', '각')}/f.mp4",
+    )
+    labels = column(scan(tmp_path, DATASET), "label")
+    assert labels["a"] == labels["b"] == labels["d"]
+    assert labels["e"] == labels["f"]
+    assert len(set(labels.values())) == 3
+
+
+SPELLINGS = {
+    "as listed": lambda name: name,
+    "underscores": lambda name: name.replace(" ", "_"),
+    "mmaction2": lambda name: name.replace('"', "").replace(" ", "_"),
+    "no quotes": lambda name: name.replace("'", ""),
+    "no parentheses": lambda name: name.replace("(", "").replace(")", ""),
+    "letters alone": lambda name: re.sub(r"[^A-Za-z ]", "", name).replace(" ", "_").lower(),
+    "signs to underscores": lambda name: re.sub(r"[ ()]", "_", name),
+}
+
+
+@pytest.mark.parametrize("spelling", SPELLINGS)
+def test_folders_of_downloaders_join_the_list(tmp_path: Path, spelling: str) -> None:
+    """Training folders as downloaders write them; the classes of the validation list, with the odd ones of K400."""
+    names = (
+        "air drumming",
+        "massaging person's head",
+        "tying knot (not on a tie)",
+        "passing American football (in game)",
+    )
+    rows = [f'"{name}",{"abcd"[i] * 11},0,10,val' for i, name in enumerate(names)]
+    text(tmp_path, "val.csv", HEAD, *rows)
+    touch(tmp_path, *(f"train/{SPELLINGS[spelling](name)}/{i}.mp4" for i, name in enumerate(names)))
+    found = scan(tmp_path, DATASET)
+    assert found.classes == tuple(sorted(names))
+    assert [found.classes[column(found, "label")[str(i)]] for i in range(4)] == list(names)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"), [("air drumming", "air_drumming"), ("a (b)", "a b"), ("dont", "don't"), ("a  b", "a b")]
+)
+def test_classes_that_a_folder_could_not_tell_apart(tmp_path: Path, one: str, other: str) -> None:
+    touch(tmp_path, f"train/{one}/x.mp4", f"train/{other}/y.mp4", "val/z/z.mp4")
+    one, other = sorted((one, other))
+    with pytest.raises(UserError) as error:
+        scan(tmp_path, DATASET)
+    assert f"{tmp_path / 'train'}: classes `{one}` and `{other}` differ only in" in str(error.value)
+    shutil.rmtree(tmp_path / "train")
+    text(tmp_path, "train.csv", HEAD, f'"{one}",aaaaaaaaaaa,0,10,train', f'"{other}",bbbbbbbbbbb,0,10,train')
+    with pytest.raises(UserError, match=r"train.csv: classes `"):
+        scan(tmp_path, DATASET)
 
 
 def test_flat_without_lists(tmp_path: Path) -> None:

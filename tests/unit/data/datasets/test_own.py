@@ -11,6 +11,7 @@ from xdcbench.data.scan import scan
 from xdcbench.errors import UserError
 from xdcbench.launch import Launch, Request, prepare
 from xdcbench.resources import folder
+from xdcbench.utils.code import Consent
 
 BLOCK = re.compile(r"\n([^\n]+)\n\n```(?:yaml|python)\n(.*?)```", re.DOTALL)
 NAME = re.compile(r"`(\w+\.(?:yaml|py))`")
@@ -80,8 +81,9 @@ def test_a_function_needs_trust(here: Path) -> None:
     with pytest.raises(UserError, match="runs code, 'own_adapter:scan'; read it, then give --trust"):
         planned("own_function.yaml", here, trust=False)
     launch = planned("own_function.yaml", here, trust=True)
+    assert launch.context.consent == Consent(everything=True)
     assert not any(stage.reason for stage in launch.plan.stages)
-    found = scan(launch.context.roots["mine"], launch.plan.suite.datasets["mine"])
+    found = scan(launch.context.roots["mine"], launch.plan.suite.datasets["mine"], Consent(everything=True))
     assert (found.classes, counts(found, "only")) == (("any",), (3, 1))
 
 
@@ -107,8 +109,9 @@ def test_files_of_the_documents(here: Path) -> None:
         "index/calls_by_session",
     }
     assert not any(stage.reason for stage in launch.plan.stages)
-    suite = load_suite("calls_suite.yaml")
-    by_list, by_session = (scan(here / "DIR/calls", d) for d in suite.datasets.values())
+    trusted = Consent(everything=True)
+    suite = load_suite("calls_suite.yaml", consent=trusted)
+    by_list, by_session = (scan(here / "DIR/calls", d, trusted) for d in suite.datasets.values())
     assert by_list.classes == by_session.classes == ("alarm", "song")
     assert counts(by_session, "session2") == counts(by_session, "session3") == (12, 6)
     assert sum(counts(by_list, "hashed")) == 18

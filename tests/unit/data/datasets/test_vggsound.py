@@ -76,7 +76,9 @@ def test_mistakes_in_a_list_of_files(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"no list .*vggsound.csv; get it from https"):
         scan(tmp_path, DATASET)
     text(tmp_path, "test.csv", "aaaaaaaaaaa.mp4,dog barking")
-    with pytest.raises(UserError, match=r"test.csv: `aaaaaaaaaaa.mp4` does not read <ytid>_<start>.mp4"):
+    with pytest.raises(
+        UserError, match=r"test.csv, line 1: `aaaaaaaaaaa.mp4` does not read <ytid>_<start>.mp4"
+    ):
         scan(tmp_path, DATASET)
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.unit.data.media.films import FRAMES, RATE, SECONDS, write
+from tests.unit.data.media.films import FRAMES, RATE, write
 from xdcbench.data.media import probe, read_audio, read_clip
 from xdcbench.data.media.address import local_url
 from xdcbench.data.media.inspect import inspect

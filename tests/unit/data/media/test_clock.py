@@ -9,7 +9,11 @@ from av.video.frame import VideoFrame
 
 from xdcbench.data.media.clock import VideoClock
 
-STREAM: Any = SimpleNamespace(guessed_rate=Fraction(25), time_base=Fraction(1, 100))
+STREAM: Any = SimpleNamespace(
+    guessed_rate=Fraction(25),
+    time_base=Fraction(1, 100),
+    container=SimpleNamespace(format=SimpleNamespace(flags=0)),
+)
 NONE: Any = None
 
 

@@ -12,7 +12,7 @@ from tests.unit.data.media.films import RATE, click_track, index_of, picture, wr
 from tests.unit.data.media.referee import H264, PATTERN, TONE, distances, ffmpeg, film
 from xdcbench.data.media import probe, read_audio, read_clip, read_image
 from xdcbench.data.media.container import audio_stream, decoded, opened, video_stream
-from xdcbench.errors import MediaError
+from xdcbench.errors import MediaError, MediaUnreachableError
 
 READERS: tuple[Callable[[Path], object], ...] = (
     probe,
@@ -50,10 +50,11 @@ def test_what_is_no_media_is_a_media_error(tmp_path: Path, name: str, data: byte
     assert "Invalid data" in refused(tmp_path / name)
 
 
-def test_absent_files_and_folders_are_media_errors(tmp_path: Path) -> None:
-    assert refused(tmp_path / "absent.mp4") == "No such file or directory"
+def test_absent_files_and_folders_are_out_of_reach_not_unreadable(tmp_path: Path) -> None:
     (tmp_path / "folder.mp4").mkdir()
-    assert refused(tmp_path / "folder.mp4") == "Is a directory"
+    for name, reason in (("absent.mp4", "No such file or directory"), ("folder.mp4", "Is a directory")):
+        with pytest.raises(MediaUnreachableError, match=f"not reachable: .*{name} \\({reason}\\)"):
+            probe(tmp_path / name)
 
 
 @pytest.mark.parametrize("cut", [1, 20])

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tests.unit.data.media.counted import FPS, FRAMES, Counted, write
-from tests.unit.data.media.referee import distances, film
+from tests.unit.data.media.referee import distances, ffmpeg, film
 from xdcbench.data.media import read_clip
 
 STARTS = ((-0.3, 12, FPS), (0.02, FRAMES, FPS), (0.93, 9, 7.3), (1.21, 2, FPS), (2.2, 9, FPS))
@@ -43,6 +43,21 @@ def test_every_frame_is_where_ffmpeg_shows_it(
     if name not in FAULTY:
         assert len(set(of.indices)) > FRAMES - 4
         of.assert_inspected()
+
+
+@pytest.mark.parametrize("name", ["mpeg1_2.m1v", "mpeg2_0.m2v", "mpeg4_2.m4v", "h264_2.h264"])
+def test_bare_streams_count_their_frames(folder: Path, tmp_path: Path, name: str) -> None:
+    """They state no times; those that FFmpeg makes up for some are not believed."""
+    codec, container = name.split("_")[0], name.split(".")[1]
+    path = folder / name
+    frames = write(folder, codec, int(name.split("_")[1][0]), "mov")
+    ffmpeg("-i", frames, "-c", "copy", "-an", *(("-f", "h264") if container == "h264" else ()), path)
+    of = Counted.of(path)
+    for clip in STARTS:
+        of.assert_clip(*clip)
+    of.assert_all_distinct()
+    of.assert_prepared(tmp_path)
+    of.assert_inspected()
 
 
 def test_films_of_trials(trial_media: Path) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from xdcbench.data.media.inspect import inspect
-from xdcbench.errors import MediaError
+from xdcbench.errors import MediaError, MediaUnreachableError
 
 FFMPEG = imageio_ffmpeg.get_ffmpeg_exe()
 PICTURE = ("-f", "lavfi", "-i", "testsrc2=s=64x48:r=10:d=2")
@@ -142,8 +142,8 @@ def test_what_is_no_film_is_a_media_error(content: bytes, tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("name", ["", "absent.mp4"])
-def test_folders_and_absent_files_are_media_errors(name: str, tmp_path: Path) -> None:
-    with pytest.raises(MediaError):
+def test_folders_and_absent_files_are_out_of_reach(name: str, tmp_path: Path) -> None:
+    with pytest.raises(MediaUnreachableError):
         inspect(tmp_path / name)
 
 

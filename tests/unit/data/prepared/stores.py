@@ -45,7 +45,8 @@ def write_store(
     """A store of every item of a data set; pictures keep their size and rate."""
     settings = settings or Settings()
     found = scan(root, dataset)
-    items = pd.concat([found.items.reset_index(drop=True), probe_all(found.items, root)], axis=1)
+    known = probe_all(found.items, root).drop(columns="mtime")  # the members' rows have it
+    items = pd.concat([found.items.reset_index(drop=True), known], axis=1)
     (folder / SHARDS).mkdir(parents=True)
     rows, shards = [], []
     for begin in range(0, len(items), per_shard):

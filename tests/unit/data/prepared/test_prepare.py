@@ -253,6 +253,35 @@ def test_a_store_interrupted_anywhere_ends_with_the_same_bytes(
     assert content(tmp_path / "s") == whole
 
 
+def zero(path: Path) -> None:
+    path.write_bytes(bytes(path.stat().st_size))
+
+
+@pytest.mark.parametrize("damage", [zero, Path.unlink])
+@pytest.mark.parametrize("pattern", ["000000.json", "store.json", "staged/*.facts", "staged/*.mp4"])
+def test_what_is_damaged_in_an_unfinished_store_is_prepared_again(
+    films: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pattern: str, damage: Callable[[Path], None]
+) -> None:
+    made(films, tmp_path / "whole", shard_bytes=SMALL)
+    usual = Path.replace
+    left = 14
+
+    def step(part: Path, whole: Path) -> Path:
+        nonlocal left
+        left -= 1
+        if left == 0:
+            raise Killed
+        return usual(part, whole)
+
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(Path, "replace", step)
+        made(films, tmp_path / "s", shard_bytes=SMALL)
+    for path in sorted((tmp_path / "s" / ".building").glob(pattern))[:1]:
+        damage(path)
+    made(films, tmp_path / "s", shard_bytes=SMALL)
+    assert content(tmp_path / "s") == content(tmp_path / "whole")
+
+
 def test_originals_may_change_between_interruption_and_resumption(
     films: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

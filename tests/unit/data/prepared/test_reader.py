@@ -70,6 +70,7 @@ def test_the_index_of_a_store_is_that_of_the_files(
     monkeypatch.setattr(index_stage, "probe", None)
     store = open_store(str(stores / name))
     index = indexed(store, tmp_path / "store")
+    assert (index.items.pop("mtime") == -1).all() and (original.items.pop("mtime") > 0).all()
     pd.testing.assert_frame_equal(index.items, original.items, check_dtype=False)
     same = ("name", "media", "classes", "splits", "official", "subset", "max_failed")
     assert all(getattr(index, field) == getattr(original, field) for field in same)
@@ -338,7 +339,7 @@ def test_a_newer_store_is_refused(copy: Path) -> None:
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"schema_version": 2}', b"\xff"])
 def test_a_label_that_is_none_is_refused(copy: Path, content: bytes) -> None:
     (copy / "store.json").write_bytes(content)
-    with pytest.raises(UserError, match=r"store\.json does not describe a store"):
+    with pytest.raises(UserError, match=r"store\.json (does not describe a store|is not readable JSON)"):
         open_store(str(copy))
 
 

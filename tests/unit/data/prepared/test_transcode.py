@@ -10,7 +10,7 @@ import torch
 from torchvision.io import encode_jpeg, encode_png
 
 from tests.unit.data.media.films import FLASH, FPS, FRAMES, click_track, index_of, write
-from tests.unit.data.media.referee import ffmpeg
+from tests.unit.data.media.referee import H264, ffmpeg, track
 from xdcbench.data.media import Member, probe, read_audio, read_clip, read_image
 from xdcbench.data.prepared.film import Film, film, film_rate
 from xdcbench.data.prepared.layout import Settings
@@ -175,6 +175,50 @@ def test_sound_that_lasts_longer_than_the_picture_is_kept(tmp_path: Path) -> Non
     path = write(tmp_path / "a.mp4", wave=np.full(16_000 * 5, 0.25, np.float32))
     ours = read_audio(member(kept(path, "video")["wav"]), start=4, seconds=0.5, rate=16_000)
     assert ours.mean() > 0.2
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("a.aac", ("-c:a", "aac")),
+        ("a.mp3", ("-c:a", "libmp3lame", "-q:a", "5", "-write_xing", "0")),
+        ("a.mka", ("-c:a", "libopus", "-live", "1")),
+        ("a.ogg", ("-c:a", "libvorbis")),
+        ("a.flac", ("-c:a", "flac")),
+    ],
+)
+@pytest.mark.parametrize("quiet", ["lt(t,0.4)", "gt(t,0.4)"], ids=["quiet at the end", "quiet at first"])
+def test_all_sound_is_kept_and_none_is_made(
+    tmp_path: Path, name: str, options: tuple[str, ...], quiet: str
+) -> None:
+    """The bit rate of the beginning says nothing of the length: 10.03 s were stored as 2.16 s or as 436 s."""
+    path = tmp_path / name
+    loud = f"aevalsrc='({quiet}*0.9+0.0001)*(2*random(0)-1)':s=48000:d=3.03"
+    ffmpeg("-f", "lavfi", "-i", loud, *options, path)
+    truth = track(path)
+    frames = len(kept(path, "audio")["wav"][44:]) // 2
+    assert frames == pytest.approx(len(truth.samples) / truth.rate * 16_000, abs=32)
+
+
+@pytest.mark.parametrize(("seen", "heard"), [(3.0, 1.2), (1.2, 3.0)])
+@pytest.mark.parametrize("suffix", ["mp4", "mkv", "flv"])
+def test_each_member_is_as_long_as_its_track(tmp_path: Path, suffix: str, seen: float, heard: float) -> None:
+    path = tmp_path / f"a.{suffix}"
+    inputs = ("-f", "lavfi", "-i", f"testsrc2=s=64x48:r=10:d={seen}")
+    ffmpeg(*inputs, "-f", "lavfi", "-i", f"sine=440:r=44100:d={heard}", *H264, "-c:a", "aac", path)
+    found = kept(path, "video")
+    truth = track(path)
+    assert probe(member(found["mp4"])).duration == pytest.approx(seen, abs=0.01)
+    assert probe(member(found["wav"])).duration == pytest.approx(len(truth.samples) / truth.rate, abs=0.03)
+
+
+def test_sound_that_begins_late_keeps_its_time(tmp_path: Path) -> None:
+    path = tmp_path / "a.mkv"
+    inputs = ("-f", "lavfi", "-i", "testsrc2=s=64x48:r=10:d=3", "-itsoffset", "0.7")
+    ffmpeg(*inputs, "-f", "lavfi", "-i", "sine=440:r=16000:d=1", *H264, "-c:a", "flac", path)
+    wave = read_audio(member(kept(path, "video")["wav"]), start=0, seconds=3, rate=16_000).numpy()
+    loud = np.flatnonzero(np.abs(wave) > 0.01) / 16_000
+    assert (loud[0], loud[-1]) == (pytest.approx(0.7, abs=0.005), pytest.approx(1.7, abs=0.005))
 
 
 def test_sound_louder_than_full_scale_is_cut_off(tmp_path: Path) -> None:

@@ -12,9 +12,11 @@ import pytest
 from statsmodels.stats.contingency_tables import mcnemar as their_mcnemar
 from statsmodels.stats.multitest import multipletests
 
+from tests.unit.pages.made_results import FACTS
 from xdcbench import cli
 from xdcbench.errors import UserError
 from xdcbench.results.cells import measured_cell
+from xdcbench.results.manifest import write_manifest
 from xdcbench.results.records import Record, write_records
 from xdcbench.results.statistics.compare import Block, compare
 from xdcbench.results.statistics.intervals import wilson
@@ -77,9 +79,10 @@ def measure(out: Path, record: Maker) -> Measure:
         run.mkdir(parents=True)
         predictions.to_parquet(run / "predictions.parquet", index=False)
         write_records(run, [made])
-        write_json(
-            run / "run.json", {"config": {"settings": config or {"schedule": {"lr": 0.1}, "clips": 2}}}
-        )
+        settings = config or {"schedule": {"lr": 0.1}, "clips": 2}
+        about = {"key": made.run, "kind": "linear_probe", "name": "probe", "config": {"settings": settings}}
+        write_json(run / "run.json", FACTS | about)
+        write_manifest(run)
         return made
 
     return write
@@ -258,6 +261,7 @@ def test_draws_of_training_items_are_repetitions(out: Path, measure: Measure, re
             factors = {"frames": 8, "shots": shots, "draw": draw}
             records.append(made.model_copy(update={"value": value, "items_used": ITEMS, "factors": factors}))
         write_records(Store(out).path(made.run), records)
+        write_manifest(Store(out).path(made.run))
     blocks = compare(["xdc", "sdc"], [out])
     assert [block.factors for block in blocks] == [{"shots": "1%"}, {"shots": "5"}]
     mean = blocks[0].comparisons[0].overall
@@ -374,6 +378,7 @@ def test_predictions_that_do_not_match_are_refused(
     spoilt = measure("sdc", rights(0.5, 2))
     path = Store(out).path(spoilt.run) / "predictions.parquet"
     change(pd.read_parquet(path)).to_parquet(path, index=False)
+    write_manifest(path.parent)
     with pytest.raises(UserError, match=said):
         compare(["xdc", "sdc"], [out])
 
@@ -387,6 +392,7 @@ def test_a_file_that_cannot_be_read_is_named(
     path.unlink()
     if content is not None:
         path.write_bytes(content)
+    write_manifest(path.parent)
     with pytest.raises(UserError, match=f"predictions.parquet {said}"):
         compare(["xdc", "sdc"], [out])
 

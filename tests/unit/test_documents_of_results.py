@@ -1,0 +1,140 @@
+"""Every JSON file of a results folder, damaged in every way: each command works, or names the file in one line."""
+
+import copy
+import itertools
+import json
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.unit.pages.made_results import write
+from xdcbench.errors import UserError
+from xdcbench.gallery.origin import find_round
+from xdcbench.models.export import find_runs
+from xdcbench.pages.report.page import write_report
+from xdcbench.prune import prune_lines
+from xdcbench.report import run_lines, table_lines
+from xdcbench.results.statistics.compare import compare
+from xdcbench.store import Store
+
+CONTENTS: dict[str, bytes] = {
+    "empty": b"",
+    "cut": b'{"key": "a',
+    "zeroed": bytes(64),
+    "nested": b"[" * 50_000,
+    "digits": b'{"seconds": ' + b"7" * 5000 + b"}",
+    "nan": b'{"seconds": NaN}',
+    "latin": b'{"name": "\xe9"}',
+    "list": b"[]",
+    "mapping": b"{}",
+    "null": b"null",
+    "number": b"3",
+    "text": b'"x"',
+}
+OTHERS: tuple[Any, ...] = (None, -1, 10**200, 1e300, "x", "../../x", [], [[]], {}, {"a": []}, True)
+"""What a value is replaced by."""
+
+COMMANDS: dict[str, Callable[[Path], Any]] = {
+    "report": lambda out: list(write_report([out], None, out.parent / "page")),
+    "table": lambda out: list(table_lines([], [out], "txt", None)),
+    "compare": lambda out: compare(["xdc", "sdc"], [out], metric="top1"),
+    "prune": lambda out: list(prune_lines(out, dry_run=True, keep=[], hours=0, encoders=True)),
+    "export": lambda out: find_runs("xdc", Store(out, write=False)),
+    "clusters": lambda out: find_round("xdc", None, out, data_root=None, stores=()),
+    **{
+        f"show {key}": lambda out, key=key: list(run_lines(key, out))
+        for key in ("round-000000000001", "linear_probe-000000000000", "index-00000000000a")
+    },
+}
+
+
+SLOW = ("report", "table", "compare")
+
+
+@pytest.fixture(scope="module")
+def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write(tmp_path_factory.mktemp("made") / "results", right={"xdc": (150,), "sdc": (90,)})
+
+
+def tried(out: Path, path: Path, names: Iterable[str] = COMMANDS) -> list[str]:
+    """Messages of the commands that refuse; any other exception is a fault."""
+    said = []
+    for name in names:
+        try:
+            COMMANDS[name](out)
+        except UserError as error:
+            assert "\n" not in str(error), name
+            said.append(str(error))
+    return said
+
+
+FILES = [
+    "results.json",
+    *(
+        f"runs/{run}/{name}"
+        for run in ("round-000000000001", "linear_probe-000000000000")
+        for name in ("run.json", "records.json", "failed.json")
+    ),
+    "runs/round-000000000001/metrics.jsonl",
+    "runs/index-00000000000a/run.json",
+    "runs/index-00000000000a/index.json",
+    "runs/init-000000000000/run.json",
+]
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_damaged_content_is_one_line(out: Path, name: str) -> None:
+    path = out / name
+    whole = path.read_bytes()
+    try:
+        for what, content in CONTENTS.items():
+            path.write_bytes(content)
+            said = tried(out, path, COMMANDS if what in ("cut", "nan") else COMMANDS.keys() - SLOW)
+            if what == "cut":
+                assert any(str(path) in text for text in said)
+    finally:
+        path.write_bytes(whole)
+    assert not any(str(path) in text for text in tried(out, path)), "whole again"
+
+
+@pytest.mark.parametrize("name", [name for name in FILES if name.endswith(".json")])
+def test_values_of_other_types_are_one_line(out: Path, name: str) -> None:
+    path = out / name
+    whole = path.read_bytes()
+    tree = json.loads(whole)
+    slow = itertools.cycle(SLOW)
+    try:
+        for number, place in enumerate(places(tree)):
+            for value in OTHERS[number % 3 :: 3]:
+                path.write_text(json.dumps(put(tree, place, value)))
+                tried(out, path, COMMANDS.keys() - SLOW)
+            if number % 4 == 0:
+                tried(out, path, {next(slow)})
+    finally:
+        path.write_bytes(whole)
+
+
+def places(tree: Any, above: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """Where the values of a tree are; of a list the first."""
+    inner = (
+        list(tree.items())
+        if isinstance(tree, dict)
+        else list(enumerate(tree))[:1]
+        if isinstance(tree, list)
+        else []
+    )
+    for key, value in inner:
+        yield (*above, key)
+        yield from places(value, (*above, key))
+
+
+def put(tree: Any, place: tuple[Any, ...], value: Any) -> Any:
+    """A copy of a tree with another value at a place."""
+    tree = copy.deepcopy(tree)
+    at = tree
+    for key in place[:-1]:
+        at = at[key]
+    at[place[-1]] = value
+    return tree

@@ -1,0 +1,41 @@
+import os
+from pathlib import Path
+
+import pytest
+
+from xdcbench.utils.io import replacing, sweep
+
+
+def test_a_file_is_replaced_at_the_end_and_hidden_before(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+    with replacing(path) as part:
+        part.write_text("new")
+        assert part.name.startswith(".") and path.read_text() == "old"
+    assert path.read_text() == "new"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("error", [OSError, KeyboardInterrupt])
+def test_what_fails_leaves_the_old_file_and_no_part(tmp_path: Path, error: type[BaseException]) -> None:
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+    with pytest.raises(error), replacing(path) as part:
+        part.write_text("ne")
+        raise error
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_old_parts_are_swept_and_nothing_else(tmp_path: Path) -> None:
+    kept = [tmp_path / name for name in (".hidden", "a.1", ".lock", ".new.12")]
+    parts = [tmp_path / ".a.json.12", tmp_path / "deep" / ".b.wav.3"]
+    for path in (*kept, *parts):
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("")
+    for path in parts:
+        os.utime(path, (0, 0))
+    sweep(tmp_path, older=3600)
+    assert sorted(path for path in tmp_path.rglob("*") if path.is_file()) == sorted(kept)
+    sweep(tmp_path)
+    assert not (tmp_path / ".new.12").exists()

@@ -1,0 +1,96 @@
+"""Names of classes: which are one class, and which only look like it."""
+
+import logging
+import re
+import unicodedata
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from xdcbench.errors import UserError
+
+log = logging.getLogger("xdcbench")
+
+LEFT_OUT = re.compile("[\"'()]")
+BLANKS = re.compile(r"[\s_]+")
+
+
+def same(name: str) -> str:
+    """What names of one class have in common: the text, whatever its Unicode normal form and case.
+
+    Every script and sign counts. This is canonical caseless matching (Unicode 3.13, D145).
+    """
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFD", name).casefold())
+
+
+def as_downloaded(name: str) -> str:
+    """What a class in a list has in common with its folder, as programs that fetch Kinetics name folders.
+
+    They keep the name, or write underscores for spaces, or leave out quotes and parentheses.
+    """
+    return BLANKS.sub(" ", LEFT_OUT.sub("", same(name))).strip()
+
+
+def one_spelling(names: pd.Series, where: str | Path, *, known: Sequence[str] = ()) -> pd.Series:
+    """Names with one spelling of each class, the first; a warning says which were taken for one.
+
+    Args:
+        names: of the classes of items.
+        where: what they are from, for the warning.
+        known: classes that are told apart as they are written.
+    """
+    first = {same(name): name for name in reversed(known)}
+    spellings = {
+        name: name if name in known else first.setdefault(same(name), name) for name in names.unique()
+    }
+    for name, chosen in spellings.items():
+        if name != chosen:
+            log.warning(
+                "%s: `%s` and `%s` are one class, since only case or Unicode form differs",
+                where,
+                chosen,
+                name,
+            )
+    return names.map(spellings)
+
+
+def refuse_lookalikes(names: Iterable[str], where: str | Path) -> None:
+    """See that classes which a list tells apart differ in more than case and Unicode form.
+
+    Raises:
+        UserError: two do not.
+    """
+    first: dict[str, str] = {}
+    for name in names:
+        key = same(name)
+        if key in first:
+            raise UserError(
+                f"{where}: classes `{first[key]}` and `{name}` are one, since at most case or Unicode form differs. "
+                "Try: give each class one name of its own"
+            )
+        first[key] = name
+
+
+def joined(sources: Mapping[str, Iterable[str]]) -> dict[str, str]:
+    """By name, one spelling of each class that several sources name, each in its own way: the first.
+
+    Args:
+        sources: names of classes by what names them: a list, or a folder of class folders.
+
+    Raises:
+        UserError: two classes of one source could not be told apart where a folder's name leaves signs out.
+    """
+    first: dict[str, str] = {}
+    chosen: dict[str, str] = {}
+    for source, names in sources.items():
+        own: dict[str, str] = {}
+        for name in names:
+            key = as_downloaded(name)
+            if same(own.setdefault(key, name)) != same(name):
+                raise UserError(
+                    f"{source}: classes `{own[key]}` and `{name}` differ only in spaces, underscores, quotes or "
+                    "parentheses, which downloaded folders may leave out. Try: rename one of them, or merge them"
+                )
+            chosen[name] = first.setdefault(key, name)
+    return chosen

@@ -1,0 +1,135 @@
+"""Whether the encoder or the data is at fault where features are of no use: an untrained encoder is the referee."""
+
+from collections.abc import Mapping, Sequence
+from copy import deepcopy
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from xdcbench.data.clips import Batch, Clips, Draw
+from xdcbench.data.loading import batches
+from xdcbench.models.encoders import Encoder, encode
+from xdcbench.runtime import autocast, seeded
+from xdcbench.schema import Modality, Precision
+
+LOOK = 64
+"""Items that are read again."""
+
+NAMED = 3
+"""Items that a message names."""
+
+EQUAL = 1e-5
+"""Share of the largest magnitude by which values differ that count as equal."""
+
+BLACK, CONSTANT = 16, 2
+"""Largest value of a black clip, and largest difference within a constant one, of 255."""
+
+SILENT = 1e-3
+"""Largest magnitude of a silent window: -60 dB of full scale, as ``data verify`` has it."""
+
+
+def why_equal(
+    encoders: Mapping[Modality, Encoder],
+    clips: Clips,
+    draws: Sequence[Draw],
+    *,
+    precision: Precision,
+    device: torch.device,
+) -> str:
+    """Say why features of all items are equal, of each modality whose features are.
+
+    Args:
+        encoders: in eval mode, on ``device``.
+        clips: reads one draw.
+        draws: of the items.
+        precision: of the forward pass, resolved.
+        device: of the encoders.
+    """
+    batch = _read(
+        clips, [draws[at] for at in np.linspace(0, len(draws) - 1, min(LOOK, len(draws))).astype(int)]
+    )
+    reasons = []
+    for modality, encoder in encoders.items():
+        features, referee = (
+            _features(net, batch, precision, device) for net in (encoder, untrained(encoder))
+        )
+        if _equal(features):
+            named = ", ".join(str(clips.files[row]) for row in batch.rows[:NAMED].tolist())
+            items = f"all {len(batch.rows)} items looked at, such as {named}"
+            reasons.append(_reason(modality, batch, items, data=_equal(referee)))
+    return (
+        "; ".join(reasons)
+        or f"those of the {len(batch.rows)} items looked at differ when they are read again"
+    )
+
+
+def why_not_finite(
+    modality: Modality,
+    encoder: Encoder,
+    clips: Clips,
+    draws: Sequence[Draw],
+    *,
+    precision: Precision,
+    device: torch.device,
+) -> str:
+    """Say why the features of one item's clips are not finite, and what to do; arguments as of ``why_equal``."""
+    batch = _read(clips, draws)
+    if not _features(untrained(encoder), batch, precision, device).isfinite().all():
+        return (
+            f"those of an untrained encoder are not finite either, so that the {modality} of the item is at fault. "
+            f"Try: look at it with `xdcbench data verify`, replace it or take it out of the dataset"
+        )
+    return "those of an untrained encoder are finite. Try: train the encoder again at a lower learning rate"
+
+
+def untrained(encoder: Encoder) -> Encoder:
+    """An encoder of the same architecture with new weights, in eval mode."""
+    fresh = deepcopy(encoder)
+    with seeded(0):
+        for module in fresh.modules():
+            reset = getattr(module, "reset_parameters", None)
+            if isinstance(module, nn.Module) and callable(reset):
+                reset()
+    return fresh.eval()
+
+
+def _read(clips: Clips, draws: Sequence[Draw]) -> Batch:
+    """Read in this process, whole, also of several processes."""
+    (batch,) = batches(clips, draws, size=len(draws), workers=0, groups=[range(len(draws))])
+    return batch
+
+
+@torch.inference_mode()
+def _features(encoder: Encoder, batch: Batch, precision: Precision, device: torch.device) -> Tensor:
+    with autocast(precision, device):
+        return encode(encoder, batch, device=device).float()
+
+
+def _equal(x: Tensor) -> bool:
+    """Whether all rows are equal, but for rounding."""
+    return bool((x - x[:1]).abs().max() <= EQUAL * x.abs().max())
+
+
+def _reason(modality: Modality, batch: Batch, items: str, *, data: bool) -> str:
+    if not data:
+        return (
+            f"the {modality} encoder has collapsed: features of an untrained one differ between these items. "
+            f"Try: train it again at a lower learning rate"
+        )
+    return (
+        f"features of an untrained {modality} encoder are equal, too: the {modality} of {items}, "
+        f"{_content(modality, batch)}. Try: look at these files with `xdcbench data verify`"
+    )
+
+
+def _content(modality: Modality, batch: Batch) -> str:
+    """What clips or windows hold that no encoder tells apart."""
+    if modality == "audio" and batch.audio is not None:
+        return "is silent" if batch.audio.abs().max() < SILENT else "is the same or hardly differs"
+    boxes = batch.video.split() if batch.video is not None else []
+    if all(int(box.max()) <= BLACK for box in boxes):
+        return "is black"
+    if all(int(box.max()) - int(box.min()) <= CONSTANT for box in boxes):
+        return "is of one color"
+    return "is the same or hardly differs"

@@ -1,0 +1,73 @@
+"""Whether the runs of results folders are what was written, by hash, and moving aside those that are not."""
+
+from collections.abc import Sequence
+from contextlib import nullcontext
+from pathlib import Path
+
+from xdcbench.progress import track
+from xdcbench.results.manifest import damage, renew
+from xdcbench.results.marker import MARKER, is_marked
+from xdcbench.store import DAMAGED, Store
+
+
+def verify_results(folders: Sequence[Path], *, repair: bool) -> tuple[list[str], int]:
+    """Hash every file of every complete run.
+
+    Args:
+        folders: results folders.
+        repair: move each damaged run to ``runs/.damaged``, so that its suite makes it again; a lost
+            ``results.json`` is written again, and copies of whole runs get times by which they count as unchanged.
+
+    Returns:
+        Lines for the user, and the exit code: 1 where anything was found damaged, also if it is repaired now.
+
+    Raises:
+        UserError: a folder is no results folder; or, to repair, a run is at work in it or it is read-only.
+    """
+    lines: list[str] = []
+    faults = 0
+    for root in folders:
+        store = Store.existing(root, option="--results")
+        with store.in_use(alone=True) if repair else nullcontext():
+            said, bad = _verified(store, repair=repair)
+        lines += said
+        faults += bad
+    return lines, 1 if faults else 0
+
+
+def _verified(store: Store, *, repair: bool) -> tuple[list[str], int]:
+    lines: list[str] = []
+    faults = 0
+    if not is_marked(store.root):
+        faults += 1
+        lines.append(f"damaged  {store.root / MARKER}")
+        if repair:
+            Store(store.root)
+            lines.append(f"repaired {store.root / MARKER}: written again")
+    keys = store.there()
+    with track(f"verifying {store.root}", len(keys)) as tick:
+        for key in keys:
+            path = store.path(key)
+            try:
+                said = damage(path, thorough=True, hashed=set())
+            except OSError as error:
+                lines.append(f"damaged  {error.filename or path} cannot be read: {error.strerror}")
+                faults += 1
+            else:
+                if said:
+                    faults += 1
+                    lines.append(f"damaged  {path}: {said}")
+                if repair and said:
+                    lines.append(f"repaired {path}: moved to {_moved(path)}; its suite makes it again")
+                elif repair:
+                    renew(path)
+            tick()
+    return [*lines, f"{store.root}: {len(keys)} runs verified, {faults or 'nothing'} damaged"], faults
+
+
+def _moved(run: Path) -> Path:
+    """Where a run lies after it was moved aside."""
+    folder = run.parent / DAMAGED
+    folder.mkdir(exist_ok=True)
+    count = len(list(folder.glob(f"{run.name}*")))
+    return run.rename(folder / (f"{run.name}.{count}" if count else run.name))

@@ -1,0 +1,60 @@
+"""Arrays and tables from files that may be damaged: read whole, or refused in one line with the path and the fix."""
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+
+from xdcbench.errors import UserError
+from xdcbench.utils.documents import RESTORE
+
+HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+
+
+def load_array(path: Path, *, mmap_mode: Literal["r", "c"] | None = None, fix: str = RESTORE) -> np.ndarray:
+    """The array of an ``.npy`` file; nothing is unpickled, and its size is checked before room is made for it.
+
+    Args:
+        path: of the file.
+        mmap_mode: as ``np.load`` takes it.
+        fix: what the message says to do.
+
+    Raises:
+        UserError: the file is missing, cut short, or holds no plain array.
+    """
+    try:
+        with path.open("rb") as file:
+            shape, _, kind = HEADERS[np.lib.format.read_magic(file)](file)
+            begin = file.tell()
+        size, stated = path.stat().st_size, begin + math.prod(shape) * kind.itemsize
+        if not kind.hasobject and size == stated:
+            array: np.ndarray = np.load(path, mmap_mode=mmap_mode, allow_pickle=False)
+            return array
+        reason = "it holds objects" if kind.hasobject else f"{size} of {stated} bytes"
+    except OSError as error:
+        raise UserError(f"{path} cannot be read ({error.strerror or error}). Try: {fix}") from error
+    except Exception as error:  # NumPy's own words advise to read it all the same
+        raise UserError(f"{path} is no array, or its header is damaged. Try: {fix}") from error
+    raise UserError(f"{path} is damaged: {reason}. Try: {fix}")
+
+
+def read_table(path: Path, columns: Sequence[str] | None = None, *, fix: str = RESTORE) -> pd.DataFrame:
+    """The table of a Parquet file.
+
+    Args:
+        path: of the file.
+        columns: those that are read; None reads all.
+        fix: what the message says to do.
+
+    Raises:
+        UserError: the file is missing or damaged, or has no such column.
+    """
+    try:
+        return pd.read_parquet(path, columns=None if columns is None else list(columns))
+    except Exception as error:  # of Arrow, of pandas for its metadata, of the system
+        reason = error.strerror if isinstance(error, OSError) else None
+        said = reason or (str(error).splitlines() or [type(error).__name__])[0]
+        raise UserError(f"{path} cannot be read ({said}). Try: {fix}") from error

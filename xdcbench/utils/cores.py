@@ -1,0 +1,62 @@
+"""The processor cores that this process may use, which on shared machines are fewer than there are."""
+
+import math
+import os
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+
+
+def available_cores(root: Path = Path("/")) -> int:
+    """Cores that this process may use: affinity, control groups' CPU quotas and Slurm's allocation; at least 1.
+
+    Args:
+        root: of the file system that ``proc`` and ``sys`` are mounted in.
+    """
+    bounds = [affinity(), *_quotas(root)]
+    tasks = os.environ.get("SLURM_CPUS_PER_TASK", "")
+    if tasks.isdecimal() and int(tasks):
+        bounds.append(int(tasks))
+    return max(1, min(bounds))
+
+
+def affinity() -> int:
+    """Cores on which the scheduler may put this process; all where it cannot be asked."""
+    if hasattr(os, "sched_getaffinity"):  # not on macOS
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _quotas(root: Path) -> Iterator[int]:
+    """Whole cores that each control group of this process may use, as far as one is limited.
+
+    A quota of one and a half cores counts as two, as two processes keep it busy.
+    """
+    for line in _text(root / "proc/self/cgroup").splitlines():
+        _, controllers, own = line.split(":", 2)
+        if not controllers:
+            for folder in _upwards(root / "sys/fs/cgroup", own):
+                quota, _, period = _text(folder / "cpu.max").partition(" ")
+                yield from _cores(quota, period)
+        elif "cpu" in controllers.split(","):
+            for mount in (root / "sys/fs/cgroup" / controllers, root / "sys/fs/cgroup/cpu"):
+                for folder in _upwards(mount, own):
+                    yield from _cores(_text(folder / "cpu.cfs_quota_us"), _text(folder / "cpu.cfs_period_us"))
+
+
+def _upwards(mount: Path, own: str) -> Iterator[Path]:
+    """A control group's folder and those above it; in a container, where its own has no folder, the mount."""
+    relative = PurePosixPath(own.lstrip("/"))
+    yield from (mount / part for part in (relative, *relative.parents) if ".." not in part.parts)
+
+
+def _cores(quota: str, period: str) -> Iterator[int]:
+    """Nothing where there is no limit, which v2 writes as ``max`` and v1 as -1."""
+    if quota.strip().isdecimal() and period.strip().isdecimal() and int(period):
+        yield math.ceil(int(quota) / int(period))
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError:  # not Linux, or not mounted
+        return ""

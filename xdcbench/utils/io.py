@@ -1,0 +1,45 @@
+"""Files that appear whole or not at all, and that outlive a loss of power."""
+
+import os
+import re
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+PART = re.compile(r"\..+\.\d+")
+"""Name of a part file: hidden, and ended by the number of the process that writes it."""
+
+
+@contextmanager
+def replacing(path: Path, *, durable: bool = False) -> Iterator[Path]:
+    """Gives a hidden part file next to ``path``, which takes the name ``path`` at the end of the block.
+
+    Where the block fails, the part file goes and ``path`` stays as it was. ``durable`` syncs to the disk.
+    """
+    part = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        yield part
+        if durable:
+            sync(part)
+        part.replace(path)
+        if durable:
+            sync(path.parent)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def sync(path: Path) -> None:
+    """Make a file's content, or the names in a folder, outlive a loss of power."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def sweep(folder: Path, *, older: float = 0.0) -> None:
+    """Remove part files that a killed process left anywhere below ``folder``, unchanged for ``older`` seconds."""
+    for path in folder.rglob(".*"):
+        if PART.fullmatch(path.name) and path.is_file() and time.time() - path.stat().st_mtime >= older:
+            path.unlink(missing_ok=True)

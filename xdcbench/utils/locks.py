@@ -1,0 +1,102 @@
+"""Locks between processes, on any number of machines that share a file system; they end with their process.
+
+A lock is an ``flock`` on a file. The file stays when the lock is released: another process may be waiting for
+that very file, and would hold a lock on a name that a third one makes anew.
+"""
+
+import errno
+import fcntl
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from xdcbench.errors import UserError
+
+log = logging.getLogger("xdcbench")
+
+SWITCH = "XDCBENCH_LOCKS"
+"""Environment variable; ``off`` goes without locks, on file systems that have none."""
+
+READ_ONLY = (errno.EROFS, errno.EACCES, errno.EPERM)
+"""What a folder says that may be read and not written."""
+
+HELD = (errno.EAGAIN, errno.EACCES)
+
+
+class HeldError(Exception):
+    """Another process holds the lock."""
+
+
+class NoLocksError(UserError):
+    """The file system has no locks."""
+
+
+@contextmanager
+def locked(path: Path, *, shared: bool = False, waiting: str | None = None) -> Iterator[None]:
+    """Hold the lock file ``path``, which is made where it is missing.
+
+    Args:
+        path: of the lock file; its folder exists.
+        shared: hold it together with others who do so, rather than alone.
+        waiting: what to log while another process holds it, which is then waited for; "" waits without a word,
+            None does not wait.
+
+    Raises:
+        HeldError: another process holds it, and ``waiting`` is None.
+        NoLocksError: the file system has no locks.
+        OSError: the file cannot be opened.
+    """
+    if os.environ.get(SWITCH) == "off":
+        yield
+        return
+    file = _opened(path)
+    try:
+        _take(file, path, fcntl.LOCK_SH if shared else fcntl.LOCK_EX, waiting)
+        try:
+            yield
+        finally:
+            fcntl.flock(file, fcntl.LOCK_UN)  # closing would leave it to processes that were forked meanwhile
+    finally:
+        os.close(file)
+
+
+def is_locked(path: Path) -> bool:
+    """Whether another process holds the lock file ``path``; no file is made."""
+    if not path.exists():
+        return False
+    try:
+        with locked(path):
+            return False
+    except HeldError:
+        return True
+
+
+def _opened(path: Path) -> int:
+    """A descriptor of the lock file: for reading and writing, since NFS gives each kind of lock for one of them."""
+    try:
+        return os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+    except OSError as error:
+        if error.errno not in READ_ONLY or not path.exists():
+            raise
+        return os.open(path, os.O_RDONLY)
+
+
+def _take(file: int, path: Path, kind: int, waiting: str | None) -> None:
+    try:
+        try:
+            fcntl.flock(file, kind | fcntl.LOCK_NB)
+        except OSError as error:
+            if error.errno not in HELD:
+                raise
+            if waiting is None:
+                raise HeldError(path) from error
+            if waiting:
+                log.info("%s", waiting)
+            fcntl.flock(file, kind)
+    except OSError as error:
+        raise NoLocksError(
+            f"the file system of {path} gives no lock ({error.strerror}), without which two commands could write the "
+            f"same file. Try: a folder on another file system, or {SWITCH}=off, and one command at a time"
+        ) from error
