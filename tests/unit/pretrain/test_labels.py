@@ -304,6 +304,28 @@ def test_a_set_of_one_label_each_has_no_several(tiny_runs: Path, world: Path, tm
     assert not labelled(round_config("supervised"), tiny_runs, world / "kinetics400", tmp_path).several
 
 
+def test_every_seed_and_round_has_clusterings_of_its_own(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A hundred draws of 2^31 seeds meet twice with a chance of 2 in a million; of a few, surely."""
+    seeds = []
+
+    class EnoughError(Exception):
+        pass
+
+    def seen(*args: Any, seed: int, **settings: Any) -> None:
+        seeds.append(seed)
+        raise EnoughError
+
+    monkeypatch.setattr(module, "cluster", seen)
+    for seed in range(10):
+        for number in range(1, 11):
+            config = round_config("xdc", number=number, seed=seed)
+            with pytest.raises(EnoughError):
+                cluster_all(config, INDEX, ROWS, {}, {}, previous=tmp_path, work=tmp_path, device=CPU)
+    assert len(set(seeds)) == 100 and all(0 <= seed < 2**31 for seed in seeds)
+
+
 def zero(path: Path) -> None:
     path.write_bytes(bytes(path.stat().st_size))
 

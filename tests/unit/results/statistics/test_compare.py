@@ -443,6 +443,20 @@ def test_a_cell_has_the_interval_of_its_runs(out: Path, measure: Measure) -> Non
     assert cell_interval([one.model_copy(update={"metric": "nmi"})], [store]) is None
 
 
+def test_seeds_of_the_evaluation_count_alike_whatever_their_splits(out: Path, measure: Measure) -> None:
+    """Of one pretraining seed, its evaluation's seeds are what the mean is over: two splits of one weigh as one."""
+    scores = {("0", "1"): rights(0.9, 1), ("0", "2"): rights(0.8, 2), ("1", "1"): rights(0.3, 3)}
+    cell = [
+        measure("xdc", right, split=split, seed=int(seed), run=f"finetune-{seed}-{split}")
+        for (seed, split), right in scores.items()
+    ]
+    shares = {place: float(np.mean(right)) for place, right in scores.items()}
+    mean = 100 * ((shares["0", "1"] + shares["0", "2"]) / 2 + shares["1", "1"]) / 2
+    assert abs(mean - 100 * np.mean(list(shares.values()))) > 5, "all three alike would be another mean"
+    found = cell_interval(cell, [Store(out)])
+    assert found is not None and (found.low + found.high) / 2 == pytest.approx(mean, abs=1)
+
+
 def test_predictions_are_sorted_by_id(out: Path, measure: Measure) -> None:
     made = measure("xdc", table(rights(0.5, 1)).sample(frac=1, random_state=0))
     found = load_predictions(made, [Store(out)])
