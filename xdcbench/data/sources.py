@@ -103,7 +103,7 @@ class _Scanned(TypedDict):
 
     fingerprint: str
     stamp: str
-    stamps: dict[str, int]
+    stamps: dict[str, list[int]]
 
 
 def find_stores(
