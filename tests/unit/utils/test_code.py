@@ -29,6 +29,7 @@ from xdcbench.models.hub import video_encoder
 from xdcbench.models.origins import find_origin
 from xdcbench.models.weights import build_encoder, read_tensors
 from xdcbench.pretrain.rounds import run as round_run
+from xdcbench.results.manifest import write_manifest
 from xdcbench.run import run_stage
 from xdcbench.schema import Dataset, Given
 from xdcbench.stages import GivenStage, IndexStage, InitStage, Stage
@@ -114,6 +115,7 @@ def results(tmp_path: Path) -> tuple[Path, str]:
     assert run_stage(stage, Store(out), Context(suite="s")).status == "done"
     path = out / "runs" / stage.key / "encoders.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"sources": {"video": NAME}}))
+    write_manifest(path.parent)  # as whoever means harm would
     return out, stage.key
 
 

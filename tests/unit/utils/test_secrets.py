@@ -178,7 +178,7 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Forbiddi
         thread.join()
 
 
-@pytest.mark.parametrize("status", [401, 403, 404, 410])
+@pytest.mark.parametrize("status", [401, 403, 410])
 def test_what_a_server_forbids_is_asked_for_once(server: Forbidding, status: int) -> None:
     server.status = status
     url = f"http://user:{SECRET}@127.0.0.1:{server.server_port}/store"
@@ -186,14 +186,23 @@ def test_what_a_server_forbids_is_asked_for_once(server: Forbidding, status: int
     with pytest.raises(UserError) as error:
         remote.read("shards/000000.tar", 0, 10)
     assert len(server.asked) == 1
-    said = "is not there" if status in (404, 410) else f"the server answers {status}"
+    said = "is not there" if status == 410 else f"the server answers {status}"
     assert f"http://***@127.0.0.1:{server.server_port}/store/shards/000000.tar: {said}" in str(error.value)
     assert error.value.__cause__ is None, "nor in the traceback"
-    if status in (404, 410):
+    if status == 410:
         assert not remote.has("shards/000000.tar")
     else:
         with pytest.raises(UserError, match=f"answers {status}"):
             remote.has("shards/000000.tar")
+
+
+def test_what_is_not_there_may_come_back_but_is_looked_for_once(server: Forbidding) -> None:
+    server.status = 404
+    remote = RemoteFiles(f"http://127.0.0.1:{server.server_port}/store", pause=0.01, attempts=3)
+    with pytest.raises(UserError, match="is not there after 3 attempts"):
+        remote.read("shards/000000.tar", 0, 10)
+    asked = len(server.asked)
+    assert not remote.has("shards/000000.tar") and asked == 3
 
 
 @pytest.mark.parametrize("status", [429, 500, 503])

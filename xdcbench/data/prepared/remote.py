@@ -29,7 +29,7 @@ SILENCE = 20.0
 PAUSE = 0.5
 """Seconds before the second attempt; doubled before each later one."""
 
-FINAL = (FileNotFoundError, PermissionError, NotImplementedError)
+FINAL = (PermissionError, NotImplementedError)
 AGAIN = (408, 425, 429)
 """What asking again does not mend, and the refusals of servers, of 400 to 499, that it does."""
 
@@ -177,8 +177,8 @@ class RemoteFiles:
         """Answer of the server, asked again, after a pause, where it failed, stalled or was cut short.
 
         Raises:
-            MediaUnreachableError: the last attempt failed, or one did that asking again does not mend; a file that
-                is not there may come back, unless ``gone_is_final``.
+            MediaUnreachableError: the last attempt failed, or one did that asking again does not mend; what is not
+                there may come back, unless ``gone_is_final``.
         """
         pause = self.pause
         system, root = self._opened()
@@ -186,8 +186,7 @@ class RemoteFiles:
             try:
                 return check(_call(system, what, f"{root}/{path}", self.silence, values))
             except Exception as error:  # each kind of server has errors of its own
-                final = gone_is_final if _gone(error) else _final(error)
-                if attempt == self.attempts or final:
+                if attempt == self.attempts or _final(error) or (gone_is_final and _gone(error)):
                     raise self._refused(path, error, attempt) from None  # whose words may hold secrets
                 log.info("%s: %s; asking again in %g s", self.name(path), self._words(error), pause)
             time.sleep(pause)
