@@ -22,7 +22,9 @@ def prune(out: Path, *words: object) -> str:
 
 
 def files(out: Path) -> dict[Path, int]:
-    return {path.relative_to(out): path.stat().st_size for path in out.rglob("*") if path.is_file()}
+    """Sizes of all files but the locks, which go when nobody may wait for them."""
+    found = (path for path in out.rglob("*") if path.is_file() and path.suffix != ".lock")
+    return {path.relative_to(out): path.stat().st_size for path in found}
 
 
 def weights_of(out: Path, key: str) -> list[Path]:
