@@ -167,7 +167,7 @@ def _written(path: Path) -> Entry:
 def _write(run: Path, files: dict[str, Entry]) -> None:
     content = {"files": {name: entry._asdict() for name, entry in sorted(files.items())}}
     with replacing(run / MANIFEST, durable=True) as part:
-        part.write_text(json.dumps(content, indent=1) + "\n")
+        part.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
 
 def _name(path: Path, run: Path) -> str:

@@ -122,8 +122,8 @@ def _known(kept: Path, journal: Path, types: Mapping[str, str], version: int) ->
     for path in [*(p for p in others if p != kept), *([kept] if kept.exists() else [])]:
         try:
             table = read_table(path)
-        except UserError as error:  # its files are looked at again
-            log.warning("%s", error)
+        except UserError:
+            log.warning("%s is damaged; its files are looked at again", path)
             continue
         if set(types) <= set(table):
             tables.append(table.loc[table["bytes"] != MISSING, list(types)].astype(types))

@@ -129,6 +129,7 @@ class Claim(TypedDict):
     name: str
     dataset: dict[str, Any]
     settings: dict[str, Any]
+    schema_version: int
 
 
 class Done(TypedDict):

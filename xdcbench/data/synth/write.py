@@ -53,7 +53,7 @@ def write_world(
     anew = _claim(world, root / "world.json")
     journal = root / JOURNAL
     sums = _sums(journal) if journal.exists() else None
-    with journal.open("a", buffering=1) as lines:
+    with journal.open("a", buffering=1, encoding="utf-8") as lines:
         lines.write("\n")  # ends what a killed process left of a line
         for done, file in enumerate(todo, 1):
             name, path = str(file.path), root / file.path

@@ -2,11 +2,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 
 from tests.unit.data.trees import column, config, counts, paths, text, touch
-from xdcbench.data.index import Index, take
-from xdcbench.data.scan import Scan, fingerprint, scan
+from xdcbench.data.index import Index, probe_all, take
+from xdcbench.data.scan import MISSING, Scan, fingerprint, scan
 from xdcbench.errors import UserError
 from xdcbench.schema import Subset
 
@@ -108,6 +109,9 @@ def test_labels_survive_the_index_and_a_draw(tmp_path: Path) -> None:
     items = take(found.items, Subset(items=2), ("official",))
     assert counts(replace(found, items=items), "official") == (2, 1), "a part with fewer items stays whole"
     facts = {"name": "audioset", "media": "video", "splits": ("official",), "official": ("official",)}
+    items = pd.concat(
+        [items.reset_index(drop=True), probe_all(items.assign(bytes=MISSING), tmp_path)], axis=1
+    )
     index = Index(
         **facts, classes=found.classes, fingerprint="", world=False, subset="", max_failed=0.1, items=items
     )
