@@ -7,8 +7,8 @@ if _TYPE_CHECKING:
     from torch import nn as _nn
 
 dependencies = [
+    "PIL",
     "av",
-    "filelock",
     "numpy",
     "omegaconf",
     "pandas",

@@ -43,6 +43,8 @@ def test_command(line: str, pico: Path, tmp_path: Path) -> None:
         words = ["export", key, "--out", str(pico), "--to", to]
     if words[0] == "clusters":
         words = ["clusters", "--help"]
+    if words[0] == "verify-results":
+        words += ["--results", str(pico)]
     if words[0] == "prune":
         words += ["--help"]
     if words[0] == "report":
@@ -77,6 +79,7 @@ def test_every_command_is_in_the_readme() -> None:
         "clusters",
         "prune",
         "report",
+        "verify-results",
     )
     commands = re.findall(rf"^[│ ]+({'|'.join(known)})\b", said, flags=re.M)
     assert set(commands) == set(known)

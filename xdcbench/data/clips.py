@@ -15,6 +15,7 @@ from xdcbench.data.local_file import FileState
 from xdcbench.data.media import Indexed, Media, read_audio, read_clip, read_image
 from xdcbench.data.prepared.layout import Kind
 from xdcbench.data.prepared.reader import CHANGED, Prepared
+from xdcbench.data.scan import MISSING
 from xdcbench.errors import UserError
 from xdcbench.runtime import generator
 from xdcbench.schema import AudioInput, Augment, Modality, VideoInput
@@ -238,7 +239,7 @@ class Clips(Dataset[dict[Modality, Tensor]]):
         if isinstance(self.root, Prepared):
             return self.root.member(int(self.rows[draw.row]), kind, str(self.ids[draw.row]))
         state = FileState(int(self.sizes[draw.row]), int(self.mtimes[draw.row]))
-        return Indexed(self.path(draw), state)
+        return self.path(draw) if state.mtime == MISSING else Indexed(self.path(draw), state)
 
     def _box(self, draw: Draw, spec: VideoInput) -> Tensor:
         """Uint8 (frames, b, b, 3), a view of the picture."""
