@@ -78,8 +78,8 @@ class Index:
     change; -1 where it is missing, and in stores and synthetic worlds, which have hashes of their own), ok, reason,
     duration (of the video track, else of the audio), video_seconds, audio_start and audio_seconds (of each track on the
     shared clock, on which video starts at 0; seconds, 0 without the track; nan where not ok), video and audio (whether
-    the file has such a track). ``store`` describes the prepared store that the items are read from, None for files. ``stamp`` is as of ``states.Marks``,
-    empty for a store.
+    the file has such a track). ``store`` describes the prepared store that the items are read from, None for files.
+    ``stamp`` is as of ``states.Marks``, empty for a store.
     """
 
     name: str
