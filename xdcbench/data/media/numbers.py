@@ -15,8 +15,16 @@ Planes = NDArray[Any]
 
 def planes(frames: Sequence[AudioFrame]) -> Planes:
     """Samples of frames of one format and number of channels, one frame after another."""
-    wave = np.concatenate([frame.to_ndarray() for frame in frames], axis=1)
+    wave = np.concatenate([_array(frame) for frame in frames], axis=1)
     return wave.reshape(-1, frames[0].layout.nb_channels).T if frames[0].format.is_packed else wave
+
+
+def _array(frame: AudioFrame) -> Planes:
+    """``frame.to_ndarray()``, also of integers of 64 bits, which PyAV does not turn into arrays."""
+    if frame.format.packed.name != "s64":
+        return frame.to_ndarray()
+    count = frame.samples * (frame.layout.nb_channels if frame.format.is_packed else 1)
+    return np.stack([np.frombuffer(plane, np.int64, count) for plane in frame.planes])
 
 
 def mono(wave: Planes) -> NDArray[np.float32]:

@@ -13,7 +13,7 @@ from tests.unit.data.media.referee import H264, PATTERN, ffmpeg, track
 from xdcbench.data.media import probe, read_audio, read_clip
 from xdcbench.errors import MediaError
 
-FORMATS = ("u8", "s16le", "s16be", "s24le", "s32le", "f32le", "f64le", "alaw", "mulaw")
+FORMATS = ("u8", "s16le", "s16be", "s24le", "s32le", "s64le", "f32le", "f64le", "alaw", "mulaw")
 RATES = (8000, 11_025, 16_000, 22_050, 32_000, 44_100, 48_000, 96_000)
 CODECS: dict[str, tuple[str, ...]] = {
     "aac.m4a": ("-c:a", "aac"),
