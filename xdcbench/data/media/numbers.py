@@ -24,7 +24,7 @@ def _array(frame: AudioFrame) -> Planes:
     if frame.format.packed.name != "s64":
         return frame.to_ndarray()
     count = frame.samples * (frame.layout.nb_channels if frame.format.is_packed else 1)
-    return np.stack([np.frombuffer(plane, np.int64, count) for plane in frame.planes])
+    return np.stack([np.frombuffer(bytes(plane), np.int64, count) for plane in frame.planes])
 
 
 def mono(wave: Planes) -> NDArray[np.float32]:
