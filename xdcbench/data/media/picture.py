@@ -30,9 +30,10 @@ from xdcbench.data.media.container import (
 )
 from xdcbench.errors import MediaError
 
-# Frame times closer than this to the wanted one count as reached, so that a clock of whole milliseconds
-# (Matroska) does not show the frame before.
-CLOCK_SLACK = 0.0005
+# Frame times at most this long after the wanted one count as reached, so that a clock of whole milliseconds does
+# not show the frame before: the time and that of the first frame are each half of one off. Not by the file's tick,
+# since other formats keep such times when they are copied.
+CLOCK_SLACK = 0.001
 
 
 def read_clip(media: Media, *, start: float, frames: int, rate: float, short_side: int) -> Tensor:
@@ -95,7 +96,6 @@ def _clip(media: Media, times: list[float], short_side: int, *, seek: bool) -> T
         except av.FFmpegError:
             return None
         since = origin + times[0] if sought and unindexed else -math.inf
-        slack = min(float(time_base(stream)) / 2, CLOCK_SLACK)
         convert = _Converter(short_side)
         pictures: list[Tensor] = []
         shown: VideoFrame | None = None
@@ -108,14 +108,14 @@ def _clip(media: Media, times: list[float], short_side: int, *, seek: bool) -> T
             if frame is None:
                 continue
             if shown is None:
-                if sought and (time > times[0] + slack or not frame.key_frame):
+                if sought and (time > times[0] + CLOCK_SLACK or not frame.key_frame):
                     return None
                 shown = frame
-            over = sum(t + slack < time for t in times[len(pictures) :])
+            over = sum(t + CLOCK_SLACK < time for t in times[len(pictures) :])
             if over:
                 pictures += [convert(shown)] * over
             shown = frame
-            if seen >= least and times[-1] + slack < time + _length(container, stream, frame):
+            if seen >= least and times[-1] + CLOCK_SLACK < time + _length(container, stream, frame):
                 break
         if shown is None:
             return None

@@ -123,7 +123,6 @@ def _at_rate(
     path: Path, container: InputContainer, stream: VideoStream, rate: Fraction
 ) -> Iterator[tuple[VideoFrame, int]]:
     """Frames that are on display at any ``k / rate``, and at how many."""
-    slack = min(float(time_base(stream)) / 2, CLOCK_SLACK)
     step = float(1 / (stream.guessed_rate or rate))
     shown: VideoFrame | None = None
     count, last = 0, 0.0
@@ -131,7 +130,7 @@ def _at_rate(
     def until(end: float) -> int:
         if end - last > STILL:
             raise MediaError(path, f"one picture stands for {end - last:.0f} s; its time stamps are wrong")
-        return max(0, math.ceil((end - slack) * rate) - count)
+        return max(0, math.ceil((end - CLOCK_SLACK) * rate) - count)
 
     for time, frame in timed(container, stream, clock_origin(container, path), sought=False):
         if frame is None:

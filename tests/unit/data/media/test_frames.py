@@ -1,13 +1,17 @@
 """Each frame where ffmpeg shows it, by codec, B-frames and container; the whole grid is in tests/nightly."""
 
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from tests.unit.data.media.counted import FPS, FRAMES, Counted, write
+from tests.unit.data.media.counted import CODECS, FPS, FRAMES, Counted, index, write
+from tests.unit.data.media.films import index_of, picture
 from tests.unit.data.media.referee import distances, ffmpeg, film
 from xdcbench.data.media import read_clip
+from xdcbench.data.prepared import film as prepared
+from xdcbench.data.prepared.layout import Settings
 
 STARTS = ((-0.3, 12, FPS), (0.02, FRAMES, FPS), (0.93, 9, 7.3), (1.21, 2, FPS), (2.2, 9, FPS))
 """Start, frames and rate of clips."""
@@ -58,6 +62,30 @@ def test_bare_streams_count_their_frames(folder: Path, tmp_path: Path, name: str
     of.assert_all_distinct()
     of.assert_prepared(tmp_path)
     of.assert_inspected()
+
+
+@pytest.mark.parametrize("rate", ["24000/1001", "30", "30000/1001", "48"])
+def test_a_rounding_clock_loses_no_frame_at_the_films_own_rate(tmp_path: Path, rate: str) -> None:
+    """From any frame on, in clips and in a store, in milliseconds, copies of them, and ticks of 90 kHz."""
+    (tmp_path / "frames.rgb").write_bytes(b"".join(picture(i).tobytes() for i in range(FRAMES)))
+    raw = ("-f", "rawvideo", "-pix_fmt", "rgb24", "-s", "64x48", "-r", rate, "-i", tmp_path / "frames.rgb")
+    ffmpeg(*raw, *CODECS["h264"], "-pix_fmt", "yuv420p", "-g", 12, tmp_path / "a.mkv")
+    for name in ("a.mkv", "a.mp4", "a.ts"):
+        if name != "a.mkv":
+            ffmpeg("-i", tmp_path / "a.mkv", "-c", "copy", tmp_path / name)
+        for first in (0, 15, 31):
+            clip = read_clip(
+                tmp_path / name,
+                start=float(first / Fraction(rate)),
+                frames=FRAMES - first,
+                rate=float(Fraction(rate)),
+                short_side=48,
+            )
+            assert [index_of(frame) for frame in clip] == list(range(first, FRAMES)), name
+        kept = prepared.film(tmp_path / name, Settings(short_side=48, rate=50), tmp_path / "kept.mp4")
+        assert kept.rate == Fraction(rate)
+        shown = film(tmp_path / "kept.mp4").pictures
+        assert [index(frame) for frame in shown] == list(range(FRAMES)), name
 
 
 def test_films_of_trials(trial_media: Path) -> None:
