@@ -1,7 +1,7 @@
 """Why names that a list expects and names that the disk has do not join."""
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from difflib import get_close_matches
 from itertools import islice
 from pathlib import PurePosixPath
@@ -17,8 +17,8 @@ NAME = rf"^Y?([A-Za-z0-9_-]{{11}})(?:{_TIME}(?:{_TIME})?)?\Z"
 
 An id has 11 characters, ``_`` and ``-`` among them, so that what follows it is known by its place."""
 CLIP = re.compile(NAME)
-TITLED = re.compile(r".*\[([A-Za-z0-9_-]{11})\]", re.DOTALL)
-"""What yt-dlp calls a file unless it is told otherwise: the title, and the id in brackets."""
+TITLED = re.compile(r".*(?:\[|-)([A-Za-z0-9_-]{11})\]?", re.DOTALL)
+"""What yt-dlp and youtube-dl call a file unless told otherwise: the title, and the id in brackets or after a ``-``."""
 FORMS: tuple[Literal["NFC", "NFD"], ...] = ("NFC", "NFD")
 SAMPLE = 1000
 """Expected names for which another is sought; those of one list tend to differ in one way."""
@@ -28,16 +28,20 @@ FOUND = 200_000
 Difference = tuple[str, str]
 """How two names differ, and what to do about it."""
 AS_FILES = "write the list's names as the files have them"
+NO_SUFFIX = ("no suffix in the list", AS_FILES)
 OTHER_KIND = ("another kind of file", "set `media` to the kind of the files, or get files of the right kind")
 
 
-def explanation(expected: Sequence[str], found: Iterable[str], *, guess: bool) -> str:
+def explanation(
+    expected: Sequence[str], found: Iterable[str], *, guess: bool, kind: Collection[str] = ()
+) -> str:
     """One expected name, the name on disk that is nearest to it, how they differ and what to do.
 
     Args:
         expected: paths that lists name and the disk lacks, with or without suffix.
         found: paths of media files that no list names.
         guess: whether a name that merely resembles the expected one will do.
+        kind: suffixes of the dataset's kind of media.
 
     Returns:
         a sentence and its ``Try:``; empty where no name on disk resembles an expected one.
@@ -49,7 +53,8 @@ def explanation(expected: Sequence[str], found: Iterable[str], *, guess: bool) -
         for name in wanted:
             near = known.get(getattr(name, key))
             if near is not None and getattr(name, key):
-                return _said(name, near, list(_differences(name, near)) or [OTHER_KIND])
+                alike = NO_SUFFIX if near.suffix.lower() in kind else OTHER_KIND
+                return _said(name, near, list(_differences(name, near)) or [alike])
     return _alike(wanted, there) if guess else ""
 
 
@@ -64,7 +69,7 @@ class _Name:
         self.bare_stem = posix.name.removesuffix(self.suffix)
         self.path, self.stem = same(self.bare), same(self.bare_stem)
         clip = CLIP.fullmatch(self.bare_stem)
-        self.titled = TITLED.fullmatch(self.bare_stem)
+        self.titled = None if clip else TITLED.fullmatch(self.bare_stem)
         self.video: str = next((match[1] for match in (clip, self.titled) if match), "")
         self.start: str | None = clip[2] if clip else None
 

@@ -126,9 +126,11 @@ def _check(scan: Scan, root: Path, dataset: Dataset) -> None:
     here = items[items["bytes"] != MISSING]
     if here.empty:
         lists = f" that {', '.join(p.name for p in scan.sources)} names" if scan.sources else ""
-        why = explanation(scan.missing, scan.extra, guess=True)
+        why = explanation(scan.missing, scan.extra, guess=True, kind=SUFFIXES[dataset.media])
         if not why and scan.extra:
-            why = f"found only {len(scan.extra)} others, such as `{scan.extra[0]}`. Try: set its `root` or `media`"
+            expected = f"expected `{scan.missing[0]}`, " if scan.missing else ""
+            found = f"found only {len(scan.extra)} others, such as `{scan.extra[0]}`"
+            why = f"{expected}{found}. Try: set its `root` or `media`"
         mend = f": {why}" if why else "; set its `root` or fill it"
         raise UserError(f"{title}: no {dataset.media} file{lists} below {root}{mend}")
     twice = items[items["id"].duplicated(keep=False)].sort_values(["id", "path"])
@@ -153,7 +155,11 @@ def _check(scan: Scan, root: Path, dataset: Dataset) -> None:
 def _explain(scan: Scan, dataset: Dataset) -> None:
     """Warn of listed files that may be there under another name."""
     missing = scan.missing
-    why = explanation(missing, scan.extra, guess=False) if missing and scan.extra else ""
+    why = (
+        explanation(missing, scan.extra, guess=False, kind=SUFFIXES[dataset.media])
+        if missing and scan.extra
+        else ""
+    )
     if why:
         log.warning(
             "%s: %d of %d listed files are missing; %s", dataset.title, len(missing), len(scan.items), why

@@ -34,6 +34,7 @@ CASES = {
     ): "no start in its name, and the list has several clips of its video",
     (ID, f"x/{ID}_31.0-41.0.wav"): "another start than the list's",
     (ID, f"x/A title [{ID}].mp4"): "a title in its name",
+    (ID, f"x/A title-{ID}.mp4"): "a title in its name",
     (ID, f"x/{ID}.wav"): "another kind of file",
     ("v/holiday_01.mp4", "v/holiday-01.mp4"): "another name",
 }
@@ -84,6 +85,20 @@ def test_a_folder_of_another_kind(tmp_path: Path) -> None:
         UserError, match=r"no video file below .*: found only 2 others, such as `a.wav`. Try: "
     ):
         scan(tmp_path, config("filelist"))
+
+
+def test_a_list_without_suffixes(tmp_path: Path) -> None:
+    touch(tmp_path, "a.mp4")
+    text(tmp_path, "list.csv", "path", "a")
+    with pytest.raises(UserError, match=r"expected `a`, found `a\.mp4`: no suffix in the list\. Try: "):
+        scan(tmp_path, config("filelist", options={"list": "list.csv"}))
+
+
+def test_names_that_have_nothing_in_common(tmp_path: Path) -> None:
+    touch(tmp_path, "1.mp4")
+    text(tmp_path, "list.csv", "path", "holiday.mp4")
+    with pytest.raises(UserError, match=r"expected `holiday\.mp4`, found only 1 others, such as `1\.mp4`"):
+        scan(tmp_path, config("filelist", options={"list": "list.csv"}))
 
 
 @pytest.mark.parametrize("folder", ["", "train/", "train/Air drumming/"])
