@@ -192,8 +192,8 @@ def media_files(root: Path, dataset: Dataset, below: str = "") -> tuple[pd.DataF
 
     here = files_of(Folder.top(root / below, below), pass_over) if (root / below).is_dir() else ()
     for folder, entry in here:
-        stem, _, ending = entry.name.rpartition(".")
-        suffix, path = "." + ending.lower(), folder.below(entry.name)
+        stem, dot, ending = entry.name.rpartition(".")
+        suffix, path = dot + ending.lower(), folder.below(entry.name)
         if suffix in SUFFIXES[dataset.media] and _is_utf8(path):
             try:
                 sizes.append(entry.stat().st_size)

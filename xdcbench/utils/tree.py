@@ -41,8 +41,8 @@ class Folder:
 def children(folder: Folder, pass_over: PassOver) -> Iterator["Folder | os.DirEntry[str]"]:
     """Folders and files in a folder by name, but not the hidden ones.
 
-    Links are followed, unless they lead nowhere or back to a folder above. Such a link, and what the system
-    does not let this process look at, is passed over.
+    Links are followed, unless they lead nowhere or back to a folder above. Such a link, what is no file, and what
+    the system does not let this process look at, is passed over.
 
     Raises:
         OSError: the folder itself cannot be listed.
@@ -60,8 +60,10 @@ def children(folder: Folder, pass_over: PassOver) -> Iterator["Folder | os.DirEn
                     yield Folder(entry.path, name, folder.line | {identity})
             elif entry.is_file():
                 yield entry
-            elif entry.is_symlink():
+            elif entry.is_symlink() and not Path(entry.path).exists():
                 pass_over(name, "a link that leads nowhere")
+            else:
+                pass_over(name, "a pipe, socket or device")
         except OSError as error:
             pass_over(name, error.strerror or str(error))
 

@@ -361,6 +361,7 @@ def test_media_files(tmp_path: Path) -> None:
         ".hidden/5.mp4",
         "b/.6.mp4",
         "x.txt",
+        "b/mp4",
     )
     touch(tmp_path, "sound.wav")
     (tmp_path / "link").symlink_to(tmp_path / "b", target_is_directory=True)

@@ -96,6 +96,15 @@ def test_a_link_to_nowhere_is_passed_over(tree: Path) -> None:
     assert seen(tree) == (["a"], {"gone.mp4": "a link that leads nowhere"})
 
 
+def test_what_is_no_file_is_passed_over(tree: Path) -> None:
+    touch(tree, "a")
+    os.mkfifo(tree / "pipe.wav")
+    (tree / "zero.wav").symlink_to("/dev/zero")
+    found, passed = seen(tree)
+    assert found == ["a"]
+    assert passed == dict.fromkeys(["pipe.wav", "zero.wav"], "a pipe, socket or device")
+
+
 def test_a_closed_folder_is_passed_over(tree: Path) -> None:
     touch(tree, "a/1", "lost+found/2", "z/3", "unsearchable/deep/4")
     (tree / "lost+found").chmod(0)
