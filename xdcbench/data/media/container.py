@@ -45,6 +45,7 @@ LOOK_BACK = 2.0
 STILL = {".jpg", ".jpeg", ".png", ".bmp", ".webp"}
 # What these show lies in other files, which no fingerprint covers.
 PLAYLISTS = {"concat", "dash", "hls"}
+PLAYLIST = "is a playlist, which names media files and holds none"
 
 
 @dataclass(frozen=True)
@@ -116,7 +117,7 @@ def opened(media: Media, **options: str) -> Iterator[InputContainer]:
             options = {"protocol_whitelist": "file", "fflags": "-genpts"} | options
             with av.open(source, "r", metadata_errors="replace", container_options=options) as container:
                 if container.format.name in PLAYLISTS:
-                    raise MediaError(path_of(media), "is a playlist, which names media files and holds none")
+                    raise MediaError(path_of(media), PLAYLIST)
                 _check_limits(container, path_of(media))
                 yield container
         except (av.FFmpegError, UnicodeError, MediaError) as error:
@@ -124,6 +125,8 @@ def opened(media: Media, **options: str) -> Iterator[InputContainer]:
                 raise source.failure from error
             if isinstance(error, MediaError):
                 raise
+            if isinstance(error, av.error.FileNotFoundError):  # this file is open: it names another
+                raise MediaError(path_of(media), PLAYLIST) from error
             # The text of FFmpeg's errors repeats the path; strerror is the reason alone.
             reason = getattr(error, "strerror", None) or str(error)
             raise MediaError(path_of(media), " ".join(reason.split())) from error

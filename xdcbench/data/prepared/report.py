@@ -53,7 +53,8 @@ def prepare_lines(request: Request, store: Path, settings: Settings, *, shard_by
     items = prepare(build, workers=processes(request), limit=request.limit_seconds)
     before, after = int(items.loc[items["ok"], "bytes"].sum()), sum(shard.bytes for shard in build.shards)
     used = int(items[["video_size", "sound_size"]].to_numpy().sum())
-    change = f"{1 - after / before:.0%} less" if after <= before else f"{after / before - 1:.0%} more"
+    size = after / before if before else 1.0
+    change = f"{1 - size:.0%} less" if size <= 1 else f"{size - 1:.0%} more"
     subset = data.dataset.subset.words
     yield f"{data.dataset.title}, {data.root}" + (f" ({subset})" if subset else "")
     yield f"{int(items['ok'].sum())} of {len(items)} items in {len(build.shards)} shards"

@@ -85,6 +85,11 @@ def test_a_playlist_is_refused(tmp_path: Path, whole: Path, name: str, text: str
     assert "playlist" in refused(tmp_path / name)
 
 
+def test_a_playlist_of_files_that_are_gone_is_there_itself(tmp_path: Path) -> None:
+    (tmp_path / "list.mp4").write_text("ffconcat version 1.0\nfile gone.ts\n")
+    assert "playlist" in refused(tmp_path / "list.mp4")
+
+
 def test_a_playlist_of_remote_files_fetches_nothing(tmp_path: Path) -> None:
     text = "#EXTM3U\n#EXT-X-TARGETDURATION:3\n#EXTINF:2.0,\nhttp://127.0.0.1:9/a.ts\n#EXT-X-ENDLIST\n"
     (tmp_path / "list.m3u8").write_text(text)

@@ -171,3 +171,10 @@ def test_settings_are_told_in_one_line(films: Path, tmp_path: Path) -> None:
     assert isinstance(error, UserError)
     assert "short_side" in str(error)
     assert isinstance(xdcbench("prepare", "kinetics400", "--store", tmp_path / "s").exception, UserError)
+
+
+def test_a_store_of_which_no_original_decodes(tmp_path: Path) -> None:
+    (tmp_path / "a.mp4").write_bytes(b"no video")
+    done = xdcbench("prepare", "filelist", "--root", tmp_path, "--store", tmp_path / "s", "--workers", 1)
+    assert done.exit_code == 0, done.output
+    assert "0 of 1 items" in done.output
