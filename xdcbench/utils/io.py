@@ -51,4 +51,4 @@ def drop_links(folder: Path) -> None:
     """Remove every link at or below ``folder``, which is written to: through one, files elsewhere would be."""
     for path in (folder, *folder.rglob("*")):
         if path.is_symlink():
-            path.unlink()
+            path.unlink(missing_ok=True)
