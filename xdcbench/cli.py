@@ -1,5 +1,6 @@
 """The commands; what they do is elsewhere, and is imported only when one of them runs."""
 
+import errno
 import logging
 import sys
 from pathlib import Path
@@ -466,6 +467,13 @@ def _main() -> None:
         app()
     except (UserError, MediaError) as error:
         typer.echo(shown(f"xdcbench: {error}"), err=True)
+        sys.exit(2)
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:
+            raise
+        typer.echo(
+            shown(f"xdcbench: {error.filename!s:.100}... is too long a path. Try: a shorter one"), err=True
+        )
         sys.exit(2)
     except SystemExit as end:
         if end.code == 130:  # what typer makes of an interruption

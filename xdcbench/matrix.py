@@ -221,11 +221,8 @@ def _entries(folder: Path) -> Iterator[dict[str, Any]]:
         for line in path.read_bytes().splitlines():
             try:
                 entry = json.loads(line)
-            except (
-                ValueError,
-                RecursionError,
-            ):  # cut off by a kill or a power failure: its block is made again
-                continue
+            except (ValueError, RecursionError):
+                continue  # cut off by a kill or a power failure: its block is made again
             match entry:
                 case {"block": int(), "failed": dict(), "sums": dict()}:
                     yield entry

@@ -14,7 +14,7 @@ from xdcbench.results.manifest import CHECKPOINTS, MANIFEST, State, damage, writ
 from xdcbench.results.marker import MARKER, SCHEMA_VERSION, holds_runs, is_marked
 from xdcbench.utils.documents import LISTING, read_as
 from xdcbench.utils.documents import read_json as read_json  # whoever reads a results folder needs both
-from xdcbench.utils.io import replacing, sweep, sync
+from xdcbench.utils.io import drop_links, replacing, sweep, sync
 from xdcbench.utils.locks import READ_ONLY, HeldError, locked
 
 PRUNED = "pruned.json"
@@ -214,6 +214,7 @@ class Store:
         if anew:
             shutil.rmtree(work, ignore_errors=True)
         try:
+            drop_links(work)
             work.mkdir(exist_ok=True)
             sweep(work)
         except OSError as error:

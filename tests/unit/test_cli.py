@@ -174,6 +174,8 @@ SMOKE = ("run", "--suite", "smoke", "--dry-run", "--device", "cpu")
         (("table",), "results is no results folder"),
         (("table", "tabel1", "--from", "kept"), "did you mean 'table1'"),
         (("show", "abc"), "'abc' matches no run"),
+        (("run", "--suite", f"{'x' * 300}.yaml"), "x... is too long a path. Try: a shorter one"),
+        ((*SMOKE, "--out", "x" * 300), "x... is too long a path. Try: a shorter one"),
     ],
 )
 def test_mistake_is_one_line_and_exit_code_2(

@@ -471,3 +471,27 @@ def test_a_folder_is_free_when_its_user_was_killed(tmp_path: Path) -> None:
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == -signal.SIGKILL
     with Store(tmp_path).in_use(alone=True):
         assert Store(tmp_path).keys() == []
+
+
+@pytest.mark.parametrize("name", ["", "log.txt", "deep/features.npy"])
+def test_nothing_is_written_through_a_link_in_a_building_folder(name: str, tmp_path: Path) -> None:
+    store, elsewhere = Store(tmp_path / "results"), tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    link = store.work(KEY) / name
+    link.parent.mkdir(parents=True, exist_ok=True)
+    link.symlink_to(elsewhere if not name else elsewhere / "mine", target_is_directory=not name)
+    with store.building(KEY) as work:
+        (work / "deep").mkdir(exist_ok=True)
+        (work / (name or "log.txt")).write_text("ours")
+        store.publish(KEY, work)
+    assert not any(elsewhere.iterdir())
+    assert store.complete(KEY)
+
+
+@pytest.mark.parametrize("name", [MANIFEST, "result.txt"])
+def test_a_pipe_in_a_run_is_damage_and_not_waited_for(name: str, tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    run = complete(store, text="")
+    (run / name).unlink()
+    os.mkfifo(run / name)
+    assert not store.complete(KEY)

@@ -18,6 +18,7 @@ from xdcbench.gallery.previews import Preview, Previews
 from xdcbench.pages.base import render
 from xdcbench.runtime import pick_device
 from xdcbench.schema import Modality
+from xdcbench.utils.io import replacing
 
 SINGLE_FILE = 40_000_000
 """Bytes of media that one file may hold."""
@@ -74,7 +75,8 @@ def write_gallery(
             made = previews.make(wanted)
             link = _inside(previews.folder, made) if single_file else "media/{}".format
             page = render("gallery", page_data(found, sections, labels, made, link))
-        (to / "index.html").write_text(page, encoding="utf-8")
+        with replacing(to / "index.html") as part:
+            part.write_text(page, encoding="utf-8")
     except OSError as error:
         raise UserError(f"cannot write to {to}: {error.strerror}; give another folder with --to") from error
     gone = sum(bool(preview.gone) for preview in made.values())

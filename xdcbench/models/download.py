@@ -69,7 +69,7 @@ def download(url: str, target: Path, *, digits: str, progress: bool = True) -> N
         if not found.startswith(digits):
             raise UserError(
                 f"{target} has the SHA-256 {found[: len(digits)]}..., not {digits}...: it is cut short or another "
-                f"file; move it away, and run again to fetch {url}"
+                f"file; move it away, and run again to fetch {redact(url)}"
             )
         return
     try:
@@ -79,7 +79,7 @@ def download(url: str, target: Path, *, digits: str, progress: bool = True) -> N
                 part = target.with_name(f"{target.name}.part")
                 _fetch(url, part, progress=progress)
                 _keep(part, target, digits, url)
-    except (OSError, HTTPException) as error:
+    except (OSError, HTTPException, ValueError) as error:  # ValueError: a server leads to what is no address
         raise UserError(
             f"cannot fetch {redact(url)} ({redact(str(error)) or type(error).__name__}); run again to go on from "
             f"there, or fetch it elsewhere and put it at {target}"
@@ -247,8 +247,8 @@ def _keep(part: Path, target: Path, digits: str, url: str) -> None:
     if not found.startswith(digits):
         part.unlink()
         raise UserError(
-            f"{url} gave a file with the SHA-256 {found[: len(digits)]}..., not {digits}..., which was removed; "
-            f"fetch the right one elsewhere and put it at {target}"
+            f"{redact(url)} gave a file with the SHA-256 {found[: len(digits)]}..., not {digits}..., which was "
+            f"removed; fetch the right one elsewhere and put it at {target}"
         )
     part.replace(target)
     log.info("%s: fetched, SHA-256 %s", target, found)

@@ -4,6 +4,7 @@ import errno
 import hashlib
 import json
 import os
+import stat
 from collections.abc import Collection, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -96,6 +97,8 @@ def read_manifest(run: Path) -> dict[str, Entry]:
         DamagedError: the manifest is missing or damaged.
         OSError: it cannot be read for another reason.
     """
+    if not (run / MANIFEST).is_file():  # reading a pipe would wait for ever
+        raise DamagedError(f"{MANIFEST} is missing")
     try:
         content: Any = json.loads((run / MANIFEST).read_bytes())
         files = {str(name): _entry(**entry) for name, entry in content["files"].items()}
@@ -141,6 +144,8 @@ def _difference(path: str, entry: Entry, *, hashing: bool, hashed: set[State]) -
         if error.errno not in GONE:
             raise
         return "is missing"
+    if not stat.S_ISREG(facts.st_mode):
+        return "is no plain file"
     if facts.st_size != entry.bytes:
         return f"has {facts.st_size:,} of {entry.bytes:,} bytes"
     state = State(path, facts.st_size, facts.st_mtime_ns)

@@ -16,6 +16,7 @@ from xdcbench.results.records import Record
 from xdcbench.results.render import Format, render
 from xdcbench.results.tables import build
 from xdcbench.schema import Given
+from xdcbench.utils.io import replacing
 
 SUPERVISED = "supervised"
 """The family of methods that published.csv calls by this one name, whatever they have learned from."""
@@ -93,7 +94,8 @@ def write_tables(tables: dict[str, Grid], out: Path, formats: Iterable[Format] =
             contents = {fmt: render(grid, fmt).encode() for fmt in formats} | pictures(grid)
             for suffix, content in contents.items():
                 path = out / f"{name}.{suffix}"
-                path.write_bytes(content)
+                with replacing(path) as part:
+                    part.write_bytes(content)
                 written.append(path)
     except OSError as error:
         raise UserError(

@@ -90,7 +90,7 @@ def _rows(path: Path) -> list[Row]:
     for line in path.read_bytes().splitlines():
         try:
             row = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             continue
         match row:
             case {"epoch": int()}:

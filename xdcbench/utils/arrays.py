@@ -52,6 +52,8 @@ def read_table(path: Path, columns: Sequence[str] | None = None, *, fix: str = R
     Raises:
         UserError: the file is missing or damaged, or has no such column.
     """
+    if path.is_dir():  # which pandas reads as a table in parts
+        raise UserError(f"{path} is a folder, no table. Try: {fix}")
     try:
         return pd.read_parquet(path, columns=None if columns is None else list(columns))
     except Exception as error:  # of Arrow, of pandas for its metadata, of the system

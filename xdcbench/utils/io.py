@@ -15,9 +15,11 @@ PART = re.compile(r"\..+\.\d+")
 def replacing(path: Path, *, durable: bool = False) -> Iterator[Path]:
     """Gives a hidden part file next to ``path``, which takes the name ``path`` at the end of the block.
 
-    Where the block fails, the part file goes and ``path`` stays as it was. ``durable`` syncs to the disk.
+    Where the block fails, the part file goes and ``path`` stays as it was. ``durable`` syncs to the disk. What
+    stands there is not written through: a link at either name is replaced.
     """
     part = path.with_name(f".{path.name}.{os.getpid()}")
+    part.unlink(missing_ok=True)
     try:
         yield part
         if durable:
@@ -42,4 +44,11 @@ def sweep(folder: Path, *, older: float = 0.0) -> None:
     """Remove part files that a killed process left anywhere below ``folder``, unchanged for ``older`` seconds."""
     for path in folder.rglob(".*"):
         if PART.fullmatch(path.name) and path.is_file() and time.time() - path.stat().st_mtime >= older:
+            path.unlink(missing_ok=True)
+
+
+def drop_links(folder: Path) -> None:
+    """Remove every link at or below ``folder``, which is written to: through one, files elsewhere would be."""
+    for path in (folder, *folder.rglob("*")):
+        if path.is_symlink():
             path.unlink(missing_ok=True)

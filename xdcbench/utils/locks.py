@@ -76,7 +76,7 @@ def is_locked(path: Path) -> bool:
 def _opened(path: Path) -> int:
     """A descriptor of the lock file: for reading and writing, since NFS gives each kind of lock for one of them."""
     try:
-        return os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
     except OSError as error:
         if error.errno not in READ_ONLY or not path.exists():
             raise

@@ -22,9 +22,9 @@ _ADDRESS = re.compile(
 """An address: of a name and password all up to the last @, since passwords hold slashes unasked."""
 
 _NAMED = re.compile(
-    r"""(?P<name>(?<![\w-])(?:
-        x-(?:amz|goog|ms)-[a-z-]*(?:signature|credential|token|key) | aws_?access_?key_?id
-        | (?:aws_)?secret(?:_?access)?_?key | access[_-]?key(?:_?id)? | api[_-]?key | key-pair-id
+    r"""(?P<name>(?<![\w-])(?:[\w-]*[_-])?(?:
+        x-(?:amz|goog|ms)-[a-z-]*(?:signature|credential|token|key)
+        | secret(?:_?access)?_?key | (?:access|account|shared)[_-]?key(?:_?id)? | api[_-]?key | key-pair-id
         | (?:(?:access|security|session|auth|refresh|id|sas)[_-]?)?token
         | sig(?:nature)? | pass(?:word|wd) | pwd | secret
         )["']?\s?(?:=|:|%3D)\s?["']?)
@@ -32,6 +32,9 @@ _NAMED = re.compile(
     re.IGNORECASE | re.VERBOSE,
 )
 _HEADER = re.compile(r"""(authorization["']?\s*[:=]\s*["']?\w+\s+|\bbearer\s+)[^\s'",;)]+""", re.IGNORECASE)
+_FORMED = re.compile(r"\b(?:(?:AKIA|ASIA)[A-Z0-9]{16}|gh[opsu]_\w{30,}|github_pat_\w{30,}|hf_\w{30,})\b")
+"""Keys of Amazon, GitHub and Hugging Face, known by their form wherever they stand."""
+
 _QUERY = re.compile(r"(?<=[\w/.-])\?[\w.~%-]+=[^\s'\"<>]+")
 
 
@@ -45,6 +48,7 @@ def redact(text: str, address: str = "") -> str:
     text = _ADDRESS.sub(_plain, text)
     for pattern in (_HEADER, _NAMED):
         text = pattern.sub(lambda found: found[1] + HIDDEN, text)
+    text = _FORMED.sub(HIDDEN, text)
     text = _QUERY.sub(f"?{HIDDEN}", text)
     for secret in sorted(_secrets(address), key=len, reverse=True):
         text = text.replace(secret, HIDDEN)

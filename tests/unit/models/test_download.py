@@ -230,6 +230,14 @@ def test_only_http_is_fetched_and_led_to(url: str, server: Server, target: Path)
     assert left(target) == []
 
 
+@pytest.mark.parametrize("url", ["http://[broken/x", "http://127.0.0.1:port/x", "http://[::1]]/x"])
+def test_where_no_address_leads_to_is_told(url: str, server: Server, target: Path) -> None:
+    server.location = url
+    with pytest.raises(UserError, match="cannot fetch"):
+        download(server.url, target, digits=DIGITS)
+    assert left(target) == []
+
+
 def test_https_is_not_left_for_http() -> None:
     asked = Request("https://host/w.pth")
     with pytest.raises(

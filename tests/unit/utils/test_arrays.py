@@ -189,3 +189,8 @@ def test_weights_that_unpack_to_more_than_they_are_make_no_room(tmp_path: Path) 
     with pytest.raises(UserError, match=r"bomb\.pth unpacks to 100,\d+,\d+ bytes"):
         read_tensors(bomb)
     assert read_tensors(whole)["a"].sum() == 499 * 250
+
+
+def test_a_folder_is_no_table(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"is a folder, no table\. Try: "):
+        read_table(tmp_path)

@@ -2,6 +2,7 @@
 
 import ast
 import json
+import os
 import pickle
 import subprocess
 import sys
@@ -299,3 +300,14 @@ def test_the_search_finds_what_it_looks_for(tmp_path: Path) -> None:
         "yaml.load('x')\nsubprocess.run('x', shell=True)\nmetadata.entry_points()\n"
     )
     assert len(list(found(path))) == 8
+
+
+@pytest.mark.parametrize("name", ["pathlib", "omegaconf", "torch", "argparse"])
+def test_a_file_where_the_command_is_started_is_no_module(name: str, tmp_path: Path) -> None:
+    mark = tmp_path / "ran"
+    (tmp_path / f"{name}.py").write_text(f"open({str(mark)!r}, 'w').close()")
+    command = [sys.executable, "-m", "xdcbench", "--help"]
+    subprocess.run(
+        command, cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}, check=True, capture_output=True
+    )
+    assert not mark.exists()

@@ -39,3 +39,15 @@ def test_old_parts_are_swept_and_nothing_else(tmp_path: Path) -> None:
     assert sorted(path for path in tmp_path.rglob("*") if path.is_file()) == sorted(kept)
     sweep(tmp_path)
     assert not (tmp_path / ".new.12").exists()
+
+
+@pytest.mark.parametrize("name", ["result", f".result.{os.getpid()}"])
+def test_nothing_is_written_through_a_link(name: str, tmp_path: Path) -> None:
+    mine = tmp_path / "mine"
+    mine.write_text("mine")
+    (tmp_path / name).symlink_to(mine)
+    with replacing(tmp_path / "result") as part:
+        part.write_text("ours")
+    assert mine.read_text() == "mine"
+    assert not (tmp_path / "result").is_symlink()
+    assert (tmp_path / "result").read_text() == "ours"

@@ -118,3 +118,10 @@ def test_what_another_user_made_is_locked_by_reading(tmp_path: Path, monkeypatch
         pytest.fail("two hold it")
     with pytest.raises(PermissionError), locked(tmp_path / "none"):
         pytest.fail("there is nothing to lock")
+
+
+def test_a_link_is_no_lock_file(tmp_path: Path) -> None:
+    (tmp_path / "lock").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(OSError, match="symbolic"), locked(tmp_path / "lock"):
+        pass
+    assert not (tmp_path / "elsewhere").exists()

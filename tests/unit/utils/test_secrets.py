@@ -258,3 +258,22 @@ def test_no_file_and_no_output_of_a_run_holds_the_password(server: Forbidding, t
     )
     everything |= {"terminal": (done.stdout + done.stderr + shown).encode()}
     assert [name for name, content in everything.items() if SECRET.encode() in content] == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"AWS_SESSION_TOKEN={SECRET}",
+        f"DefaultEndpointsProtocol=https;AccountName=me;AccountKey={SECRET};EndpointSuffix=core.windows.net",
+        f"account_key='{SECRET}'",
+        f"X-Api-Key: {SECRET}",
+        f"my_db_password={SECRET}",
+    ],
+)
+def test_names_of_secrets_are_known_with_what_stands_before_them(text: str) -> None:
+    assert SECRET not in redact(text)
+
+
+@pytest.mark.parametrize("key", ["AKIA" + "IOSFODNN7EXAMPLE", "ghp_" + "a1" * 18, "hf_" + "aB" * 17])
+def test_keys_are_known_by_their_form(key: str) -> None:
+    assert redact(f"The key {key} does not exist") == "The key *** does not exist"

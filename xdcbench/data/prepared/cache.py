@@ -84,7 +84,8 @@ class Cache:
             total = self._evict(self.limit)
         if total + more > self.limit:
             total = self._evict(round(self.limit * KEPT) - more)
-        count.write_text(str(total + more), encoding="utf-8")
+        with replacing(count) as part:
+            part.write_text(str(total + more), encoding="utf-8")
 
     def _evict(self, room: int) -> int:
         """Remove the ranges that were not used for longest, down to ``room`` bytes; bytes that are left."""

@@ -56,6 +56,7 @@ def write_shard(path: Path, members: Iterable[tuple[str, Path | bytes]]) -> tupl
         OSError: it cannot be written.
     """
     part = path.with_suffix(".part")
+    part.unlink(missing_ok=True)  # a link there would be written through
     digest, offsets, place = hashlib.sha256(), [], 0
     with part.open("wb") as file:
 

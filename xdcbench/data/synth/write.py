@@ -72,7 +72,7 @@ def _sums(journal: Path) -> dict[str, int]:
     for line in journal.read_bytes().splitlines():
         try:
             name, value = json.loads(line)
-        except (ValueError, TypeError):
+        except (ValueError, TypeError, RecursionError):
             continue
         found[str(name)] = value
     return found
@@ -84,7 +84,7 @@ def _claim(world: World, path: Path) -> bool:
     text = json.dumps(label, indent=1, sort_keys=True) + "\n"
     try:
         there = json.loads(path.read_bytes()) if path.exists() else None
-    except ValueError:
+    except (ValueError, RecursionError):
         log.warning("%s is damaged; the world is written again", path)
     else:
         if there == label:

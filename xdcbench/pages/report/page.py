@@ -15,6 +15,7 @@ from xdcbench.pages.report.pretrainings import pretrainings
 from xdcbench.pages.report.tables import tables
 from xdcbench.pages.report.words import change, duration, number
 from xdcbench.results.present import method_titles
+from xdcbench.utils.io import replacing
 
 NAMED = 12
 """Numbers that one folder lacks of which the names are given."""
@@ -39,7 +40,8 @@ def write_report(folders: Sequence[Path], beside: Path | None, out: Path) -> Ite
     data = page_data(here, gather([beside]) if beside else None)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(render("report", data), encoding="utf-8")
+        with replacing(path) as part:
+            part.write_text(render("report", data), encoding="utf-8")
     except OSError as error:
         raise UserError(f"cannot write {path}: {error.strerror}; give another with --out") from error
     left = f"; {len(here.damaged)} damaged and left out" if here.damaged else ""
