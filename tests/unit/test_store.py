@@ -135,7 +135,20 @@ def zero(path: Path) -> None:
     path.write_bytes(bytes(path.stat().st_size))
 
 
-@pytest.mark.parametrize("damage", [Path.unlink, zero, lambda path: os.truncate(path, 2)])
+def folder(path: Path) -> None:
+    """Something else in the place of a file."""
+    path.unlink()
+    path.mkdir()
+
+
+def link_to_itself(path: Path) -> None:
+    path.unlink()
+    path.symlink_to(path.name)
+
+
+@pytest.mark.parametrize(
+    "damage", [Path.unlink, zero, folder, link_to_itself, lambda path: os.truncate(path, 2)]
+)
 @pytest.mark.parametrize("name", ["result.txt", MANIFEST])
 def test_a_damaged_run_is_not_there_and_is_named_once(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, damage: Callable[[Path], None], name: str

@@ -4,6 +4,7 @@ import errno
 import hashlib
 import json
 import os
+import stat
 from collections.abc import Collection, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -22,7 +23,7 @@ DESCRIBING = (".json", ".jsonl", ".parquet")
 THREADS = 8
 """Files that are hashed and synced at once; syncing waits on the disk more than it computes."""
 
-GONE = (errno.ENOENT, errno.ENOTDIR)
+GONE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
 
 
 class Entry(NamedTuple):
@@ -97,6 +98,8 @@ def read_manifest(run: Path) -> dict[str, Entry]:
         OSError: it cannot be read for another reason.
     """
     try:
+        if not stat.S_ISREG((run / MANIFEST).stat().st_mode):
+            raise DamagedError(f"{MANIFEST} is no file")
         content: Any = json.loads((run / MANIFEST).read_bytes())
         files = {str(name): _entry(**entry) for name, entry in content["files"].items()}
     except OSError as error:
@@ -141,6 +144,8 @@ def _difference(path: str, entry: Entry, *, hashing: bool, hashed: set[State]) -
         if error.errno not in GONE:
             raise
         return "is missing"
+    if not stat.S_ISREG(facts.st_mode):
+        return "is no file"
     if facts.st_size != entry.bytes:
         return f"has {facts.st_size:,} of {entry.bytes:,} bytes"
     state = State(path, facts.st_size, facts.st_mtime_ns)
