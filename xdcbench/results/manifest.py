@@ -127,8 +127,15 @@ def damage(run: Path, *, thorough: bool, hashed: set[State]) -> str:
     """
     try:
         files = read_manifest(run)
+        if said := _first_difference(run, files, thorough=thorough, hashed=hashed):
+            # Another command may have pruned the run, or put a new one in its place, since its manifest was read.
+            return said if read_manifest(run) == files else damage(run, thorough=thorough, hashed=hashed)
     except DamagedError as error:
         return str(error)
+    return ""
+
+
+def _first_difference(run: Path, files: dict[str, Entry], *, thorough: bool, hashed: set[State]) -> str:
     for name, entry in files.items():
         hashing = thorough or ("/" not in name and name.endswith(DESCRIBING))
         path = os.path.join(run, name)  # noqa: PTH118 - a world has thousands of files
