@@ -31,6 +31,9 @@ PAGE = 4096
 """Bytes; also of the header, so that the first row begins a page."""
 
 FLOAT = np.dtype("<f4")
+SUM = len("01234567 ")
+"""Bytes of the CRC-32 before a line of a journal."""
+
 CHUNK = 8192
 """Rows that ``spread`` makes at a time."""
 
@@ -39,8 +42,9 @@ class Filling(AbstractContextManager["Filling[Name]"], Generic[Name]):
     """Matrices with as many rows as each other, ``<folder>/<name>.npy``, filled in blocks of rows.
 
     A block is there once a line of this process's journal, ``<folder>/journal/<process>.jsonl``, says so, which
-    is written after the rows have reached the disk, with their CRC-32. Killed at any moment, the next attempt fills
-    what is not there, or damaged, with any number of processes. All processes must enter and leave together.
+    is written after the rows have reached the disk, with their CRC-32 and its own. Killed at any moment, the next
+    attempt fills what is not there, or damaged, with any number of processes. All processes must enter and leave
+    together.
 
     Args:
         folder: made here; what an earlier attempt left is used if its shapes are the same.
@@ -113,8 +117,8 @@ class Filling(AbstractContextManager["Filling[Name]"], Generic[Name]):
                 os.fdatasync(file)
         # The first line end ends what a kill may have left of the line before.
         sums = {name: zlib.crc32(_bytes(part)) for name, part in values.items()}
-        line = "\n" + json.dumps({"block": rows.start, "failed": failed, "sums": sums}) + "\n"
-        _write(self.journal, self.folder, line.encode())
+        line = json.dumps({"block": rows.start, "failed": failed, "sums": sums}).encode()
+        _write(self.journal, self.folder, b"\n" + summed(line) + b"\n")
 
     def whole(self) -> tuple[dict[Name, np.ndarray], dict[int, str]]:
         """All matrices, mapped, and all reasons; to be called by all processes after the ``with`` block."""
@@ -219,13 +223,14 @@ def _reasons(done: Mapping[int, dict[str, Any]]) -> dict[int, str]:
 def _entries(folder: Path) -> Iterator[dict[str, Any]]:
     for path in sorted((folder / "journal").iterdir(), key=lambda path: path.stat().st_mtime_ns):
         for line in path.read_bytes().splitlines():
-            try:
-                entry = json.loads(line)
-            except (ValueError, RecursionError):
-                continue  # cut off by a kill or a power failure: its block is made again
-            match entry:
-                case {"block": int(), "failed": dict(), "sums": dict()}:
-                    yield entry
+            content = line[SUM:]
+            if content and line == summed(content):  # else cut off or damaged: its block is made again
+                yield json.loads(content)
+
+
+def summed(line: bytes) -> bytes:
+    """A line of a journal behind its CRC-32."""
+    return b"%08x %b" % (zlib.crc32(line), line)
 
 
 def _write(file: int, folder: Path, data: memoryview | bytes, *, at: int | None = None) -> None:

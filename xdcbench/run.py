@@ -13,7 +13,6 @@ from typing import Literal
 
 from xdcbench.context import Context, elapsed
 from xdcbench.costs.disk import require_space
-from xdcbench.data.states import forget_scans
 from xdcbench.disk import FULL
 from xdcbench.distributed import barrier, from_leader, leads, size
 from xdcbench.errors import MediaChangedError, MediaError, UserError
@@ -160,6 +159,8 @@ def _build(
                 store.publish(stage.key, work)
         except (UserError, MediaError) as error:
             if isinstance(error, MediaChangedError):
+                from xdcbench.data.states import forget_scans  # with pandas, which takes half a second
+
                 forget_scans(context.cache)
             return _failed(stage, store, text=visible(str(error)), line=str(error))
         except Exception as error:

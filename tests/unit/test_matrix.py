@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from xdcbench.errors import UserError
-from xdcbench.matrix import PAGE, Filling, create, mapped, rows_to_page, spread
+from xdcbench.matrix import PAGE, Filling, create, mapped, rows_to_page, spread, summed
 
 RNG = np.random.default_rng(0)
 
@@ -57,7 +57,7 @@ def test_a_matrix_is_whole_once_all_blocks_are_put(tmp_path: Path) -> None:
     assert failed == {4: "torn"}
 
 
-WHOLE = json.dumps({"block": 8, "failed": {}, "sums": {"x": zlib.crc32(bytes(2 * 3 * 4))}}).encode()
+WHOLE = summed(json.dumps({"block": 8, "failed": {}, "sums": {"x": zlib.crc32(bytes(2 * 3 * 4))}}).encode())
 """The line of a block that nobody has put: its rows are zero, as the file was made."""
 
 
@@ -106,6 +106,30 @@ def test_damaged_rows_are_made_again(
         assert filling.missing() == []
     found, failed = filling.whole()
     assert np.array_equal(found["x"], values(range(10), 3)) and failed == {4: "torn"}
+
+
+@pytest.mark.parametrize(
+    ("whole", "damaged", "again"),
+    [
+        (b'"block": 4', b'"block": 5', [4]),
+        (b'{"4": "torn"}', b'{"5": "torn"}', [4]),
+        (b'{"4": "torn"}', b'{"x": "torn"}', [4]),
+        (b'"block": 8', b'"block": \0', [8]),
+    ],
+)
+def test_a_damaged_line_of_the_journal_does_not_count(
+    tmp_path: Path, whole: bytes, damaged: bytes, again: list[int]
+) -> None:
+    """Another block would count as there, or another item as torn."""
+    fill(tmp_path, 10, 3)
+    journal = tmp_path / "journal" / "0.jsonl"
+    assert whole in journal.read_bytes()
+    journal.write_bytes(journal.read_bytes().replace(whole, damaged))
+    assert fill(tmp_path, 10, 3) == again
+    filling = Filling(tmp_path, {"x": 3}, (10,), block=4)
+    with filling:
+        assert filling.missing() == []
+    assert filling.whole()[1] == {4: "torn"}
 
 
 def test_other_shapes_begin_anew(tmp_path: Path) -> None:

@@ -4,6 +4,8 @@ import json
 import logging
 import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -441,3 +443,12 @@ def test_commands_on_one_folder_share_what_they_make(store: Store, context: Cont
     assert sorted(ran()) == list("abcdef")
     assert {status for outcomes in found for status in outcomes.values()} <= {"done", "kept"}
     assert sum(status == "done" for outcomes in found for status in outcomes.values()) == 6
+
+
+def test_a_finished_run_and_its_tables_load_no_heavy_library() -> None:
+    code = (
+        "import sys, xdcbench.run, xdcbench.launch, xdcbench.report;"
+        "print([m for m in ('torch', 'pandas', 'numpy', 'scipy', 'av') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from xdcbench.errors import UserError
+from xdcbench.results import manifest
 from xdcbench.results.manifest import MANIFEST
 from xdcbench.store import SCHEMA_VERSION, Store, key_of, read_json, write_json
 
@@ -135,7 +136,20 @@ def zero(path: Path) -> None:
     path.write_bytes(bytes(path.stat().st_size))
 
 
-@pytest.mark.parametrize("damage", [Path.unlink, zero, lambda path: os.truncate(path, 2)])
+def folder(path: Path) -> None:
+    """Something else in the place of a file."""
+    path.unlink()
+    path.mkdir()
+
+
+def link_to_itself(path: Path) -> None:
+    path.unlink()
+    path.symlink_to(path.name)
+
+
+@pytest.mark.parametrize(
+    "damage", [Path.unlink, zero, folder, link_to_itself, lambda path: os.truncate(path, 2)]
+)
 @pytest.mark.parametrize("name", ["result.txt", MANIFEST])
 def test_a_damaged_run_is_not_there_and_is_named_once(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, damage: Callable[[Path], None], name: str
@@ -163,6 +177,24 @@ def test_a_file_that_rots_is_found_when_it_is_to_be_read(tmp_path: Path) -> None
     assert store.complete(KEY), "its size and time are those that were written"
     assert not store.whole(KEY, thorough=True)
     assert "result.txt is not what was written" in store.damage(KEY, thorough=True)
+
+
+def test_what_is_pruned_while_it_is_looked_at_is_no_damage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = complete(Store(tmp_path))
+    read, looks = manifest.read_manifest, []
+
+    def pruned_meanwhile(of: Path) -> object:
+        files = read(of)
+        looks.append(of)
+        if len(looks) == 1:
+            manifest.forget(run, [run / "result.txt"])
+            (run / "result.txt").unlink()
+        return files
+
+    monkeypatch.setattr(manifest, "read_manifest", pruned_meanwhile)
+    assert not Store(tmp_path).damage(KEY, thorough=True) and len(looks) > 2
 
 
 def test_files_are_hashed_once_by_a_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,10 +1,13 @@
 """Where labels come from: the clusterings of a round, or the ground truth."""
 
+import json
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
+from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -109,14 +112,20 @@ def labelled(work: Path) -> bool:
     Of damaged ones the rest goes, and with it the checkpoints, which were trained on labels that are lost.
     """
     match recall(work / CLUSTERS):
-        case {"sha256": dict(sums)} if all(_has_hash(work / name, digest) for name, digest in sums.items()):
-            return True
+        case {"sha256": dict(sums), "sum": own, **kept} if own == _sum({**kept, "sha256": sums}):
+            if all(_has_hash(work / name, digest) for name, digest in sums.items()):
+                return True
     checkpoints = [path for pattern in CHECKPOINTS for path in work.glob(pattern)]
     if (work / CLUSTERS).exists() or checkpoints:
         log.warning("%s: its clusterings are damaged; they are made again, and training begins anew", work)
     for path in [work / CLUSTERS, *checkpoints]:
         path.unlink(missing_ok=True)
     return False
+
+
+def _sum(kept: Mapping[Any, object]) -> str:
+    """Sha256, hex, of the rest of ``clusters.json``, written or read."""
+    return sha256(json.dumps(kept).encode()).hexdigest()
 
 
 def _has_hash(path: Path, digest: str) -> bool:
@@ -247,7 +256,7 @@ def agreement(
 
 
 def write_clusters(run: Path, index: Index, labels: Labels, distances: Mapping[str, np.ndarray]) -> None:
-    """Write ``assignments.parquet`` and, last, ``clusters.json``, with the hashes of both files of clusterings.
+    """Write ``assignments.parquet``, then ``clusters.json`` with the hashes of the others and of itself.
 
     ``distances``, float32 (items,) by clustering, NaN where an item has none, become columns ``<name>_distance``.
     """
@@ -257,7 +266,7 @@ def write_clusters(run: Path, index: Index, labels: Labels, distances: Mapping[s
     table.to_parquet(run / ASSIGNMENTS, index=False, use_dictionary=["id", *labels.of])
     hashes = {name: file_hash(run / name) for name in (ASSIGNMENTS, CENTROIDS) if (run / name).exists()}
     rest = {"sizes": labels.sizes, "facts": labels.facts, "failed": labels.failed, "sha256": hashes}
-    write_json(run / CLUSTERS, rest)
+    write_json(run / CLUSTERS, rest | {"sum": _sum(rest)})
 
 
 def read_kept(run: Path) -> Kept:

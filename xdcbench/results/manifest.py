@@ -23,7 +23,7 @@ DESCRIBING = (".json", ".jsonl", ".parquet")
 THREADS = 8
 """Files that are hashed and synced at once; syncing waits on the disk more than it computes."""
 
-GONE = (errno.ENOENT, errno.ENOTDIR)
+GONE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
 
 
 class Entry(NamedTuple):
@@ -97,9 +97,9 @@ def read_manifest(run: Path) -> dict[str, Entry]:
         DamagedError: the manifest is missing or damaged.
         OSError: it cannot be read for another reason.
     """
-    if not (run / MANIFEST).is_file():  # reading a pipe would wait for ever
-        raise DamagedError(f"{MANIFEST} is missing")
     try:
+        if not stat.S_ISREG((run / MANIFEST).stat().st_mode):  # reading a pipe would wait for ever
+            raise DamagedError(f"{MANIFEST} is no file")
         content: Any = json.loads((run / MANIFEST).read_bytes())
         files = {str(name): _entry(**entry) for name, entry in content["files"].items()}
     except OSError as error:
@@ -127,8 +127,15 @@ def damage(run: Path, *, thorough: bool, hashed: set[State]) -> str:
     """
     try:
         files = read_manifest(run)
+        if said := _first_difference(run, files, thorough=thorough, hashed=hashed):
+            # Another command may have pruned the run, or put a new one in its place, since its manifest was read.
+            return said if read_manifest(run) == files else damage(run, thorough=thorough, hashed=hashed)
     except DamagedError as error:
         return str(error)
+    return ""
+
+
+def _first_difference(run: Path, files: dict[str, Entry], *, thorough: bool, hashed: set[State]) -> str:
     for name, entry in files.items():
         hashing = thorough or ("/" not in name and name.endswith(DESCRIBING))
         path = os.path.join(run, name)  # noqa: PTH118 - a world has thousands of files
@@ -145,7 +152,7 @@ def _difference(path: str, entry: Entry, *, hashing: bool, hashed: set[State]) -
             raise
         return "is missing"
     if not stat.S_ISREG(facts.st_mode):
-        return "is no plain file"
+        return "is no file"
     if facts.st_size != entry.bytes:
         return f"has {facts.st_size:,} of {entry.bytes:,} bytes"
     state = State(path, facts.st_size, facts.st_mtime_ns)

@@ -221,7 +221,7 @@ def test_names_that_run_to_the_left_are_kept_apart(results: Results, files: Path
     assert "<b>" not in text
     assert re.search(r'<h3 [^>]*dir="auto">ركض &lt;b&gt;', text)
     assert text.count("<bdi>ركض") == text.count('<p class="caption">')
-    assert re.search(r'<bdi class="item" title="‮gpj\.פרטי &amp; &#34;q&#34;', text)
+    assert re.search(r'<bdi class="item" title="\\u202egpj\.פרטי &amp; &#34;q&#34;', text)
 
 
 # ------------------------------------------------------------------------------------------------------ one file

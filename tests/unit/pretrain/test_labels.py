@@ -330,8 +330,15 @@ def zero(path: Path) -> None:
     path.write_bytes(bytes(path.stat().st_size))
 
 
+def flip(path: Path) -> None:
+    """Change one byte; of ``clusters.json``, one that leaves it JSON."""
+    content = path.read_bytes()
+    at = content.index(b"sizes") if path.suffix == ".json" else len(content) // 2
+    path.write_bytes(content[:at] + bytes([content[at] ^ 1]) + content[at + 1 :])
+
+
 @pytest.mark.parametrize(
-    "damage", [zero, Path.unlink, lambda path: os.truncate(path, path.stat().st_size // 2)]
+    "damage", [zero, flip, Path.unlink, lambda path: os.truncate(path, path.stat().st_size // 2)]
 )
 @pytest.mark.parametrize("name", ["clusters.json", "assignments.parquet", "centroids.safetensors"])
 def test_damaged_clusterings_of_an_interrupted_round_are_made_again(
