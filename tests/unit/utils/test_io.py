@@ -41,7 +41,7 @@ def test_old_parts_are_swept_and_nothing_else(tmp_path: Path) -> None:
     assert not (tmp_path / ".new.12").exists()
 
 
-@pytest.mark.parametrize("name", ["result", f".result.{os.getpid()}"])
+@pytest.mark.parametrize("name", ["result", f".result.{os.getpid()}"], ids=["file", "part"])
 def test_nothing_is_written_through_a_link(name: str, tmp_path: Path) -> None:
     mine = tmp_path / "mine"
     mine.write_text("mine")
