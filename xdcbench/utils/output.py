@@ -18,7 +18,8 @@ def use_utf8() -> None:
     if sys.flags.utf8_mode or locale.getencoding().lower().replace("-", "") == "utf8":
         return
     os.environ["PYTHONUTF8"] = "1"
-    os.environ.setdefault("PYTHONIOENCODING", f"{locale.getencoding()}:backslashreplace")
+    if not os.environ.get("PYTHONIOENCODING"):
+        os.environ["PYTHONIOENCODING"] = f"{locale.getencoding()}:backslashreplace"
     os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
 
 
