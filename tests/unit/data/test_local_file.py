@@ -150,7 +150,7 @@ def test_no_descriptor_stays_open(film: Path, monkeypatch: pytest.MonkeyPatch) -
     failing(monkeypatch, "pread", errno.EIO, after=0, times=10**6)
     with pytest.raises(MediaUnreachableError):
         probe(film)
-    opened = [os.readlink(entry) for entry in Path("/proc/self/fd").iterdir() if entry.is_symlink()]
+    opened = [str(entry.readlink()) for entry in Path("/proc/self/fd").iterdir() if entry.is_symlink()]
     assert str(film) not in opened
 
 
