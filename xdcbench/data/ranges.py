@@ -1,11 +1,15 @@
 """Content of which only parts are read: bytes in memory, or a stretch of a file that stays where it is."""
 
+import errno
 import io
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
 from xdcbench.errors import UserError
+
+LARGEST = 1 << 44
+"""Bytes of the largest file of ext4. Damaged headers name places beyond, which a file system refuses."""
 
 
 class Content(Protocol):
@@ -74,8 +78,10 @@ class Stream(io.RawIOBase):
         return self.place
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        """As of any file."""
+        """As of any file; a place that no file has is refused by a negative number, after which FFmpeg reads on."""
         base = {io.SEEK_SET: 0, io.SEEK_CUR: self.place, io.SEEK_END: len(self.content)}[whence]
+        if not 0 <= base + offset < LARGEST:
+            return -errno.EINVAL
         self.place = base + offset
         return self.place
 
