@@ -11,8 +11,11 @@ import pandas as pd
 
 from xdcbench.data.local_file import FileState, LocalFile, state_of
 from xdcbench.data.scan import MISSING, Scan, fingerprint
-from xdcbench.progress import track
+from xdcbench.errors import UserError
+from xdcbench.progress import log, track
+from xdcbench.utils.arrays import read_table
 from xdcbench.utils.cores import available_cores
+from xdcbench.utils.io import replacing
 
 Mode = Literal["size", "content"]
 """What of its files a fingerprint covers, next to names, labels and splits."""
@@ -68,7 +71,10 @@ def contents(files: pd.DataFrame, root: Path, cache: Path | None) -> list[str]:
     kept = cache / f"contents-{hashlib.sha256(place).hexdigest()[:16]}.parquet" if cache else None
     known = pd.DataFrame(columns=[*KEY, "sha256"]).astype({"bytes": "int64", "mtime": "int64"})
     if kept is not None and kept.exists():
-        known = pd.read_parquet(kept)
+        try:
+            known = read_table(kept, [*KEY, "sha256"])
+        except UserError:
+            log.warning("%s is damaged; the files are hashed again", kept)
     keys = _keys(files)
     hashes: dict[File, str] = dict(zip(_keys(known), known["sha256"].astype(str), strict=True))
     todo = [key for key in dict.fromkeys(keys) if key not in hashes and key[1] != MISSING]
@@ -115,7 +121,6 @@ def _hashed(todo: Sequence[File], root: Path) -> Iterator[tuple[File, str]]:
 
 def _keep(path: Path, hashes: dict[File, str]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}")
     rows = [(*key, value) for key, value in hashes.items()]
-    pd.DataFrame(rows, columns=[*KEY, "sha256"]).to_parquet(part, index=False)
-    part.replace(path)
+    with replacing(path) as part:
+        pd.DataFrame(rows, columns=[*KEY, "sha256"]).to_parquet(part, index=False)

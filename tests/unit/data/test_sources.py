@@ -219,6 +219,16 @@ def test_contents_count_where_they_are_asked_for(data: Path, tmp_path: Path) -> 
     assert find("content").fingerprint == contents.fingerprint
 
 
+@pytest.mark.parametrize("content", [b"", b"\0" * 80, b"PAR1 cut"])
+def test_damaged_hashes_are_made_again(data: Path, tmp_path: Path, content: bytes) -> None:
+    first = find_source("grid", GRID, data, cache=tmp_path, mode="content")
+    (kept,) = tmp_path.glob("contents-*.parquet")
+    whole = kept.read_bytes()
+    kept.write_bytes(content)
+    assert find_source("grid", GRID, data, cache=tmp_path, mode="content") == first
+    assert kept.read_bytes() == whole
+
+
 def test_contents_are_hashed_once_for_each_state(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
