@@ -6,7 +6,10 @@ from pathlib import Path
 import pandas as pd
 
 from xdcbench.data.scan import MISSING
-from xdcbench.store import read_json
+from xdcbench.errors import UserError
+from xdcbench.progress import log
+from xdcbench.store import recall
+from xdcbench.utils.arrays import read_table
 
 SCHEMA_VERSION = 2
 """Of ``verify.json``."""
@@ -31,10 +34,9 @@ def verified_lengths(folder: Path, mark: str, root: Path) -> pd.DataFrame:
     """
     tables = [pd.DataFrame(columns=[*KEY, *FACTS])]
     for report in sorted(folder.glob("*/verify.json")):
-        about, facts = read_json(report), report.with_name("items.parquet")
-        if (about["schema_version"], about["fingerprint"]) == (SCHEMA_VERSION, mark) and facts.exists():
-            table = pd.read_parquet(facts, columns=[*KEY, *FACTS])
-            tables.append(table[table["bytes"] != MISSING])
+        match recall(report):
+            case {"schema_version": version, "fingerprint": of} if (version, of) == (SCHEMA_VERSION, mark):
+                tables += _facts(report.with_name("items.parquet"))
     known = pd.concat(tables[1:] or tables, ignore_index=True).drop_duplicates(KEY, keep="last")
     allowed = (2 * known["video_gap"]).clip(lower=DIFFER)  # how long the last frame stands is a guess
     video = (known["video_seconds"] > 0) & _differ(known["video_packets"], known["video_seconds"], allowed)
@@ -64,6 +66,18 @@ def with_lengths(items: pd.DataFrame, lengths: pd.DataFrame) -> pd.DataFrame:
     found = found.set_index(items.index).where(items["ok"])
     items = items.assign(**{name: found[name].fillna(items[name]) for name in LENGTHS})
     return items.assign(duration=items["video_seconds"].where(items["video"], items["audio_seconds"]))
+
+
+def _facts(path: Path) -> list[pd.DataFrame]:
+    """What is known of the files that were there; nothing where the table is missing or damaged."""
+    if not path.exists():
+        return []
+    try:
+        table = read_table(path, [*KEY, *FACTS])
+    except UserError:
+        log.warning("%s is damaged; run `xdcbench data verify` again for its lengths to count", path)
+        return []
+    return [table[table["bytes"] != MISSING]]
 
 
 def _differ(a: pd.Series, b: pd.Series, allowed: pd.Series | float) -> pd.Series:

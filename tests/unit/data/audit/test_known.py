@@ -102,3 +102,11 @@ def test_a_verification_of_another_state_does_not_count(root: Path, tmp_path: Pa
     assert verified_lengths(folder, "another mark", root).empty
     assert verified_lengths(tmp_path / "nowhere", data.fingerprint, root).empty
     assert lengths_mark(verified_lengths(folder, "another mark", root)) is None
+
+
+@pytest.mark.parametrize("name", ["verify.json", "items.parquet"])
+@pytest.mark.parametrize("content", [b"", b"\0" * 80, b"[]"])
+def test_a_damaged_verification_does_not_count(root: Path, tmp_path: Path, name: str, content: bytes) -> None:
+    data = verified(root, tmp_path / "out")
+    (data.folder / name).write_bytes(content)
+    assert verified_lengths(tmp_path / "out" / "data", data.fingerprint, root).empty
