@@ -273,12 +273,6 @@ class Store:
         return path if path.is_dir() else failed / found[0]
 
 
-def file_hash(path: Path) -> str:
-    """Sha256 of a file's content, hex."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def write_json(path: Path, content: Any) -> None:
     """Write ``content`` as JSON such that ``path`` is at every moment whole."""
     text = json.dumps(content, indent=1, allow_nan=False) + "\n"

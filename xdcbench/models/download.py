@@ -23,7 +23,7 @@ from urllib.request import (
 
 from xdcbench.errors import UserError
 from xdcbench.progress import log, track
-from xdcbench.store import file_hash
+from xdcbench.utils.io import file_hash
 from xdcbench.utils.locks import locked
 from xdcbench.utils.secrets import redact
 

@@ -18,8 +18,9 @@ from xdcbench.provenance import versions
 from xdcbench.results.facts import RunFacts, read_facts
 from xdcbench.results.measured import architecture
 from xdcbench.schema import Modality
-from xdcbench.store import Store, file_hash, write_json
+from xdcbench.store import Store, write_json
 from xdcbench.utils.code import NO_CODE, Consent
+from xdcbench.utils.io import file_hash
 
 HOLDERS = ("init", "round", "given")
 """Kinds of stage that leave encoders."""

@@ -8,8 +8,9 @@ from typing_extensions import TypedDict
 
 from xdcbench.errors import UserError
 from xdcbench.schema import AudioInput, Config, Modality, Models, VideoInput
-from xdcbench.store import file_hash, read_json
+from xdcbench.store import read_json
 from xdcbench.utils.documents import check, read_as
+from xdcbench.utils.io import file_hash
 from xdcbench.utils.names import Name
 
 SCHEMA_VERSION = 1

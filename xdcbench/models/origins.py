@@ -9,8 +9,8 @@ from xdcbench.models.exported import is_export, read_stated, verified
 from xdcbench.models.released import recognise, release_of
 from xdcbench.results.manifest import MANIFEST, damage
 from xdcbench.schema import Given, GivenAudio, GivenVideo, Modality
-from xdcbench.store import file_hash
 from xdcbench.utils.code import NO_CODE, Consent, find_code
+from xdcbench.utils.io import file_hash
 
 TORCHVISION = "torchvision:"
 OWN = ("r2plus1d", "resnet")

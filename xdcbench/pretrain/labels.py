@@ -31,9 +31,10 @@ from xdcbench.results.manifest import CHECKPOINTS
 from xdcbench.runtime import generator
 from xdcbench.schema import DISTANCE, Augment, Modality
 from xdcbench.stages import RoundStage
-from xdcbench.store import file_hash, recall, write_json
+from xdcbench.store import recall, write_json
 from xdcbench.utils.arrays import read_table
 from xdcbench.utils.documents import LISTING, RUN_AGAIN, read_as
+from xdcbench.utils.io import file_hash
 
 UNLABELLED = -1
 

@@ -1,7 +1,6 @@
 """Whether a run directory is whole: a manifest of its files by size and hash, written last."""
 
 import errno
-import hashlib
 import json
 import os
 import stat
@@ -10,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from xdcbench.utils.io import replacing, sync
+from xdcbench.utils.io import file_hash, replacing, sync
 
 MANIFEST = "manifest.json"
 
@@ -157,9 +156,8 @@ def _difference(path: str, entry: Entry, *, hashing: bool, hashed: set[State]) -
         return f"has {facts.st_size:,} of {entry.bytes:,} bytes"
     state = State(path, facts.st_size, facts.st_mtime_ns)
     if (hashing or facts.st_mtime_ns != entry.changed) and state not in hashed:
-        with open(path, "rb") as file:  # noqa: PTH123
-            if hashlib.file_digest(file, "sha256").hexdigest() != entry.sha256:
-                return "is not what was written"
+        if file_hash(Path(path)) != entry.sha256:
+            return "is not what was written"
         hashed.add(state)
     return ""
 
@@ -169,10 +167,9 @@ def _entry(bytes: int, sha256: str, changed: int) -> Entry:
 
 
 def _written(path: Path) -> Entry:
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-        os.fsync(file.fileno())
-        facts = os.fstat(file.fileno())
+    digest = file_hash(path)
+    sync(path)
+    facts = path.stat()
     return Entry(facts.st_size, digest, facts.st_mtime_ns)
 
 

@@ -1,5 +1,6 @@
 """Files that appear whole or not at all, and that outlive a loss of power."""
 
+import hashlib
 import os
 import re
 import time
@@ -29,6 +30,12 @@ def replacing(path: Path, *, durable: bool = False) -> Iterator[Path]:
             sync(path.parent)
     finally:
         part.unlink(missing_ok=True)
+
+
+def file_hash(path: Path) -> str:
+    """Sha256 of a file's content, hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def sync(path: Path) -> None:

@@ -28,7 +28,8 @@ from xdcbench.data.prepared.layout import (
 from xdcbench.data.scan import LABELS, MISSING
 from xdcbench.errors import UserError
 from xdcbench.stages import IndexStage, science
-from xdcbench.store import file_hash, write_json
+from xdcbench.store import write_json
+from xdcbench.utils.io import file_hash
 
 KEY = ["path", "bytes", "mtime"]
 """What an original is known by; ``mtime`` is in nanoseconds."""

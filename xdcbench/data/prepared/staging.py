@@ -8,7 +8,8 @@ from typing import Any
 from xdcbench.data.prepared.layout import Settings, member_name
 from xdcbench.data.prepared.transcode import Contents, contents
 from xdcbench.errors import MediaError
-from xdcbench.store import file_hash, recall, write_json
+from xdcbench.store import recall, write_json
+from xdcbench.utils.io import file_hash
 
 STOPPED = "stopped"
 """Key of an answer that tells why nothing can be written."""

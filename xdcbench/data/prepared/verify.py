@@ -20,7 +20,7 @@ from xdcbench.data.prepared.layout import (
     read_label,
 )
 from xdcbench.data.prepared.shards import Entry, ShardError, walk
-from xdcbench.store import file_hash
+from xdcbench.utils.io import file_hash
 
 SUFFIXES: dict[Kind, tuple[str, ...]] = {"video": ("mp4", "jpg"), "sound": ("wav", "flac")}
 
