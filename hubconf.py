@@ -17,6 +17,7 @@ dependencies = [
     "rich",
     "safetensors",
     "torch",
+    "torchaudio",
     "torchvision",
     "typing_extensions",
     "yaml",
@@ -35,7 +36,7 @@ def xdc_video_encoder(
     All weights but those of the classifier `fc` are loaded; `fc` is new and random.
 
         model = torch.hub.load(FOLDER, "xdc_video_encoder", source="local", num_classes=101)
-        logits = model(clips)                   # float32 (B, 3, T, 112, 112), normalised
+        logits = model(clips)                   # float32 (B, 3, T, 112, 112), normalized
         logits = model(model.prepare(frames))   # uint8 RGB (B, T, 112, 112, 3)
 
     The released encoders were trained on RGB in [0, 1] less the mean (0.43216, 0.394666, 0.37645), over the
@@ -56,12 +57,12 @@ def xdc_video_encoder(
             what the run was trained with. 0.9 is the original code to the letter.
 
     Returns:
-        A torch.nn.Module in training mode, as torch.hub's models are; `prepare` normalises raw clips.
+        A torch.nn.Module in training mode, as torch.hub's models are; `prepare` normalizes raw clips.
 
     Raises:
         xdcbench.errors.UserError: an unknown name, a file that was changed, weights that do not fit.
     """
-    from xdcbench.models.hub import video_encoder
+    from xdcbench.export.hub import video_encoder
 
     return video_encoder(pretraining, progress=progress, num_classes=num_classes, bn_momentum=bn_momentum)
 
@@ -75,7 +76,7 @@ def xdc_audio_encoder(
     """ResNet-18 audio encoder on log-mel spectrograms, as xdcbench trains it; XDC's own was never released.
 
         model = torch.hub.load(FOLDER, "xdc_audio_encoder", source="local", pretraining=EXPORT)
-        features = model(model.prepare(sound))   # float32 (B, 32000): 2 s, mono, 16 kHz, full scale 1
+        features = model(model.prepare(audio))   # float32 (B, 32000): 2 s, mono, 16 kHz, full scale 1
 
     Args:
         pretraining: a folder that `xdcbench export` wrote, a run directory of xdcbench that holds encoders, a file
@@ -89,6 +90,6 @@ def xdc_audio_encoder(
     Raises:
         xdcbench.errors.UserError: a file that was changed, weights that do not fit.
     """
-    from xdcbench.models.hub import audio_encoder
+    from xdcbench.export.hub import audio_encoder
 
     return audio_encoder(pretraining, num_classes=num_classes, bn_momentum=bn_momentum)

@@ -12,13 +12,13 @@ import imageio_ffmpeg
 import pandas as pd
 
 from tests.mutator import Mutant, mutants
+from xdcbench.config.data import World
 from xdcbench.data.media import read_audio, read_clip
-from xdcbench.data.media.container import STILL
+from xdcbench.data.media.container import IMAGE_SUFFIXES
 from xdcbench.data.media.inspect import inspect
-from xdcbench.data.scan import SUFFIXES
-from xdcbench.data.synth.layouts import files
+from xdcbench.data.scanning.items import SUFFIXES
+from xdcbench.data.synthetic.layouts import files
 from xdcbench.errors import MediaError
-from xdcbench.schema import World
 
 PATTERN = ("-f", "lavfi", "-i", "testsrc2=s=64x48:r=12:d=0.75")
 TONE = ("-f", "lavfi", "-i", "sine=f=440:r=16000:d=0.75")
@@ -56,7 +56,7 @@ RECORDINGS = {
 }
 IMAGES = {"plain.jpg": ("-q:v", "3"), "plain.png": (), "plain.bmp": (), "plain.webp": ("-c:v", "libwebp")}
 WORLD = World(classes=2, size=32, kinetics_train=1, kinetics_val=1, ucf101_groups=3, esc50_per_fold=1)
-"""Written by the project's own encoder; one file of each data set and suffix is taken."""
+"""Written by the project's own encoder; one file of each dataset and suffix is taken."""
 CORRUPT = re.compile(
     "corrupt decoded frame|corrupt input packet|Error submitting packet to decoder|Error while opening decoder"
     "|Error during demuxing|Decoding error"
@@ -69,8 +69,8 @@ either may drop what a damaged first packet begins."""
 
 def sources(folder: Path) -> dict[str, bytes]:
     """Bytes of a whole file of each kind, by name; made in ``folder``."""
-    still = (*PATTERN, "-frames:v", "1")
-    for inputs, named in (((*PATTERN, *TONE), VIDEOS), (TONE, RECORDINGS), (still, IMAGES)):
+    image = (*PATTERN, "-frames:v", "1")
+    for inputs, named in (((*PATTERN, *TONE), VIDEOS), (TONE, RECORDINGS), (image, IMAGES)):
         for name, words in named.items():
             _ffmpeg("-y", "-v", "error", *inputs, *words, str(folder / name))
     found = {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
@@ -82,12 +82,12 @@ def sources(folder: Path) -> dict[str, bytes]:
 
 
 def _media(name: str) -> str:
-    """Kind of data set that holds a file of this name; empty for lists."""
+    """Kind of dataset that holds a file of this name; empty for lists."""
     return next((kind for kind, known in SUFFIXES.items() if Path(name).suffix in known), "")
 
 
 def write_broken(root: Path, *, count: int, seed: int) -> dict[Path, Mutant]:
-    """Write mutants below ``root``: a folder per kind of data set, each with a ``list.csv``; by their paths.
+    """Write mutants below ``root``: a folder per kind of dataset, each with a ``list.csv``; by their paths.
 
     The list has path, class and part; classes and parts alternate, so that each part has items of both.
     """
@@ -156,11 +156,11 @@ def look(path: str) -> Look:
 
 
 def _clip(path: Path, start: float) -> None:
-    read_clip(path, start=start, frames=4, rate=8, short_side=32)
+    read_clip(path, start=start, frames=4, fps=8, short_side=32)
 
 
 def _window(path: Path, start: float) -> None:
-    read_audio(path, start=start, seconds=0.3, rate=16_000)
+    read_audio(path, start=start, seconds=0.3, sample_rate=16_000)
 
 
 def _peak() -> float:
@@ -171,7 +171,7 @@ def _peak() -> float:
 def referee(path: Path) -> Verdict:
     """What the ffmpeg program decodes; of an image, as the reader does, by its content alone."""
     with tempfile.TemporaryDirectory() as folder:
-        if path.suffix.lower() in STILL:
+        if path.suffix.lower() in IMAGE_SUFFIXES:
             path = Path(shutil.copy(path, Path(folder) / "content"))
         both = _decoded(path, "0:V:0?", "0:a:0?")
         if any(both.tracks):

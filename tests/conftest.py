@@ -64,7 +64,7 @@ def trial_media() -> Path:
 def pico(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Results of the smallest suite, run once, uninterrupted."""
     out = tmp_path_factory.mktemp("pico")
-    done = xdcbench("run", "--suite", PICO, "--out", out, "--device", "cpu", env=one_thread())
+    done = xdcbench("run", "--suite", PICO, "--results", out, "--device", "cpu", env=one_thread())
     assert done.returncode == 0, done.stderr
     assert "26 done" in done.stdout
     return out

@@ -1,3 +1,3 @@
-"""Benchmarks for self-supervised learning from sound and video."""
+"""Benchmarks for self-supervised learning from audio and video."""
 
 __version__ = "0.1.0"

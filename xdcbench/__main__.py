@@ -8,6 +8,6 @@ import sys
 if not sys.flags.safe_path and sys.path[:1] == [os.getcwd()]:  # noqa: PTH109 - pathlib may be one of these files
     del sys.path[0]
 
-from xdcbench.cli import main
+from xdcbench.cli.main import main
 
 main()

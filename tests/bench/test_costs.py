@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from xdcbench.costs.estimate import cost_lines
-from xdcbench.costs.flops import forward_flop, training_flop
-from xdcbench.costs.rates import measure_rates
-from xdcbench.launch import Request, prepare
-from xdcbench.schema import Models, VideoInput, VideoModel
+from xdcbench.config.models import Models, VideoInput, VideoModel
+from xdcbench.pipeline.costs.estimate import cost_lines
+from xdcbench.pipeline.costs.flops import forward_flop, training_flop
+from xdcbench.pipeline.costs.rates import measure_rates
+from xdcbench.pipeline.launch import Request, plan_launch
 
 pytestmark = pytest.mark.bench
 SEEDS = (0, 1, 2)
@@ -18,14 +18,14 @@ SEEDS = (0, 1, 2)
 
 def test_an_estimate_beside_planning(benchmark: BenchmarkFixture, tmp_path: Path) -> None:
     """Over 1,000 stages, sizes by lists; the estimate takes less time than the plan."""
-    request = Request(suite="full", seeds=SEEDS, out=tmp_path, device="cpu", precision="fp32")
+    request = Request(suite="full", seeds=SEEDS, results=tmp_path, device="cpu", precision="fp32")
     times: dict[str, list[float]] = {"plan": [], "estimate": []}
     stages = 0
 
     def take_turns() -> None:
         nonlocal stages
         begun = time.perf_counter()
-        launch = prepare(request, write=False)
+        launch = plan_launch(request, write=False)
         planned = time.perf_counter()
         assert list(cost_lines(launch))
         times["plan"].append(planned - begun)

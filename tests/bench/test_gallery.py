@@ -19,7 +19,7 @@ FIRST_SCREEN = """(() => {
   });
   return seen.length > 0 && seen.every((one) => one.complete && one.naturalWidth > 0) && performance.now();
 })()"""
-"""Milliseconds since the page was asked for, once all pictures of the first screen are there."""
+"""Milliseconds since the page was asked for, once all images of the first screen are there."""
 
 
 @pytest.mark.benchmark(group="gallery")

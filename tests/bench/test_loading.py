@@ -1,4 +1,4 @@
-"""The loader beside bare decoding of the same draws, and two workers beside one, in the same run."""
+"""The loader beside bare decoding of the same specs, and two workers beside one, in the same run."""
 
 import os
 import resource
@@ -11,16 +11,18 @@ import torch
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from tests.unit.tiny import make_index
-from xdcbench.data.clips import Clips, Draw, box, training_draws
+from xdcbench.config.data import World
+from xdcbench.config.models import AudioInput, VideoInput
+from xdcbench.config.pretraining import Augment
+from xdcbench.data.clip_dataset import ClipDataset, ClipSpec, crop_box, training_clips
+from xdcbench.data.dataloader import batches
 from xdcbench.data.index import Index
-from xdcbench.data.loading import batches
 from xdcbench.data.media import read_audio, read_clip
-from xdcbench.data.synth import write_world
-from xdcbench.schema import AudioInput, Augment, VideoInput, World
+from xdcbench.data.synthetic import write_world
 
 pytestmark = pytest.mark.bench
-VIDEO, AUDIO = VideoInput(rate=4), AudioInput()
-WORLD = World(classes=4, size=160, rate=8, seconds=2.5, kinetics_train=8)
+VIDEO, AUDIO = VideoInput(fps=4), AudioInput()
+WORLD = World(classes=4, size=160, fps=8, seconds=2.5, kinetics_train=8)
 
 
 @pytest.fixture(autouse=True)
@@ -32,32 +34,32 @@ def one_thread() -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def clips(tmp_path_factory: pytest.TempPathFactory) -> Clips:
+def clips(tmp_path_factory: pytest.TempPathFactory) -> ClipDataset:
     """Clips of 8 x 112 x 112 and 2 s from H.264 of 160 x 160 at 8 fps: cheap to decode, so that the rest shows."""
     root = tmp_path_factory.mktemp("world")
     write_world(WORLD, root)
     index = Index.load(make_index(tmp_path_factory.mktemp("runs") / "index", root, "kinetics400"))
-    return Clips(index, root / "kinetics400", video=VIDEO, audio=AUDIO)
+    return ClipDataset(index, root / "kinetics400", video=VIDEO, audio=AUDIO)
 
 
 @pytest.fixture(scope="module")
-def draws() -> list[Draw]:
-    return training_draws(np.arange(32), augment=Augment(), seed=0, epoch=0, clips=256)
+def specs() -> list[ClipSpec]:
+    return training_clips(np.arange(32), augment=Augment(), seed=0, epoch=0, clips=256)
 
 
-def load(clips: Clips, draws: list[Draw], *, workers: int) -> None:
-    for _ in batches(clips, draws, size=32, workers=workers):
+def load(clips: ClipDataset, specs: list[ClipSpec], *, workers: int) -> None:
+    for _ in batches(clips, specs, size=32, workers=workers):
         pass
 
 
-def bare(clips: Clips, draws: list[Draw]) -> None:
+def bare(clips: ClipDataset, specs: list[ClipSpec]) -> None:
     """The decoders' own calls, one after another, and nothing else."""
-    for draw in draws:
-        path, short_side = clips.path(draw), box(VIDEO, draw.scale)[0]
-        spare = float(clips.durations[draw.row]) - AUDIO.seconds
-        start = draw.place * spare
-        read_clip(path, start=start, frames=VIDEO.frames, rate=VIDEO.rate, short_side=short_side)
-        read_audio(path, start=start, seconds=AUDIO.seconds, rate=AUDIO.rate)
+    for spec in specs:
+        path, short_side = clips.path(spec), crop_box(VIDEO, spec.scale)[0]
+        spare = float(clips.durations[spec.row]) - AUDIO.seconds
+        start = spec.place * spare
+        read_clip(path, start=start, frames=VIDEO.frames, fps=VIDEO.fps, short_side=short_side)
+        read_audio(path, start=start, seconds=AUDIO.seconds, sample_rate=AUDIO.sample_rate)
 
 
 def turns(benchmark: BenchmarkFixture, clock: Callable[[], float], **ways: Callable[[], None]) -> list[float]:
@@ -82,23 +84,27 @@ def cpu() -> float:
     return sum(usage.ru_utime + usage.ru_stime for usage in used)
 
 
-def test_everything_but_decoding(benchmark: BenchmarkFixture, clips: Clips, draws: list[Draw]) -> None:
+def test_everything_but_decoding(
+    benchmark: BenchmarkFixture, clips: ClipDataset, specs: list[ClipSpec]
+) -> None:
     """Under 15 % of one worker's time is not decoding: processor time of all processes, start included."""
     decoding, whole = turns(
-        benchmark, cpu, bare=lambda: bare(clips, draws), loader=lambda: load(clips, draws, workers=1)
+        benchmark, cpu, bare=lambda: bare(clips, specs), loader=lambda: load(clips, specs, workers=1)
     )
     benchmark.extra_info["share of the rest"] = round(1 - decoding / whole, 3)
     assert decoding > 0.85 * whole
 
 
 @pytest.mark.skipif((os.cpu_count() or 1) < 2, reason="one processor")
-def test_two_workers_beside_one(benchmark: BenchmarkFixture, clips: Clips, draws: list[Draw]) -> None:
+def test_two_workers_beside_one(
+    benchmark: BenchmarkFixture, clips: ClipDataset, specs: list[ClipSpec]
+) -> None:
     """At least 1.7 times as fast, on an idle machine of two processors."""
     one, two = turns(
         benchmark,
         time.perf_counter,
-        one=lambda: load(clips, draws, workers=1),
-        two=lambda: load(clips, draws, workers=2),
+        one=lambda: load(clips, specs, workers=1),
+        two=lambda: load(clips, specs, workers=2),
     )
     benchmark.extra_info["one / two"] = round(one / two, 2)
     assert one / two >= 1.7

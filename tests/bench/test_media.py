@@ -21,7 +21,7 @@ KINDS = {
     "h264.mp4": ("-c:v", "libx264", "-pix_fmt", "yuv420p", "-crf", "23"),
     "xvid.avi": ("-s", "320x240", "-c:v", "mpeg4", "-q:v", "5"),
 }
-"""A film as Kinetics is passed on, with the encoder's own keyframes, and one as UCF101's."""
+"""A video as Kinetics is passed on, with the encoder's own keyframes, and one as UCF101's."""
 
 BOUNDS = {"h264.mp4": 1.1, "xvid.avi": 1.3}
 """The one more frame that tells how long the last is shown weighs more where a seek lands near."""
@@ -37,11 +37,11 @@ def path(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 
 
 def own(path: Path, start: float) -> NDArray[np.uint8]:
-    return read_clip(path, start=start, frames=FRAMES, rate=FPS, short_side=SHORT_SIDE).numpy()
+    return read_clip(path, start=start, frames=FRAMES, fps=FPS, short_side=SHORT_SIDE).numpy()
 
 
 def bare(path: Path, start: float) -> NDArray[np.uint8]:
-    """One thread, one scaler, the same pictures of the same size; the file is known to be an easy one."""
+    """One thread, one scaler, the same frames of the same size; the file is known to be an easy one."""
     with av.open(str(path)) as container:
         stream = container.streams.video[0]
         stream.codec_context.thread_count = 1
@@ -59,11 +59,11 @@ def bare(path: Path, start: float) -> NDArray[np.uint8]:
 
 @pytest.mark.bench
 def test_a_random_clip_beside_a_bare_loop(benchmark: BenchmarkFixture, path: Path) -> None:
-    """The same pictures in little more time; the ratio is reported in ``extra_info``."""
+    """The same frames in little more time; the ratio is reported in ``extra_info``."""
     starts = [frame / FPS + 1e-4 for frame in random.Random(0).sample(range(FPS * SECONDS - FRAMES), CLIPS)]
     readers: dict[str, Callable[[Path, float], NDArray[np.uint8]]] = {"own": own, "bare": bare}
     for start in starts:
-        # The loop's plain scaler places colours between pixels a little otherwise.
+        # The loop's plain scaler places colors between pixels a little otherwise.
         assert np.abs(own(path, start).astype(int) - bare(path, start)).mean() < 4
     times: dict[tuple[str, float], list[float]] = {(name, start): [] for name in readers for start in starts}
 

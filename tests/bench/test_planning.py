@@ -3,9 +3,9 @@
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from xdcbench.config import load_suite
-from xdcbench.plan import Plan, make_plan
-from xdcbench.stages import Source
+from xdcbench.config.load import load_suite
+from xdcbench.data.context import Source
+from xdcbench.pipeline.plan import Plan, make_plan
 
 pytestmark = pytest.mark.bench
 

@@ -14,28 +14,28 @@ import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from tests.unit.data.media.referee import ffmpeg
-from xdcbench.data.audit.report import Request
-from xdcbench.data.prepared.film import PARAMS
-from xdcbench.data.prepared.layout import Settings
-from xdcbench.data.prepared.prepare import Build, prepare
-from xdcbench.data.prepared.report import originals
-from xdcbench.data.prepared.staging import order, stage
+from xdcbench.cli.preparation_output import originals
+from xdcbench.cli.validation_output import Request
+from xdcbench.data.preparation.prepare import Build, prepare
+from xdcbench.data.preparation.staging import order, stage
+from xdcbench.data.preparation.video import PARAMS
+from xdcbench.data.shards.layout import ShardSettings
 
 ROUNDS = 8
-FILMS = 64
+VIDEOS = 64
 ROOT = Path(__file__).parents[2]
 MEMORY = """
 import resource, sys
-from xdcbench.data.prepared.staging import stage
+from xdcbench.data.preparation.staging import stage
 assert stage(sys.argv[1])["ok"]
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 """
 
 
 @pytest.fixture(scope="module")
-def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def video(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """As Kinetics is passed on: ten seconds of 340x256 H.264, the encoder's own keyframes, AAC."""
-    return make(tmp_path_factory.mktemp("film") / "film.mp4", 10)
+    return make(tmp_path_factory.mktemp("video") / "video.mp4", 10)
 
 
 @pytest.fixture
@@ -47,21 +47,21 @@ def one_core() -> Iterator[None]:
 
 
 def make(path: Path, seconds: int) -> Path:
-    picture = f"testsrc2=s=340x256:r=30:d={seconds},scroll=h=0.01:v=0.007,noise=alls=6:allf=t"
-    sound = f"anoisesrc=r=44100:d={seconds}:a=0.3"
+    video_filter = f"testsrc2=s=340x256:r=30:d={seconds},scroll=h=0.01:v=0.007,noise=alls=6:allf=t"
+    audio_filter = f"anoisesrc=r=44100:d={seconds}:a=0.3"
     words = ("-c:v", "libx264", "-preset", "veryfast", "-pix_fmt", "yuv420p", "-c:a", "aac", "-ac", 2)
-    ffmpeg("-f", "lavfi", "-i", picture, "-f", "lavfi", "-i", sound, *words, path)
+    ffmpeg("-f", "lavfi", "-i", video_filter, "-f", "lavfi", "-i", audio_filter, *words, path)
     return path
 
 
 def task(source: Path, folder: Path) -> str:
     item = {"number": 0, "path": source.name, "bytes": source.stat().st_size, "mtime": 0}
-    return order(folder, source.parent, item, "video", Settings())
+    return order(folder, source.parent, item, "video", ShardSettings())
 
 
 def same(source: Path, folder: Path) -> None:
     """What `stage` does, by the ffmpeg program."""
-    settings = Settings()
+    settings = ShardSettings()
     words = [
         imageio_ffmpeg.get_ffmpeg_exe(),
         "-v",
@@ -84,7 +84,11 @@ def same(source: Path, folder: Path) -> None:
         "1",
     ]
     words += ["-preset", "superfast", "-tune", "fastdecode", "-pix_fmt", "yuv420p", "-an"]
-    words += ["-x264-params", PARAMS.format(settings.keyframe, settings.qp), str(folder / "peer.mp4")]
+    words += [
+        "-x264-params",
+        PARAMS.format(settings.keyframe_interval, settings.qp),
+        str(folder / "peer.mp4"),
+    ]
     words += ["-vn", "-ac", "1", "-ar", "16000", "-c:a", "pcm_s16le", str(folder / "peer.wav")]
     subprocess.run(words, check=True, timeout=60)
 
@@ -92,16 +96,16 @@ def same(source: Path, folder: Path) -> None:
 @pytest.mark.bench
 @pytest.mark.usefixtures("one_core")
 def test_a_process_prepares_as_fast_as_ffmpeg(
-    benchmark: BenchmarkFixture, film: Path, tmp_path: Path
+    benchmark: BenchmarkFixture, video: Path, tmp_path: Path
 ) -> None:
     own, peer = [], []
 
     def take_turns() -> None:
         # A busy machine then slows both alike.
         begun = time.perf_counter()
-        stage(task(film, tmp_path))
+        stage(task(video, tmp_path))
         between = time.perf_counter()
-        same(film, tmp_path)
+        same(video, tmp_path)
         own.append(between - begun)
         peer.append(time.perf_counter() - between)
 
@@ -111,45 +115,45 @@ def test_a_process_prepares_as_fast_as_ffmpeg(
     ]
     assert sizes[0] == pytest.approx(sizes[1], rel=0.03)
     assert sizes[2] == pytest.approx(sizes[3], rel=0.03)
-    benchmark.extra_info["seconds a film"] = {"own": round(min(own), 3), "ffmpeg": round(min(peer), 3)}
+    benchmark.extra_info["seconds a video"] = {"own": round(min(own), 3), "ffmpeg": round(min(peer), 3)}
     benchmark.extra_info["speed, of ffmpeg's"] = round(min(peer) / min(own), 3)
     assert min(own) <= min(peer)
 
 
 @pytest.mark.bench
-def test_a_data_set_is_prepared_as_fast_as_by_an_ffmpeg_on_each_core(
-    benchmark: BenchmarkFixture, film: Path, tmp_path: Path
+def test_a_dataset_is_prepared_as_fast_as_by_an_ffmpeg_on_each_core(
+    benchmark: BenchmarkFixture, video: Path, tmp_path: Path
 ) -> None:
-    """From the scan to the store, hashes and shards included; each ffmpeg process makes one film after another."""
-    root, cores = tmp_path / "films", len(os.sched_getaffinity(0))
+    """From the scan to the finished shards, hashes included; each ffmpeg process makes one video after another."""
+    root, cores = tmp_path / "videos", len(os.sched_getaffinity(0))
     root.mkdir()
-    for number in range(FILMS):
-        (root / f"{number}.mp4").hardlink_to(film)
+    for number in range(VIDEOS):
+        (root / f"{number}.mp4").hardlink_to(video)
     own, peer = [], []
 
     def one_by_one(core: int) -> None:
         folder = tmp_path / f"core{core}"
         folder.mkdir(exist_ok=True)
-        for _ in range(core, FILMS, cores):
-            same(film, folder)
+        for _ in range(core, VIDEOS, cores):
+            same(video, folder)
 
     def take_turns() -> None:
         begun = time.perf_counter()
-        store = tmp_path / f"store{len(own)}"
-        build = Build(store, originals(Request("filelist", root)), Settings())
+        shards = tmp_path / f"shards{len(own)}"
+        build = Build(shards, originals(Request("filelist", root)), ShardSettings())
         items = prepare(build, workers=cores, limit=60)
         between = time.perf_counter()
         with ThreadPoolExecutor(cores) as pool:
             list(pool.map(one_by_one, range(cores)))
         own.append(between - begun)
         peer.append(time.perf_counter() - between)
-        assert items["ok"].sum() == FILMS
-        shutil.rmtree(store)
+        assert items["ok"].sum() == VIDEOS
+        shutil.rmtree(shards)
 
     # The first round starts the server from which processes are forked, which takes seconds whatever their number.
     benchmark.pedantic(take_turns, rounds=3, iterations=1, warmup_rounds=1)
-    benchmark.extra_info["films a second"] = {
-        name: round(FILMS / min(times), 2) for name, times in (("own", own), ("ffmpeg", peer))
+    benchmark.extra_info["videos a second"] = {
+        name: round(VIDEOS / min(times), 2) for name, times in (("own", own), ("ffmpeg", peer))
     }
     benchmark.extra_info["speed, of ffmpeg's"] = round(min(peer) / min(own), 3)
     assert min(own) <= min(peer)
@@ -158,11 +162,11 @@ def test_a_data_set_is_prepared_as_fast_as_by_an_ffmpeg_on_each_core(
 @pytest.mark.bench
 @pytest.mark.parametrize("seconds", [10, 1800])
 def test_a_process_stays_under_1_gib(benchmark: BenchmarkFixture, tmp_path: Path, seconds: int) -> None:
-    """Also with half an hour of film, of which a few pictures and two minutes of sound are held at once."""
+    """Also with half an hour of video, of which a few frames and two minutes of audio are held at once."""
     path = make(tmp_path / "short.mp4", 10)
     if seconds > 10:
-        ffmpeg("-stream_loop", seconds // 10 - 1, "-i", path, "-c", "copy", tmp_path / "film.mp4")
-        path = tmp_path / "film.mp4"
+        ffmpeg("-stream_loop", seconds // 10 - 1, "-i", path, "-c", "copy", tmp_path / "video.mp4")
+        path = tmp_path / "video.mp4"
     words = [sys.executable, "-c", MEMORY, task(path, tmp_path)]
     done = benchmark.pedantic(
         lambda: subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=True), rounds=1

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from pytest_benchmark.fixture import BenchmarkFixture
 from torch.nn.functional import normalize
 
-from xdcbench.evaluations.retrieval import cosines, rank
+from xdcbench.evaluation.retrieval import cosines, rank_gallery
 
 N, D, CLASSES, K = 10_000, 512, 101, 20
 Array = NDArray[np.float32]
@@ -29,15 +29,15 @@ def items() -> tuple[Array, Classes]:
 
 def own(x: Array, classes: Classes) -> float:
     queries, gallery = torch.from_numpy(x)
-    return rank(cosines(queries, gallery), *torch.from_numpy(classes)).recall(K)
+    return rank_gallery(cosines(queries, gallery), *torch.from_numpy(classes)).recall(K)
 
 
 def scikit_learn(x: Array, classes: Classes) -> float:
     from sklearn.neighbors import NearestNeighbors
 
     queries, gallery = x
-    neighbours = NearestNeighbors(n_neighbors=K, metric="cosine", algorithm="brute").fit(gallery)
-    return recall(neighbours.kneighbors(queries, return_distance=False), classes)
+    neighbors = NearestNeighbors(n_neighbors=K, metric="cosine", algorithm="brute").fit(gallery)
+    return recall(neighbors.kneighbors(queries, return_distance=False), classes)
 
 
 def faiss(x: Array, classes: Classes) -> float:

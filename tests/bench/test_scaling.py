@@ -16,15 +16,16 @@ from pytest_benchmark.fixture import BenchmarkFixture
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from xdcbench import distributed
-from xdcbench.context import Context
-from xdcbench.data.clips import Batch, Boxes
-from xdcbench.models.encoders import encode, place
+from xdcbench.config.models import VideoInput, VideoModel
+from xdcbench.config.pretraining import Schedule
+from xdcbench.data.clip_dataset import Batch, CropBoxes
+from xdcbench.data.context import Context
+from xdcbench.models.encoders import encode, to_device
 from xdcbench.models.heads import Heads
 from xdcbench.models.weights import build_encoder
-from xdcbench.processes import start, stop
-from xdcbench.schema import Schedule, VideoInput, VideoModel
 from xdcbench.training import Trainer, sgd
+from xdcbench.utils import distributed
+from xdcbench.utils.processes import start, stop
 
 # Epochs are short, so that the fastest are those beside which nothing else ran.
 CPU, BATCH, CLIPS, EPOCHS, CLASSES = torch.device("cpu"), 32, 128, 16, 10
@@ -34,18 +35,18 @@ MODEL = VideoModel(width=24, blocks=(1, 1, 1, 1), input=VideoInput(frames=8, siz
 def batches() -> Iterator[Batch]:
     declared = MODEL.input
     for begin in range(0, CLIPS, BATCH):
-        rows = torch.tensor(distributed.share(range(begin, begin + BATCH)))
+        rows = torch.tensor(distributed.shard(range(begin, begin + BATCH)))
         pixels = torch.randint(256, (len(rows) * declared.frames * declared.size**2 * 3,), dtype=torch.uint8)
-        boxes = Boxes(pixels, (declared.size,) * len(rows), declared.frames, (False,) * len(rows))
+        boxes = CropBoxes(pixels, (declared.size,) * len(rows), declared.frames, (False,) * len(rows))
         yield Batch(rows, rows, boxes, None, ())
 
 
 def train(work: Path) -> list[dict[str, float]]:
     """Means of each epoch, of all processes together."""
     torch.set_num_threads(1)
-    encoder = place(build_encoder(MODEL, seed=0), CPU)
+    encoder = to_device(build_encoder(MODEL, seed=0), CPU)
     heads = Heads(encoder.features, {"a": CLASSES})
-    schedule = Schedule(epochs=EPOCHS, lr=0.01, warmup=0)
+    schedule = Schedule(epochs=EPOCHS, lr=0.01, warmup_epochs=0)
 
     def loss_of(batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         scores = heads(encode(encoder, batch, device=CPU))["a"].float()
@@ -99,6 +100,6 @@ def test_two_processes_beside_one(benchmark: BenchmarkFixture, tmp_path: Path) -
 if __name__ == "__main__":
     start()
     found = train(Path(sys.argv[1]))
-    if distributed.leads():
+    if distributed.is_main_process():
         Path(sys.argv[1], "history.json").write_text(json.dumps(found))
     stop()

@@ -23,7 +23,7 @@ def smoke(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.benchmark(group="start-up")
 def test_smoke_from_nothing(benchmark: BenchmarkFixture, smoke: Path) -> None:
     """Bound of the design: 180 s and 4 GiB on 2 cores."""
-    benchmark.pedantic(xdcbench, ("run", "--suite", "smoke", "--out", smoke), rounds=1)
+    benchmark.pedantic(xdcbench, ("run", "--suite", "smoke", "--results", smoke), rounds=1)
     peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**20
     benchmark.extra_info["peak GiB"] = round(peak, 2)
     assert (smoke / "tables" / "smoke" / "table1.md").exists()
@@ -32,7 +32,7 @@ def test_smoke_from_nothing(benchmark: BenchmarkFixture, smoke: Path) -> None:
 @pytest.mark.benchmark(group="start-up")
 def test_smoke_again(benchmark: BenchmarkFixture, smoke: Path) -> None:
     """Bound of the design: 5 s."""
-    benchmark.pedantic(xdcbench, ("run", "--suite", "smoke", "--out", smoke), rounds=3)
+    benchmark.pedantic(xdcbench, ("run", "--suite", "smoke", "--results", smoke), rounds=3)
     assert not list((smoke / "runs" / ".building").iterdir())
 
 
@@ -46,5 +46,5 @@ def test_help(benchmark: BenchmarkFixture) -> None:
 @pytest.mark.benchmark(group="start-up")
 def test_table(benchmark: BenchmarkFixture, smoke: Path) -> None:
     """Bound of the design: 2 s."""
-    benchmark.pedantic(xdcbench, ("table", "--from", smoke), rounds=5)
+    benchmark.pedantic(xdcbench, ("table", "--results", smoke), rounds=5)
     assert benchmark.stats is not None

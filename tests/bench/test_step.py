@@ -23,13 +23,14 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 from torchvision.models.video import r2plus1d_18
 
-from xdcbench.memory import keep_memory
-from xdcbench.models.encoders import place
+from xdcbench.config.models import VideoModel
+from xdcbench.config.pretraining import Schedule
+from xdcbench.models.encoders import to_device
 from xdcbench.models.heads import Heads
 from xdcbench.models.weights import build_encoder
-from xdcbench.runtime import autocast, resolve_precision
-from xdcbench.schema import Schedule, VideoModel
 from xdcbench.training import sgd
+from xdcbench.utils.process_setup import keep_memory
+from xdcbench.utils.runtime import autocast, resolve_precision
 
 pytestmark = pytest.mark.bench
 CPU, CLASSES, ROUNDS, THREADS = torch.device("cpu"), 400, 4, 2
@@ -39,7 +40,7 @@ Step = Callable[[], None]
 
 
 def own(batch: int) -> Step:
-    encoder = place(build_encoder(VideoModel(), seed=0), CPU)
+    encoder = to_device(build_encoder(VideoModel(), seed=0), CPU)
     heads = Heads(encoder.features, {"a": CLASSES})
     x = torch.randn(batch, 3, 8, 56, 56).to(memory_format=torch.channels_last_3d)
     target = torch.randint(CLASSES, (batch,))
@@ -73,7 +74,7 @@ def serve(side: str, batch: int, pipe: Connection) -> None:
     """Send the seconds of a step for every message, until the pipe closes."""
     torch.set_num_threads(THREADS)
     torch.manual_seed(0)
-    if side == "plain, memory kept":
+    if side != "plain":
         assert keep_memory()
     step = own(batch) if side == "own" else plain(batch)
     while pipe.recv():

@@ -8,12 +8,12 @@ from pytest_benchmark.fixture import BenchmarkFixture
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
 
-from xdcbench.evaluations.linear_svm import svms
-from xdcbench.schema import LinearSVM
+from xdcbench.config.evaluation import LinearSVM
+from xdcbench.evaluation.linear_svm import svms
 
 CLASSES, WINDOWS, D = 50, 10, 512
 CS = tuple(np.logspace(-5, 0, 8).tolist())
-SETTINGS = LinearSVM(cs=CS, clips=WINDOWS, precision="fp32")
+SETTINGS = LinearSVM(Cs=CS, num_clips=WINDOWS, precision="fp32")
 TIMED = (3, 31)
 """Classes for which the loop is run; its time is that of one class times all classes."""
 WORLDS = {"easy": (0.6, 1.0), "hard": (0.25, 0.5)}

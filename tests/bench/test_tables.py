@@ -10,11 +10,11 @@ import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from tests.golden.simulated import full_suite
-from xdcbench.library import rows
-from xdcbench.results.manifest import write_manifest
-from xdcbench.results.present import grids
+from xdcbench.pipeline.catalog import rows
 from xdcbench.results.records import Record
-from xdcbench.store import Store
+from xdcbench.results.run_store import RunStore
+from xdcbench.results.tables.present import grids
+from xdcbench.utils.manifest import write_manifest
 
 pytestmark = pytest.mark.bench
 
@@ -33,7 +33,7 @@ def records() -> list[Record]:
 def results(records: list[Record], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A results folder with a run for each record."""
     root = tmp_path_factory.mktemp("results")
-    store = Store(root)
+    store = RunStore(root)
     for record in records:
         store.path(record.run).mkdir()
         (store.path(record.run) / "records.json").write_text(json.dumps([record.model_dump(mode="json")]))
@@ -58,7 +58,7 @@ def test_all_tables_of_many_records(benchmark: BenchmarkFixture, records: list[R
 @pytest.mark.benchmark(group="tables")
 def test_command_on_many_records(benchmark: BenchmarkFixture, results: Path) -> None:
     """The whole command, with start-up and 10,000 files to read. Bound: 3 s; best of three."""
-    command = [sys.executable, "-m", "xdcbench", "table", "--from", str(results)]
+    command = [sys.executable, "-m", "xdcbench", "table", "--results", str(results)]
     best = float("inf")
     for _ in range(3):
         start = time.perf_counter()

@@ -29,22 +29,22 @@ def xdcbench(*options: str) -> None:
     assert done.returncode == 0, done.stderr
 
 
-def share_waiting(out: Path, *options: str) -> float:
+def data_wait(out: Path, *options: str) -> float:
     """Seconds that waited, of all seconds of all epochs of all rounds."""
-    only = ["--methods", "xdc", "--only", "round*", "--workers", "1", "--out", str(out)]
+    only = ["--methods", "xdc", "--filter", "round*", "--num-workers", "1", "--results", str(out)]
     xdcbench("run", *options, *only)
     lines = [line for path in out.glob("runs/round*/metrics.jsonl") for line in path.read_text().splitlines()]
-    rows = [row for row in map(json.loads, lines) if "share_waiting" in row and "steps" not in row]
+    rows = [row for row in map(json.loads, lines) if "data_wait" in row and "steps" not in row]
     assert len(rows) >= 12
     took: list[float] = [1 / row["clips_per_second"] for row in rows]  # epochs have the same number of clips
-    waited: float = sum(t * row["share_waiting"] for t, row in zip(took, rows, strict=True))
+    waited: float = sum(t * row["data_wait"] for t, row in zip(took, rows, strict=True))
     return waited / sum(took)
 
 
 def least(benchmark: BenchmarkFixture, out: Path, *options: str) -> float:
     """Of two runs; both are kept beside the benchmark's times."""
     found: list[float] = []
-    benchmark.pedantic(lambda: found.append(share_waiting(out / str(len(found)), *options)), rounds=2)
+    benchmark.pedantic(lambda: found.append(data_wait(out / str(len(found)), *options)), rounds=2)
     benchmark.extra_info["share waiting"] = [round(share, 3) for share in found]
     return min(found)
 
@@ -54,12 +54,12 @@ def test_smoke(benchmark: BenchmarkFixture, tmp_path: Path) -> None:
     assert least(benchmark, tmp_path, "--suite", "smoke") < 0.05
 
 
-def test_real_small_from_a_store(benchmark: BenchmarkFixture, tmp_path: Path, shared_data: Path) -> None:
+def test_real_small_from_shards(benchmark: BenchmarkFixture, tmp_path: Path, shared_data: Path) -> None:
     """Bound: 5 %."""
-    data, stores = ("--data-root", str(shared_data)), tmp_path / "stores"
-    settings = ("--short-side", "72", "--rate", "25", "--workers", "1")
-    xdcbench("data", "prepare", "grid", *data, "--store", str(stores / "grid"), *settings)
-    share = least(benchmark, tmp_path, "--suite", "real-small", *data, "--store", str(stores))
+    data, shards = ("--data-root", str(shared_data)), tmp_path / "shards"
+    settings = ("--short-side", "72", "--rate", "25", "--num-workers", "1")
+    xdcbench("data", "prepare", "grid", *data, "--output", str(shards / "grid"), *settings)
+    share = least(benchmark, tmp_path, "--suite", "real-small", *data, "--shards", str(shards))
     assert share < 0.05
 
 

@@ -9,15 +9,16 @@ import pandas as pd
 import torch
 
 from tests.unit.tiny import round_config, small_index
-from xdcbench.gallery.clusters import clusters_of, labels_of
-from xdcbench.gallery.media import write_film, write_sound, write_spectrogram, write_still
-from xdcbench.gallery.origin import ClusteredRound
-from xdcbench.gallery.page import page_data
-from xdcbench.gallery.previews import Preview
-from xdcbench.pages.base import render
-from xdcbench.schema import AudioInput, Clustering
+from xdcbench.config.models import AudioInput
+from xdcbench.config.pretraining import Clustering
+from xdcbench.reports.clusters.clusters import clusters_of, labels_of
+from xdcbench.reports.clusters.media import write_audio, write_image, write_spectrogram, write_video
+from xdcbench.reports.clusters.origin import ClusteredRound
+from xdcbench.reports.clusters.page import page_data
+from xdcbench.reports.clusters.previews import Preview
+from xdcbench.reports.html import render
 
-FILES = {"still": "jpg", "film": "mp4", "spectrogram": "png", "sound": "mp3"}
+FILES = {"image": "jpg", "video": "mp4", "spectrogram": "png", "audio": "mp3"}
 EVIL = '"><img src=x onerror=alert(1)><script>document.title="taken"</script>'
 CLASSES = (
     "running",
@@ -28,15 +29,15 @@ CLASSES = (
 
 
 def media(folder: Path) -> dict[str, Path]:
-    """One file of each kind: a film and a sound of 2 s."""
+    """One file of each kind: a video and an audio file of 2 s."""
     folder.mkdir(parents=True)
     paths = {kind: folder / f"0.{suffix}" for kind, suffix in FILES.items()}
     shade = torch.linspace(0, 255, 144).to(torch.uint8)
-    pictures = torch.stack([shade.roll(6 * t)[:, None, None].expand(144, 144, 3) for t in range(24)])
+    frames = torch.stack([shade.roll(6 * t)[:, None, None].expand(144, 144, 3) for t in range(24)])
     tone = 0.2 * torch.sin(torch.arange(32_000) * 2 * torch.pi * 440 / 16_000)
-    write_still(pictures[0], paths["still"])
-    write_film(pictures, 12, paths["film"])
-    write_sound(tone, 16_000, paths["sound"])
+    write_image(frames[0], paths["image"])
+    write_video(frames, 12, paths["video"])
+    write_audio(tone, 16_000, paths["audio"])
     write_spectrogram(tone, AudioInput(), paths["spectrogram"])
     return paths
 

@@ -5,18 +5,18 @@ import pytest
 from playwright.sync_api import Page
 
 from tests.browser.conftest import Visit
-from xdcbench.pages import base
+from xdcbench.reports import html
 
 
 @pytest.fixture
 def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A page with no more than every page has, and a script that its policy must not let run."""
-    for asset in base.ASSETS.iterdir():
+    for asset in html.ASSETS.iterdir():
         (tmp_path / asset.name).write_text(asset.read_text())
-    monkeypatch.setattr(base, "ASSETS", tmp_path)
+    monkeypatch.setattr(html, "ASSETS", tmp_path)
     (tmp_path / "toy.html").write_text('{% extends "base.html" %}{% block main %}<h1>Toy</h1>{% endblock %}')
     path = tmp_path / "page.html"
-    path.write_text(base.render("toy", {}))
+    path.write_text(html.render("toy", {}))
     return path
 
 

@@ -16,8 +16,8 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def unlabelled(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write(tmp_path_factory.mktemp("unlabelled"), audio=AUDIO, video=VIDEO, classes=())
+def unlabeled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write(tmp_path_factory.mktemp("unlabeled"), audio=AUDIO, video=VIDEO, classes=())
 
 
 @pytest.fixture(scope="module")
@@ -37,9 +37,9 @@ def values(page: Page, section: str, name: str) -> list[float]:
     return found
 
 
-def test_a_sound_plays_and_ends_the_one_before(visit: Visit, small: Path) -> None:
+def test_audio_plays_and_ends_the_one_before(visit: Visit, small: Path) -> None:
     page = visit(small)
-    first, second = page.locator("#a .tile[data-sound]").nth(0), page.locator("#a .tile[data-sound]").nth(1)
+    first, second = page.locator("#a .tile[data-audio]").nth(0), page.locator("#a .tile[data-audio]").nth(1)
     first.click()
     expect(first).to_have_attribute("aria-pressed", "true")
     until(
@@ -54,16 +54,16 @@ def test_a_sound_plays_and_ends_the_one_before(visit: Visit, small: Path) -> Non
 PLAYING = "() => [...document.querySelectorAll('video')].filter(v => !v.paused && v.currentTime > 0).length"
 
 
-def test_films_loop_where_they_are_seen_and_nowhere_else(visit: Visit, small: Path) -> None:
+def test_videos_loop_where_they_are_seen_and_nowhere_else(visit: Visit, small: Path) -> None:
     page = visit(small)
     assert page.locator("video").count() == 0
     page.get_by_role("navigation").get_by_role("link", name="Visual").click()
     until(page, f"({PLAYING})() > 3")
-    film = page.locator("video").first
-    assert film.evaluate("v => v.muted && v.loop")
+    video = page.locator("video").first
+    assert video.evaluate("v => v.muted && v.loop")
     page.get_by_role("button", name="Motion").evaluate("b => b.click()")
     until(page, f"({PLAYING})() === 0")
-    tile = page.locator("#v .tile[data-film]").first
+    tile = page.locator("#v .tile[data-video]").first
     tile.click()
     until(page, f"({PLAYING})() === 1")
     page.evaluate("scrollTo(0, 0)")
@@ -140,8 +140,8 @@ def test_what_vanished_keeps_its_place(visit: Visit, small: Path) -> None:
     expect(page.locator(".tile.gone").first).to_contain_text("No such file")
 
 
-def test_without_labels_the_order_is_by_size(visit: Visit, unlabelled: Path) -> None:
-    page = visit(unlabelled)
+def test_without_labels_the_order_is_by_size(visit: Visit, unlabeled: Path) -> None:
+    page = visit(unlabeled)
     assert page.get_by_label("Most frequent label", exact=True).count() == 0
     assert values(page, "v", "size") == sorted(values(page, "v", "size"), reverse=True)
     assert page.get_by_label("Order", exact=True).input_value() == "size"

@@ -5,9 +5,9 @@ import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from tests.browser.conftest import Visit
-from tests.unit.pages.made_results import ARABIC, EVIL, write
-from xdcbench.pages.report.page import write_report
-from xdcbench.store import Store
+from tests.unit.reports.results.made_results import ARABIC, EVIL, write
+from xdcbench.reports.results.page import write_report
+from xdcbench.results.run_store import RunStore
 
 RUNS = 8
 
@@ -24,7 +24,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("empty")
-    Store(folder)
+    RunStore(folder)
     list(write_report([folder], None, folder))
     return folder / "index.html"
 
@@ -115,7 +115,7 @@ def test_names_are_text_whatever_they_hold(visit: Visit, report: Path) -> None:
     assert name.evaluate("e => getComputedStyle(e).unicodeBidi") == "isolate"
 
 
-def test_charts_are_of_the_colours_of_the_theme(visit: Visit, report: Path) -> None:
+def test_charts_are_of_the_colors_of_the_theme(visit: Visit, report: Path) -> None:
     strokes = {
         theme: visit(report, theme=theme)
         .locator(".chart .line")

@@ -10,14 +10,14 @@ from pathlib import Path
 import pytest
 
 from tests.golden.simulated import ROOT, full_suite, measured
-from xdcbench.results.grid import Grid
-from xdcbench.results.lacks import Lack
-from xdcbench.results.present import FORMATS, grids
+from xdcbench.config.table import Column, Table
 from xdcbench.results.published import load_published
 from xdcbench.results.records import Record
-from xdcbench.results.render import Format, render
-from xdcbench.results.tables import build
-from xdcbench.schema import Column, Table
+from xdcbench.results.tables.build import build
+from xdcbench.results.tables.grid import Grid
+from xdcbench.results.tables.present import FORMATS, grids
+from xdcbench.results.tables.render import Format, render
+from xdcbench.results.tables.unavailable import UnavailableResult
 
 FOLDER = Path(__file__).parent / "tables"
 NAMES = ("rich", "table2", "table6")
@@ -25,7 +25,7 @@ NAMES = ("rich", "table2", "table6")
 RICH = Table(
     title="Everything a table can say: 100 % of <tags>, $signs$ & under_scores",
     methods=("scratch", "sdc", "xdc"),
-    data=("none", "kinetics400"),
+    pretrain_data=("none", "kinetics400"),
     where={"pretrain_data": ("none", "kinetics400", "ig_random")},
     columns=(
         Column(
@@ -53,7 +53,7 @@ RICH = Table(
 
 def rich() -> Grid:
     """A grid with spreads, intervals, differences, subsets, missing splits, lacks and hostile names."""
-    wide = {"factors": {"frames": 32}, "evaluation": "finetune32"}
+    wide = {"hyperparameters": {"frames": 32}, "evaluation": "finetune32"}
     nmi = {
         "evaluation": "round",
         "protocol": "round",
@@ -77,9 +77,11 @@ def rich() -> Grid:
         *(measured(run=f"v{f}", method="sdc", split=f, value=70.0 + int(f), **wide) for f in "123"),
         measured(run="n0", value=0.41234, world="synthetic", **nmi),
         measured(run="n1", method="sdc", value=0.03, world="synthetic", subset="5 per class", **nmi),
-        measured(run="o0", value=1.0, factors={"frames": 16}),
+        measured(run="o0", value=1.0, hyperparameters={"frames": 16}),
     ]
-    lack = Lack("xdc", "ig_random", "finetune", "ucf101", "1", "no folder for ig_random; give --data-root")
+    lack = UnavailableResult(
+        "xdc", "ig_random", "finetune", "ucf101", "1", "no folder for ig_random; give --data-root"
+    )
     return build(
         RICH,
         records,
@@ -92,7 +94,9 @@ def rich() -> Grid:
 
 @pytest.fixture(scope="module")
 def tables() -> dict[str, Grid]:
-    lack = Lack("xdc", "ig_random", "finetune32", "ucf101", "1", "no folder for ig_random; give --data-root")
+    lack = UnavailableResult(
+        "xdc", "ig_random", "finetune32", "ucf101", "1", "no folder for ig_random; give --data-root"
+    )
     records = [r for r in full_suite(3, tables=(2, 6)) if r.pretrain_data != "ig_random"]
     return {"rich": rich(), **grids(["table2", "table6"], records, lacks=[lack])}
 

@@ -1,4 +1,4 @@
-"""A stage whose code changes its results needs a new version number in ``xdcbench.stages.KINDS``.
+"""A stage whose code changes its results needs a new version number in ``xdcbench.config.keys.VERSIONS``.
 
 ``facts.json`` keeps, per kind of stage, its version and a few numbers of the smallest suite that do not
 depend on the processor. To accept new results: raise the kind's version, then run this file once with
@@ -21,15 +21,17 @@ from torch.nn.functional import normalize
 
 from xdcbench.clustering.assigner import Assigner
 from xdcbench.clustering.preprocess import fit
-from xdcbench.context import Context
-from xdcbench.evaluations.clusters import cluster, measures
-from xdcbench.evaluations.linear_probe import probe
-from xdcbench.evaluations.linear_svm import choose_c, svm
-from xdcbench.evaluations.low_shot import shots, shuffled, take
-from xdcbench.evaluations.retrieval import cosines, rank
-from xdcbench.models.given import run as keep
-from xdcbench.schema import Clusters, Given, LinearProbe, LinearSVM, LowShot
-from xdcbench.stages import KINDS, GivenStage
+from xdcbench.config.evaluation import Clusters, LinearProbe, LinearSVM, LowShot
+from xdcbench.config.keys import VERSIONS
+from xdcbench.config.models import PretrainedEncoders
+from xdcbench.config.stages import PretrainedStage
+from xdcbench.data.context import Context
+from xdcbench.evaluation.clusters import cluster, measures
+from xdcbench.evaluation.linear_probe import probe
+from xdcbench.evaluation.linear_svm import choose_c, svm
+from xdcbench.evaluation.low_shot import shots, shuffled, take
+from xdcbench.evaluation.retrieval import cosines, rank_gallery
+from xdcbench.pretraining.pretrained import run as keep
 
 FACTS = Path(__file__).with_name("facts.json")
 TOLERANCE = 2e-3
@@ -77,9 +79,15 @@ def features(out: Path) -> dict[str, float]:
 def round_(out: Path) -> dict[str, float]:
     (folder, _), *_ = stages(out, "round")
     rows = json.loads((folder / "records.json").read_text())
-    kept = ("start_video_a_loss", "start_audio_v_loss", "unexplained", "clusters_size_max", "nmi_class")
+    kept = (
+        "initial_video_a_loss",
+        "initial_audio_v_loss",
+        "within_cluster_variance",
+        "clusters_size_max",
+        "nmi_class",
+    )
     return {
-        f"{row['metric']} {row['factors'].get('clustering', '')}": row["value"]
+        f"{row['metric']} {row['hyperparameters'].get('clustering', '')}": row["value"]
         for row in rows
         if row["metric"] in kept
     }
@@ -88,7 +96,7 @@ def round_(out: Path) -> dict[str, float]:
 def finetune(out: Path) -> dict[str, float]:
     folder = next(path for path, about in stages(out, "finetune") if str(about["name"]).startswith("scratch"))
     first = json.loads((folder / "metrics.jsonl").read_text().splitlines()[0])
-    return {"start_loss": first["start_loss"], "loss": first["loss"]}
+    return {"initial_loss": first["initial_loss"], "loss": first["loss"]}
 
 
 def blobs() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -106,7 +114,7 @@ def linear_probe(_: Path) -> dict[str, float]:
 
 def linear_svm(_: Path) -> dict[str, float]:
     train, labels, test = blobs()
-    settings = LinearSVM(cs=(1e-3, 1e-1))
+    settings = LinearSVM(Cs=(1e-3, 1e-1))
     c, folds = choose_c(train, labels, np.arange(18), settings=settings, seed=0)
     scores, _ = svm(train, labels, test, c=c, classes=3, settings=settings)
     return {"c": c, "folds": folds, "scores": float(np.abs(scores).sum())}
@@ -115,7 +123,7 @@ def linear_svm(_: Path) -> dict[str, float]:
 def retrieval(_: Path) -> dict[str, float]:
     train, labels, test = (torch.from_numpy(x) for x in blobs())
     unit = [normalize(of.mean(dim=1), dim=1) for of in (test, train)]
-    found = rank(cosines(*unit), torch.arange(6) % 3, labels)
+    found = rank_gallery(cosines(*unit), torch.arange(6) % 3, labels)
     return {"nearest": float(found.nearest.sum()), "ranks": float((found.rank * np.arange(1, 7)).sum())}
 
 
@@ -128,7 +136,7 @@ def cross_retrieval(_: Path) -> dict[str, float]:
 
 def low_shot(_: Path) -> dict[str, float]:
     _train, labels, _test = blobs()
-    wanted = shots(LowShot(per_class=(2,), shares=(0.5,)))
+    wanted = shots(LowShot(per_class=(2,), fractions=(0.5,)))
     order = shuffled([f"item{i}" for i in range(18)], seed=0, draw=1)
     return {name: float((take(order, labels, want)[0] ** 2).sum()) for name, want in wanted.items()}
 
@@ -143,7 +151,7 @@ def clusters(_: Path) -> dict[str, float]:
 def given(out: Path) -> dict[str, float]:
     (folder, _), *_ = stages(out, "init")
     with TemporaryDirectory() as work:
-        config = GivenStage(name="same", given=Given(run=str(folder)), fingerprint="f")
+        config = PretrainedStage(name="same", encoders=PretrainedEncoders(run=str(folder)), fingerprint="f")
         keep(config, {}, Path(work), Context(suite="golden"))
         weights = load_file(Path(work, "video.safetensors"))
     return {"video": float(sum(np.abs(w).sum() for w in weights.values()))}
@@ -162,7 +170,7 @@ MEASURES = {
     "cross_retrieval": cross_retrieval,
     "low_shot": low_shot,
     "clusters": clusters,
-    "given": given,
+    "pretrained": given,
 }
 
 
@@ -170,8 +178,7 @@ MEASURES = {
 def golden(pico: Path) -> dict[str, Any]:
     if os.environ.get("XDCBENCH_GOLDEN") == "write":
         content = {
-            kind: {"version": KINDS[kind].version, "facts": measure(pico)}
-            for kind, measure in MEASURES.items()
+            kind: {"version": VERSIONS[kind], "facts": measure(pico)} for kind, measure in MEASURES.items()
         }
         FACTS.write_text(json.dumps(content, indent=1) + "\n")
     kept: dict[str, Any] = json.loads(FACTS.read_text())
@@ -179,13 +186,13 @@ def golden(pico: Path) -> dict[str, Any]:
 
 
 def test_every_kind_is_measured() -> None:
-    assert MEASURES.keys() == KINDS.keys()
+    assert MEASURES.keys() == VERSIONS.keys()
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", VERSIONS)
 def test_results_change_only_with_the_version(kind: str, golden: dict[str, Any], pico: Path) -> None:
     kept, found = golden[kind], MEASURES[kind](pico)
-    assert KINDS[kind].version == kept["version"], "a new version: write new facts with XDCBENCH_GOLDEN=write"
+    assert VERSIONS[kind] == kept["version"], "a new version: write new facts with XDCBENCH_GOLDEN=write"
     assert found == pytest.approx(kept["facts"], rel=TOLERANCE), (
         f"results of {kind!r} changed: raise its version"
     )

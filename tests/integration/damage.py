@@ -11,7 +11,7 @@ from typing import NamedTuple
 from typer.testing import CliRunner
 
 from tests.integration.helpers import PICO, records
-from xdcbench.cli import app
+from xdcbench.cli.main import app
 from xdcbench.errors import MediaError, UserError
 
 FP32 = ("--set", "pretrain.precision=fp32")
@@ -102,24 +102,26 @@ def call(*words: object) -> Said:
 
 
 def run(out: Path, *words: object) -> Said:
-    return call("run", "--suite", PICO, "--out", out, "--device", "cpu", "--workers", 0, *FP32, *words)
+    return call(
+        "run", "--suite", PICO, "--results", out, "--device", "cpu", "--num-workers", 0, *FP32, *words
+    )
 
 
 def commands(out: Path, to: Path) -> dict[str, tuple[object, ...]]:
     """Commands over a results folder, by name, that leave their own files in ``to``."""
     shown = min(path.name for path in out.glob("runs/round-*"))
     return {
-        "table": ("table", "--from", out, "--intervals", "--out", to / "tables"),
-        "report": ("report", "--from", out, "--out", to / "page"),
-        "compare": ("compare", "xdc", "scratch", "--from", out),
-        "show": ("show", shown, "--out", out),
-        "clusters": ("clusters", "xdc", "--out", out, "--to", to / "clusters", "--nearest", 1),
-        "export": ("export", "xdc", "--out", out, "--to", to / "export"),
-        "prune": ("prune", "--out", out),
+        "table": ("table", "--results", out, "--intervals", "--output", to / "tables"),
+        "report": ("report", "--results", out, "--output", to / "page"),
+        "compare": ("compare", "xdc", "scratch", "--results", out),
+        "show": ("show", shown, "--results", out),
+        "clusters": ("clusters", "xdc", "--results", out, "--output", to / "clusters", "--nearest", 1),
+        "export": ("export", "xdc", "--results", out, "--output", to / "export"),
+        "prune": ("prune", "--results", out),
         "verify-results": ("verify-results", "--results", out),
-        "dry run": ("run", "--suite", PICO, "--out", out, "--device", "cpu", *FP32, "--dry-run"),
+        "dry run": ("run", "--suite", PICO, "--results", out, "--device", "cpu", *FP32, "--dry-run"),
         "run --policy never": (
-            *("run", "--suite", PICO, "--out", out, "--device", "cpu", *FP32, "--policy", "never"),
+            *("run", "--suite", PICO, "--results", out, "--device", "cpu", *FP32, "--policy", "never"),
         ),
     }
 

@@ -8,20 +8,20 @@ import sys
 from pathlib import Path
 
 from tests.unit.tiny import CPU, round_config
-from xdcbench import extract
 from xdcbench.data.index import Index
+from xdcbench.models import inference
 from xdcbench.models.encoders import load_encoders
-from xdcbench.pretrain import clusters
-from xdcbench.pretrain.labels import make_labels
-from xdcbench.pretrain.rounds import clips_for
-from xdcbench.processes import start, stop
+from xdcbench.pretraining import clustering as clusters
+from xdcbench.pretraining.pseudo_labels import make_pseudo_labels
+from xdcbench.pretraining.rounds import clips_for
+from xdcbench.utils.processes import start, stop
 
 METHODS = {"xdc": {"k": 2}, "cdc": {"k": 2, "preprocess": "pca_whiten_l2", "pca_dim": 4}}
 
 
 def label(runs: Path, world: Path, work: Path, batch: int, items: int | None) -> None:
     """Leave what a round's clustering leaves, of XDC and of CDC with a PCA, in folders of ``work``."""
-    extract.BATCH = clusters.BLOCK = batch
+    inference.BATCH = clusters.BLOCK = batch
     index = Index.load(runs / "kinetics400")
     for method, settings in METHODS.items():
         if items is not None and method != "cdc":
@@ -29,7 +29,7 @@ def label(runs: Path, world: Path, work: Path, batch: int, items: int | None) ->
         config = round_config(method, **settings)
         encoders = load_encoders(runs / "init", config.encoders, device=CPU)
         (work / method).mkdir(parents=True, exist_ok=True)
-        make_labels(
+        make_pseudo_labels(
             config,
             index,
             index.rows("official", "train")[:items],

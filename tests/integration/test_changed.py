@@ -17,7 +17,7 @@ def data(tmp_path: Path) -> Path:
     done = xdcbench(
         "data",
         "synth",
-        "--to",
+        "--output",
         tmp_path / "data",
         *("--set", "world.classes=3", "--set", "world.esc50_per_fold=1"),
     )
@@ -28,12 +28,12 @@ def data(tmp_path: Path) -> Path:
 
 
 def run(data: Path, *words: object) -> "subprocess.CompletedProcess[str]":
-    where = ("--data-root", data, "--out", data.parent / "out", "--device", "cpu", "--workers", 1)
+    where = ("--data-root", data, "--results", data.parent / "out", "--device", "cpu", "--num-workers", 1)
     return xdcbench("run", "--suite", SUITE, *where, *words, env=one_thread())
 
 
 def only_the_index(data: Path, *words: object) -> str:
-    done = run(data, "--only", "*esc50", "--stage", "index-*", *words)
+    done = run(data, "--filter", "*esc50", "--stage", "index-*", *words)
     assert done.returncode == 0, done.stderr + done.stdout
     (index,) = (data.parent / "out").glob("runs/index-*")
     return index.name

@@ -7,49 +7,49 @@ import numpy as np
 import pytest
 
 from tests.integration.helpers import PICO, xdcbench
-from xdcbench.launch import Request
-from xdcbench.pretrain.labels import UNLABELLED, Labels
-from xdcbench.pretrain.learner import Learner
-from xdcbench.report import CANNOT_TELL, MOVED, PASSED, check_against
+from xdcbench.cli.output import CANNOT_TELL, MOVED, PASSED, check_against
+from xdcbench.pipeline.launch import Request
+from xdcbench.pretraining.learner import Learner
+from xdcbench.pretraining.pseudo_labels import UNLABELLED, PseudoLabels
 from xdcbench.results.records import read_records
-from xdcbench.store import Store
+from xdcbench.results.run_store import RunStore
 
 
 def request_for(out: Path) -> Request:
     return Request(
-        suite=str(PICO), out=out, device="cpu", precision="fp32", overrides=("methods.xdc.title=XDC",)
+        suite=str(PICO), results=out, device="cpu", precision="fp32", overrides=("methods.xdc.title=XDC",)
     )
 
 
 @pytest.fixture(scope="module")
 def reference(pico: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("reference") / "pico.json"
-    done = xdcbench("check", "--suite", PICO, "--out", pico, "--reference", path, "--update")
+    done = xdcbench("check", "--suite", PICO, "--results", pico, "--baseline", path, "--update")
     assert done.returncode == 0, done.stderr
     return path
 
 
 def test_passes_on_its_own_numbers(pico: Path, reference: Path) -> None:
-    done = xdcbench("check", "--suite", PICO, "--out", pico, "--reference", reference)
+    done = xdcbench("check", "--suite", PICO, "--results", pico, "--baseline", reference)
     assert done.returncode == PASSED, done.stdout
     assert "0 moved beyond tolerance" in done.stdout
 
 
 def test_cannot_tell_without_a_reference(pico: Path, tmp_path: Path) -> None:
-    done = xdcbench("check", "--suite", PICO, "--out", pico, "--reference", tmp_path / "none.json")
+    done = xdcbench("check", "--suite", PICO, "--results", pico, "--baseline", tmp_path / "none.json")
     assert done.returncode == CANNOT_TELL
     assert "--update" in done.stderr
 
 
 def test_cannot_tell_from_other_settings(pico: Path, reference: Path) -> None:
     done = xdcbench(
-        "check", "--suite", PICO, "--out", pico, "--reference", reference, "--set", "pretrain.k=4"
+        "check", "--suite", PICO, "--results", pico, "--baseline", reference, "--set", "pretrain.k=4"
     )
     assert done.returncode == CANNOT_TELL
     assert "other settings" in done.stderr
 
 
-def permuted(labels: Labels) -> Labels:
+def permuted(labels: PseudoLabels) -> PseudoLabels:
     """The same pseudo-labels on other items: sizes stay, meaning goes."""
     rng = np.random.default_rng(0)
     for name in labels.facts:
@@ -71,7 +71,7 @@ def test_fails_when_pseudo_labels_are_permuted(
     monkeypatch.setattr(
         Learner, "__init__", lambda self, config, labels, *rest: begin(self, config, permuted(labels), *rest)
     )
-    request = Request(suite=str(PICO), out=out, device="cpu", precision="fp32")
+    request = Request(suite=str(PICO), results=out, device="cpu", precision="fp32")
     lines, code = check_against(request, reference, update=False)
     assert code == MOVED
     assert any("expected" in line for line in lines)
@@ -80,5 +80,5 @@ def test_fails_when_pseudo_labels_are_permuted(
 
 def accuracy(out: Path) -> float:
     """Mean accuracy on pseudo-labels over heads and rounds."""
-    found = read_records([Store(out, write=False)])
+    found = read_records([RunStore(out, write=False)])
     return float(np.mean([r.value for r in found if r.metric.endswith("_accuracy")]))

@@ -23,7 +23,7 @@ from tests.integration.damage import (
     run,
 )
 from tests.integration.helpers import PICO, records
-from xdcbench.store import Store
+from xdcbench.results.run_store import RunStore
 
 NEW_SHOTS = ("--set", "evaluations.audio_low_shot.per_class=[2]")
 """Of which nothing is measured yet, from features that are there."""
@@ -69,7 +69,7 @@ def test_what_has_rotted_is_not_read_as_an_input(base: Path, tmp_path: Path, pat
     shutil.copytree(base, out)
     for path in sorted(out.glob(pattern)):
         rotten(path)
-    words = NEW_SHOTS if "features" in pattern else ("--set", "evaluations.audio_low_shot.clips=1")
+    words = NEW_SHOTS if "features" in pattern else ("--set", "evaluations.audio_low_shot.num_clips=1")
     assert run(whole, *words).code == 0
     said = run(out, *words)
     assert said.code == 0 and "is not what was written" in said.text
@@ -77,8 +77,10 @@ def test_what_has_rotted_is_not_read_as_an_input(base: Path, tmp_path: Path, pat
 
 
 def test_verify_results_finds_what_has_rotted_and_moves_it_aside(base: Path, tmp_path: Path) -> None:
-    out, path = case(base, FILES["features.npy"], rotten, tmp_path)
-    key = path.parent.name
+    # What new shots read: whatever is read by nothing is not made again.
+    shots = json.loads(next(base.glob("runs/low_shot-*/run.json")).read_text())
+    key = shots["inputs"]["features"]
+    out, path = case(base, f"runs/{key}/features.npy", rotten, tmp_path)
     said = call("verify-results", "--results", base, "--results", out)
     assert said.code == 1
     assert f"{base}: 26 runs verified, nothing damaged" in said.text
@@ -92,7 +94,7 @@ def test_verify_results_finds_what_has_rotted_and_moves_it_aside(base: Path, tmp
     assert call("verify-results", "--results", out).code == 0
     assert "25 kept" not in run(out, *NEW_SHOTS).text
     assert path.read_bytes() == (base / path.relative_to(out)).read_bytes()
-    assert "damaged runs moved aside" in call("prune", "--out", out).text
+    assert "damaged runs moved aside" in call("prune", "--results", out).text
     assert not aside.exists() and call("verify-results", "--results", out).code == 0
 
 
@@ -110,7 +112,7 @@ def test_a_copy_without_times_is_whole_and_repair_notes_its_times(base: Path, tm
 def test_a_pruned_folder_is_whole(base: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     shutil.copytree(base, out)
-    assert call("prune", "--out", out, "--encoders").code == 0
+    assert call("prune", "--results", out, "--encoders").code == 0
     assert call("verify-results", "--results", out).code == 0
     assert "26 kept" in run(out).text
     note = next(out.glob("runs/*/pruned.json"))
@@ -192,16 +194,16 @@ def test_a_read_only_folder_serves_all_that_only_reads(read_only: Path, tmp_path
         said = run(read_only, *words)
         assert said.code == 0 and "26 kept" in said.text
         assert f"tables  not written to {read_only / 'tables' / 'pico'}: Read-only file system" in said.text
-    assert call("prune", "--out", read_only, "--dry-run").code == 0
+    assert call("prune", "--results", read_only, "--dry-run").code == 0
     assert {path: path.stat().st_mtime_ns for path in read_only.rglob("*")} == before
 
 
 @pytest.mark.parametrize(
     "words",
     [
-        ("prune", "--out"),
-        ("run", "--suite", PICO, "--device", "cpu", *FP32, *NEW_SHOTS, "--out"),
-        ("run", "--suite", PICO, "--device", "cpu", *FP32, "--policy", "always", "--out"),
+        ("prune", "--results"),
+        ("run", "--suite", PICO, "--device", "cpu", *FP32, *NEW_SHOTS, "--results"),
+        ("run", "--suite", PICO, "--device", "cpu", *FP32, "--policy", "always", "--results"),
     ],
 )
 def test_what_writes_says_in_one_line_that_a_folder_is_read_only(
@@ -223,11 +225,14 @@ def test_a_file_system_without_locks_is_told_with_a_way_on(
     out = tmp_path / "out"
     shutil.copytree(base, out)
     monkeypatch.setattr(fcntl, "flock", refused)
-    for words in (("prune", "--out", out), ("run", "--suite", PICO, "--device", "cpu", *FP32, "--out", out)):
+    for words in (
+        ("prune", "--results", out),
+        ("run", "--suite", PICO, "--device", "cpu", *FP32, "--results", out),
+    ):
         said = call(*words)
         assert said.code == 2 and "gives no lock (No locks available)" in said.text
         assert "XDCBENCH_LOCKS=off" in said.text.rstrip().splitlines()[-1]
     monkeypatch.setenv("XDCBENCH_LOCKS", "off")
     assert "26 kept" in run(out).text
-    assert call("prune", "--out", out).code == 0
-    assert Store(out).keys()
+    assert call("prune", "--results", out).code == 0
+    assert RunStore(out).keys()

@@ -14,7 +14,7 @@ import torch
 from tests.conftest import ROOT
 from tests.integration.helpers import PICO, one_thread, records, xdcbench
 
-ABOUT = {"method", "run", "recipe", "suite"}
+ABOUT = {"method", "run", "config_hash", "suite"}
 """Fields that say which encoders were measured, by name, not what was found."""
 
 
@@ -34,7 +34,7 @@ def out(pico: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of pico's results with the exported encoders of XDC."""
     folder = tmp_path_factory.mktemp("exported") / "out"
     shutil.copytree(pico, folder)
-    done = xdcbench("export", "xdc@kinetics400", "--out", folder, env=one_thread())
+    done = xdcbench("export", "xdc@kinetics400", "--results", folder, env=one_thread())
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("xdc/kinetics400/seed0/round2 (round-"), "the last round"
     return folder
@@ -75,11 +75,11 @@ print(small.fc.weight.shape[0], small.stem[0].weight.sum().item())
 torch.manual_seed(0)
 frames = torch.randint(0, 256, (2, 8, 16, 16, 3), dtype=torch.uint8)
 features = load('xdc_video_encoder', pretraining={str(export)!r}, num_classes=None).eval()
-sound = load('xdc_audio_encoder', pretraining={str(export / "audio.safetensors")!r}).eval()
+audio = load('xdc_audio_encoder', pretraining={str(export / "audio.safetensors")!r}).eval()
 wave = torch.randn(2, 32000)
 with torch.no_grad():
     torch.save({{'frames': frames, 'video': features(features.prepare(frames)),
-                'wave': wave, 'audio': sound(sound.prepare(wave))}}, 'found.pt')
+                'wave': wave, 'audio': audio(audio.prepare(wave))}}, 'found.pt')
 """
     done = hub(code, clone, tmp_path)
     assert done.returncode == 0, done.stderr
@@ -148,7 +148,7 @@ print(json.dumps([hubconf.dependencies, sorted(seen - set(sys.stdlib_module_name
 
 def test_an_exported_encoder_measured_again_gives_equal_records(out: Path) -> None:
     before = records(out)
-    words = ("run", "--suite", PICO, "--out", out, "--device", "cpu", "--only", "again/*")
+    words = ("run", "--suite", PICO, "--results", out, "--device", "cpu", "--filter", "again/*")
     done = xdcbench(*words, "--set", f"encoders.again.run={export_of(out)}", env=one_thread())
     assert done.returncode == 0, done.stderr
     rows = [row for of in records(out).values() for row in of]
@@ -189,7 +189,7 @@ def test_the_lines_of_the_model_card_work_as_they_stand(clone: Path, out: Path) 
     (lines,) = re.findall(r"```python\n(.*?)```", (export_of(out) / "README.md").read_text(), re.DOTALL)
     code = f"""
 CLONE, FOLDER = clone, "."
-frames, sound = torch.zeros(2, 8, 16, 16, 3, dtype=torch.uint8), torch.zeros(2, 32000)
+frames, samples = torch.zeros(2, 8, 16, 16, 3, dtype=torch.uint8), torch.zeros(2, 32000)
 {lines}
 print(list(features.shape), video.fc.weight.shape[0], type(audio).__name__)
 """
@@ -199,5 +199,5 @@ print(list(features.shape), video.fc.weight.shape[0], type(audio).__name__)
 
 
 def test_no_such_run_is_one_line(out: Path) -> None:
-    done = xdcbench("export", "round-nothing", "--out", out, env=os.environ)
+    done = xdcbench("export", "round-nothing", "--results", out, env=os.environ)
     assert done.returncode == 2 and done.stderr.count("\n") == 1 and "matches no run" in done.stderr

@@ -1,4 +1,4 @@
-"""Killed at any moment, the same command goes on and ends with equal records."""
+"""Killed at any moment, the same command resumes and ends with equal records."""
 
 import os
 import signal
@@ -13,7 +13,7 @@ from tests.integration.helpers import PICO, command, one_thread, records, xdcben
 
 
 def words(out: Path) -> list[object]:
-    return ["run", "--suite", PICO, "--out", out, "--device", "cpu", "--checkpoint-seconds", 0]
+    return ["run", "--suite", PICO, "--results", out, "--device", "cpu", "--checkpoint-seconds", 0]
 
 
 def test_kill_9_and_the_same_command(pico: Path, tmp_path: Path) -> None:
@@ -34,7 +34,7 @@ def test_kill_9_and_the_same_command(pico: Path, tmp_path: Path) -> None:
         process.wait()
     done = xdcbench(*words(out), env=one_thread())
     assert done.returncode == 0, done.stderr
-    assert "goes on after" in done.stderr
+    assert "resumes after" in done.stderr
     assert records(out) == records(pico)
     for path in sorted(pico.glob("runs/round-*/*.safetensors")):
         mine = load_file(out / path.relative_to(pico))
@@ -47,7 +47,7 @@ def test_kill_9_and_the_same_command(pico: Path, tmp_path: Path) -> None:
 def test_asked_to_end_it_saves_and_says_that_it_goes_on(number: signal.Signals, tmp_path: Path) -> None:
     """The whole process group gets the signal, as from a scheduler; readers of media, too."""
     out = tmp_path / "out"
-    rare = [*words(out)[:-1], 3600, "--workers", 1]
+    rare = [*words(out)[:-1], 3600, "--num-workers", 1]
     process = subprocess.Popen(
         command(*rare), env=one_thread(), stderr=subprocess.PIPE, text=True, start_new_session=True
     )
@@ -57,6 +57,6 @@ def test_asked_to_end_it_saves_and_says_that_it_goes_on(number: signal.Signals, 
     os.killpg(process.pid, number)
     _, said = process.communicate(timeout=30)
     assert process.returncode == 75, said
-    assert said.endswith("xdcbench: asked to end; the same command goes on from here\n")
+    assert said.endswith("xdcbench: asked to end; run the same command to resume\n")
     assert len(list(out.glob("runs/.building/round-*/checkpoint-*.pt"))) == 1
     assert not list(out.glob("runs/.failed/*"))

@@ -11,13 +11,13 @@ SUITE = """
 world: {classes: 2, size: 32, kinetics_train: 0, ucf101_groups: 3}
 models: {base: reduced, video: {width: 4, input: {frames: 4, size: 16, short_side: [16, 16]}}}
 evaluations:
-  finetune: {batch: 4, clips: 1, precision: fp32, schedule: {epochs: 1, warmup: 0}}
-  linear_probe: {clips: 2, augmented: 1, solver: sgd, schedule: {epochs: 2}, precision: fp32}
-  retrieval: {clips: 2, ks: [1], precision: fp32}
-  clusters: {clips: 2, precision: fp32}
-  audio_probe: {clips: 1, precision: fp32}
+  finetune: {batch_size: 4, num_clips: 1, precision: fp32, schedule: {epochs: 1, warmup_epochs: 0}}
+  linear_probe: {num_clips: 2, num_augmented_clips: 1, solver: sgd, schedule: {epochs: 2}, precision: fp32}
+  retrieval: {num_clips: 2, ks: [1], precision: fp32}
+  clusters: {num_clips: 2, precision: fp32}
+  audio_probe: {num_clips: 1, precision: fp32}
 pretraining: [{methods: [scratch]}]
-measure:
+evaluate:
   - {evaluation: finetune, dataset: ucf101, splits: ["1"]}
   - {evaluation: linear_probe, dataset: ucf101, splits: ["1"]}
   - {evaluation: retrieval, dataset: ucf101, splits: ["1"]}
@@ -34,19 +34,19 @@ def test_the_documented_encoder_is_measured_like_any_other(tmp_path: Path) -> No
     suite.write_text(SUITE)
     env = one_thread() | {"PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT)])}
     source = "encoders.mine.video.source=my_encoder:Tiny"
-    done = xdcbench("run", "--suite", suite, "--out", out, "--set", source, "--only", "mine/*", env=env)
+    done = xdcbench("run", "--suite", suite, "--results", out, "--set", source, "--filter", "mine/*", env=env)
     assert done.returncode == 0, done.stdout + done.stderr
     rows = [row for of in records(out).values() for row in of]
     kinds = {row["protocol"] for row in rows}
     assert kinds == {"finetune", "linear_probe", "retrieval", "clusters"}, "and nothing that hears"
     assert {row["method"] for row in rows} == {"mine"}
     assert {row["architecture"] for row in rows} == {"my_encoder:Tiny"}
-    assert {row["factors"]["frames"] for row in rows} == {4}
+    assert {row["hyperparameters"]["frames"] for row in rows} == {4}
 
     suite.write_text(SUITE + "encoders: {mine: {video: {source: 'my_encoder:Tiny'}}}\n")
-    refused = xdcbench("run", "--suite", suite, "--out", out, env=env)
+    refused = xdcbench("run", "--suite", suite, "--results", out, env=env)
     assert refused.returncode == 2
     assert (
-        "encoders.mine.video.source runs code, 'my_encoder:Tiny'; read it, then give --trust"
+        "encoders.mine.video.source runs code, 'my_encoder:Tiny'; read it, then give --trust-code"
         in refused.stderr
     )

@@ -6,17 +6,17 @@ from pathlib import Path
 import pytest
 
 from tests.integration.helpers import PICO, one_thread, records, xdcbench
-from xdcbench.utils.locks import locked
+from xdcbench.utils.locks import lock
 
 
 def run(out: Path, *words: object) -> str:
-    done = xdcbench("run", "--suite", PICO, "--out", out, "--device", "cpu", *words, env=one_thread())
+    done = xdcbench("run", "--suite", PICO, "--results", out, "--device", "cpu", *words, env=one_thread())
     assert done.returncode == 0, done.stderr
     return done.stdout
 
 
 def prune(out: Path, *words: object) -> str:
-    done = xdcbench("prune", "--out", out, *words)
+    done = xdcbench("prune", "--results", out, *words)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -78,23 +78,23 @@ def test_what_is_in_work_stays_and_what_was_given_up_goes(out: Path) -> None:
     for name in ("error.txt", "log.txt", "core"):
         (attempt / name).write_bytes(b"x" * 10_000)
     building = out / "runs" / ".building"
-    with locked(building / "round-aaaaaaaaaaaa.lock"):
+    with lock(building / "round-aaaaaaaaaaaa.lock"):
         prune(out)
         left = {path.name for path in building.iterdir() if path.is_dir()}
         assert left == {"round-aaaaaaaaaaaa", "round-cccccccccccc"}, "one is in work, one is new"
         assert {path.name for path in attempt.iterdir()} == {"error.txt", "log.txt"}
         assert features <= set(files(out)), "a stage in work may read them"
-        prune(out, "--hours", 0, "--keep", "round-c*")
+        prune(out, "--older-than", 0, "--keep", "round-c*")
         assert {path.name for path in building.iterdir() if path.is_dir()} == left
-        prune(out, "--hours", 0)
+        prune(out, "--older-than", 0)
         assert {path.name for path in building.iterdir() if path.is_dir()} == {"round-aaaaaaaaaaaa"}
         assert [path.name for path in building.glob("*.lock")] == ["round-aaaaaaaaaaaa.lock"], "one is held"
-    prune(out, "--hours", 0, "--keep", "xdc/*")
+    prune(out, "--older-than", 0, "--keep", "xdc/*")
     left_features = features & set(files(out))
     assert left_features and left_features < features
     assert not any(building.iterdir())
 
 
 def test_a_folder_without_results_is_refused(tmp_path: Path) -> None:
-    done = xdcbench("prune", "--out", tmp_path)
+    done = xdcbench("prune", "--results", tmp_path)
     assert done.returncode == 2 and "no results folder" in done.stderr and done.stderr.count("\n") == 1

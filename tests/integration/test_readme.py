@@ -5,6 +5,7 @@ import shlex
 from pathlib import Path
 
 import pytest
+import torch
 
 from tests.conftest import ROOT
 from tests.integration.helpers import xdcbench
@@ -35,12 +36,12 @@ def test_command(line: str, pico: Path, tmp_path: Path) -> None:
     if words[0] == "check":
         words += ["--help"]
     if words[0] == "table":
-        words += ["--from", str(pico)]
+        words += ["--results", str(pico)]
     if words[0] == "compare":
-        words = ["compare", "xdc", "scratch", "--from", str(pico)]
+        words = ["compare", "xdc", "scratch", "--results", str(pico)]
     if words[0] == "export":
         key, to = next(pico.glob("runs/init-*")).name, str(tmp_path / "export")
-        words = ["export", key, "--out", str(pico), "--to", to]
+        words = ["export", key, "--results", str(pico), "--output", to]
     if words[0] == "clusters":
         words = ["clusters", "--help"]
     if words[0] == "verify-results":
@@ -48,15 +49,18 @@ def test_command(line: str, pico: Path, tmp_path: Path) -> None:
     if words[0] == "prune":
         words += ["--help"]
     if words[0] == "report":
-        words += ["--from", str(pico), "--out", str(tmp_path / "report")]
+        words += ["--results", str(pico), "--output", str(tmp_path / "report")]
     if words[0] == "show":
-        words = ["show", next(pico.glob("runs/round-*")).name, "--out", str(pico)]
+        words = ["show", next(pico.glob("runs/round-*")).name, "--results", str(pico)]
     done = xdcbench(*words, cwd=tmp_path, env=None)
+    if words[0] == "bench" and not torch.cuda.is_available():
+        assert done.returncode == 2 and "no CUDA device is visible" in done.stderr
+        return
     if words[0] == "data":
         assert done.returncode == 2 and "no folder DIR/grid" in done.stderr
         return
-    if "--store" in words:
-        assert done.returncode == 2 and "no store.json there" in done.stderr
+    if "--shards" in words:
+        assert done.returncode == 2 and "no shards.json there" in done.stderr
         return
     if "real-small" in words:
         assert "no folder DIR/grid" in done.stdout, "an empty data root is said to lack the data"
@@ -68,6 +72,7 @@ def test_every_command_is_in_the_readme() -> None:
     said = xdcbench("--help").stdout
     known = (
         "run",
+        "bench",
         "check",
         "table",
         "compare",

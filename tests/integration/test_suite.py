@@ -10,11 +10,11 @@ import pytest
 from safetensors.numpy import load_file
 
 from tests.integration.helpers import PICO, one_thread, records, xdcbench
-from xdcbench.results.manifest import write_manifest
+from xdcbench.utils.manifest import write_manifest
 
 
 def run(out: Path, *words: object) -> str:
-    done = xdcbench("run", "--suite", PICO, "--out", out, "--device", "cpu", *words, env=one_thread())
+    done = xdcbench("run", "--suite", PICO, "--results", out, "--device", "cpu", *words, env=one_thread())
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -23,7 +23,7 @@ def test_tables_in_five_formats(pico: Path) -> None:
     written = {path.name for path in (pico / "tables" / "pico").iterdir()}
     assert written == {f"{t}.{f}" for t in ("table5", "table7") for f in ("md", "tex", "csv", "html", "txt")}
     cells = pd.read_csv(pico / "tables" / "pico" / "table7.csv")
-    measured = cells[cells["group"] == "measured (synthetic world)"]
+    measured = cells[cells["group"] == "measured (synthetic data)"]
     assert set(measured["method"]) == {"Scratch", "XDC"}
     assert measured["runs"].str.split().str.len().eq(2).all(), "the mean over two folds names both runs"
     assert cells[cells["group"] == "published"]["status"].isin(["verified", "unverified"]).all()
@@ -39,7 +39,7 @@ def test_a_round_keeps_what_it_made(pico: Path) -> None:
         train = items["split:official"] == "train"
         assert assignments["id"].tolist() == items["id"].tolist()
         for name in ("a", "v"):
-            assert assignments.loc[train, name].between(0, 2).all(), "every item is labelled exactly once"
+            assert assignments.loc[train, name].between(0, 2).all(), "every item is labeled exactly once"
             assert (assignments.loc[~train, name] == -1).all()
             assert load_file(folder / "centroids.safetensors")[name].shape[0] == 3
         for name in ("video", "audio", "video_heads", "audio_heads"):
@@ -55,8 +55,8 @@ def test_a_second_run_only_prints_tables(pico: Path) -> None:
 def test_one_changed_setting_runs_one_evaluation(pico: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     shutil.copytree(pico, out)
-    assert "24 kept, 2 done" not in run(out, "--set", "evaluations.finetune.clips=3", "--dry-run")
-    said = run(out, "--set", "evaluations.finetune.clips=3")
+    assert "24 kept, 2 done" not in run(out, "--set", "evaluations.finetune.num_clips=3", "--dry-run")
+    said = run(out, "--set", "evaluations.finetune.num_clips=3")
     assert "2 done, 24 kept" in said
     new = set(records(out)) - set(records(pico))
     assert {key.split("-")[0] for key in new} == {"finetune"}
@@ -65,7 +65,7 @@ def test_one_changed_setting_runs_one_evaluation(pico: Path, tmp_path: Path) -> 
 def test_another_seed_runs_what_hangs_on_it(pico: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     shutil.copytree(pico, out)
-    said = xdcbench("run", "--suite", PICO, "--out", out, "--seeds", "0,1", "--dry-run").stdout
+    said = xdcbench("run", "--suite", PICO, "--results", out, "--seeds", "0,1", "--dry-run").stdout
     to_do = [line.split() for line in said.splitlines() if line.startswith("to do")]
     assert to_do
     assert all("seed1" in name for *_, name in to_do)
@@ -84,7 +84,7 @@ def test_unreadable_files_are_counted_and_named(pico: Path, tmp_path: Path, brok
     for path in victims:
         path.write_bytes(b"not a video")
     write_manifest(world)  # as of a dataset that came so
-    done = xdcbench("run", "--suite", PICO, "--out", out, "--only", "xdc/*/round1", env=one_thread())
+    done = xdcbench("run", "--suite", PICO, "--results", out, "--filter", "xdc/*/round1", env=one_thread())
     if broken == 20:
         assert done.returncode == 1
         assert "20 of 48 files are unreadable" in done.stdout
@@ -98,8 +98,8 @@ def test_unreadable_files_are_counted_and_named(pico: Path, tmp_path: Path, brok
 
 
 def test_intervals_come_from_the_predictions(pico: Path) -> None:
-    plain = xdcbench("table", "table7", "--from", pico, "--format", "csv").stdout
-    said = xdcbench("table", "table7", "--from", pico, "--format", "csv", "--intervals").stdout
+    plain = xdcbench("table", "table7", "--results", pico, "--format", "csv").stdout
+    said = xdcbench("table", "table7", "--results", pico, "--format", "csv", "--intervals").stdout
     assert plain != said
     cells = pd.read_csv(StringIO(said))
     measured = cells[cells["group"].str.startswith("measured") & (cells["column"] == "ESC-50")]
@@ -109,10 +109,10 @@ def test_intervals_come_from_the_predictions(pico: Path) -> None:
 
 
 def test_two_methods_are_compared_on_their_predictions(pico: Path) -> None:
-    done = xdcbench("compare", "xdc", "scratch", "--from", pico, "--evaluation", "audio_svm")
+    done = xdcbench("compare", "xdc", "scratch", "--results", pico, "--evaluation", "audio_svm")
     assert done.returncode == 0, done.stderr
     assert "audio_svm on esc50, top1" in done.stdout
     assert "on esc50 split 1 (" in done.stdout and "on esc50 split 2 (" in done.stdout
     assert "1 pretraining seed: says nothing about other seeds" in done.stdout
-    missing = xdcbench("compare", "xdc", "cdc", "--from", pico)
+    missing = xdcbench("compare", "xdc", "cdc", "--results", pico)
     assert missing.returncode == 2 and missing.stderr.count("\n") == 1

@@ -45,7 +45,7 @@ def first_round(out: Path) -> Path:
 
 def test_two_processes_run_a_suite_as_one(pico: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    said = processes(2, "xdcbench", "run", "--suite", PICO, "--out", out, "--device", "cpu")
+    said = processes(2, "xdcbench", "run", "--suite", PICO, "--results", out, "--device", "cpu")
     assert said.count("26 done") == 1, "one process speaks"
     alone, together = records(pico), records(out)
     assert together.keys() == alone.keys(), "the number of processes is in no key"
@@ -56,7 +56,7 @@ def test_two_processes_run_a_suite_as_one(pico: Path, tmp_path: Path) -> None:
             counts = ("metric", "items_expected", "items_used", "items_failed")
             assert [one[name] for name in counts] == [two[name] for name in counts]
             assert (one["world_size"], two["world_size"]) == (1, 2)
-            if one["metric"].startswith("start_"):
+            if one["metric"].startswith("initial_"):
                 assert abs(one["value"] - two["value"]) < 0.1
 
 
@@ -79,7 +79,7 @@ def alone(tiny_runs: Path, torn: Path, tmp_path_factory: pytest.TempPathFactory)
 
 
 @pytest.mark.parametrize("count", [2, 3])
-def test_uneven_shares_with_an_unreadable_item_are_labelled_as_by_one(
+def test_uneven_shares_with_an_unreadable_item_are_labeled_as_by_one(
     tiny_runs: Path, torn: Path, alone: Path, tmp_path: Path, count: int
 ) -> None:
     """18 items in blocks of 4: shares of 8 and 10, or of 4, 8 and 6; of 17 readable ones 8 and 9, or 4, 8 and 5."""
@@ -108,7 +108,7 @@ def test_the_process_that_is_left_names_the_one_that_was_killed(
     """In a stage that both work on, and in one that the other waits for; torchrun asks it to end meanwhile."""
     out = tmp_path / "out"
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    words = ["-m", "xdcbench", "run", "--suite", PICO, "--out", out, "--device", "cpu"]
+    words = ["-m", "xdcbench", "run", "--suite", PICO, "--results", out, "--device", "cpu"]
     launched = subprocess.Popen(
         [*launcher, *map(str, words)], stderr=subprocess.PIPE, text=True, env=one_thread(), cwd=ROOT
     )

@@ -49,7 +49,7 @@ def python(site: Path, tmp_path: Path) -> Python:
 
 
 def test_wheel_plans_smoke_from_another_folder(python: Python, site: Path, tmp_path: Path) -> None:
-    where = "import xdcbench, xdcbench.resources as r; print(xdcbench.__file__, r.folder('tables'))"
+    where = "import xdcbench, xdcbench.config.paths as r; print(xdcbench.__file__, r.folder('tables'))"
     assert all(path.startswith(str(site)) for path in python("-c", where).split())
     plan = python("-m", "xdcbench", "run", "--suite", "smoke", "--dry-run", "--device", "cpu")
     assert "165 stages: 165 to do" in plan.splitlines()
@@ -69,7 +69,7 @@ def test_wheel_holds_every_file_of_the_package(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         held = {name for name in archive.namelist() if name.startswith("xdcbench/")}
     assert held == expected
-    pages = {Path(name).name for name in held if name.startswith("xdcbench/pages/assets/")}
+    pages = {Path(name).name for name in held if name.startswith("xdcbench/reports/assets/")}
     assert {
         f"{page}.{end}" for page in ("base", "gallery", "report") for end in ("html", "css", "js")
     } <= pages
@@ -77,8 +77,19 @@ def test_wheel_holds_every_file_of_the_package(wheel: Path) -> None:
 
 
 def test_wheel_writes_galleries_and_reports(python: Python, pico: Path, tmp_path: Path) -> None:
-    python("-m", "xdcbench", "clusters", "xdc", "--nearest", 1, "--out", pico, "--to", tmp_path / "clusters")
-    python("-m", "xdcbench", "report", "--from", pico, "--out", tmp_path / "report.html")
+    python(
+        "-m",
+        "xdcbench",
+        "clusters",
+        "xdc",
+        "--nearest",
+        1,
+        "--results",
+        pico,
+        "--output",
+        tmp_path / "clusters",
+    )
+    python("-m", "xdcbench", "report", "--results", pico, "--output", tmp_path / "report.html")
     for page in (tmp_path / "clusters" / "index.html", tmp_path / "report.html"):
         text = page.read_text()
         assert text.startswith("<!doctype html>") and "@media" in text and '"use strict"' in text

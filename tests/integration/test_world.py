@@ -14,14 +14,25 @@ SIZES = {"classes": 3, "ig_random": 24, "ig_kinetics": 8, **dict.fromkeys((*UNUS
 def test_table_4_from_nothing(tmp_path: Path) -> None:
     """Curated against uncurated, of one size, from media files to cells."""
     sizes = [word for name, count in SIZES.items() for word in ("--set", f"world.{name}={count}")]
-    words = ("run", "--suite", "table4", "--world", "synthetic", "--out", tmp_path, "--device", "cpu", *sizes)
+    words = (
+        "run",
+        "--suite",
+        "table4",
+        "--synthetic",
+        "small",
+        "--results",
+        tmp_path,
+        "--device",
+        "cpu",
+        *sizes,
+    )
     done = xdcbench(*words, "--set", "pretrain.k=3", "--set", "pretrain.pca_dim=3", env=one_thread())
     assert done.returncode == 0, done.stderr
-    cells = pd.read_csv(tmp_path / "tables" / "table4-synthetic" / "table4.csv")
-    measured = cells[cells["group"] == "measured (synthetic world)"]
-    assert len(measured) == 2 * 3, "two pretraining sets, three data sets"
+    cells = pd.read_csv(tmp_path / "tables" / "table4-small" / "table4.csv")
+    measured = cells[cells["group"] == "measured (synthetic data)"]
+    assert len(measured) == 2 * 3, "two pretraining sets, three datasets"
     assert set(measured["pretrain_data"]) == {"ig_random", "ig_kinetics"}
     assert set(measured["pretrain_items"]) == {24}
     assert measured["value"].between(0, 100).all()
     again = xdcbench(*words, "--set", "pretrain.k=3", "--set", "pretrain.pca_dim=3", env=one_thread())
-    assert again.stdout.splitlines()[-1] == "table4-synthetic: 17 kept"
+    assert again.stdout.splitlines()[-1] == "table4-small: 17 kept"

@@ -12,7 +12,7 @@ import pytest
 from tests.broken import STRICTER, Look, Verdict, difference, known, look, referee, write_broken
 from tests.integration.helpers import one_thread, xdcbench
 from tests.mutator import Mutant
-from xdcbench.data.audit.workers import answers
+from xdcbench.utils.process_pool import answers
 
 pytestmark = pytest.mark.nightly
 
@@ -37,10 +37,10 @@ datasets:
   recordings: {base: DIR/audio.yaml}
   images: {base: DIR/image.yaml}
 evaluations:
-  retrieval: {clips: 2, ks: [1], precision: fp32}
-  audio_retrieval: {clips: 2, ks: [1], precision: fp32}
+  retrieval: {num_clips: 2, ks: [1], precision: fp32}
+  audio_retrieval: {num_clips: 2, ks: [1], precision: fp32}
 pretraining: [{methods: [scratch]}]
-measure:
+evaluate:
   - {evaluation: retrieval, dataset: videos, splits: [mine]}
   - {evaluation: retrieval, dataset: images, splits: [mine]}
   - {evaluation: audio_retrieval, dataset: recordings, splits: [mine]}
@@ -59,7 +59,7 @@ class Broken:
     theirs: dict[Path, Verdict]
 
     def unreadable(self, media: str) -> set[str]:
-        """Names of the files of a kind of which ffmpeg decodes nothing that its data set is about."""
+        """Names of the files of a kind of which ffmpeg decodes nothing that its dataset is about."""
         folder = {path: v for path, v in self.theirs.items() if path.parent.name == media}
         return {path.name for path, v in folder.items() if not (v.samples if media == "audio" else v.frames)}
 
@@ -107,7 +107,7 @@ def test_the_readers_see_what_ffmpeg_sees(broken: Broken) -> None:
 @pytest.mark.parametrize("media", MEDIA)
 def test_verify_names_what_ffmpeg_cannot_read(broken: Broken, media: str) -> None:
     out = broken.root / "out"
-    command("data", "verify", broken.root / f"{media}.yaml", *folders(broken, media), "--out", out)
+    command("data", "verify", broken.root / f"{media}.yaml", *folders(broken, media), "--results", out)
     (path,) = out.glob(f"data/{media}-*/verify.json")
     findings = json.loads(path.read_text())["findings"]
     assert not [finding for finding in findings if any(word in finding["reason"] for word in GONE)]
@@ -122,19 +122,21 @@ def test_verify_names_what_ffmpeg_cannot_read(broken: Broken, media: str) -> Non
 
 @pytest.mark.parametrize("media", MEDIA)
 def test_prepare_stores_what_ffmpeg_can_read(broken: Broken, media: str) -> None:
-    store = broken.root / "stores" / media
-    command("data", "prepare", broken.root / f"{media}.yaml", *folders(broken, media), "--store", store)
-    items = pd.read_parquet(store / "items.parquet")
+    shards = broken.root / "shards" / media
+    command("data", "prepare", broken.root / f"{media}.yaml", *folders(broken, media), "--output", shards)
+    items = pd.read_parquet(shards / "items.parquet")
     assert not [reason for reason in items["reason"] if any(word in reason for word in GONE)]
     print(items.loc[~items["ok"], "reason"].value_counts().to_string())  # noqa: T201
-    command("data", "verify", broken.root / f"{media}.yaml", "--store", store)
+    command("data", "verify", broken.root / f"{media}.yaml", "--shards", shards)
 
 
 def test_a_run_reads_them(broken: Broken) -> None:
     suite, out = broken.root / "suite.yaml", broken.root / "results"
     suite.write_text(SUITE.replace("DIR", str(broken.root)))
-    command("run", "--suite", suite, "--data-root", broken.root / "files", "--out", out, "--device", "cpu")
+    command(
+        "run", "--suite", suite, "--data-root", broken.root / "files", "--results", out, "--device", "cpu"
+    )
 
 
 def folders(broken: Broken, media: str) -> tuple[object, ...]:
-    return ("--root", broken.root / "files" / media, "--workers", 2, "--limit-seconds", SECONDS)
+    return ("--root", broken.root / "files" / media, "--num-workers", 2, "--timeout", SECONDS)

@@ -18,7 +18,7 @@ CHANGING = ("prune", "run --policy never")
 def test_no_damage_passes_and_none_stops_a_command(tmp_path: Path) -> None:
     base, reference = tmp_path / "base", tmp_path / "reference.json"
     assert run(base).code == 0
-    checking = ("check", "--suite", PICO, *FP32, "--workers", 0, "--reference", reference, "--out")
+    checking = ("check", "--suite", PICO, *FP32, "--num-workers", 0, "--baseline", reference, "--results")
     assert call(*checking, base, "--update").code == 0
     rows = []
     for what, pattern in FILES.items():

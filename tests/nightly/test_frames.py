@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from tests.unit.data.media.counted import (
+    AUDIO_CODECS,
     CODECS,
     FPS,
     FRAMES,
     REFUSED,
-    SOUND,
     UNREADABLE,
     WITHOUT_B,
     Counted,
@@ -40,10 +40,10 @@ def assert_like_ffmpeg(of: Counted, folder: Path, monkeypatch: pytest.MonkeyPatc
     of.assert_all_distinct()
     of.assert_prepared(folder)
     of.assert_hashed(monkeypatch)
-    of.assert_sound()
+    of.assert_audio()
 
 
-@pytest.mark.parametrize("container", SOUND)
+@pytest.mark.parametrize("container", AUDIO_CODECS)
 @pytest.mark.parametrize("b_frames", B_FRAMES)
 @pytest.mark.parametrize("codec", CODECS)
 def test_every_frame_is_where_ffmpeg_shows_it(

@@ -10,9 +10,9 @@ import pandas as pd
 import pytest
 
 from tests.integration.helpers import xdcbench
-from xdcbench.config import load_suite
+from xdcbench.config.load import load_suite
 from xdcbench.results.records import Record, read_records
-from xdcbench.store import Store
+from xdcbench.results.run_store import RunStore
 
 pytestmark = pytest.mark.nightly
 
@@ -27,7 +27,7 @@ def full(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Results of the whole suite; it must be done in time on 2 cores."""
     out = tmp_path_factory.mktemp("full")
     start = time.monotonic()
-    done = xdcbench("run", "--suite", "full", "--world", "synthetic", "--out", out, "--device", "cpu")
+    done = xdcbench("run", "--suite", "full", "--synthetic", "small", "--results", out, "--device", "cpu")
     assert done.returncode == 0, done.stderr[-3000:]
     assert time.monotonic() - start < 60 * MINUTES
     print(done.stdout)  # noqa: T201 - the tables are what this run is for
@@ -36,17 +36,17 @@ def full(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.fixture(scope="module")
 def records(full: Path) -> list[Record]:
-    return read_records([Store(full, write=False)])
+    return read_records([RunStore(full, write=False)])
 
 
 @pytest.mark.parametrize("name", TABLES)
 def test_every_cell_of_every_table_is_measured(full: Path, name: str) -> None:
     """All that a table's suite asks for stands in it: no row of ours has a gap that its encoders could fill."""
-    cells = pd.read_csv(full / "tables" / "full-synthetic" / f"{name}.csv")
+    cells = pd.read_csv(full / "tables" / "full-small" / f"{name}.csv")
     measured = cells[cells["group"].str.startswith("measured")]
-    assert set(measured["group"]) == {"measured (synthetic world)"}
+    assert set(measured["group"]) == {"measured (synthetic data)"}
     assert measured["value"].between(0, 100).all()
-    suite = load_suite(name, world="synthetic")
+    suite = load_suite(name, world="small")
     pretrained = {(suite.methods[m].title, g.data or "none") for g in suite.pretraining for m in g.methods}
     found = measured[["method", "pretrain_data"]].itertuples(index=False)
     assert {(row.method, row.pretrain_data) for row in found} == pretrained
@@ -54,9 +54,9 @@ def test_every_cell_of_every_table_is_measured(full: Path, name: str) -> None:
 
 def test_each_k_is_told_apart(full: Path, records: list[Record]) -> None:
     ks = {
-        (r.pretrain_data, r.factors["k_a"])
+        (r.pretrain_data, r.hyperparameters["k_a"])
         for r in records
-        if r.evaluation == "finetune" and r.method == "xdc" and "k_a" in r.factors
+        if r.evaluation == "finetune" and r.method == "xdc" and "k_a" in r.hyperparameters
     }
     assert ks >= {
         (data, k) for data in ("kinetics400", "audioset_240k", "audioset") for k in (3, 4, 6, 8, 12)
@@ -85,7 +85,7 @@ def test_several_labels_are_learned(records: list[Record]) -> None:
         if r.method == "supervised-audioset" and r.evaluation == "round"
     }
     for data in ("audioset_240k", "audioset"):
-        assert values[data, "loss"] < 0.95 * values[data, "start_loss"]
+        assert values[data, "loss"] < 0.95 * values[data, "initial_loss"]
         for modality in ("video", "audio"):
             start = values[data, f"start_{modality}_labels_loss"]
             assert abs(start / (CLASSES * math.log(2)) - 1) < 0.1
@@ -93,14 +93,14 @@ def test_several_labels_are_learned(records: list[Record]) -> None:
 
 def test_the_final_tables_take_32_frames_and_all_splits(records: list[Record]) -> None:
     final = [record for record in records if record.evaluation == "finetune32"]
-    assert {record.factors["frames"] for record in final} == {32}
+    assert {record.hyperparameters["frames"] for record in final} == {32}
     assert {(r.dataset, r.split) for r in final} == {(d, s) for d in ("ucf101", "hmdb51") for s in "123"}
 
 
 def test_a_table_alone_finds_its_runs_there(full: Path) -> None:
-    words = ("run", "--suite", "table5", "--world", "synthetic", "--out", full, "--device", "cpu")
+    words = ("run", "--suite", "table5", "--synthetic", "small", "--results", full, "--device", "cpu")
     done = xdcbench(*words)
     assert done.returncode == 0, done.stderr
     assert " done" not in done.stdout.splitlines()[-1]
     plans = {json.loads(path.read_text())["suite"] for path in full.glob("runs/*/run.json")}
-    assert plans == {"full-synthetic"}
+    assert plans == {"full-small"}

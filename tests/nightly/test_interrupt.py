@@ -18,8 +18,8 @@ KILLS = 10
 def test_ten_kills_end_with_equal_weights(tmp_path: Path) -> None:
     def words(out: Path) -> list[str]:
         set_ = "pretrain.schedule.epochs=20"
-        options = ["--device", "cpu", "--checkpoint-seconds", 0, "--only", "xdc/*/round*", "--set", set_]
-        return command("run", "--suite", PICO, "--out", out, *options)
+        options = ["--device", "cpu", "--checkpoint-seconds", 0, "--filter", "xdc/*/round*", "--set", set_]
+        return command("run", "--suite", PICO, "--results", out, *options)
 
     whole, rng, kills = tmp_path / "whole", random.Random(0), 0
     begun = time.monotonic()

@@ -9,8 +9,8 @@ import pytest
 from tests.conftest import NO_LATEX
 from tests.golden.simulated import full_suite
 from tests.golden.test_tables import FOLDER, NAMES
-from xdcbench.results.present import grids
-from xdcbench.results.render import render
+from xdcbench.results.tables.present import grids
+from xdcbench.results.tables.render import render
 
 pytestmark = pytest.mark.nightly
 

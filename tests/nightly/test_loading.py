@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 
 from tests.unit.tiny import MODELS, make_index
-from xdcbench.data.clips import Clips, training_draws
+from xdcbench.config.data import World
+from xdcbench.config.pretraining import Augment
+from xdcbench.data.clip_dataset import ClipDataset, training_clips
+from xdcbench.data.dataloader import batches
 from xdcbench.data.index import Index
-from xdcbench.data.loading import batches
-from xdcbench.data.synth import write_world
-from xdcbench.schema import Augment, World
+from xdcbench.data.synthetic import write_world
 
 pytestmark = pytest.mark.nightly
 CLIPS, SIZE = 20_000, 32
@@ -32,10 +33,10 @@ def test_memory_is_flat_over_20000_clips(tmp_path: Path) -> None:
     write_world(World(classes=4, size=48, kinetics_train=8), tmp_path / "world")
     index = Index.load(make_index(tmp_path / "index", tmp_path / "world", "kinetics400"))
     root = tmp_path / "world" / "kinetics400"
-    clips = Clips(index, root, video=MODELS.video.input, audio=MODELS.audio.input)
-    draws = training_draws(np.arange(len(clips)), augment=Augment(), seed=0, epoch=0, clips=CLIPS)
+    clips = ClipDataset(index, root, video=MODELS.video.input, audio=MODELS.audio.input)
+    specs = training_clips(np.arange(len(clips)), augment=Augment(), seed=0, epoch=0, clips=CLIPS)
     read, sizes = 0, []
-    for batch in batches(clips, draws, size=SIZE, workers=2):
+    for batch in batches(clips, specs, size=SIZE, workers=2):
         read += len(batch.rows)
         sizes.append(resident())
     warm = sizes[len(sizes) // 10]

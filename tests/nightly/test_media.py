@@ -27,14 +27,14 @@ def resident() -> int:
 
 def test_memory_stays_flat_over_many_reads(tmp_path: Path) -> None:
     """A scaler left behind by every read would show as 15 MB each."""
-    path = tmp_path / "film.mp4"
+    path = tmp_path / "video.mp4"
     source = ("-f", "lavfi", "-i", "testsrc2=s=340x256:r=25:d=2", "-f", "lavfi", "-i", "sine=d=2")
     ffmpeg(*source, *H264, "-c:a", "aac", path)
     seen = []
     for _ in range(10):
         for i in range(100):
-            read_clip(path, start=i / 60, frames=8, rate=25, short_side=128)
-            read_audio(path, start=i / 60, seconds=0.3, rate=16_000)
+            read_clip(path, start=i / 60, frames=8, fps=25, short_side=128)
+            read_audio(path, start=i / 60, seconds=0.3, sample_rate=16_000)
         gc.collect()
         seen.append(resident())
     assert max(seen[3:]) < 1.02 * seen[2]

@@ -7,16 +7,16 @@ import pytest
 
 from tests.integration.helpers import xdcbench
 from xdcbench.results.records import Record, read_records
-from xdcbench.store import Store
+from xdcbench.results.run_store import RunStore
 
 pytestmark = pytest.mark.nightly
 
 
 def run(out: Path, suite: str, *words: object) -> list[Record]:
-    done = xdcbench("run", "--suite", suite, "--out", out, "--device", "cpu", *words)
+    done = xdcbench("run", "--suite", suite, "--results", out, "--device", "cpu", *words)
     assert done.returncode == 0, done.stderr
     print(done.stdout)  # noqa: T201 - the tables are what this run is for
-    return read_records([Store(out, write=False)])
+    return read_records([RunStore(out, write=False)])
 
 
 def nmi(records: list[Record], method: str, clustering: str) -> list[float]:
@@ -24,10 +24,10 @@ def nmi(records: list[Record], method: str, clustering: str) -> list[float]:
     kept = [
         record
         for record in records
-        if (record.method, record.metric, record.factors.get("clustering"))
+        if (record.method, record.metric, record.hyperparameters.get("clustering"))
         == (method, "nmi_class", clustering)
     ]
-    return [record.value for record in sorted(kept, key=lambda record: record.factors["round"])]
+    return [record.value for record in sorted(kept, key=lambda record: record.hyperparameters["round"])]
 
 
 def test_clusters_of_xdc_climb_and_those_of_sdc_do_not(tmp_path: Path) -> None:
@@ -36,7 +36,7 @@ def test_clusters_of_xdc_climb_and_those_of_sdc_do_not(tmp_path: Path) -> None:
     for clustering in ("v", "a"):
         xdc, sdc = nmi(records, "xdc", clustering), nmi(records, "sdc", clustering)
         assert len(xdc) == len(sdc) == 6
-        assert xdc[0] == sdc[0], "one initialisation, one first clustering"
+        assert xdc[0] == sdc[0], "one initialization, one first clustering"
         assert xdc[-1] > xdc[0] + 0.25
         assert xdc[-1] > sdc[-1] + 0.1
 

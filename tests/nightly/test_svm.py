@@ -10,8 +10,8 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
 
 from tests.bench.test_svm import CLASSES, SETTINGS, WORLDS, recordings
-from tests.unit.evaluations.test_linear_svm import agree, esc10
-from xdcbench.evaluations.linear_svm import choose_c, svm
+from tests.unit.evaluation.test_linear_svm import agree, esc10
+from xdcbench.evaluation.linear_svm import choose_c, svm
 
 pytestmark = pytest.mark.nightly
 

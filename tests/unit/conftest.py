@@ -6,21 +6,28 @@ from typing import Any
 
 import pytest
 
+from xdcbench.config.suite import Suite
+from xdcbench.data.context import Source
 from xdcbench.results.records import Record
-from xdcbench.schema import Suite
-from xdcbench.stages import Source
 
 
 @pytest.fixture(autouse=True)
 def no_settings_of_the_user(monkeypatch: pytest.MonkeyPatch) -> None:
     """A developer's own results folder, data root or torchrun must not reach a test."""
-    for name in ("XDCBENCH_OUT", "XDCBENCH_DATA_ROOT", "XDCBENCH_CACHE", "RANK", "WORLD_SIZE", "LOCAL_RANK"):
+    for name in (
+        "XDCBENCH_RESULTS",
+        "XDCBENCH_DATA_ROOT",
+        "XDCBENCH_CACHE",
+        "RANK",
+        "WORLD_SIZE",
+        "LOCAL_RANK",
+    ):
         monkeypatch.delenv(name, raising=False)
 
 
 @pytest.fixture(scope="session")
 def everything_here() -> Callable[[Suite], Mapping[str, Source]]:
-    """Sources of a suite as if all its data sets were on this machine."""
+    """Sources of a suite as if all its datasets were on this machine."""
     return lambda suite: {name: Source(fingerprint=f"of-{name}") for name in suite.datasets}
 
 
@@ -60,9 +67,9 @@ def make_record() -> Callable[..., Record]:
         "train_items_used": 0,
         "train_items_failed": 0,
         "pretrain_subset": "",
-        "recipe": "r",
+        "config_hash": "r",
         "split": "official",
-        "splits_official": ("official",),
+        "official_splits": ("official",),
         "pretrain_seed": 0,
         "seed": 0,
         "metric": "top1",
@@ -70,7 +77,7 @@ def make_record() -> Callable[..., Record]:
         "unit": "%",
         "higher_is_better": True,
         "selection": "last",
-        "factors": {"frames": 8},
+        "hyperparameters": {"frames": 8},
         "epochs": 0,
         "seconds": 1.5,
         "device": "cpu",

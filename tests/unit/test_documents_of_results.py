@@ -9,16 +9,16 @@ from typing import Any
 
 import pytest
 
-from tests.unit.pages.made_results import write
+from tests.unit.reports.results.made_results import write
+from xdcbench.cli.output import run_lines, table_lines
 from xdcbench.errors import UserError
-from xdcbench.gallery.origin import find_round
-from xdcbench.models.export import find_runs
-from xdcbench.pages.report.page import write_report
-from xdcbench.prune import prune_lines
-from xdcbench.report import run_lines, table_lines
-from xdcbench.results.manifest import write_manifest
+from xdcbench.export.export import find_runs
+from xdcbench.pipeline.prune import prune_lines
+from xdcbench.reports.clusters.origin import find_round
+from xdcbench.reports.results.page import write_report
+from xdcbench.results.run_store import RunStore
 from xdcbench.results.statistics.compare import compare
-from xdcbench.store import Store
+from xdcbench.utils.manifest import write_manifest
 
 CONTENTS: dict[str, bytes] = {
     "empty": b"",
@@ -41,9 +41,9 @@ COMMANDS: dict[str, Callable[[Path], Any]] = {
     "report": lambda out: list(write_report([out], None, out.parent / "page")),
     "table": lambda out: list(table_lines([], [out], "txt", None)),
     "compare": lambda out: compare(["xdc", "sdc"], [out], metric="top1"),
-    "prune": lambda out: list(prune_lines(out, dry_run=True, keep=[], hours=0, encoders=True)),
-    "export": lambda out: find_runs("xdc", Store(out, write=False)),
-    "clusters": lambda out: find_round("xdc", None, out, data_root=None, stores=()),
+    "prune": lambda out: list(prune_lines(out, dry_run=True, keep=[], older_than=0, encoders=True)),
+    "export": lambda out: find_runs("xdc", RunStore(out, write=False)),
+    "clusters": lambda out: find_round("xdc", None, out, data_root=None, shards=()),
     **{
         f"show {key}": lambda out, key=key: list(run_lines(key, out))
         for key in ("round-000000000001", "linear_probe-000000000000", "index-00000000000a")

@@ -15,18 +15,21 @@ import torch
 from pydantic import BaseModel, TypeAdapter, create_model
 
 from tests.unit.tiny import CPU, MODELS, PRETRAIN, round_config
-from xdcbench import resources
-from xdcbench.config import load_dataset, load_suite, load_table, read, validate
-from xdcbench.context import Context
-from xdcbench.data.clips import Clips
+from xdcbench.config import paths
+from xdcbench.config.base import Config, Modality
+from xdcbench.config.evaluation import Evaluation
+from xdcbench.config.load import load_dataset, load_suite, load_table, read, validate
+from xdcbench.config.models import Models
+from xdcbench.config.paths import find, folder
+from xdcbench.config.pretraining import Method, Pretrain
+from xdcbench.data.clip_dataset import ClipDataset
+from xdcbench.data.context import Context
 from xdcbench.errors import UserError
 from xdcbench.models.encoders import Encoder
 from xdcbench.models.weights import build_encoder
-from xdcbench.pretrain.labels import Labels
-from xdcbench.pretrain.learner import Learner
-from xdcbench.resources import find, folder
+from xdcbench.pretraining.learner import Learner
+from xdcbench.pretraining.pseudo_labels import PseudoLabels
 from xdcbench.results.published import load_published
-from xdcbench.schema import Config, Evaluation, Method, Modality, Models, Pretrain
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "fidelity.md").read_text()
@@ -195,16 +198,20 @@ def test_every_line_of_every_table_is_read() -> None:
     ("there", "instead", "said"),
     [
         ("schedule.gamma` | `0.1`", "schedule.gamma` | `0.2`", "is 0.1 there and 0.2 on the page"),
-        ("fresh_heads` | `true`", "fresh_heads` | `1`", "is true there and 1 on the page"),
+        ("reset_heads` | `true`", "reset_heads` | `1`", "is true there and 1 on the page"),
         ('`{"video": ["a"], "audio": ["v"]}`', '`{"video": ["a"]}`', "methods/xdc.yaml: heads"),
         ("midplanes(64, 128)` | `230`", "midplanes(64, 128)` | `288`", "is 230 there"),
         ("33,165,639 parameters", "31,505,325 parameters", "is 33165639 there"),
         ("published.csv: t6-127` | `86.8`", "published.csv: t6-127` | `84.2`", "is 86.8 there"),
-        ("datasets/esc50.yaml: splits", "datasets/esc51.yaml: splits", "unknown data set 'esc51'"),
-        ("models/paper.yaml: audio.input.hop", "models/paper.yaml: audio.input.step", "no attribute 'step'"),
+        ("datasets/esc50.yaml: splits", "datasets/esc51.yaml: splits", "unknown dataset 'esc51'"),
+        (
+            "models/paper.yaml: audio.input.hop_length",
+            "models/paper.yaml: audio.input.step",
+            "no attribute 'step'",
+        ),
         ("clusterings.joint.k", "clusterings.both.k", "KeyError('both')"),
         ("columns.0.split", "columns.9.split", "IndexError"),
-        ("video:EPS", "video:EPSILON", "no attribute 'EPSILON'"),
+        ("r2plus1d:EPS", "r2plus1d:EPSILON", "no attribute 'EPSILON'"),
         ("::test_pca_whiten_l2_is_", "::test_pca_whiten_is_", "no such test"),
         ("test_kmeans.py::test_agrees_with_sci", "test_means.py::test_agrees_with_sci", "test_means.py"),
         ("concat_l2` | `true`", "concat_l2` | ", "a cell is empty"),
@@ -212,7 +219,7 @@ def test_every_line_of_every_table_is_read() -> None:
         ("| Number of rounds | not established |", "| Number of rounds | unknown |", "status 'unknown'"),
         ("| Number of rounds | not established |", "| | not established |", "a cell is empty"),
         ("| verified | SGD alone |", "| verified | |", "nothing instead"),
-        ("`Finetune.val_share`", "the share", "Finetune.val_share: not on the page"),
+        ("`Finetune.val_fraction`", "the share", "Finetune.val_fraction: not on the page"),
         (
             "`LinearSVM.max_iter`",
             "`LinearSVM.cs`, `LinearSVM.max_iter`",
@@ -246,7 +253,7 @@ def test_a_configuration_that_parts_from_the_page_is_told(
 ) -> None:
     for part in ("configs", "baselines", "tables"):
         shutil.copytree(ROOT / part, tmp_path / part)
-    monkeypatch.setattr(resources, "PACKAGE", tmp_path / "xdcbench")
+    monkeypatch.setattr(paths, "PACKAGE", tmp_path / "xdcbench")
     text = (tmp_path / file).read_text()
     assert there in text
     (tmp_path / file).write_text(text.replace(there, instead, 1))
@@ -256,7 +263,7 @@ def test_a_configuration_that_parts_from_the_page_is_told(
 @pytest.mark.parametrize(
     ("video", "audio"), [("finetune", "audio_finetune"), ("linear_probe", "audio_probe")]
 )
-def test_sound_is_measured_as_video_is(video: str, audio: str) -> None:
+def test_audio_is_measured_as_video_is(video: str, audio: str) -> None:
     same = load(f"evaluations/{video}.yaml").model_copy(update={"modality": "audio"})
     assert load(f"evaluations/{audio}.yaml") == same
 
@@ -271,7 +278,7 @@ def test_the_schedule_restarts_in_each_round(tmp_path: Path) -> None:
         "video": build_encoder(MODELS.video, seed=0),
         "audio": build_encoder(MODELS.audio, seed=0),
     }
-    labels, unread = Labels({}, {"v": 3, "a": 4}, {}, {}), cast(Clips, None)
+    labels, unread = PseudoLabels({}, {"v": 3, "a": 4}, {}, {}), cast(ClipDataset, None)
     for number in (1, 2):
         learner = Learner(round_config("xdc", number=number), labels, encoders, unread, CPU, 0)
         trainer = learner.trainer(tmp_path, Context("tests"))

@@ -14,11 +14,11 @@ import pytest
 import yaml
 
 from tests.browser import galleries
-from tests.unit.data.media.films import write
-from tests.unit.pages import made_results
-from xdcbench import cli
-from xdcbench.data.audit import stats
-from xdcbench.pages.report.page import write_report
+from tests.unit.data.media.videos import write
+from tests.unit.reports.results import made_results
+from xdcbench.cli import main
+from xdcbench.data.validation import statistics
+from xdcbench.reports.results.page import write_report
 
 NASTY = "x\x1b[31m\x07\x9b\n\r\u202e\u2066\u200fy"
 RAW = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
@@ -28,9 +28,9 @@ SUITE = """
 datasets: {mine: {title: Mine, adapter: filelist, folder: mine, media: audio, splits: [only],
   options: {list: list.parquet, label: label, split: split}}}
 models: {base: reduced}
-evaluations: {audio_svm: {clips: 3, inner_folds: 2, precision: fp32}}
+evaluations: {audio_svm: {num_clips: 3, inner_folds: 2, precision: fp32}}
 pretraining: [{methods: [scratch]}]
-measure: [{evaluation: audio_svm, dataset: mine, splits: [only]}]
+evaluate: [{evaluation: audio_svm, dataset: mine, splits: [only]}]
 tables: []
 """
 
@@ -47,12 +47,12 @@ Command = Callable[..., Said]
 def mine(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Recordings of two classes, one that is damaged, one that is missing and one in no list."""
     root = tmp_path_factory.mktemp("nasty") / "mine"
-    sound = write(root.parent / "sound.wav", video=None, audio="pcm_s16le")
+    audio = write(root.parent / "track.wav", video=None, audio="pcm_s16le")
     (root / f"d{NASTY}").mkdir(parents=True)
     names = [f"d{NASTY}/{i}{NASTY}.wav" for i in range(4)]
     for name in [*names[:3], f"extra{NASTY}.wav"]:
-        shutil.copy(sound, root / name)
-    (root / names[3]).write_bytes(b"no sound")
+        shutil.copy(audio, root / name)
+    (root / names[3]).write_bytes(b"no audio")
     rows = pd.DataFrame(
         {"path": [*names, f"gone{NASTY}.wav"], "label": [f"c{i}{NASTY}" for i in (0, 1, 0, 1, 2)]}
     )
@@ -73,7 +73,7 @@ def xdcbench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.Capt
         )  # those of pytest, which stand in for its own
         code = 0
         try:
-            cli.main()
+            main.main()
         except SystemExit as end:
             code = int(end.code or 0)
         return Said(code, "".join(capfd.readouterr()))
@@ -97,18 +97,18 @@ def clean(text: str) -> None:
 
 
 def test_reports_of_data(xdcbench: Command, dataset: Path, mine: Path, tmp_path: Path) -> None:
-    verified = xdcbench("data", "verify", dataset, "--root", mine, "--workers", 1)
+    verified = xdcbench("data", "verify", dataset, "--root", mine, "--num-workers", 1)
     clean(verified.text)
     for word in ("missing", "extra", "undecodable"):
         assert word in verified.text
     assert verified.text.count(SHOWN) >= 7, "a warning, missing, two extras, undecodable twice, a class"
-    clean(xdcbench("data", "stats", dataset, "--root", mine, "--workers", 1).text)
+    clean(xdcbench("data", "stats", dataset, "--root", mine, "--num-workers", 1).text)
     overlap = xdcbench(
         "data", "overlap", dataset, dataset, "--root-a", mine, "--root-b", mine, "--part-b", "train"
     )
     clean(overlap.text)
     prepared = xdcbench(
-        "data", "prepare", dataset, "--root", mine, "--store", tmp_path / "store", "--workers", 1
+        "data", "prepare", dataset, "--root", mine, "--output", tmp_path / "shards", "--num-workers", 1
     )
     clean(prepared.text)
     (folder,) = (tmp_path / "results/data").iterdir()
@@ -120,12 +120,12 @@ def test_reports_of_data(xdcbench: Command, dataset: Path, mine: Path, tmp_path:
         assert not RAW.search(drawn.read_text())
 
 
-def test_the_picture_of_a_data_set(
+def test_the_figure_of_a_dataset(
     xdcbench: Command, dataset: Path, mine: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     drawn = []
-    monkeypatch.setattr(stats, "_short", lambda name, length=16: drawn.append(name) or name)
-    xdcbench("data", "stats", dataset, "--root", mine, "--workers", 1)
+    monkeypatch.setattr(statistics, "_short", lambda name, length=16: drawn.append(name) or name)
+    xdcbench("data", "stats", dataset, "--root", mine, "--num-workers", 1)
     assert drawn
     assert all(SHOWN in name for name in drawn)
 
@@ -138,7 +138,7 @@ def test_logs_and_errors_of_a_run(xdcbench: Command, mine: Path, tmp_path: Path)
         "suite.yaml",
         "--data-root",
         mine.parent,
-        "--only",
+        "--filter",
         "index/*",
         "--device",
         "cpu",

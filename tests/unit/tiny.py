@@ -14,25 +14,16 @@ import pandas as pd
 import pytest
 import torch
 
-from xdcbench.context import Context
+from xdcbench.config.base import Modality
+from xdcbench.config.data import Dataset, World
+from xdcbench.config.models import AudioInput, AudioModel, Models, VideoInput, VideoModel
+from xdcbench.config.pretraining import Clustering, Pretrain, Schedule
+from xdcbench.config.stages import IndexStage, InitStage, RoundStage
 from xdcbench.data import index as index_stage
+from xdcbench.data.context import Context
 from xdcbench.data.index import Index
-from xdcbench.data.synth import write_world
-from xdcbench.pretrain import init as init_stage
-from xdcbench.schema import (
-    AudioInput,
-    AudioModel,
-    Clustering,
-    Dataset,
-    Modality,
-    Models,
-    Pretrain,
-    Schedule,
-    VideoInput,
-    VideoModel,
-    World,
-)
-from xdcbench.stages import IndexStage, InitStage, RoundStage
+from xdcbench.data.synthetic import write_world
+from xdcbench.pretraining import init as init_stage
 
 CPU = torch.device("cpu")
 CLASSES = 3
@@ -48,7 +39,7 @@ WORLD = World(
 )
 MODELS = Models(
     video=VideoModel(
-        width=4, blocks=(1, 1, 1, 1), input=VideoInput(frames=4, size=16, rate=8, short_side=(16, 20))
+        width=4, blocks=(1, 1, 1, 1), input=VideoInput(frames=4, size=16, fps=8, short_side=(16, 20))
     ),
     audio=AudioModel(width=8, blocks=(1, 1, 1, 1), input=AudioInput(seconds=0.8)),
 )
@@ -75,11 +66,11 @@ METHODS: MappingProxyType[str, dict[str, Any]] = MappingProxyType(
     }
 )
 PRETRAIN = Pretrain(
-    batch=6,
-    val_share=0.2,
-    kmeans_iterations=5,
+    batch_size=6,
+    val_fraction=0.2,
+    kmeans_max_iter=5,
     precision="fp32",
-    schedule=Schedule(epochs=3, lr=0.02, warmup=0, steps=(2,)),
+    schedule=Schedule(epochs=3, lr=0.02, warmup_epochs=0, milestones=(2,)),
 )
 
 
@@ -168,7 +159,7 @@ def linked(source: Path, target: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Folder of the tiny world's data sets."""
+    """Folder of the tiny world's datasets."""
     root = tmp_path_factory.mktemp("tiny")
     write_world(WORLD, root)
     return root

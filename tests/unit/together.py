@@ -10,8 +10,8 @@ ROOT = Path(__file__).parents[2]
 HEAD = """
 import os, signal, sys, time, torch
 from torch import nn
-from xdcbench.distributed import *
-from xdcbench.processes import *
+from xdcbench.utils.distributed import *
+from xdcbench.utils.processes import *
 torch.set_num_threads(1)
 """
 

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from xdcbench.clustering.preprocess import Mode, Preprocessing
 from xdcbench.errors import UserError
-from xdcbench.tensors import read_safetensors, save_tensors
 from xdcbench.utils.documents import RUN_AGAIN, check, parse_json
+from xdcbench.utils.tensors import read_safetensors, save_tensors
 
 CHUNK = 65_536
 MODES = "modes"

@@ -7,10 +7,10 @@ from torch import Tensor
 from torch.nn.functional import embedding_bag, normalize
 
 from xdcbench.clustering.nearest import Nearest, Scores, chunk_of, distances, full_precision, lowest
-from xdcbench.clustering.points import Points
-from xdcbench.clustering.seeding import plus_plus
-from xdcbench.distributed import joined, reduced
+from xdcbench.clustering.points import ShardedPoints
+from xdcbench.clustering.seeding import kmeans_plusplus
 from xdcbench.errors import UserError
+from xdcbench.utils.distributed import all_gather_rows, all_reduce
 
 BLOCK = 4096
 """Rows; where the shares of processes begin at multiples of it, a CPU has the same chunks for every number of them."""
@@ -45,9 +45,9 @@ def kmeans(
     *,
     k: int,
     seed: int,
-    iterations: int = 20,
-    tolerance: float = 0.0,
-    restarts: int = 1,
+    max_iter: int = 20,
+    tol: float = 0.0,
+    n_init: int = 1,
     init: Tensor | None = None,
     chunk: int | None = None,
     spherical: bool = False,
@@ -71,9 +71,9 @@ def kmeans(
             mapped file may exceed memory. Of several processes, n may differ, and be 0.
         k: number of clusters, 1 to the number of points of all processes.
         seed: of the start; drawn on the CPU, so that every device starts alike.
-        iterations: updates of the centroids at most.
-        tolerance: stop once at most this share of points changes its cluster; 0 is a fixed point.
-        restarts: starts to draw; the lowest inertia wins.
+        max_iter: updates of the centroids at most.
+        tol: stop once at most this share of points changes its cluster; 0 is a fixed point.
+        n_init: starts to draw; the lowest inertia wins.
         init: float32 (k, d), centroids to start from instead of drawn ones.
         chunk: points whose distances to all centroids are held at once; by the kind of device if None.
         spherical: cluster directions: rows and centroids are scaled to unit length (Dhillon and Modha 2001).
@@ -87,20 +87,20 @@ def kmeans(
         UserError: k is not in 1 to the number of points, or a row is not finite or longer than ``LARGEST``.
         ValueError: ``init`` is not (k, d), or comes with several restarts, which would all be equal.
     """
-    if init is not None and (init.shape != (k, x.shape[1]) or restarts != 1):
+    if init is not None and (init.shape != (k, x.shape[1]) or n_init != 1):
         raise ValueError(f"init must be ({k}, {x.shape[1]}) and used once, not {tuple(init.shape)}")
-    points = Points.of(x, device=device, unit=spherical)
+    points = ShardedPoints.of(x, device=device, unit=spherical)
     _check(points, k)
     generator = torch.Generator().manual_seed(seed)
     runs = (
         _lloyd(
             points,
-            plus_plus(points, k, generator) if init is None else init.to(points.device, x.dtype),
-            iterations=iterations,
-            tolerance=tolerance,
+            kmeans_plusplus(points, k, generator) if init is None else init.to(points.device, x.dtype),
+            iterations=max_iter,
+            tolerance=tol,
             chunk=chunk or chunk_of(points.device),
         )
-        for _ in range(restarts)
+        for _ in range(n_init)
     )
     best = min(runs, key=lambda run: run.inertia)
     found = (t.to(x.device) for t in (best.centroids, best.assignments, best.sizes))
@@ -123,16 +123,16 @@ def assign(x: Tensor, centroids: Tensor, *, chunk: int | None = None) -> tuple[T
     scores = Scores(centroids, centroids.mean(dim=0))
     parts = x.split(chunk or chunk_of(x.device))
     labels = torch.cat([lowest(scores(part)) for part in parts])
-    return labels, distances(Points(x, x.device, False, 0, len(x)), centroids, labels)
+    return labels, distances(ShardedPoints(x, x.device, False, 0, len(x)), centroids, labels)
 
 
-def _check(points: Points, k: int) -> None:
+def _check(points: ShardedPoints, k: int) -> None:
     n = points.count
     if not 1 <= k <= n:
         raise UserError(f"k-means: k = {k} clusters of {n} items; choose k from 1 to {n}")
     # No copy; the norm of a row with a NaN is none, and compares as false.
     bad = torch.cat([~(torch.linalg.vector_norm(part, dim=1) <= LARGEST) for part in points.x.split(BLOCK)])
-    rows = joined(bad.nonzero()[:, 0] + points.first)
+    rows = all_gather_rows(bad.nonzero()[:, 0] + points.first)
     if len(rows):
         raise UserError(
             f"k-means: features of {len(rows)} items are NaN, infinite or too large, first in row {int(rows[0])}. "
@@ -141,7 +141,7 @@ def _check(points: Points, k: int) -> None:
         )
 
 
-def _lloyd(points: Points, start: Tensor, *, iterations: int, tolerance: float, chunk: int) -> KMeans:
+def _lloyd(points: ShardedPoints, start: Tensor, *, iterations: int, tolerance: float, chunk: int) -> KMeans:
     centroids = normalize(start, dim=1) if points.unit else start
     nearest = Nearest(points, centroids, chunk=chunk)
     means = _Means(points, len(centroids))
@@ -151,13 +151,13 @@ def _lloyd(points: Points, start: Tensor, *, iterations: int, tolerance: float, 
         centroids = means.update(nearest.labels, centroids)
         updates += 1
         nearest.follow(centroids)
-        if int(reduced((nearest.labels != means.labels).sum())) <= tolerance * points.count:
+        if int(all_reduce((nearest.labels != means.labels).sum())) <= tolerance * points.count:
             break
     squares = distances(points, centroids, nearest.labels)
     return KMeans(
         centroids=centroids,
         assignments=nearest.labels,
-        inertia=float(reduced(squares.sum(dtype=torch.float64))),
+        inertia=float(all_reduce(squares.sum(dtype=torch.float64))),
         sizes=_sizes(nearest.labels, len(centroids)),
         iterations=updates,
         repaired=repaired,
@@ -171,7 +171,7 @@ class _Means:
         labels: int64 (n,), what the sums are of; -1 before the first.
     """
 
-    def __init__(self, points: Points, k: int) -> None:
+    def __init__(self, points: ShardedPoints, k: int) -> None:
         self.points = points
         self.labels = torch.full((len(points.x),), -1, device=points.device)
         self.sums = torch.zeros(k, points.x.shape[1], dtype=torch.float64, device=points.device)
@@ -195,7 +195,7 @@ class _Means:
                 self.sums -= _sums(rows, before[moved], len(centroids))
         self.labels = labels.clone()
         sizes = _sizes(labels, len(centroids))
-        means = (reduced(self.sums.clone()) / sizes.clamp(min=1)[:, None]).float()
+        means = (all_reduce(self.sums.clone()) / sizes.clamp(min=1)[:, None]).float()
         if self.points.unit:
             means = normalize(means, dim=1)
         kept = (sizes > 0) & (means != 0).any(dim=1) if self.points.unit else sizes > 0
@@ -209,10 +209,10 @@ def _sums(rows: Tensor, labels: Tensor, k: int) -> Tensor:
 
 
 def _sizes(labels: Tensor, k: int) -> Tensor:
-    return reduced(labels.bincount(minlength=k))
+    return all_reduce(labels.bincount(minlength=k))
 
 
-def _repair(points: Points, nearest: Nearest) -> int:
+def _repair(points: ShardedPoints, nearest: Nearest) -> int:
     """Give each empty cluster a point, in the labels; return how many were given one."""
     k = len(nearest.centroids)
     sizes = _sizes(nearest.labels, k).tolist()
@@ -222,7 +222,9 @@ def _repair(points: Points, nearest: Nearest) -> int:
     # A cluster denies its last point at most once, so that 2k candidates are enough, wherever they are.
     squares = distances(points, nearest.centroids, nearest.labels)
     own = squares.argsort(descending=True, stable=True)[: 2 * k]
-    far, donors, numbers = (joined(t) for t in (squares[own], nearest.labels[own], own + points.first))
+    far, donors, numbers = (
+        all_gather_rows(t) for t in (squares[own], nearest.labels[own], own + points.first)
+    )
     order = far.argsort(descending=True, stable=True)[: 2 * k]
     waiting = iter(empty)
     given = 0

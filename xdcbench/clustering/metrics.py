@@ -8,7 +8,7 @@ Labels = Tensor | NDArray[np.integer]
 
 
 def nmi(a: Labels, b: Labels) -> float:
-    """Normalised mutual information of two labelings, 0 to 1, by the arithmetic mean of their entropies.
+    """Normalized mutual information of two labelings, 0 to 1, by the arithmetic mean of their entropies.
 
     Args:
         a: integers (n,); -1 stands for no label, and such items are left out.
@@ -19,14 +19,14 @@ def nmi(a: Labels, b: Labels) -> float:
     """
     from sklearn.metrics import normalized_mutual_info_score
 
-    return float(normalized_mutual_info_score(*_labelled(a, b), average_method="arithmetic"))
+    return float(normalized_mutual_info_score(*_labeled(a, b), average_method="arithmetic"))
 
 
 def ami(a: Labels, b: Labels) -> float:
     """Mutual information adjusted for chance, at most 1, about 0 for independent labelings; see ``nmi``."""
     from sklearn.metrics import adjusted_mutual_info_score
 
-    return float(adjusted_mutual_info_score(*_labelled(a, b), average_method="arithmetic"))
+    return float(adjusted_mutual_info_score(*_labeled(a, b), average_method="arithmetic"))
 
 
 def ari(a: Labels, b: Labels) -> float:
@@ -36,7 +36,7 @@ def ari(a: Labels, b: Labels) -> float:
     """
     from sklearn.metrics import adjusted_rand_score
 
-    return float(adjusted_rand_score(*_labelled(a, b)))
+    return float(adjusted_rand_score(*_labeled(a, b)))
 
 
 def class_entropy(assignments: Labels, labels: Labels) -> float:
@@ -50,7 +50,7 @@ def class_entropy(assignments: Labels, labels: Labels) -> float:
     return float((bits * counts.sum(axis=1)).sum() / counts.sum())
 
 
-def matching(assignments: Labels, labels: Labels) -> tuple[float, dict[int, int]]:
+def cluster_accuracy(assignments: Labels, labels: Labels) -> tuple[float, dict[int, int]]:
     """Share of items that are right if each cluster stands for one label and each label for one cluster.
 
     The best such matching (Kuhn 1955). With more clusters than labels, or fewer, the rest stand for nothing,
@@ -69,7 +69,7 @@ def matching(assignments: Labels, labels: Labels) -> tuple[float, dict[int, int]
     from scipy.optimize import linear_sum_assignment
 
     counts = _counts(assignments, labels)
-    clusters, names = (np.unique(of) for of in _labelled(assignments, labels))
+    clusters, names = (np.unique(of) for of in _labeled(assignments, labels))
     rows, columns = linear_sum_assignment(counts, maximize=True)
     matched = dict(zip(clusters[rows].tolist(), names[columns].tolist(), strict=True))
     return float(counts[rows, columns].sum() / counts.sum()), matched
@@ -83,7 +83,7 @@ def purity(assignments: Labels, labels: Labels) -> tuple[float, float]:
         labels: true label of each item, integers (n,); -1 is left out.
 
     Returns:
-        The mean weighted by size and the plain mean, both over clusters with labelled items.
+        The mean weighted by size and the plain mean, both over clusters with labeled items.
 
     Raises:
         ValueError: the shapes differ, or no item has both a cluster and a label.
@@ -119,11 +119,11 @@ def _counts(a: Labels, b: Labels) -> NDArray[np.integer]:
     """Items by value of ``a`` (rows) and of ``b`` (columns), values that occur only."""
     from sklearn.metrics.cluster import contingency_matrix
 
-    counts: NDArray[np.integer] = contingency_matrix(*_labelled(a, b))
+    counts: NDArray[np.integer] = contingency_matrix(*_labeled(a, b))
     return counts
 
 
-def _labelled(a: Labels, b: Labels) -> tuple[NDArray[np.integer], NDArray[np.integer]]:
+def _labeled(a: Labels, b: Labels) -> tuple[NDArray[np.integer], NDArray[np.integer]]:
     a, b = _numpy(a), _numpy(b)
     if a.shape != b.shape:
         raise ValueError(f"labelings of {a.shape} and {b.shape} items")

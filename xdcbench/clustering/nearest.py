@@ -6,7 +6,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor
 
-from xdcbench.clustering.points import Points
+from xdcbench.clustering.points import ShardedPoints
 
 CACHED = 4096
 """Points at a time on a CPU: enough for its threads to share, few enough for its caches to hold their distances."""
@@ -71,7 +71,7 @@ class Nearest:
         labels: int64 (n,), this process's points; the lowest index wins a tie.
     """
 
-    def __init__(self, points: Points, centroids: Tensor, *, chunk: int) -> None:
+    def __init__(self, points: ShardedPoints, centroids: Tensor, *, chunk: int) -> None:
         self.points, self.chunk = points, chunk
         self.centroids, self.origin = centroids, centroids.mean(dim=0)
         self.labels = torch.zeros(len(points.x), dtype=torch.int64, device=points.device)
@@ -119,7 +119,7 @@ def lowest(scores: Tensor) -> Tensor:
     return scores.argmin(dim=1)
 
 
-def distances(points: Points, centroids: Tensor, labels: Tensor) -> Tensor:
+def distances(points: ShardedPoints, centroids: Tensor, labels: Tensor) -> Tensor:
     """Squared distances of this process's points to the centroids of their labels, float32 (n,).
 
     They come from differences, free of cancellation.

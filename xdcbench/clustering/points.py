@@ -7,14 +7,14 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from xdcbench.distributed import joined, rank, reduced, size
+from xdcbench.utils.distributed import all_gather_rows, all_reduce, rank, world_size
 
 ROOM = 0.5
 """Share of a device's free memory that points may fill; of more, chunks are moved at each pass."""
 
 
 @dataclass(frozen=True)
-class Points:
+class ShardedPoints:
     """The rows of all processes, in the order of their numbers.
 
     Attributes:
@@ -32,12 +32,12 @@ class Points:
     count: int
 
     @classmethod
-    def of(cls, x: Tensor, *, device: torch.device | None = None, unit: bool = False) -> "Points":
+    def of(cls, x: Tensor, *, device: torch.device | None = None, unit: bool = False) -> "ShardedPoints":
         """Points of which ``x`` is this process's share; all processes call this together."""
         device = x.device if device is None else device
-        lengths = torch.zeros(size(), dtype=torch.int64)
+        lengths = torch.zeros(world_size(), dtype=torch.int64)
         lengths[rank()] = len(x)
-        before = reduced(lengths)[: rank()].sum()
+        before = all_reduce(lengths)[: rank()].sum()
         if device.type == "cuda" and x.nbytes < ROOM * torch.cuda.mem_get_info(device)[0]:
             x = x.to(device)
         return cls(x, device, unit, int(before), int(lengths.sum()))
@@ -61,5 +61,5 @@ class Points:
             numbers: int64 (m,) on the CPU, the same in each process.
         """
         mine = ((numbers >= self.first) & (numbers < self.first + len(self.x))).nonzero()[:, 0]
-        found = joined(self.rows((numbers[mine] - self.first).to(self.x.device)))
-        return torch.empty_like(found).index_copy_(0, joined(mine).to(self.device), found)
+        found = all_gather_rows(self.rows((numbers[mine] - self.first).to(self.x.device)))
+        return torch.empty_like(found).index_copy_(0, all_gather_rows(mine).to(self.device), found)

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from xdcbench.distributed import led, reduced
 from xdcbench.errors import EqualFeaturesError
+from xdcbench.utils.distributed import all_reduce, broadcast
 
 CHUNK = 8192
 
@@ -74,18 +74,18 @@ def pca(x: Tensor, *, dim: int) -> tuple[Tensor, Tensor]:
         EqualFeaturesError: no direction has any variance.
     """
     d = x.shape[1]
-    n = int(reduced(torch.tensor(len(x))))
+    n = int(all_reduce(torch.tensor(len(x))))
     mean = torch.zeros(d, dtype=torch.float64, device=x.device)
     for part in x.split(CHUNK):
         mean += part.sum(dim=0, dtype=torch.float64)
-    mean = reduced(mean) / max(n, 1)
+    mean = all_reduce(mean) / max(n, 1)
     covariance = torch.zeros(d, d, dtype=torch.float64, device=x.device)
     for part in x.split(CHUNK):
-        centred = part.double() - mean
-        covariance.addmm_(centred.T, centred)
-    covariance = reduced(covariance) / max(n - 1, 1)
+        centered = part.double() - mean
+        covariance.addmm_(centered.T, centered)
+    covariance = all_reduce(covariance) / max(n - 1, 1)
     # One process's, as the signs of eigenvectors may differ between kinds of processors.
-    found = (led(v.contiguous()) for v in torch.linalg.eigh(covariance))
+    found = (broadcast(v.contiguous()) for v in torch.linalg.eigh(covariance))
     variances, axes = (v.flip(-1)[..., : min(dim, n, d)] for v in found)
     kept = variances > _floor(covariance, mean)
     if not kept.any():

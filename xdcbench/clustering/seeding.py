@@ -5,14 +5,14 @@ from math import log
 import torch
 from torch import Tensor
 
-from xdcbench.clustering.points import Points
-from xdcbench.distributed import led
+from xdcbench.clustering.points import ShardedPoints
+from xdcbench.utils.distributed import broadcast
 
 SEED_POINTS = 32
 """Points per centroid that a start is chosen from: enough to find the modes; Lloyd's algorithm then sees all."""
 
 
-def plus_plus(points: Points, k: int, generator: torch.Generator) -> Tensor:
+def kmeans_plusplus(points: ShardedPoints, k: int, generator: torch.Generator) -> Tensor:
     """Greedy k-means++ on a sample of the points of all processes, float32 (k, d).
 
     Of 2 + ln k points drawn by squared distance, the one that lowers the inertia most, as in scikit-learn
@@ -25,7 +25,7 @@ def plus_plus(points: Points, k: int, generator: torch.Generator) -> Tensor:
     drawn = torch.randperm(n, generator=generator) if n > SEED_POINTS * k else torch.arange(n)
     x = points.take(drawn[: SEED_POINTS * k])
     # Processors of several kinds may round differently, and then choose differently.
-    return led(x[_greedy(x, k, generator)])
+    return broadcast(x[_greedy(x, k, generator)])
 
 
 def _greedy(x: Tensor, k: int, generator: torch.Generator) -> list[int]:

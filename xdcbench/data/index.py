@@ -1,4 +1,4 @@
-"""The index of a data set: its items, labels and splits, and what each file holds."""
+"""The index of a dataset: its items, labels and splits, and what each file holds."""
 
 import hashlib
 from collections.abc import Iterable, Mapping
@@ -11,20 +11,21 @@ import numpy as np
 import pandas as pd
 from typing_extensions import TypedDict
 
-from xdcbench.context import Context
-from xdcbench.data.audit.known import lengths_mark, verified_lengths, with_lengths
-from xdcbench.data.local_file import FileState, state_of
+from xdcbench.config.base import Modality
+from xdcbench.config.data import Dataset, Subset
+from xdcbench.config.stages import IndexStage
+from xdcbench.data.context import Context
+from xdcbench.data.fingerprints import Fingerprints, fingerprints, forget_scans
+from xdcbench.data.known_lengths import lengths_hash, verified_lengths, with_lengths
 from xdcbench.data.media import Indexed, probe
-from xdcbench.data.prepared.reader import CHANGED, Prepared
-from xdcbench.data.scan import LABELS, MISSING, SPLIT, scan
-from xdcbench.data.states import Marks, forget_scans, marks
+from xdcbench.data.media.local_file import FileState, state_of
+from xdcbench.data.scan import scan
+from xdcbench.data.scanning.items import LABELS, MISSING, SPLIT
+from xdcbench.data.shards.reader import CHANGED, ShardReader
 from xdcbench.errors import MediaError, UserError
-from xdcbench.progress import log, track
-from xdcbench.schema import Dataset, Modality, Subset
-from xdcbench.stages import IndexStage
-from xdcbench.store import write_json
 from xdcbench.utils.arrays import read_table
-from xdcbench.utils.documents import RUN_AGAIN, read_as
+from xdcbench.utils.documents import RUN_AGAIN, read_as, write_json
+from xdcbench.utils.progress import log, track
 
 PROBES = 4
 """Threads that open files; opening waits on the disk more than it computes."""
@@ -66,20 +67,20 @@ class _Facts(TypedDict):
     subset: str
     max_failed: float
     stamp: str
-    store: NotRequired[dict[str, Any] | None]
+    shards: NotRequired[dict[str, Any] | None]
 
 
 @dataclass(frozen=True)
 class Index:
-    """A data set as later stages see it.
+    """A dataset as later stages see it.
 
     ``items`` has one row per item that the lists name: id, path, label, group, bytes (-1 where the file
     is missing), a column ``split:<name>`` (train, test or empty) per split, mtime (nanoseconds, of the file's last
-    change; -1 where it is missing, and in stores and synthetic worlds, which have hashes of their own), ok, reason,
+    change; -1 where it is missing, and in shards and synthetic worlds, which have hashes of their own), ok, reason,
     duration (of the video track, else of the audio), video_seconds, audio_start and audio_seconds (of each track on the
     shared clock, on which video starts at 0; seconds, 0 without the track; nan where not ok), video and audio (whether
-    the file has such a track). ``store`` describes the prepared store that the items are read from, None for files.
-    ``stamp`` is as of ``states.Marks``, empty for a store.
+    the file has such a track). ``shards`` describes the prepared shards that the items are read from, None for files.
+    ``stamp`` is as of ``states.Marks``, empty for shards.
     """
 
     name: str
@@ -92,7 +93,7 @@ class Index:
     subset: str
     max_failed: float
     items: pd.DataFrame
-    store: dict[str, Any] | None = None
+    shards: dict[str, Any] | None = None
     stamp: str = ""
 
     @classmethod
@@ -168,10 +169,14 @@ class Index:
 
 
 def run(config: IndexStage, inputs: dict[str, Path], work: Path, context: Context) -> None:
-    """Stage: scan the folder, take the subset, open every file once; a store knows all that already."""
+    """Stage: scan the folder, take the subset, open every file once; shards know all that already."""
     dataset, root = config.dataset, context.roots[config.name]
-    if isinstance(root, Prepared):
-        items, classes, mark = stored(config, root), root.label.classes, Marks(root.label.fingerprint, "")
+    if isinstance(root, ShardReader):
+        items, classes, mark = (
+            prepared(config, root),
+            root.manifest.classes,
+            Fingerprints(root.manifest.fingerprint, ""),
+        )
     else:
         items, classes, mark = scanned(config, root, context)
     if "world" in inputs:  # its run has hashes of its files, which are written again where they are damaged
@@ -182,19 +187,21 @@ def run(config: IndexStage, inputs: dict[str, Path], work: Path, context: Contex
         media=dataset.media,
         classes=classes,
         splits=dataset.splits,
-        official=dataset.official or dataset.splits,
+        official=dataset.official_splits or dataset.splits,
         fingerprint=mark.fingerprint,
         stamp=mark.stamp,
         world="world" in inputs,
         subset=dataset.subset.words,
         max_failed=dataset.max_failed,
         items=items,
-        store=root.facts if isinstance(root, Prepared) else None,
+        shards=root.facts if isinstance(root, ShardReader) else None,
     )
     index.save(work)
 
 
-def scanned(config: IndexStage, root: Path, context: Context) -> tuple[pd.DataFrame, tuple[str, ...], Marks]:
+def scanned(
+    config: IndexStage, root: Path, context: Context
+) -> tuple[pd.DataFrame, tuple[str, ...], Fingerprints]:
     """Items, classes and marks of a folder; every file is opened.
 
     Lengths of files that `data verify` decoded as they are now are those that it found, where the packets
@@ -204,7 +211,7 @@ def scanned(config: IndexStage, root: Path, context: Context) -> tuple[pd.DataFr
         UserError: files and lists do not fit the layout, or have changed since the stage was planned.
     """
     found = scan(root, config.dataset, context.consent)
-    mark = marks(found, root, context.fingerprint, context.cache)
+    mark = fingerprints(found, root, context.fingerprint, context.cache)
     if config.fingerprint not in (None, mark.fingerprint):
         forget_scans(context.cache)
         raise UserError(f"{root} changed while this run was planned; give the same command again")
@@ -212,7 +219,7 @@ def scanned(config: IndexStage, root: Path, context: Context) -> tuple[pd.DataFr
     items = pd.concat([items.reset_index(drop=True), probe_all(items, root)], axis=1)
     if config.lengths is not None:
         lengths = verified_lengths(context.cache.parent / "data", mark.fingerprint, root)
-        if lengths_mark(lengths) != config.lengths:
+        if lengths_hash(lengths) != config.lengths:
             raise UserError(
                 f"{root} was verified anew while this run was planned. Try: give the same command again"
             )
@@ -221,18 +228,18 @@ def scanned(config: IndexStage, root: Path, context: Context) -> tuple[pd.DataFr
     return items, found.classes, mark
 
 
-def stored(config: IndexStage, store: Prepared) -> pd.DataFrame:
-    """Items of a store, with the columns of an index; no media are opened.
+def prepared(config: IndexStage, shards: ShardReader) -> pd.DataFrame:
+    """Items of prepared shards, with the columns of an index; no media are opened.
 
     Raises:
-        UserError: the store has changed since the stage was planned.
+        UserError: the shards have changed since the stage was planned.
     """
-    if config.fingerprint != store.label.fingerprint:
-        raise UserError(f"{store.where}: {CHANGED}")
-    items = store.items()
+    if config.fingerprint != shards.manifest.fingerprint:
+        raise UserError(f"{shards.where}: {CHANGED}")
+    items = shards.items()
     splits = [column for column in map(str, items) if column.startswith(SPLIT)]
     several = [LABELS] if LABELS in items else []
-    items["mtime"] = MISSING  # the store itself says whether it has changed
+    items["mtime"] = MISSING  # the shards themselves say whether they have changed
     items = items[["id", "path", "label", "group", "bytes", *splits, *several, "mtime", *FACTS]]
     for path, reason in items.loc[~items["ok"], ["path", "reason"]].itertuples(index=False):
         log.warning("not used: %s (%s)", path, reason)

@@ -1,4 +1,4 @@
-"""Where the real data sets of a suite lie on this machine, and fingerprints that survive planning."""
+"""Where the real datasets of a suite lie on this machine, and fingerprints that survive planning."""
 
 import hashlib
 import json
@@ -7,31 +7,35 @@ from pathlib import Path
 
 from typing_extensions import TypedDict
 
-from xdcbench.data.audit.known import lengths_mark, verified_lengths
-from xdcbench.data.prepared.cache import Cache
-from xdcbench.data.prepared.layout import LABEL_FILE
-from xdcbench.data.prepared.reader import Prepared, open_store
-from xdcbench.data.prepared.remote import files_at
-from xdcbench.data.scan import VERSION, scan
-from xdcbench.data.states import Marks, Mode, marks
+from xdcbench.config.data import Dataset, Subset
+from xdcbench.config.keys import science
+from xdcbench.config.stages import IndexStage
+from xdcbench.config.suite import Suite
+from xdcbench.data.context import Source
+from xdcbench.data.fingerprints import Fingerprints, Mode, fingerprints
+from xdcbench.data.known_lengths import lengths_hash, verified_lengths
+from xdcbench.data.scan import scan
+from xdcbench.data.scanning.items import VERSION
+from xdcbench.data.shards.cache import Cache
+from xdcbench.data.shards.layout import MANIFEST_FILE
+from xdcbench.data.shards.reader import ShardReader, open_shards
+from xdcbench.data.shards.remote import files_at
 from xdcbench.errors import UserError
-from xdcbench.progress import log
-from xdcbench.schema import Dataset, Subset, Suite
-from xdcbench.stages import IndexStage, Source, science
-from xdcbench.store import recall, write_json
 from xdcbench.utils.code import NO_CODE, Consent
+from xdcbench.utils.documents import read_cache, write_json
+from xdcbench.utils.progress import log
 from xdcbench.utils.secrets import redact
 from xdcbench.utils.tree import Folder, folders
 
 
 def used_datasets(suite: Suite) -> list[str]:
-    """Names of the data sets that a suite learns from or measures on."""
+    """Names of the datasets that a suite learns from or measures on."""
     learned = [group.data for group in suite.pretraining if group.data]
-    return sorted({*learned, *(measure.dataset for measure in suite.measure)})
+    return sorted({*learned, *(measure.dataset for measure in suite.evaluate)})
 
 
 def root_of(dataset: Dataset, data_root: Path | None) -> Path | None:
-    """Folder of a data set: its own ``root``, or its folder below the data root."""
+    """Folder of a dataset: its own ``root``, or its folder below the data root."""
     if dataset.root:
         return Path(dataset.root)
     return data_root / dataset.folder if data_root else None
@@ -47,22 +51,22 @@ def find_source(
     mode: Mode = "size",
     consent: Consent = NO_CODE,
 ) -> Source:
-    """The marks of a data set's files, or why it is not available here.
+    """The marks of a dataset's files, or why it is not available here.
 
     A folder is scanned once; later the scan is trusted while no folder below it and no list file changed, but that
     every file is looked at where contents count.
 
     Args:
-        name: of the data set.
+        name: of the dataset.
         dataset: its configuration.
-        data_root: folder of all data sets.
+        data_root: folder of all datasets.
         cache: folder of what planning remembers; None remembers nothing.
         verified: ``data`` of the results folder, where `data verify` keeps what it finds.
         mode: what of the files the fingerprint covers.
         consent: the code of others that the user lets run.
 
     Raises:
-        UserError: the folder is there, but its lists or files do not fit the data set's layout.
+        UserError: the folder is there, but its lists or files do not fit the dataset's layout.
     """
     root = root_of(dataset, data_root)
     if root is None:
@@ -75,11 +79,11 @@ def find_source(
     text = json.dumps([VERSION, str(root.resolve()), science(config)], sort_keys=True)
     entry = cache / f"scan-{hashlib.sha256(text.encode()).hexdigest()[:16]}.json" if cache else None
     if entry is not None and mode == "size":
-        known: _Scanned | None = recall(entry, _Scanned)
+        known: _Scanned | None = read_cache(entry, _Scanned)
         if known and known["stamps"] == stamps(known["stamps"]):
-            return _source(Marks(known["fingerprint"], known["stamp"]), root, verified)
+            return _source(Fingerprints(known["fingerprint"], known["stamp"]), root, verified)
     found = scan(root, dataset, consent)
-    now = marks(found, root, mode, cache)
+    now = fingerprints(found, root, mode, cache)
     if entry is not None and mode == "size":
         # The scan has named what is passed over.
         watched = {folder.path for folder in folders(Folder.top(root), lambda path, reason: None)}
@@ -93,8 +97,8 @@ def find_source(
     return _source(now, root, verified)
 
 
-def _source(mark: Marks, root: Path, verified: Path | None) -> Source:
-    lengths = lengths_mark(verified_lengths(verified, mark.fingerprint, root)) if verified else None
+def _source(mark: Fingerprints, root: Path, verified: Path | None) -> Source:
+    lengths = lengths_hash(verified_lengths(verified, mark.fingerprint, root)) if verified else None
     return Source(mark.fingerprint, stamp=mark.stamp, lengths=lengths)
 
 
@@ -106,73 +110,75 @@ class _Scanned(TypedDict):
     stamps: dict[str, list[int]]
 
 
-def find_stores(
+def find_shards(
     places: Sequence[str], datasets: Mapping[str, Dataset], cache: Cache | None = None
-) -> dict[str, Prepared]:
-    """Prepared stores by the data sets that are read from them.
+) -> dict[str, ShardReader]:
+    """Prepared shards by the datasets that are read from them.
 
     Args:
-        places: folders or addresses, each of a store, or of stores below it by the names of their data sets.
-        datasets: those that are used; a store of another is not read.
-        cache: for what is read of remote stores.
+        places: folders or addresses, each of one dataset's shards, or of shards below it by dataset.
+        datasets: those that are used; shards of another are not read.
+        cache: for what is read of remote shards.
 
     Raises:
-        UserError: there is no store at a place, there are two of one data set, or one is of another
-            configuration of the data set.
+        UserError: there are no shards at a place, two hold one dataset, or some are of another
+            configuration of the dataset.
     """
-    found: dict[str, Prepared] = {}
+    found: dict[str, ShardReader] = {}
     for place in places:
-        for store in _stores_at(place.rstrip("/"), datasets, cache):
-            name = store.label.name
+        for reader in _readers_at(place.rstrip("/"), datasets, cache):
+            name = reader.manifest.name
             if name in found:
                 raise UserError(
-                    f"--store: {found[name].where} and {store.where} both hold {name}; give one of them"
+                    f"--shards: {found[name].where} and {reader.where} both hold {name}; give one of them"
                 )
             if name not in datasets:
-                log.warning("store %s holds %s, which this suite does not use", store.where, name)
+                log.warning("shards %s hold %s, which this suite does not use", reader.where, name)
                 continue
-            _check_store(store, datasets[name])
-            found[name] = store
+            _check_shards(reader, datasets[name])
+            found[name] = reader
     return found
 
 
-def _stores_at(place: str, datasets: Mapping[str, Dataset], cache: Cache | None) -> list[Prepared]:
-    if files_at(place, cache).has(LABEL_FILE):
-        return [open_store(place, cache)]
+def _readers_at(place: str, datasets: Mapping[str, Dataset], cache: Cache | None) -> list[ShardReader]:
+    if files_at(place, cache).has(MANIFEST_FILE):
+        return [open_shards(place, cache)]
     below = [f"{place}/{name}" for name in datasets]
-    stores = [open_store(where, cache) for where in below if files_at(where, cache).has(LABEL_FILE)]
-    if not stores:
+    readers = [open_shards(where, cache) for where in below if files_at(where, cache).has(MANIFEST_FILE)]
+    if not readers:
         raise UserError(
-            f"--store {redact(place)}: no {LABEL_FILE} there, nor in a folder below it named {', '.join(datasets)}; "
-            f"give what `xdcbench data prepare` wrote"
+            f"--shards {redact(place)}: no {MANIFEST_FILE} there, nor in a folder below it named "
+            f"{', '.join(datasets)}; give what `xdcbench data prepare` wrote"
         )
-    return stores
+    return readers
 
 
-def _check_store(store: Prepared, dataset: Dataset) -> None:
-    """Splits and subset may be fewer than those that the store was made with; what it holds may not differ."""
-    label = store.label
+def _check_shards(reader: ShardReader, dataset: Dataset) -> None:
+    """Splits and subset may be fewer than those that the shards were made with; what they hold may not differ."""
+    manifest = reader.manifest
     known = {
         name: field.get_default(call_default_factory=True) for name, field in Dataset.model_fields.items()
     }
     for name in ("adapter", "media", "options"):
-        asked, held = getattr(dataset, name), label.dataset.get(name, known[name])
+        asked, held = getattr(dataset, name), manifest.dataset.get(name, known[name])
         if asked != held:
             raise UserError(
-                f"store {store.where} was made from {label.name} with {name} {held!r}, and {asked!r} is asked for; "
-                f"prepare another, or set datasets.{label.name}.{name}"
+                f"shards {reader.where} were made from {manifest.name} with {name} {held!r}, "
+                f"and {asked!r} is asked for; "
+                f"prepare another, or set datasets.{manifest.name}.{name}"
             )
-    part = Subset.model_validate(label.dataset.get("subset", {}))
+    part = Subset.model_validate(manifest.dataset.get("subset", {}))
     if part.words and part != dataset.subset:
         raise UserError(
-            f"store {store.where} holds a subset of {label.name}, {part.words}; prepare the whole, or set "
-            f"datasets.{label.name}.subset to the same"
+            f"shards {reader.where} hold a subset of {manifest.name}, {part.words}; prepare the whole, or set "
+            f"datasets.{manifest.name}.subset to the same"
         )
     for split in dataset.splits:
-        if split not in label.splits:
+        if split not in manifest.splits:
             raise UserError(
-                f"store {store.where} has no split {split!r} of {label.name}, only {', '.join(label.splits)}; prepare "
-                f"another with it, or set datasets.{label.name}.splits"
+                f"shards {reader.where} have no split {split!r} of {manifest.name}, "
+                f"only {', '.join(manifest.splits)}; prepare "
+                f"another with it, or set datasets.{manifest.name}.splits"
             )
 
 

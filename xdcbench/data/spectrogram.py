@@ -6,34 +6,36 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from xdcbench.schema import AudioInput
+from xdcbench.config.models import AudioInput
 
 
 def mel_filters(spec: AudioInput) -> Tensor:
-    """Triangular filters, evenly spaced on mel = 1127 ln(1 + f / 700), each of sum 1.
+    """Kaldi's triangular filters, evenly spaced on mel = 1127 ln(1 + f / 700), each scaled to sum 1.
 
-    A filter too narrow to hold a bin of the spectrum takes the bin nearest to its centre.
+    A filter too narrow to hold a bin of the spectrum takes the bin nearest to its center.
 
     Returns:
-        float32 (window // 2 + 1, mels).
+        float32 (n_fft // 2 + 1, n_mels).
     """
-    bins = torch.arange(spec.window // 2 + 1, dtype=torch.float64) * spec.rate / spec.window
-    low, high = (1127 * math.log1p(f / 700) for f in (spec.fmin, spec.fmax))
-    edges = torch.linspace(low, high, spec.mels + 2, dtype=torch.float64)
-    mel = 1127 * torch.log1p(bins / 700)
-    rising = (mel[:, None] - edges[:-2]) / (edges[1:-1] - edges[:-2])
-    falling = (edges[2:] - mel[:, None]) / (edges[2:] - edges[1:-1])
-    filters = torch.minimum(rising, falling).clamp_min(0)
-    nearest = functional.one_hot((mel[:, None] - edges[1:-1]).abs().argmin(0), len(bins)).T
+    from torchaudio.compliance.kaldi import get_mel_banks, mel_scale  # not needed to plan
+
+    no_warp = (100.0, -500.0, 1.0)
+    filters, centers = get_mel_banks(
+        spec.n_mels, spec.n_fft, spec.sample_rate, spec.f_min, spec.f_max, *no_warp
+    )
+    filters = functional.pad(filters, (0, 1)).T  # Kaldi leaves out the bin at half the sample rate
+    bins = torch.arange(len(filters)) * spec.sample_rate / spec.n_fft
+    distance = (mel_scale(bins)[:, None] - mel_scale(centers.flatten())).abs()
+    nearest = functional.one_hot(distance.argmin(0), len(filters)).T
     filters = torch.where(filters.sum(0) > 0, filters, nearest.to(filters))
-    return (filters / filters.sum(0)).float()
+    return filters / filters.sum(0)
 
 
 class LogMel(nn.Module):
-    """Waveform to normalised log-mel spectrogram.
+    """Waveform to normalized log-mel spectrogram.
 
-    Frame t is centred on sample t * hop + hop / 2: each frame stands for one hop of sound, and the frames
-    tile the window. Sound that a frame needs beyond the window is silence.
+    Frame t is centered on sample t * hop + hop / 2: each frame stands for one hop of audio, and the frames
+    tile the window. Audio that a frame needs beyond the window is silence.
 
     Args:
         spec: what the audio encoder declares.
@@ -44,7 +46,7 @@ class LogMel(nn.Module):
         self.spec = spec
         self.window: Tensor
         self.filters: Tensor
-        self.register_buffer("window", torch.hann_window(spec.window), persistent=False)
+        self.register_buffer("window", torch.hann_window(spec.n_fft), persistent=False)
         self.register_buffer("filters", mel_filters(spec), persistent=False)
 
     def forward(self, wave: Tensor) -> Tensor:
@@ -53,15 +55,15 @@ class LogMel(nn.Module):
         Samples beyond ``spec.frames`` hops are not looked at; missing ones are silence.
         """
         spec = self.spec
-        before = (spec.window - spec.hop) // 2
-        length = (spec.frames - 1) * spec.hop + spec.window
+        before = (spec.n_fft - spec.hop_length) // 2
+        length = (spec.frames - 1) * spec.hop_length + spec.n_fft
         with torch.autocast(wave.device.type, enabled=False):
             right = max(0, length - before - wave.shape[-1])
             framed = functional.pad(wave.float(), (max(before, 0), right))[:, max(-before, 0) :][:, :length]
             spectrum = torch.stft(
                 framed,
-                n_fft=spec.window,
-                hop_length=spec.hop,
+                n_fft=spec.n_fft,
+                hop_length=spec.hop_length,
                 window=self.window,
                 center=False,
                 return_complex=True,

@@ -7,11 +7,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from xdcbench.data.clips import Batch, Clips, Draw
-from xdcbench.data.loading import batches
+from xdcbench.config.base import Modality
+from xdcbench.data.clip_dataset import Batch, ClipDataset, ClipSpec
+from xdcbench.data.dataloader import batches
 from xdcbench.models.encoders import Encoder, encode
-from xdcbench.runtime import autocast, seeded
-from xdcbench.schema import Modality, Precision
+from xdcbench.utils.precision import Precision
+from xdcbench.utils.runtime import autocast, seeded
 
 LOOK = 64
 """Items that are read again."""
@@ -31,8 +32,8 @@ SILENT = 1e-3
 
 def why_equal(
     encoders: Mapping[Modality, Encoder],
-    clips: Clips,
-    draws: Sequence[Draw],
+    clips: ClipDataset,
+    specs: Sequence[ClipSpec],
     *,
     precision: Precision,
     device: torch.device,
@@ -41,13 +42,13 @@ def why_equal(
 
     Args:
         encoders: in eval mode, on ``device``.
-        clips: reads one draw.
-        draws: of the items.
+        clips: reads one clip.
+        specs: of the items.
         precision: of the forward pass, resolved.
         device: of the encoders.
     """
     batch = _read(
-        clips, [draws[at] for at in np.linspace(0, len(draws) - 1, min(LOOK, len(draws))).astype(int)]
+        clips, [specs[at] for at in np.linspace(0, len(specs) - 1, min(LOOK, len(specs))).astype(int)]
     )
     reasons = []
     for modality, encoder in encoders.items():
@@ -67,14 +68,14 @@ def why_equal(
 def why_not_finite(
     modality: Modality,
     encoder: Encoder,
-    clips: Clips,
-    draws: Sequence[Draw],
+    clips: ClipDataset,
+    specs: Sequence[ClipSpec],
     *,
     precision: Precision,
     device: torch.device,
 ) -> str:
     """Say why the features of one item's clips are not finite, and what to do; arguments as of ``why_equal``."""
-    batch = _read(clips, draws)
+    batch = _read(clips, specs)
     if not _features(untrained(encoder), batch, precision, device).isfinite().all():
         return (
             f"those of an untrained encoder are not finite either, so that the {modality} of the item is at fault. "
@@ -94,9 +95,9 @@ def untrained(encoder: Encoder) -> Encoder:
     return fresh.eval()
 
 
-def _read(clips: Clips, draws: Sequence[Draw]) -> Batch:
+def _read(clips: ClipDataset, specs: Sequence[ClipSpec]) -> Batch:
     """Read in this process, whole, also of several processes."""
-    (batch,) = batches(clips, draws, size=len(draws), workers=0, groups=[range(len(draws))])
+    (batch,) = batches(clips, specs, size=len(specs), workers=0, groups=[range(len(specs))])
     return batch
 
 

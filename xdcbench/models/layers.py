@@ -3,13 +3,13 @@
 import torch
 from torch import Tensor, nn
 
+from xdcbench.config.models import VideoInput
 from xdcbench.errors import UserError
-from xdcbench.models.foreign import Foreign
-from xdcbench.resources import unknown
-from xdcbench.schema import VideoInput
+from xdcbench.models.pretrained.external import ExternalEncoder
+from xdcbench.utils.messages import unknown_name
 
 
-class Tapped(nn.Module):
+class LayerOutput(nn.Module):
     """An encoder that gives what one of its submodules gives, averaged over time and space or frequency.
 
     Args:
@@ -36,7 +36,7 @@ class Tapped(nn.Module):
 
 
 @torch.inference_mode()
-def at_layer(encoder: nn.Module, layer: str) -> Foreign:
+def at_layer(encoder: nn.Module, layer: str) -> ExternalEncoder:
     """The encoder up to ``layer``, in eval mode, on its own device.
 
     Raises:
@@ -44,14 +44,14 @@ def at_layer(encoder: nn.Module, layer: str) -> Foreign:
     """
     names = [name for name, _ in encoder.named_modules() if name]
     if layer not in names:
-        raise UserError(unknown(f"layer of {type(encoder).__name__}", layer, names))
+        raise UserError(unknown_name(f"layer of {type(encoder).__name__}", layer, names))
     declared: object = encoder.input
     if isinstance(declared, VideoInput):
         shape: tuple[int, ...] = (2, 3, declared.frames, declared.size, declared.size)
     else:
-        shape = (2, 1, declared.mels, declared.frames)  # type: ignore[attr-defined]
+        shape = (2, 1, declared.n_mels, declared.frames)  # type: ignore[attr-defined]
     raw = torch.zeros(shape, device=next(encoder.parameters()).device)
-    tapped = Tapped(encoder, layer).eval()
+    tapped = LayerOutput(encoder, layer).eval()
     try:
         found = tapped(raw)
     except (ValueError, AttributeError) as error:
@@ -62,4 +62,4 @@ def at_layer(encoder: nn.Module, layer: str) -> Foreign:
         raise UserError(
             f"layer {layer!r} of {type(encoder).__name__} gives {tuple(found.shape)} for two clips; choose another"
         )
-    return Foreign(tapped, declared, features=found.shape[1]).to(raw.device)  # type: ignore[arg-type]
+    return ExternalEncoder(tapped, declared, features=found.shape[1]).to(raw.device)  # type: ignore[arg-type]

@@ -8,12 +8,12 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from xdcbench.config.models import AudioModel, VideoModel
 from xdcbench.errors import UserError
-from xdcbench.models.audio import AudioResNet
-from xdcbench.models.video import R2Plus1D
-from xdcbench.runtime import seeded
-from xdcbench.schema import AudioModel, VideoModel
-from xdcbench.tensors import read_safetensors, save_tensors
+from xdcbench.models.audio_resnet import AudioResNet
+from xdcbench.models.r2plus1d import R2Plus1D
+from xdcbench.utils.runtime import seeded
+from xdcbench.utils.tensors import read_safetensors, save_tensors
 
 NESTED = ("state_dict", "model", "model_state")
 """Names under which training scripts keep a model's tensors."""
@@ -50,7 +50,7 @@ def load_weights(module: nn.Module, path: Path) -> dict[str, str]:
             module's by name and shape; all that differ are listed.
     """
     tensors, metadata = read_safetensors(path)
-    fill(module, tensors, path)
+    load_partial(module, tensors, path)
     return metadata
 
 
@@ -63,7 +63,7 @@ def read_metadata(path: Path) -> dict[str, str]:
     return read_safetensors(path)[1]
 
 
-def fill(module: nn.Module, tensors: Mapping[str, Tensor], path: Path) -> None:
+def load_partial(module: nn.Module, tensors: Mapping[str, Tensor], path: Path) -> None:
     """Copy tensors into a module, whole or not at all.
 
     Raises:

@@ -5,13 +5,13 @@ import logging
 from pathlib import Path
 
 from xdcbench.errors import UserError
-from xdcbench.results.manifest import MANIFEST
+from xdcbench.utils.manifest import MANIFEST
 
 MARKER = "results.json"
 """File that says that a folder is a results folder, and of which version."""
 
-SCHEMA_VERSION = 2
-"""Version of the layout of a results folder: 2 has a manifest in each run. Others are refused."""
+SCHEMA_VERSION = 3
+"""Version of the layout of a results folder: 3 has the names of today. Others are refused."""
 
 log = logging.getLogger("xdcbench")
 
@@ -32,7 +32,7 @@ def is_marked(root: Path) -> bool:
     except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
         if not holds_runs(root):
             raise UserError(
-                f"{marker} states no version of a results folder; give another folder with --out"
+                f"{marker} states no version of a results folder; give another folder with --results"
             ) from error
         log.warning("%s is damaged or missing; it is made again, and the runs next to it stay", marker)
         return False
@@ -40,7 +40,7 @@ def is_marked(root: Path) -> bool:
         age, way = ("newer", "upgrade xdcbench or ") if version > SCHEMA_VERSION else ("older", "")
         raise UserError(
             f"{root} was written by {'a' if age == 'newer' else 'an'} {age} xdcbench (results schema {version}, this "
-            f"one reads {SCHEMA_VERSION}); {way}give another folder with --out"
+            f"one reads {SCHEMA_VERSION}); {way}give another folder with --results"
         )
     return True
 

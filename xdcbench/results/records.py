@@ -7,10 +7,10 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, field_validator
 
 from xdcbench.errors import UserError
-from xdcbench.store import Store, read_json, write_json
-from xdcbench.utils.documents import RUN_AGAIN, check
+from xdcbench.results.run_store import RunStore
+from xdcbench.utils.documents import RUN_AGAIN, check, read_json, write_json
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 AGAIN = "measure it again by its suite, with --stage and the name of this file's folder, and --policy always"
 """What to do about a file that is as it was written, and that this version cannot use."""
@@ -25,22 +25,22 @@ class Record(BaseModel):
     run: str  # key of the run directory that holds this record
     suite: str  # suite that first measured it
     method: str
-    pretrain_data: str  # name of the pretraining set, "none" for an initialisation
+    pretrain_data: str  # name of the pretraining set, "none" for an initialization
     pretrain_items: int  # items that were learned from
     pretrain_subset: str  # "" for the whole pretraining set, else the subset in words
-    recipe: str  # hash of all settings but seeds and split: only numbers of one recipe are averaged
+    config_hash: str  # hash of all settings but seeds and split: only numbers of one config_hash are averaged
     architecture: str
     evaluation: str  # name of the evaluation, e.g. finetune, audio_probe, round
     protocol: str  # kind of the evaluation: finetune, linear_probe, linear_svm, round
     evaluation_version: int
     dataset: str
     world: str  # "real", or "synthetic" for a generated world
-    fingerprint: str  # of the data set
-    store: dict[str, Any] | None = (
-        None  # fingerprints and settings of the prepared store; None: original files
+    fingerprint: str  # of the dataset
+    shards: dict[str, Any] | None = (
+        None  # fingerprints and settings of the prepared shards; None: original files
     )
     verified: dict[str, int] | None = None  # counts of `data verify`; None: never verified
-    subset: str  # "" for the whole data set, else the subset in words
+    subset: str  # "" for the whole dataset, else the subset in words
     items_expected: int  # test items that the official lists name (after the subset)
     items_used: int
     items_failed: int  # there, but unreadable
@@ -48,7 +48,7 @@ class Record(BaseModel):
     train_items_used: int  # of the evaluation's training part; 0 where nothing is trained
     train_items_failed: int
     split: str
-    splits_official: tuple[str, ...]  # all official splits of the data set, for means over them
+    official_splits: tuple[str, ...]  # all official splits of the dataset, for means over them
     pretrain_seed: int
     seed: int  # of the evaluation
     metric: str  # top1, nmi_class, ...
@@ -56,7 +56,7 @@ class Record(BaseModel):
     unit: str
     higher_is_better: bool
     selection: Literal["last", "val-best"]
-    factors: dict[str, Any]  # what was set: k, frames, round, size, ...
+    hyperparameters: dict[str, Any]  # what was set: k, frames, round, size, ...
     outcomes: dict[str, Any] = {}  # what was found on the way: a chosen C, whether a solver converged
     epochs: int
     seconds: float
@@ -66,13 +66,13 @@ class Record(BaseModel):
     versions: dict[str, str]
     commit: str
 
-    @field_validator("factors")
+    @field_validator("hyperparameters")
     @classmethod
-    def _rounds_are_numbered(cls, factors: dict[str, Any]) -> dict[str, Any]:
+    def _rounds_are_numbered(cls, hyperparameters: dict[str, Any]) -> dict[str, Any]:
         for name, kind in {"round": int, "clustering": str}.items():
-            if not isinstance(factors.get(name, kind()), kind):
-                raise ValueError(f"{name} is {factors[name]!r}, no {kind.__name__}")
-        return factors
+            if not isinstance(hyperparameters.get(name, kind()), kind):
+                raise ValueError(f"{name} is {hyperparameters[name]!r}, no {kind.__name__}")
+        return hyperparameters
 
 
 def write_records(run: Path, records: Iterable[Record]) -> None:
@@ -80,7 +80,7 @@ def write_records(run: Path, records: Iterable[Record]) -> None:
     write_json(run / "records.json", [record.model_dump(mode="json") for record in records])
 
 
-def read_records(stores: Sequence[Store], keys: Iterable[str] | None = None) -> list[Record]:
+def read_records(stores: Sequence[RunStore], keys: Iterable[str] | None = None) -> list[Record]:
     """Records of the complete runs of several results folders, read as one; a run key counts once.
 
     Damaged runs are left out; the log names them.

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
 
-from xdcbench.progress import track
-from xdcbench.results.manifest import damage, renew
 from xdcbench.results.marker import MARKER, is_marked
-from xdcbench.store import DAMAGED, Store
+from xdcbench.results.run_store import DAMAGED, RunStore
+from xdcbench.utils.manifest import find_damage, renew
+from xdcbench.utils.progress import track
 
 
 def verify_results(folders: Sequence[Path], *, repair: bool) -> tuple[list[str], int]:
@@ -27,7 +27,7 @@ def verify_results(folders: Sequence[Path], *, repair: bool) -> tuple[list[str],
     lines: list[str] = []
     faults = 0
     for root in folders:
-        store = Store.existing(root, option="--results")
+        store = RunStore.existing(root, option="--results")
         with store.in_use(alone=True) if repair else nullcontext():
             said, bad = _verified(store, repair=repair)
         lines += said
@@ -35,21 +35,21 @@ def verify_results(folders: Sequence[Path], *, repair: bool) -> tuple[list[str],
     return lines, 1 if faults else 0
 
 
-def _verified(store: Store, *, repair: bool) -> tuple[list[str], int]:
+def _verified(store: RunStore, *, repair: bool) -> tuple[list[str], int]:
     lines: list[str] = []
     faults = 0
     if not is_marked(store.root):
         faults += 1
         lines.append(f"damaged  {store.root / MARKER}")
         if repair:
-            Store(store.root)
+            RunStore(store.root)
             lines.append(f"repaired {store.root / MARKER}: written again")
     keys = store.there()
     with track(f"verifying {store.root}", len(keys)) as tick:
         for key in keys:
             path = store.path(key)
             try:
-                said = damage(path, thorough=True, hashed=set())
+                said = find_damage(path, thorough=True, hashed=set())
             except OSError as error:
                 lines.append(f"damaged  {error.filename or path} cannot be read: {error.strerror}")
                 faults += 1

@@ -1,9 +1,8 @@
 """The one training loop, which rounds and finetuning share."""
 
-from xdcbench.training.epoch import Epoch
-from xdcbench.training.loop import Trainer
-from xdcbench.training.meter import Meter
-from xdcbench.training.schedule import rate_factor, saturated, sgd
+from xdcbench.training.metrics import AverageMeter
+from xdcbench.training.schedule import rate_factor, sgd, should_stop
 from xdcbench.training.step import Loss
+from xdcbench.training.trainer import Epoch, Trainer
 
-__all__ = ["Epoch", "Loss", "Meter", "Trainer", "rate_factor", "saturated", "sgd"]
+__all__ = ["AverageMeter", "Epoch", "Loss", "Trainer", "rate_factor", "sgd", "should_stop"]

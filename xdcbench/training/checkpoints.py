@@ -1,25 +1,26 @@
 """Checkpoints: numbered files that are there whole or not at all, of which the newest sound one is taken."""
 
+import hashlib
 import io
 import logging
 import os
 import re
-import zlib
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
-from xdcbench.disk import room
-from xdcbench.distributed import from_leader
 from xdcbench.errors import UserError
-from xdcbench.utils.io import sync
+from xdcbench.utils.disk import explain_full_disk
+from xdcbench.utils.distributed import on_main_process
+from xdcbench.utils.io import file_hash, fsync
 
 log = logging.getLogger("xdcbench")
 
 NAME = re.compile(r"checkpoint-(\d{9})-([0-9a-f]{8})\.pt")
-"""Number of steps, and CRC-32 of the file: a zip archive of torch's, read with ``weights_only``."""
-
+"""Number of steps, and the first digits of the file's SHA-256, as in torch.hub's names: torch checks no sums."""
 
 BUILDING = ".checkpoint"
 """Where one is written; a kill may leave it."""
@@ -45,16 +46,16 @@ class Checkpoints:
         buffer = io.BytesIO()
         torch.save(state, buffer)
         content = buffer.getbuffer()
-        path = self.folder / f"checkpoint-{steps:09d}-{zlib.crc32(content):08x}.pt"
+        path = self.folder / f"checkpoint-{steps:09d}-{hashlib.sha256(content).hexdigest()[:8]}.pt"
         building = self.folder / BUILDING
-        with room(self.folder, len(content)):
+        with explain_full_disk(self.folder, len(content)):
             try:
                 with building.open("wb") as file:
                     file.write(content)
                     file.flush()
                     os.fsync(file.fileno())
                 building.replace(path)
-                sync(self.folder)
+                fsync(self.folder)
             finally:
                 building.unlink(missing_ok=True)
         for old in [other for other in self.newest_first() if other != path][max(self.keep, 1) - 1 :]:
@@ -65,7 +66,7 @@ class Checkpoints:
 
         Of several processes, the leading one chooses.
         """
-        name = from_leader(self._newest_sound)
+        name = on_main_process(self._newest_sound)
         if not name:
             return None
         return _state(self.folder / name, device)
@@ -78,12 +79,12 @@ class Checkpoints:
         for path in self.newest_first():
             match = NAME.fullmatch(path.name)
             try:
-                if match and f"{_crc(path):08x}" == match[2]:
+                if match and file_hash(path).startswith(match[2]):
                     _state(path, torch.device("cpu"))
                     return path.name
             except (UserError, OSError) as error:
                 log.warning("%s", error)
-            log.warning("%s is damaged; going on from the checkpoint before it", path)
+            log.warning("%s is damaged; resuming from the checkpoint before it", path)
         return ""
 
 
@@ -96,17 +97,38 @@ def _state(path: Path, device: torch.device) -> dict[str, Any]:
     try:
         state: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
     except Exception as error:  # each kind of damage has one of its own, and torch's advice is to unpickle it
-        raise UserError(f"{path} holds no state of a training; remove it to go on without") from error
+        raise UserError(f"{path} holds no state of a training; remove it to continue without") from error
     if not isinstance(state, dict):
         raise UserError(
-            f"{path} holds a {type(state).__name__}, no state of a training; remove it to go on without"
+            f"{path} holds a {type(state).__name__}, no state of a training; remove it to continue without"
         )
     return state
 
 
-def _crc(path: Path) -> int:
-    value = 0
-    with path.open("rb") as file:
-        while part := file.read(1 << 22):
-            value = zlib.crc32(part, value)
-    return value
+@dataclass
+class TrainerState:
+    """How far a training run is; with weights and optimizer, all that an interruption must not lose.
+
+    Attributes:
+        history: means of each whole epoch.
+        failed: reason of each item that could not be read.
+        best: weights of the best epoch, where one is chosen.
+        step: batches done of the epoch at hand, those that could not be read included.
+        steps: batches done in all.
+        sums: of the epoch at hand, as ``Meter`` has them.
+        seen: clips of the epoch at hand.
+        start: values before the first step.
+        seconds: of the epoch at hand.
+        waited: seconds of them that went into waiting for data.
+    """
+
+    history: list[dict[str, float]] = field(default_factory=list)
+    failed: dict[int, str] = field(default_factory=dict)
+    best: dict[str, Tensor] = field(default_factory=dict)
+    step: int = 0
+    steps: int = 0
+    sums: dict[str, float] = field(default_factory=dict)
+    seen: float = 0.0
+    start: dict[str, float] = field(default_factory=dict)
+    seconds: float = 0.0
+    waited: float = 0.0

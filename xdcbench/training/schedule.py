@@ -1,4 +1,4 @@
-"""The optimiser, its rate over time, and when an epoch was the last."""
+"""The optimizer, its rate over time, and when an epoch was the last."""
 
 import math
 from collections.abc import Sequence
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
-from xdcbench.schema import Saturation, Schedule
+from xdcbench.config.pretraining import EarlyStopping, Schedule
 
 
 def sgd(groups: list[tuple[nn.Module, float]], schedule: Schedule) -> torch.optim.SGD:
@@ -22,24 +22,24 @@ def sgd(groups: list[tuple[nn.Module, float]], schedule: Schedule) -> torch.opti
 
 def rate_factor(schedule: Schedule, progress: float) -> float:
     """Learning rate as a share of its peak after ``progress`` epochs (VMZ: linear warm-up, then steps)."""
-    if progress < schedule.warmup:
-        return min(1.0, (progress + 1e-3) / schedule.warmup)
-    if schedule.decay == "step":
-        return schedule.gamma ** sum(progress >= step for step in schedule.steps)
-    if schedule.decay == "cosine":
-        done = (progress - schedule.warmup) / max(schedule.epochs - schedule.warmup, 1e-9)
+    if progress < schedule.warmup_epochs:
+        return min(1.0, (progress + 1e-3) / schedule.warmup_epochs)
+    if schedule.lr_scheduler == "step":
+        return schedule.gamma ** sum(progress >= step for step in schedule.milestones)
+    if schedule.lr_scheduler == "cosine":
+        done = (progress - schedule.warmup_epochs) / max(schedule.epochs - schedule.warmup_epochs, 1e-9)
         return 0.5 * (1 + math.cos(math.pi * min(done, 1.0)))
     return 1.0
 
 
-def saturated(losses: Sequence[float], rule: Saturation) -> bool:
+def should_stop(losses: Sequence[float], rule: EarlyStopping) -> bool:
     """Whether the validation losses of the epochs so far say that the last epoch is enough.
 
-    An epoch gains if its loss is below ``1 - min_gain`` times the lowest before the last gain; the first
+    An epoch gains if its loss is below ``1 - min_delta`` times the lowest before the last gain; the first
     epoch gains. Training ends after ``patience`` epochs in a row without a gain.
     """
     best, since = math.inf, 0
     for loss in losses:
-        gains = loss < best * (1 - rule.min_gain)
+        gains = loss < best * (1 - rule.min_delta)
         best, since = (loss, 0) if gains else (best, since + 1)
     return since >= rule.patience

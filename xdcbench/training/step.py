@@ -1,4 +1,4 @@
-"""One optimiser step: forward and backward in parts, gradients over processes, precision, rate."""
+"""One optimizer step: forward and backward in parts, gradients over processes, precision, rate."""
 
 import math
 from collections.abc import Callable, Iterator, Sequence
@@ -9,12 +9,12 @@ import torch
 from torch import Tensor, nn
 from torch.amp.grad_scaler import GradScaler
 
-from xdcbench.data.clips import Batch, Boxes
-from xdcbench.distributed import gathered, rank, sum_gradients, total
+from xdcbench.data.clip_dataset import Batch, CropBoxes
 from xdcbench.errors import UserError
-from xdcbench.runtime import autocast, generator, seeded
-from xdcbench.schema import Precision
-from xdcbench.training.meter import Meter
+from xdcbench.training.metrics import AverageMeter
+from xdcbench.utils.distributed import all_gather_object, all_reduce_gradients, all_reduce_scalar, rank
+from xdcbench.utils.precision import Precision
+from xdcbench.utils.runtime import autocast, cudnn_benchmark, numpy_generator, seeded
 
 Loss = Callable[[Batch], tuple[Tensor, dict[str, Tensor]]]
 """From a batch to the loss to lower and what to average over the epoch, each ()."""
@@ -39,8 +39,8 @@ class Taken:
     loss: Tensor
 
 
-class Stepper:
-    """Takes optimiser steps.
+class TrainingStep:
+    """Takes optimizer steps.
 
     Losses are not read in a step, since that would wait for a GPU: ``look`` reads those since the last look.
 
@@ -71,6 +71,7 @@ class Stepper:
         self.label, self.part, self.compiled, self.items = label, part, compiled, items
         self.scaler = GradScaler(device.type, enabled=precision == "fp16")
         self.taken: list[Taken] = []
+        self.largest = 0
 
     @property
     def rate(self) -> float:
@@ -78,7 +79,14 @@ class Stepper:
         return float(self.optimizer.param_groups[0]["lr"])
 
     def __call__(
-        self, batch: Batch, loss_of: Loss, meter: Meter, *, count: float, factor: float, at: tuple[float, int]
+        self,
+        batch: Batch,
+        loss_of: Loss,
+        meter: AverageMeter,
+        *,
+        count: float,
+        factor: float,
+        at: tuple[float, int],
     ) -> None:
         """Step on a batch, of which all processes together read ``count`` clips.
 
@@ -98,14 +106,14 @@ class Stepper:
         progress, steps = at
         losses: list[Tensor] = []
         # What a module draws, such as dropout, depends on the step alone, and so survives an interruption.
-        with seeded(int(generator(steps, rank()).integers(2**31))):
-            for part in parts(batch, self.part or len(batch.rows)):
+        with seeded(int(numpy_generator(steps, rank()).integers(2**31))):
+            for part in micro_batches(batch, self.part or len(batch.rows)):
                 loss, values = self._gradient(part, loss_of, weight=len(part.rows) / count)
                 losses.append(loss.detach())
                 meter.add({"loss": loss, **values}, len(part.rows))
         if losses:
             self.taken.append(Taken(progress, steps + 1, self.rate, batch.rows, torch.stack(losses).sum()))
-        sum_gradients(self.modules.parameters())
+        all_reduce_gradients(self.modules.parameters())
         self.scaler.step(self.optimizer)
         self.scaler.update()
 
@@ -122,8 +130,8 @@ class Stepper:
             if not math.isfinite(loss)
         ]
         self.taken.clear()
-        if total(len(bad)):
-            steps, progress, rate, loss, rows = min(part[0] for part in gathered(bad) if part)
+        if all_reduce_scalar(len(bad)):
+            steps, progress, rate, loss, rows = min(part[0] for part in all_gather_object(bad) if part)
             named = ", ".join(self.items[row] if len(self.items) else str(row) for row in rows[:5])
             raise UserError(
                 f"{self.label}: the loss became {loss} at epoch {progress:.2f}, step {steps}, rate {rate:.4g}, "
@@ -132,16 +140,19 @@ class Stepper:
 
     def _gradient(self, part: Batch, loss_of: Loss, *, weight: float) -> tuple[Tensor, dict[str, Tensor]]:
         """Forward and backward; both may be compiled when they are first come to."""
+        self.largest = max(self.largest, len(part.rows))
         try:
-            with autocast(self.precision, self.device):
-                loss, values = loss_of(part)
-            self.scaler.scale(loss * weight).backward()
+            # The rest of an epoch has a size of its own, and comes once an epoch.
+            with cudnn_benchmark(len(part.rows) == self.largest):
+                with autocast(self.precision, self.device):
+                    loss, values = loss_of(part)
+                self.scaler.scale(loss * weight).backward()
             return loss, values
         except Exception as error:
             if isinstance(error, ValueError) and len(part.rows) == 1 and "more than 1 value" in str(error):
                 raise UserError(
-                    f"{self.label}: BatchNorm cannot normalise over a single clip of this size; raise the batch or "
-                    "--device-batch, or use fewer processes"
+                    f"{self.label}: BatchNorm cannot normalize over a single clip of this size; raise the batch or "
+                    "--micro-batch-size, or use fewer processes"
                 ) from error
             if self.compiled and type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
                 reason = " ".join(str(error).strip().partition("\n\n")[0].split())
@@ -151,7 +162,7 @@ class Stepper:
             raise
 
 
-def parts(batch: Batch, size: int) -> Iterator[Batch]:
+def micro_batches(batch: Batch, size: int) -> Iterator[Batch]:
     """A batch in as few parts of ``size`` clips at most as it takes, as equal as can be; none of an empty one.
 
     BatchNorm needs two clips: from a size of 2 on, no part has one, and one of three may exceed it.
@@ -169,7 +180,7 @@ def parts(batch: Batch, size: int) -> Iterator[Batch]:
         yield Batch(batch.rows[these], batch.positions[these], video, audio, failed=())
 
 
-def _some(boxes: Boxes, these: slice) -> Boxes:
+def _some(boxes: CropBoxes, these: slice) -> CropBoxes:
     ends = [0, *accumulate(boxes.frames * side * side * 3 for side in boxes.sides)]
     first, last, _ = these.indices(len(boxes.sides))
     pixels = boxes.pixels[ends[first] : ends[last]]

@@ -15,7 +15,7 @@ class Consent:
     """The code that the user lets run, each as ``module:object``; none unless it is said.
 
     Attributes:
-        everything: whatever files name (``--trust``).
+        everything: whatever files name (``--trust-code``).
         typed: what was named on the command line (``--set``).
     """
 
@@ -27,7 +27,7 @@ class Consent:
         """What a command line lets run.
 
         Args:
-            trust: whether ``--trust`` was given.
+            trust: whether ``--trust-code`` was given.
             settings: ``a.b=value`` strings of ``--set``.
 
         Raises:
@@ -50,7 +50,7 @@ class Consent:
         if not self.everything and name not in self.typed:
             told = f"{where}: {key} runs" if key else f"{where} runs"
             typed = f", or name it yourself with --set {key}={name}" if key else ""
-            raise UserError(f"{told} code, {name!r}; read it, then give --trust{typed}")
+            raise UserError(f"{told} code, {name!r}; read it, then give --trust-code{typed}")
 
 
 NO_CODE = Consent()

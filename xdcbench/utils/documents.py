@@ -2,6 +2,7 @@
 
 import io
 import json
+import logging
 import math
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -13,6 +14,9 @@ from omegaconf.errors import OmegaConfBaseException
 from pydantic import TypeAdapter, ValidationError
 
 from xdcbench.errors import UserError
+from xdcbench.utils.io import atomic_write
+
+log = logging.getLogger("xdcbench")
 
 T = TypeVar("T")
 
@@ -241,3 +245,22 @@ def _reason(error: Exception) -> str:
     if isinstance(error, ValueError) and "integer string conversion" in str(error):
         return _too_long(DIGITS) + " or more"
     return ", ".join(line.strip() for line in str(error).splitlines()[:3])
+
+
+def read_cache(path: Path, kind: Any = Any) -> Any:
+    """Content of a JSON file that can be made again, as ``kind``, a type that pydantic knows; None where it is missing
+    or damaged, which the log says."""
+    if not path.exists():
+        return None
+    try:
+        return read_as(kind, path, limit=LISTING)
+    except UserError:
+        log.warning("%s is damaged; it is passed over, and made again when it is next due", path)
+        return None
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write ``content`` as JSON such that ``path`` is at every moment whole."""
+    text = json.dumps(content, indent=1, allow_nan=False) + "\n"
+    with atomic_write(path) as part:
+        part.write_text(text, encoding="utf-8")

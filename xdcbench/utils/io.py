@@ -13,7 +13,7 @@ PART = re.compile(r"\..+\.\d+")
 
 
 @contextmanager
-def replacing(path: Path, *, durable: bool = False) -> Iterator[Path]:
+def atomic_write(path: Path, *, durable: bool = False) -> Iterator[Path]:
     """Gives a hidden part file next to ``path``, which takes the name ``path`` at the end of the block.
 
     Where the block fails, the part file goes and ``path`` stays as it was. ``durable`` syncs to the disk. What
@@ -24,10 +24,10 @@ def replacing(path: Path, *, durable: bool = False) -> Iterator[Path]:
     try:
         yield part
         if durable:
-            sync(part)
+            fsync(part)
         part.replace(path)
         if durable:
-            sync(path.parent)
+            fsync(path.parent)
     finally:
         part.unlink(missing_ok=True)
 
@@ -38,7 +38,7 @@ def file_hash(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def sync(path: Path) -> None:
+def fsync(path: Path) -> None:
     """Make a file's content, or the names in a folder, outlive a loss of power."""
     handle = os.open(path, os.O_RDONLY)
     try:
@@ -47,7 +47,7 @@ def sync(path: Path) -> None:
         os.close(handle)
 
 
-def sweep(folder: Path, *, older: float = 0.0) -> None:
+def remove_part_files(folder: Path, *, older: float = 0.0) -> None:
     """Remove part files that a killed process left anywhere below ``folder``, unchanged for ``older`` seconds."""
     for path in folder.rglob(".*"):
         if PART.fullmatch(path.name) and path.is_file() and time.time() - path.stat().st_mtime >= older:

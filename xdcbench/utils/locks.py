@@ -25,7 +25,7 @@ READ_ONLY = (errno.EROFS, errno.EACCES, errno.EPERM)
 HELD = (errno.EAGAIN, errno.EACCES)
 
 
-class HeldError(Exception):
+class LockedError(Exception):
     """Another process holds the lock."""
 
 
@@ -34,7 +34,7 @@ class NoLocksError(UserError):
 
 
 @contextmanager
-def locked(path: Path, *, shared: bool = False, waiting: str | None = None) -> Iterator[None]:
+def lock(path: Path, *, shared: bool = False, waiting: str | None = None, busy: str = "") -> Iterator[None]:
     """Hold the lock file ``path``, which is made where it is missing.
 
     Args:
@@ -42,9 +42,11 @@ def locked(path: Path, *, shared: bool = False, waiting: str | None = None) -> I
         shared: hold it together with others who do so, rather than alone.
         waiting: what to log while another process holds it, which is then waited for; "" waits without a word,
             None does not wait.
+        busy: what to say to the user where another process holds it and is not waited for.
 
     Raises:
-        HeldError: another process holds it, and ``waiting`` is None.
+        LockedError: another process holds it, and both ``waiting`` and ``busy`` are left out.
+        UserError: another process holds it: ``busy``.
         NoLocksError: the file system has no locks.
         OSError: the file cannot be opened.
     """
@@ -53,7 +55,7 @@ def locked(path: Path, *, shared: bool = False, waiting: str | None = None) -> I
         return
     file = _opened(path)
     try:
-        _take(file, path, fcntl.LOCK_SH if shared else fcntl.LOCK_EX, waiting)
+        _take(file, path, fcntl.LOCK_SH if shared else fcntl.LOCK_EX, waiting, busy)
         try:
             yield
         finally:
@@ -67,9 +69,9 @@ def is_locked(path: Path) -> bool:
     if not path.exists():
         return False
     try:
-        with locked(path):
+        with lock(path):
             return False
-    except HeldError:
+    except LockedError:
         return True
 
 
@@ -83,7 +85,7 @@ def _opened(path: Path) -> int:
         return os.open(path, os.O_RDONLY)
 
 
-def _take(file: int, path: Path, kind: int, waiting: str | None) -> None:
+def _take(file: int, path: Path, kind: int, waiting: str | None, busy: str) -> None:
     try:
         try:
             fcntl.flock(file, kind | fcntl.LOCK_NB)
@@ -91,7 +93,7 @@ def _take(file: int, path: Path, kind: int, waiting: str | None) -> None:
             if error.errno not in HELD:
                 raise
             if waiting is None:
-                raise HeldError(path) from error
+                raise (UserError(busy) if busy else LockedError(path)) from error
             if waiting:
                 log.info("%s", waiting)
             fcntl.flock(file, kind)

@@ -17,7 +17,7 @@ RESERVED = {"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt"
 """Names of devices on Windows, with any suffix."""
 
 
-def fault(name: str) -> str:
+def name_error(name: str) -> str:
     """Why ``name`` cannot name a file everywhere; empty where it can."""
     wrong = [sign for sign in name if sign not in SIGNS and unicodedata.category(sign)[0] not in "LMN"]
     if not name:
@@ -34,7 +34,7 @@ def fault(name: str) -> str:
 
 
 def _checked(name: str) -> str:
-    if why := fault(name):
+    if why := name_error(name):
         raise PydanticCustomError(
             "file_name",
             "cannot name files: {why}. Try: letters, digits and _, with - + = . or a space inside",

@@ -8,7 +8,7 @@ from xdcbench.utils.secrets import redact
 _HIDDEN = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
-def visible(text: str) -> str:
+def printable(text: str) -> str:
     """One line of text with every character that acts on a screen or cannot be written made visible, as in Python.
 
     These are control characters (C0 with newline and tab, DEL, C1), separators of lines and paragraphs, marks and
@@ -18,9 +18,9 @@ def visible(text: str) -> str:
     return _HIDDEN.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
 
 
-def shown(text: str) -> str:
+def safe_text(text: str) -> str:
     """One line of text as it is shown to people: without secrets (`redact`), every character `visible`."""
-    return visible(redact(text))
+    return printable(redact(text))
 
 
 class VisibleFilter(logging.Filter):
@@ -28,5 +28,5 @@ class VisibleFilter(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Let all records through."""
-        record.msg, record.args = visible(record.getMessage()), ()
+        record.msg, record.args = printable(record.getMessage()), ()
         return True

@@ -14,17 +14,17 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from xdcbench.clustering.kmeans import KMeans, assign, kmeans
-from xdcbench.data.media.picture import read_clip
-from xdcbench.data.media.sound import read_audio
+from xdcbench.config.models import AudioInput
+from xdcbench.data.media.audio import read_audio
+from xdcbench.data.media.video import read_clip
 from xdcbench.data.spectrogram import LogMel
 from xdcbench.errors import UserError
-from xdcbench.schema import AudioInput
 
 rounding = {"rel": 1e-5}
 
 
 def cloud(n: int, d: int, *, seed: int = 0, modes: int = 0, far: float = 0.0) -> Tensor:
-    """Normal points, around ``modes`` centres if there are any, ``far`` from the origin."""
+    """Normal points, around ``modes`` centers if there are any, ``far`` from the origin."""
     generator = torch.Generator().manual_seed(seed)
     x = torch.randn(n, d, generator=generator)
     if modes:
@@ -70,7 +70,7 @@ DATA = {
 def test_agrees_with_scikit_learn(name: str, iterations: int) -> None:
     x = DATA[name]
     start = group_means(x, 12)
-    found = kmeans(x, k=12, seed=0, iterations=iterations, init=start)
+    found = kmeans(x, k=12, seed=0, max_iter=iterations, init=start)
     referee = cluster.KMeans(12, init=start, n_init=1, max_iter=iterations, tol=0, algorithm="lloyd")
     referee.fit(x.double().numpy())
     check(x, found)
@@ -84,31 +84,31 @@ def test_agrees_with_faiss(name: str) -> None:
     start = group_means(x, 12)
     referee = faiss.Kmeans(16, 12, niter=10, max_points_per_centroid=len(x))
     referee.train(x.numpy(), init_centroids=start.numpy())
-    found = kmeans(x, k=12, seed=0, iterations=10, init=start)
+    found = kmeans(x, k=12, seed=0, max_iter=10, init=start)
     expected = float(exact(x, torch.from_numpy(referee.centroids)).amin(dim=1).sum())
     assert found.inertia == pytest.approx(expected, **rounding)
 
 
 def frames(folder: Path) -> dict[str, Tensor]:
-    """Log-mel frames of real recordings and small pictures of real clips, one row each."""
-    sounds = [
-        read_audio(path, start=0, seconds=2, rate=16_000)
+    """Log-mel frames of real recordings and small frames of real clips, one row each."""
+    waves = [
+        read_audio(path, start=0, seconds=2, sample_rate=16_000)
         for path in sorted(folder.glob("esc10/audio/*"))[:24]
     ]
     clips = [
-        read_clip(path, start=0, frames=50, rate=25, short_side=16)
+        read_clip(path, start=0, frames=50, fps=25, short_side=16)
         for path in sorted(folder.glob("grid/video/*"))[:24]
     ]
-    mels = LogMel(AudioInput())(torch.stack(sounds))[:, 0].transpose(1, 2)
-    return {"sound": mels.reshape(-1, 40), "video": torch.cat(clips).flatten(1).float() / 255}
+    mels = LogMel(AudioInput())(torch.stack(waves))[:, 0].transpose(1, 2)
+    return {"audio": mels.reshape(-1, 40), "video": torch.cat(clips).flatten(1).float() / 255}
 
 
 def test_agrees_with_both_on_features_of_real_clips(shared_data: Path) -> None:
     for x in frames(shared_data).values():
         n, d = x.shape
         # A start that has settled a little, so that no cluster falls empty.
-        start = kmeans(x, k=16, seed=0, iterations=3).centroids
-        found = kmeans(x, k=16, seed=0, iterations=10, init=start)
+        start = kmeans(x, k=16, seed=0, max_iter=3).centroids
+        found = kmeans(x, k=16, seed=0, max_iter=10, init=start)
         referee = cluster.KMeans(16, init=start, n_init=1, max_iter=10, tol=0, algorithm="lloyd")
         assert found.inertia == pytest.approx(referee.fit(x.double().numpy()).inertia_, **rounding)
         other = faiss.Kmeans(d, 16, niter=10, max_points_per_centroid=n)
@@ -124,7 +124,7 @@ def test_spherical_agrees_with_faiss() -> None:
     start = normalize(group_means(unit, 12), dim=1)
     referee = faiss.Kmeans(16, 12, niter=10, spherical=True, max_points_per_centroid=len(x))
     referee.train(unit.numpy(), init_centroids=start.numpy())
-    found = kmeans(x, k=12, seed=0, iterations=10, init=3 * start, spherical=True)
+    found = kmeans(x, k=12, seed=0, max_iter=10, init=3 * start, spherical=True)
     check(unit, found)
     torch.testing.assert_close(found.centroids.norm(dim=1), torch.ones(12))
     cosines = unit.double() @ torch.from_numpy(referee.centroids).double().T
@@ -134,7 +134,7 @@ def test_spherical_agrees_with_faiss() -> None:
 @pytest.mark.parametrize("iterations", [1, 20])
 def test_spherical_keeps_opposites_and_zeros_finite(iterations: int) -> None:
     x = torch.tensor([[1.0, 0.0], [-1.0, 0.0], [0.0, 0.0], [0.0, 5.0]])
-    found = kmeans(x, k=1, seed=0, iterations=iterations, init=torch.tensor([[0.0, -2.0]]), spherical=True)
+    found = kmeans(x, k=1, seed=0, max_iter=iterations, init=torch.tensor([[0.0, -2.0]]), spherical=True)
     torch.testing.assert_close(found.centroids, torch.tensor([[0.0, 1.0]]))
     kept = kmeans(x[:2], k=1, seed=0, init=torch.tensor([[0.0, -2.0]]), spherical=True)
     assert kept.centroids.tolist() == [[0.0, -1.0]]
@@ -151,13 +151,13 @@ file = np.memmap(sys.argv[1], np.float32, "w+", shape=(n, d))
 for part in np.array_split(file, 60):
     part[:] = np.random.default_rng(0).standard_normal(part.shape, dtype=np.float32)
 x = torch.from_numpy(file)
-kmeans(x[:5000], k=4, seed=0, iterations=1)
+kmeans(x[:5000], k=4, seed=0, max_iter=1)
 held = next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmData"))
 resource.setrlimit(resource.RLIMIT_DATA, (held * 1024 + x.nbytes // 4,) * 2)
 try:
     x.clone()
 except RuntimeError:
-    print("a copy is too large;", kmeans(x, k=4, seed=0, iterations=2, restarts=2).sizes.sum().item())
+    print("a copy is too large;", kmeans(x, k=4, seed=0, max_iter=2, n_init=2).sizes.sum().item())
 """
 
 
@@ -170,11 +170,11 @@ def test_a_mapped_file_larger_than_the_memory_allowed(tmp_path: Path) -> None:
 
 def test_the_start_is_as_good_as_scikit_learns() -> None:
     x = cloud(2000, 8, modes=25)
-    own = np.median([kmeans(x, k=25, seed=s, iterations=1).inertia for s in range(9)])
+    own = np.median([kmeans(x, k=25, seed=s, max_iter=1).inertia for s in range(9)])
     referee = [
         cluster.KMeans(25, n_init=1, max_iter=1, random_state=s).fit(x.numpy()).inertia_ for s in range(9)
     ]
-    random = [kmeans(x, k=25, seed=0, iterations=1, init=x[25 * s : 25 * s + 25]).inertia for s in range(9)]
+    random = [kmeans(x, k=25, seed=0, max_iter=1, init=x[25 * s : 25 * s + 25]).inertia for s in range(9)]
     assert own < 1.25 * np.median(referee)
     assert own < 0.6 * np.median(random)
 
@@ -194,7 +194,7 @@ def test_every_point_has_its_nearest_centroid(
     points = cloud(n, d, seed=seed)
     x = points[torch.arange(n) % distinct]
     k = data.draw(st.integers(1, n))
-    found = kmeans(x, k=k, seed=seed, iterations=iterations, chunk=data.draw(st.integers(1, n)))
+    found = kmeans(x, k=k, seed=seed, max_iter=iterations, chunk=data.draw(st.integers(1, n)))
     check(x, found)
     assert 1 <= found.iterations <= iterations
 
@@ -205,7 +205,7 @@ def test_inertia_never_rises(n: int, k: int, seed: int, crowded: bool) -> None:
     x = cloud(n, 3, seed=seed)
     # A crowded start, one point k times over, has all clusters but one fall empty at once.
     start = x[:1].repeat(k, 1) if crowded else x[:k]
-    course = [kmeans(x, k=k, seed=0, iterations=i, init=start).inertia for i in range(8)]
+    course = [kmeans(x, k=k, seed=0, max_iter=i, init=start).inertia for i in range(8)]
     assert all(after <= before * (1 + 1e-5) for before, after in pairwise(course))
 
 
@@ -237,7 +237,7 @@ def test_the_chunk_changes_no_label(chunk: int) -> None:
 
 def test_blocks_of_the_sums_join() -> None:
     x = cloud(70_000, 2)
-    found = kmeans(x, k=4, seed=0, iterations=1, init=x[:4])
+    found = kmeans(x, k=4, seed=0, max_iter=1, init=x[:4])
     labels, _ = assign(x, x[:4])
     expected = torch.stack([x[labels == i].double().mean(dim=0) for i in range(4)])
     torch.testing.assert_close(found.centroids.double(), expected, rtol=1e-5, atol=1e-6)
@@ -245,17 +245,17 @@ def test_blocks_of_the_sums_join() -> None:
 
 def test_of_several_restarts_the_best_is_kept() -> None:
     x = DATA["unstructured"]
-    one, many = ([kmeans(x, k=9, seed=s, restarts=r).inertia for s in range(4)] for r in (1, 4))
+    one, many = ([kmeans(x, k=9, seed=s, n_init=r).inertia for s in range(4)] for r in (1, 4))
     assert all(best <= first for best, first in zip(many, one, strict=True))
     assert sum(many) < sum(one)
 
 
 def test_a_fixed_point_stops_the_run_and_a_tolerance_stops_it_sooner() -> None:
     x = DATA["unstructured"]
-    fixed = kmeans(x, k=12, seed=0, iterations=10_000)
-    loose = kmeans(x, k=12, seed=0, iterations=10_000, tolerance=0.02)
+    fixed = kmeans(x, k=12, seed=0, max_iter=10_000)
+    loose = kmeans(x, k=12, seed=0, max_iter=10_000, tol=0.02)
     assert loose.iterations < fixed.iterations < 10_000
-    further = kmeans(x, k=12, seed=0, iterations=1, init=fixed.centroids)
+    further = kmeans(x, k=12, seed=0, max_iter=1, init=fixed.centroids)
     assert torch.equal(further.centroids, fixed.centroids)
     check(x, loose)
 
@@ -280,7 +280,7 @@ def test_an_empty_cluster_takes_the_farthest_point_that_can_leave() -> None:
     # All but 100 lie nearest to the first centroid, none to the two that are far away. 100 is the
     # farthest of all, but alone in its cluster; so 10 moves first and 2 second, to the clusters in order.
     start = torch.tensor([[0.0], [300.0], [-500.0], [60.0]])
-    found = kmeans(x, k=4, seed=0, iterations=1, init=start)
+    found = kmeans(x, k=4, seed=0, max_iter=1, init=start)
     assert found.centroids.flatten().tolist() == [0.5, 10, 2, 100]
     assert found.repaired == 2
     assert (found.sizes > 0).all()
@@ -289,7 +289,7 @@ def test_an_empty_cluster_takes_the_farthest_point_that_can_leave() -> None:
 @pytest.mark.parametrize("iterations", [1, 20])
 def test_fewer_distinct_points_than_clusters(iterations: int) -> None:
     x = torch.tensor([[0.1, 0.2], [0.3, 0.7], [9.9, 0.3]]).repeat(7, 1)
-    found = kmeans(x, k=8, seed=0, iterations=iterations)
+    found = kmeans(x, k=8, seed=0, max_iter=iterations)
     check(x, found)
     assert found.inertia == pytest.approx(0, abs=1e-9)
     assert int((found.sizes == 0).sum()) == 5
@@ -322,7 +322,7 @@ def test_a_start_of_another_shape_is_refused() -> None:
     with pytest.raises(ValueError, match=r"init must be \(2, 3\)"):
         kmeans(torch.zeros(5, 3), k=2, seed=0, init=torch.zeros(3, 3))
     with pytest.raises(ValueError, match="once"):
-        kmeans(torch.zeros(5, 3), k=2, seed=0, init=torch.zeros(2, 3), restarts=2)
+        kmeans(torch.zeros(5, 3), k=2, seed=0, init=torch.zeros(2, 3), n_init=2)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import adjusted_mutual_info_score, adjusted_rand_score, normalized_mutual_info_score
 
-from xdcbench.clustering.metrics import ami, ari, class_entropy, matching, nmi, purity, summary
+from xdcbench.clustering.metrics import ami, ari, class_entropy, cluster_accuracy, nmi, purity, summary
 
 labelings = st.lists(st.tuples(st.integers(0, 4), st.integers(0, 3)), min_size=1, max_size=40)
 
@@ -33,13 +33,13 @@ def test_purity_by_hand() -> None:
     assert purity(assignments, labels) == (pytest.approx(3 / 5), pytest.approx((2 / 4 + 1) / 2))
 
 
-@pytest.mark.parametrize("score", [nmi, ami, ari, purity, class_entropy, matching])
-def test_unlabelled_items_are_left_out(score: type) -> None:
+@pytest.mark.parametrize("score", [nmi, ami, ari, purity, class_entropy, cluster_accuracy])
+def test_unlabeled_items_are_left_out(score: type) -> None:
     a, b = np.array([0, 0, 1, 1, -1, 0]), np.array([2, 2, 3, 2, 1, -1])
     assert score(a, b) == score(a[:4], b[:4])
 
 
-@pytest.mark.parametrize("score", [nmi, ami, ari, purity, class_entropy, matching])
+@pytest.mark.parametrize("score", [nmi, ami, ari, purity, class_entropy, cluster_accuracy])
 def test_nothing_to_compare_is_an_error(score: type) -> None:
     with pytest.raises(ValueError, match="no item has both"):
         score(np.array([0, 1]), np.array([-1, -1]))
@@ -87,7 +87,7 @@ def test_class_entropy_is_that_of_pairs_less_that_of_clusters(pairs: list[tuple[
 @given(labelings)
 def test_matching_is_the_best_of_all(pairs: list[tuple[int, int]]) -> None:
     a, b = np.array(pairs).T
-    share, matched = matching(a, b)
+    share, matched = cluster_accuracy(a, b)
     clusters, labels = np.unique(a).tolist(), np.unique(b).tolist()
     blanks = [-1] * max(0, len(clusters) - len(labels))
     right = max(
@@ -102,13 +102,13 @@ def test_matching_is_the_best_of_all(pairs: list[tuple[int, int]]) -> None:
 def test_matching_by_hand() -> None:
     # Cluster 0 is mostly of class 4, which cluster 7 needs more; nothing is left for cluster 9.
     assignments, labels = torch.tensor([0, 0, 0, 0, 0, 7, 7, 9]), torch.tensor([4, 4, 4, 2, 2, 4, 4, 4])
-    assert matching(assignments, labels) == (pytest.approx(4 / 8), {0: 2, 7: 4})
+    assert cluster_accuracy(assignments, labels) == (pytest.approx(4 / 8), {0: 2, 7: 4})
 
 
 def test_a_tie_between_matchings_is_always_broken_alike() -> None:
     assignments, labels = np.array([0, 0, 1, 1]), np.array([0, 1, 0, 1])
-    share, matched = matching(assignments, labels)
-    assert share == 0.5 and (share, matched) == matching(assignments, labels)
+    share, matched = cluster_accuracy(assignments, labels)
+    assert share == 0.5 and (share, matched) == cluster_accuracy(assignments, labels)
     assert matched in ({0: 0, 1: 1}, {0: 1, 1: 0})
 
 
@@ -117,7 +117,7 @@ def test_one_cluster_and_one_class(one: str) -> None:
     single, several = np.zeros(6, dtype=np.int64), np.array([0, 0, 0, 1, 1, 2])
     a, b = (single, several) if one == "cluster" else (several, single)
     assert nmi(a, b) == ami(a, b) == ari(a, b) == 0
-    assert matching(a, b)[0] == pytest.approx(3 / 6)
+    assert cluster_accuracy(a, b)[0] == pytest.approx(3 / 6)
     assert purity(a, b) == ((0.5, 0.5) if one == "cluster" else (1.0, 1.0))
     assert class_entropy(a, b) == pytest.approx(1.4591479 if one == "cluster" else 0.0)
 
@@ -126,4 +126,4 @@ def test_a_perfect_clustering_under_other_names() -> None:
     labels = np.array([0, 0, 1, 1, 2, 2])
     names = np.array([5, 1, 3])[labels]
     assert nmi(names, labels) == ami(names, labels) == ari(names, labels) == pytest.approx(1)
-    assert matching(names, labels) == (1.0, {5: 0, 1: 1, 3: 2}) and class_entropy(names, labels) == 0
+    assert cluster_accuracy(names, labels) == (1.0, {5: 0, 1: 1, 3: 2}) and class_entropy(names, labels) == 0

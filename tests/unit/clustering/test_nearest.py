@@ -8,7 +8,7 @@ from torch import Tensor
 
 from xdcbench.clustering.kmeans import assign, kmeans
 from xdcbench.clustering.nearest import Nearest, Scores
-from xdcbench.clustering.points import Points
+from xdcbench.clustering.points import ShardedPoints
 
 
 def drawn(*shape: int, seed: int, far: float = 0.0) -> Tensor:
@@ -50,7 +50,7 @@ def test_labels_follow_centroids_wherever_they_move(
     n: int, d: int, k: int, seed: int, far: float, steps: list[float], chunk: int
 ) -> None:
     x, centroids = drawn(n, d, seed=seed, far=far), drawn(k, d, seed=seed + 1, far=far)
-    nearest = Nearest(Points.of(x), centroids, chunk=chunk)
+    nearest = Nearest(ShardedPoints.of(x), centroids, chunk=chunk)
     for number, step in enumerate([0.0, *steps]):
         # Some centroids move, others stay.
         moves = torch.arange(k)[:, None] % 2 == number % 2
@@ -66,7 +66,7 @@ def test_labels_follow_centroids_wherever_they_move(
 def test_followed_labels_are_those_of_a_full_search() -> None:
     x = drawn(4000, 16, seed=0) + 2 * drawn(30, 16, seed=1)[torch.arange(4000) % 30]
     for seed in range(4):
-        found = kmeans(x, k=20, seed=seed, iterations=15)
+        found = kmeans(x, k=20, seed=seed, max_iter=15)
         assert torch.equal(found.assignments, assign(x, found.centroids)[0])
 
 
@@ -80,7 +80,7 @@ def searched(x: Tensor, k: int, iterations: int) -> float:
         return whole(self, x)
 
     with patch.object(Scores, "__call__", counted):
-        found = kmeans(x, k=k, seed=0, iterations=iterations, init=x[:k])
+        found = kmeans(x, k=k, seed=0, max_iter=iterations, init=x[:k])
     return sum(rows) / len(x) / (1 + found.iterations)
 
 
@@ -93,12 +93,12 @@ def test_points_deep_inside_a_cluster_are_not_searched_again() -> None:
 @pytest.mark.parametrize("precision", ["high", "medium"])
 def test_low_precision_elsewhere_is_none_here(precision: str) -> None:
     x = drawn(4000, 16, seed=0)
-    expected = kmeans(x, k=20, seed=0, iterations=5)
+    expected = kmeans(x, k=20, seed=0, max_iter=5)
     before = torch.get_float32_matmul_precision()
     torch.set_float32_matmul_precision(precision)
     try:
         with torch.autocast("cpu", dtype=torch.bfloat16):
-            found = kmeans(x, k=20, seed=0, iterations=5)
+            found = kmeans(x, k=20, seed=0, max_iter=5)
         assert torch.get_float32_matmul_precision() == precision
     finally:
         torch.set_float32_matmul_precision(before)

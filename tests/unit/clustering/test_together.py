@@ -14,9 +14,9 @@ from torch import Tensor
 
 from xdcbench.clustering.kmeans import kmeans
 from xdcbench.clustering.preprocess import fit
-from xdcbench.distributed import joined, rank, size
 from xdcbench.errors import UserError
-from xdcbench.processes import start, stop
+from xdcbench.utils.distributed import all_gather_rows, rank, world_size
+from xdcbench.utils.processes import start, stop
 
 ROOT = Path(__file__).parents[3]
 
@@ -35,11 +35,11 @@ LINE = torch.tensor([[0.0], [1.0], [2.0], [100.0], [10.0], [10.0]])
 
 CASES: dict[str, tuple[Tensor, dict[str, Any]]] = {
     "unstructured": (cloud(3001, 16), {"k": 12}),
-    "structured": (cloud(3001, 16, modes=30), {"k": 25, "iterations": 60}),
-    "sampled start": (cloud(3001, 4, modes=9), {"k": 5, "restarts": 3}),
-    "tolerant": (cloud(3001, 16), {"k": 12, "tolerance": 0.05}),
+    "structured": (cloud(3001, 16, modes=30), {"k": 25, "max_iter": 60}),
+    "sampled start": (cloud(3001, 4, modes=9), {"k": 5, "n_init": 3}),
+    "tolerant": (cloud(3001, 16), {"k": 12, "tol": 0.05}),
     "spherical": (cloud(3001, 16, modes=30), {"k": 25, "spherical": True}),
-    "repaired": (LINE, {"k": 4, "iterations": 1, "init": CROWDED}),
+    "repaired": (LINE, {"k": 4, "max_iter": 1, "init": CROWDED}),
     "few": (cloud(4, 3), {"k": 3}),
 }
 
@@ -58,7 +58,7 @@ def found_of(x: Tensor, options: dict[str, Any]) -> dict[str, Tensor]:
     counts = torch.tensor([found.iterations, found.repaired])
     return {
         "centroids": found.centroids,
-        "assignments": joined(found.assignments),
+        "assignments": all_gather_rows(found.assignments),
         "sizes": found.sizes,
         "inertia": torch.tensor(found.inertia, dtype=torch.float64),
         "counts": counts,
@@ -72,10 +72,10 @@ def work(folder: Path) -> None:
     results = {}
     for kind in ("uneven", "lacking"):
         for name, (x, options) in CASES.items():
-            for key, value in found_of(share(x, kind, rank(), size()), options).items():
+            for key, value in found_of(share(x, kind, rank(), world_size()), options).items():
                 results[f"{kind}/{name}/{key}"] = value.clone()
         prepared = fit(
-            share(cloud(500, 6) * torch.arange(1, 7), kind, rank(), size()), mode="pca_whiten_l2", dim=4
+            share(cloud(500, 6) * torch.arange(1, 7), kind, rank(), world_size()), mode="pca_whiten_l2", dim=4
         )
         results |= {f"{kind}/mean": prepared.mean, f"{kind}/axes": prepared.axes.contiguous()}
     bad = cloud(20, 2)
@@ -85,7 +85,7 @@ def work(folder: Path) -> None:
         (LINE, 7, "from 1 to 6"),
     ):
         with pytest.raises(UserError, match=message):
-            kmeans(share(x, "uneven", rank(), size()), k=k, seed=0)
+            kmeans(share(x, "uneven", rank(), world_size()), k=k, seed=0)
     save_file(results, folder / f"{rank()}.safetensors")
     stop()
 

@@ -13,12 +13,12 @@ from pandas.testing import assert_frame_equal
 
 from tests.unit.data.media.referee import H264, ffmpeg
 from tests.unit.tiny import CLASSES, DATASETS, linked, make_index, small_index, spoil
-from xdcbench.context import Context
+from xdcbench.config.data import Subset
+from xdcbench.config.stages import IndexStage
 from xdcbench.data import index as stage
+from xdcbench.data.context import Context
 from xdcbench.data.index import Index, take
 from xdcbench.errors import UserError
-from xdcbench.schema import Subset
-from xdcbench.stages import IndexStage
 
 SPLITS = ("1", "2")
 COLUMNS = [f"split:{split}" for split in SPLITS]
@@ -109,8 +109,8 @@ def test_a_stage_reads_what_the_files_hold(tiny_runs: Path) -> None:
     assert np.allclose(index.items["duration"], 1.5, atol=0.13)
     assert len(index.rows("official", "train", tracks=("video", "audio"))) == CLASSES * 6
     assert len(Index.load(tiny_runs / "imagenet").rows("official", "train", tracks=("audio",))) == 0
-    sounds = Index.load(tiny_runs / "esc50").items
-    assert sounds["audio"].all() and not sounds["video"].any()
+    recordings = Index.load(tiny_runs / "esc50").items
+    assert recordings["audio"].all() and not recordings["video"].any()
 
 
 def test_unreadable_and_missing_files_are_told_apart(world: Path, tmp_path: Path) -> None:
@@ -168,10 +168,10 @@ def guessed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Files without the length of their tracks, quiet at first, so that a guess from the bit rate is far off."""
     root = tmp_path_factory.mktemp("guessed")
     for name, ((seen, heard), options) in MADE.items():
-        picture = ("-f", "lavfi", "-i", f"testsrc2=s=64x48:r=25:d={seen}") if seen else ()
-        sound = f"aevalsrc='(gt(t,0.5)*0.9+0.0001)*(2*random(0)-1)':s=44100:d={heard}"
+        video = ("-f", "lavfi", "-i", f"testsrc2=s=64x48:r=25:d={seen}") if seen else ()
+        audio = f"aevalsrc='(gt(t,0.5)*0.9+0.0001)*(2*random(0)-1)':s=44100:d={heard}"
         made, _ = ffmpeg(
-            *picture, "-f", "lavfi", "-i", sound, *options, "-" if name == "piped.wav" else root / name
+            *video, "-f", "lavfi", "-i", audio, *options, "-" if name == "piped.wav" else root / name
         )
         if made:
             (root / name).write_bytes(made)

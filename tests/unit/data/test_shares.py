@@ -5,7 +5,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tests.unit.together import said, together
-from xdcbench.data.loading import shares
+from xdcbench.data.dataloader import shares
 
 
 def of(rank: int, size: int, monkeypatch: pytest.MonkeyPatch, *numbers: int) -> list[list[int]]:
@@ -40,17 +40,17 @@ def test_every_clip_once_and_never_one_alone(count: int, size: int, processes: i
 TRAINED = """
 import json
 from torch.nn.functional import cross_entropy
-from xdcbench.context import Context
-from xdcbench.data.clips import Batch
-from xdcbench.data.loading import shares
-from xdcbench.schema import Schedule
+from xdcbench.data.context import Context
+from xdcbench.data.clip_dataset import Batch
+from xdcbench.data.dataloader import shares
+from xdcbench.config.pretraining import Schedule
 from xdcbench.training import Trainer, sgd
 from pathlib import Path
 
 ITEMS, SIZE = 171, 14
 torch.manual_seed(0)
 data, model = torch.randn(ITEMS, 6), nn.Sequential(nn.Linear(6, 8), nn.BatchNorm1d(8), nn.Linear(8, 3))
-schedule = Schedule(epochs=2, lr=0.05, warmup=0)
+schedule = Schedule(epochs=2, lr=0.05, warmup_epochs=0)
 seen = []
 
 def epoch_of(epoch, done):

@@ -6,15 +6,18 @@ from typing import Any
 
 import pytest
 
-from xdcbench.config import load_dataset, load_suite
-from xdcbench.data import sources, states
-from xdcbench.data.prepared.layout import Label, Settings
-from xdcbench.data.scan import MISSING, Scan, fingerprint, scan
-from xdcbench.data.sources import find_source, find_stores, root_of, stamps, used_datasets
-from xdcbench.data.states import Mode, forget_scans
+from xdcbench.config.data import Dataset, Subset
+from xdcbench.config.keys import science
+from xdcbench.config.load import load_dataset, load_suite
+from xdcbench.config.stages import IndexStage
+from xdcbench.data import fingerprints, sources
+from xdcbench.data.context import Source
+from xdcbench.data.fingerprints import Mode, forget_scans
+from xdcbench.data.scan import scan
+from xdcbench.data.scanning.items import MISSING, Scan, fingerprint
+from xdcbench.data.shards.layout import ShardSettings, ShardsManifest
+from xdcbench.data.sources import find_shards, find_source, root_of, stamps, used_datasets
 from xdcbench.errors import UserError
-from xdcbench.schema import Dataset, Subset
-from xdcbench.stages import IndexStage, Source, science
 from xdcbench.utils.code import Consent
 
 GRID = load_dataset("grid")
@@ -65,13 +68,13 @@ def test_own_root_comes_before_the_data_root() -> None:
     assert root_of(own, Path("/data")) == root_of(own, None) == Path("/own")
 
 
-def test_data_set_without_a_place_is_unavailable() -> None:
+def test_dataset_without_a_place_is_unavailable() -> None:
     source = find_source("grid", GRID, None, cache=None)
     assert source.fingerprint is None
     assert source.unavailable == "no place given for grid; give --data-root or --set datasets.grid.root=DIR"
 
 
-def test_data_set_without_its_folder_is_unavailable(tmp_path: Path) -> None:
+def test_dataset_without_its_folder_is_unavailable(tmp_path: Path) -> None:
     source = find_source("grid", GRID, tmp_path, cache=None)
     assert source.fingerprint is None
     assert source.unavailable == f"no folder {tmp_path / 'grid'} for grid"
@@ -233,13 +236,13 @@ def test_contents_are_hashed_once_for_each_state(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     opened: list[str] = []
-    true = states.LocalFile
+    true = fingerprints.LocalFile
 
     def spy(path: Path, *rest: Any) -> Any:
         opened.append(path.name)
         return true(path, *rest)
 
-    monkeypatch.setattr(states, "LocalFile", spy)
+    monkeypatch.setattr(fingerprints, "LocalFile", spy)
     for _ in range(2):
         find_source("grid", GRID, data, cache=tmp_path, mode="content")
     assert sorted(opened) == ["0.mp4", "1.mp4", "2.mp4", "3.mp4"]
@@ -253,15 +256,15 @@ def test_hashes_are_those_of_sha256(data: Path, tmp_path: Path) -> None:
     files = found.items[["path", "bytes"]].assign(mtime=10**18)
     files.loc[len(files)] = ["gone.mp4", MISSING, MISSING]
     hashes = [hashlib.sha256(b"x" * (size + 1)).hexdigest() for size in range(4)]
-    assert states.contents(files, data / "grid", None) == [*hashes, ""]
+    assert fingerprints.contents(files, data / "grid", None) == [*hashes, ""]
 
 
-# ------------------------------------------------------------------------------------ prepared stores
+# ------------------------------------------------------------------------------------ prepared shards
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Callable[..., Path]:
-    """Writes the label of a store of GRID, without items."""
+def shards(tmp_path: Path) -> Callable[..., Path]:
+    """Writes the manifest of shards of GRID, without items."""
 
     def write(place: str, **changes: Any) -> Path:
         folder = tmp_path / place
@@ -273,42 +276,42 @@ def store(tmp_path: Path) -> Callable[..., Path]:
             "classes": ("bin", "lay"),
             "splits": GRID.splits,
             "official": GRID.splits,
-            "settings": Settings(),
+            "settings": ShardSettings(),
             "source_fingerprint": "s",
             "fingerprint": "f",
             "items_sha256": "",
             "versions": {},
             "shards": (),
         }
-        Label(**(fields | changes)).save(folder)
+        ShardsManifest(**(fields | changes)).save(folder)
         return folder
 
     return write
 
 
-def test_a_store_is_found_by_its_folder_and_by_the_folder_above(store: Callable[..., Path]) -> None:
-    folder = store("stores/grid")
+def test_shards_are_found_by_their_folder_and_by_the_folder_above(shards: Callable[..., Path]) -> None:
+    folder = shards("prepared/grid")
     for place in (folder, folder.parent, f"{folder.parent}/"):
-        found = find_stores([str(place)], {"esc10": load_dataset("esc10"), "grid": GRID})
+        found = find_shards([str(place)], {"esc10": load_dataset("esc10"), "grid": GRID})
         assert found.keys() == {"grid"} and found["grid"].where == str(folder)
 
 
-def test_two_stores_of_one_data_set_are_refused(store: Callable[..., Path]) -> None:
-    places = [str(store("one/grid")), str(store("two").parent / "one")]
+def test_two_folders_of_shards_of_one_dataset_are_refused(shards: Callable[..., Path]) -> None:
+    places = [str(shards("one/grid")), str(shards("two").parent / "one")]
     with pytest.raises(UserError, match="both hold grid; give one of them"):
-        find_stores([str(places[0]), places[1]], {"grid": GRID})
+        find_shards([str(places[0]), places[1]], {"grid": GRID})
 
 
-def test_no_store_is_refused_and_one_of_another_data_set_is_not_read(
-    store: Callable[..., Path], tmp_path: Path, caplog: pytest.LogCaptureFixture
+def test_missing_shards_are_refused_and_those_of_another_dataset_are_not_read(
+    shards: Callable[..., Path], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     with pytest.raises(
-        UserError, match=rf"--store {tmp_path}: no store\.json there, nor in a folder .* named grid"
+        UserError, match=rf"--shards {tmp_path}: no shards\.json there, nor in a folder .* named grid"
     ):
-        find_stores([str(tmp_path)], {"grid": GRID})
-    folder = store("other", name="ucf101")
-    assert find_stores([str(folder)], {"grid": GRID}) == {}
-    assert "holds ucf101, which this suite does not use" in caplog.text
+        find_shards([str(tmp_path)], {"grid": GRID})
+    folder = shards("other", name="ucf101")
+    assert find_shards([str(folder)], {"grid": GRID}) == {}
+    assert "hold ucf101, which this suite does not use" in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -318,18 +321,18 @@ def test_no_store_is_refused_and_one_of_another_data_set_is_not_read(
             {"dataset": {"adapter": "kinetics", "media": "video"}},
             "with adapter 'kinetics', and 'filelist' is asked",
         ),
-        ({"splits": ("another",)}, "has no split .* of grid, only another; prepare another with it"),
+        ({"splits": ("another",)}, "have no split .* of grid, only another; prepare another with it"),
         (
             {"dataset": science(IndexStage(name="grid", dataset=GRID))["dataset"] | {"subset": {"items": 3}}},
-            "holds a subset of grid, 3 items in each part of a split",
+            "hold a subset of grid, 3 items in each part of a split",
         ),
     ],
 )
-def test_a_store_of_another_configuration_is_refused(
-    store: Callable[..., Path], changes: dict[str, Any], message: str
+def test_shards_of_another_configuration_are_refused(
+    shards: Callable[..., Path], changes: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(UserError, match=message):
-        find_stores([str(store("grid", **changes))], {"grid": GRID})
+        find_shards([str(shards("grid", **changes))], {"grid": GRID})
 
 
 @pytest.mark.parametrize(
@@ -343,11 +346,11 @@ def test_a_store_of_another_configuration_is_refused(
         Subset(items=3, seed=1),
     ],
 )
-def test_a_store_of_a_subset_serves_no_other(store: Callable[..., Path], asked: Subset) -> None:
+def test_shards_of_a_subset_serve_no_other(shards: Callable[..., Path], asked: Subset) -> None:
     part = GRID.model_copy(update={"subset": Subset(items=3)})
-    folder = str(store("grid", dataset=science(IndexStage(name="grid", dataset=part))["dataset"]))
-    assert find_stores([folder], {"grid": part}).keys() == {"grid"}
+    folder = str(shards("grid", dataset=science(IndexStage(name="grid", dataset=part))["dataset"]))
+    assert find_shards([folder], {"grid": part}).keys() == {"grid"}
     with pytest.raises(
-        UserError, match="holds a subset of grid, 3 items in each part of a split, drawn by seed 0; prepare"
+        UserError, match="hold a subset of grid, 3 items in each part of a split, drawn by seed 0; prepare"
     ):
-        find_stores([folder], {"grid": GRID.model_copy(update={"subset": asked})})
+        find_shards([folder], {"grid": GRID.model_copy(update={"subset": asked})})

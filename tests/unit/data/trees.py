@@ -1,11 +1,11 @@
-"""Trees of empty files and small lists, laid out as real data sets are."""
+"""Trees of empty files and small lists, laid out as real datasets are."""
 
 from pathlib import Path
 from typing import Any
 
-from xdcbench.config import load_dataset
-from xdcbench.data.scan import Scan
-from xdcbench.schema import Dataset
+from xdcbench.config.data import Dataset
+from xdcbench.config.load import load_dataset
+from xdcbench.data.scanning.items import Scan
 
 
 def config(name: str, **changes: Any) -> Dataset:

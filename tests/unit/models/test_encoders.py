@@ -6,13 +6,20 @@ import pytest
 import torch
 
 from tests.unit.tiny import CPU, MODELS, weights_of
-from xdcbench.context import Context
-from xdcbench.data.clips import Batch, Boxes
+from xdcbench.config.stages import InitStage
+from xdcbench.data.clip_dataset import Batch, CropBoxes
+from xdcbench.data.context import Context
 from xdcbench.errors import UserError
-from xdcbench.models.encoders import Card, encode, load_card, load_encoders, place, save_encoders
+from xdcbench.models.encoders import (
+    EncoderMetadata,
+    encode,
+    load_encoder_metadata,
+    load_encoders,
+    save_encoders,
+    to_device,
+)
 from xdcbench.models.weights import build_encoder
-from xdcbench.pretrain import init
-from xdcbench.stages import InitStage
+from xdcbench.pretraining import init
 
 
 def batch(*, video: bool = True, audio: bool = True) -> Batch:
@@ -21,7 +28,7 @@ def batch(*, video: bool = True, audio: bool = True) -> Batch:
     return Batch(
         rows=torch.arange(3),
         positions=torch.arange(3),
-        video=Boxes(pixels, (16, 16, 16), 4, (False, False, False)) if video else None,
+        video=CropBoxes(pixels, (16, 16, 16), 4, (False, False, False)) if video else None,
         audio=torch.randn(3, 12_800, generator=rng) if audio else None,
         failed=(),
     )
@@ -36,11 +43,16 @@ def test_the_start_is_drawn_from_the_seed_alone(tiny_runs: Path, tmp_path: Path)
         start = weights_of(tiny_runs / "init", modality)
         assert weights_of(tmp_path / "same", modality) == start
         assert weights_of(tmp_path / "other", modality) != start
-    card = load_card(tmp_path / "other")
-    assert card == Card(recipe=load_card(tmp_path / "same").recipe, seed=1, models=MODELS), (
-        "no seed in a recipe"
+    metadata = load_encoder_metadata(tmp_path / "other")
+    assert metadata == EncoderMetadata(
+        config_hash=load_encoder_metadata(tmp_path / "same").config_hash, seed=1, models=MODELS
+    ), "no seed in a recipe"
+    assert (metadata.method, metadata.pretrain_data, metadata.round, metadata.epochs) == (
+        "scratch",
+        "none",
+        0,
+        0,
     )
-    assert (card.method, card.pretrain_data, card.round, card.epochs) == ("scratch", "none", 0, 0)
 
 
 def test_what_is_saved_is_loaded(tmp_path: Path) -> None:
@@ -49,9 +61,11 @@ def test_what_is_saved_is_loaded(tmp_path: Path) -> None:
         for encoder in encoders.values():
             encoder.train()
             encode(encoder, batch(), device=CPU)  # moves the running statistics
-    card = Card(recipe="r", seed=4, models=MODELS, method="xdc", factors={"k_a": 3})
-    save_encoders(tmp_path, encoders, card)
-    assert load_card(tmp_path) == card
+    metadata = EncoderMetadata(
+        config_hash="r", seed=4, models=MODELS, method="xdc", hyperparameters={"k_a": 3}
+    )
+    save_encoders(tmp_path, encoders, metadata)
+    assert load_encoder_metadata(tmp_path) == metadata
     again = load_encoders(tmp_path, ("audio", "video"), device=CPU)
     assert list(again) == ["audio", "video"]
     for modality, encoder in again.items():
@@ -60,9 +74,13 @@ def test_what_is_saved_is_loaded(tmp_path: Path) -> None:
         assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
 
 
-def test_weights_that_do_not_fit_the_card_are_refused(tmp_path: Path) -> None:
+def test_weights_that_do_not_fit_the_metadata_are_refused(tmp_path: Path) -> None:
     wide = MODELS.video.model_copy(update={"width": 8})
-    save_encoders(tmp_path, {"video": build_encoder(wide, seed=0)}, Card(recipe="r", seed=0, models=MODELS))
+    save_encoders(
+        tmp_path,
+        {"video": build_encoder(wide, seed=0)},
+        EncoderMetadata(config_hash="r", seed=0, models=MODELS),
+    )
     with pytest.raises(UserError, match="weights do not fit"):
         load_encoders(tmp_path, ("video",), device=CPU)
 
@@ -82,7 +100,7 @@ def test_an_encoder_takes_its_own_modality() -> None:
 
 def test_the_memory_format_changes_no_feature() -> None:
     plain = build_encoder(MODELS.video, seed=0).eval()
-    placed = place(build_encoder(MODELS.video, seed=0), CPU).eval()
+    placed = to_device(build_encoder(MODELS.video, seed=0), CPU).eval()
     assert placed.stem[0].weight.is_contiguous(memory_format=torch.channels_last_3d)
     with torch.no_grad():
         torch.testing.assert_close(
@@ -91,5 +109,5 @@ def test_the_memory_format_changes_no_feature() -> None:
 
 
 def test_the_audio_encoder_stays_contiguous() -> None:
-    placed = place(build_encoder(MODELS.audio, seed=0), CPU)
+    placed = to_device(build_encoder(MODELS.audio, seed=0), CPU)
     assert all(p.is_contiguous() for p in placed.parameters())

@@ -24,7 +24,7 @@ def test_a_loss_on_one_source_leaves_the_other_alone() -> None:
     assert not gradient[3:].any()
 
 
-def test_initialisation() -> None:
+def test_initialization() -> None:
     torch.manual_seed(0)
     heads = Heads(512, {"labels": 400})
     assert heads.linear.weight.std().item() == pytest.approx(0.01, rel=0.01)

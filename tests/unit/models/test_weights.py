@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch import nn
 
+from xdcbench.config.models import AudioModel, VideoModel
 from xdcbench.errors import UserError
 from xdcbench.models.weights import build_encoder, load_weights, save_weights
-from xdcbench.schema import AudioModel, VideoModel
 
 MODELS = [VideoModel(width=4, blocks=(1, 1, 1, 1)), AudioModel(width=4, blocks=(1, 1, 1, 1))]
 

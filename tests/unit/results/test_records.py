@@ -5,16 +5,16 @@ from pathlib import Path
 import pytest
 
 from xdcbench.errors import UserError
-from xdcbench.results.manifest import write_manifest
 from xdcbench.results.records import SCHEMA_VERSION, Record, read_records, write_records
-from xdcbench.store import Store
+from xdcbench.results.run_store import RunStore
+from xdcbench.utils.manifest import write_manifest
 
 Maker = Callable[..., Record]
 
 
-def filled(root: Path, runs: dict[str, Sequence[Record]]) -> Store:
+def filled(root: Path, runs: dict[str, Sequence[Record]]) -> RunStore:
     """A results folder with these records."""
-    store = Store(root)
+    store = RunStore(root)
     for key, records in runs.items():
         store.path(key).mkdir()
         write_records(store.path(key), records)
@@ -22,7 +22,7 @@ def filled(root: Path, runs: dict[str, Sequence[Record]]) -> Store:
     return store
 
 
-def rewritten(store: Store, text: str) -> Path:
+def rewritten(store: RunStore, text: str) -> Path:
     """The file of records of the run ``a-1``, which a stage has left with this text in it."""
     path = store.path("a-1") / "records.json"
     path.write_text(text)
@@ -65,7 +65,7 @@ def test_runs_without_records_and_runs_in_work_do_not_count(tmp_path: Path, make
 
 def test_no_folder_no_records(tmp_path: Path) -> None:
     assert read_records([]) == []
-    assert read_records([Store(tmp_path / "nowhere", write=False)]) == []
+    assert read_records([RunStore(tmp_path / "nowhere", write=False)]) == []
 
 
 def test_newer_schema_is_refused(tmp_path: Path, make_record: Maker) -> None:

@@ -7,23 +7,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from xdcbench import report
+from xdcbench.cli import output
 from xdcbench.errors import UserError
-from xdcbench.launch import Launch, Request
-from xdcbench.results.manifest import write_manifest
+from xdcbench.pipeline.executor import StageResult, Status
+from xdcbench.pipeline.launch import Launch, Request
 from xdcbench.results.records import Record, write_records
 from xdcbench.results.regression import (
     TOLERANCES,
     Reference,
-    compare,
     load_reference,
     metric_of,
     name_of,
+    regression_changes,
     values_of,
     write_reference,
 )
-from xdcbench.run import Outcome, Status
-from xdcbench.store import read_json
+from xdcbench.utils.documents import read_json
+from xdcbench.utils.manifest import write_manifest
 
 Maker = Callable[..., Record]
 NAME = "xdc/kinetics400/seed0/linear_probe/kinetics400/top1"
@@ -38,7 +38,7 @@ def reference(values: dict[str, float], **tolerances: float) -> Reference:
 
 def test_name_says_which_number_it_is(make_record: Maker) -> None:
     assert name_of(make_record(), "top1") == NAME
-    of_round = make_record(evaluation="round", metric="video_a_accuracy", factors={"round": 2})
+    of_round = make_record(evaluation="round", metric="video_a_accuracy", hyperparameters={"round": 2})
     assert name_of(of_round, "accuracy") == "xdc/kinetics400/seed0/round/kinetics400/accuracy"
 
 
@@ -57,12 +57,12 @@ def test_name_does_not_hang_on_circumstances(make_record: Maker) -> None:
 
 @pytest.mark.parametrize("found", [88.0, 90.0, 92.0])
 def test_within_tolerance_is_no_move(make_record: Maker, found: float) -> None:
-    assert compare([make_record(value=found)], reference({NAME: 90.0})) == []
+    assert regression_changes([make_record(value=found)], reference({NAME: 90.0})) == []
 
 
 @pytest.mark.parametrize("found", [87.9, 92.1, float("nan"), float("inf")])
 def test_beyond_tolerance_is_a_move(make_record: Maker, found: float) -> None:
-    (move,) = compare([make_record(value=found)], reference({NAME: 90.0}))
+    (move,) = regression_changes([make_record(value=found)], reference({NAME: 90.0}))
     assert (move.name, move.expected, move.tolerance) == (NAME, 90.0, 2.0)
     assert str(move) == f"{NAME}: expected 90 ± 2, found {found:.4g}"
 
@@ -79,13 +79,13 @@ def test_reference_that_is_no_number_is_refused(make_record: Maker, tmp_path: Pa
 def test_a_move_is_a_distance_beyond_the_tolerance(
     make_record: Maker, expected: float, found: float, tolerance: float
 ) -> None:
-    moves = compare([make_record(value=found)], reference({NAME: expected}, top1=tolerance))
+    moves = regression_changes([make_record(value=found)], reference({NAME: expected}, top1=tolerance))
     assert bool(moves) == (abs(found - expected) > tolerance)
 
 
 def test_missing_and_new_numbers_are_moves(make_record: Maker) -> None:
     old = NAME.replace("xdc/", "sdc/")
-    moves = compare([make_record()], reference({old: 50.0}))
+    moves = regression_changes([make_record()], reference({old: 50.0}))
     assert [(m.name, m.expected, m.found) for m in moves] == [(old, 50.0, None), (NAME, None, 91.0)]
     assert str(moves[0]) == f"{old}: expected 50 ± 2, found nothing"
     assert str(moves[1]) == f"{NAME}: expected nothing ± 2, found 91"
@@ -94,7 +94,7 @@ def test_missing_and_new_numbers_are_moves(make_record: Maker) -> None:
 def test_metrics_without_a_tolerance_are_not_kept(make_record: Maker) -> None:
     records = [make_record(), make_record(metric="inertia", value=5.0)]
     assert values_of(records, {"top1": 1.0}) == {NAME: 91.0}
-    assert compare(records, reference({NAME: 91.0})) == []
+    assert regression_changes(records, reference({NAME: 91.0})) == []
 
 
 @pytest.mark.parametrize(
@@ -161,7 +161,7 @@ def test_file_that_is_no_reference_is_named(tmp_path: Path, content: str, said: 
 
 def test_reference_that_cannot_be_written_is_named(tmp_path: Path, make_record: Maker) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(UserError, match=r"cannot write the reference .*; give another with --reference"):
+    with pytest.raises(UserError, match=r"cannot write the reference .*; give another with --baseline"):
         write_reference(tmp_path / "file" / "mini.json", "mini", "abc", [make_record()])
 
 
@@ -175,18 +175,18 @@ class Check:
         self.reference = folder / "mini.json"
         self.records: list[Record] = []
         self.statuses: dict[str, Status] = {}
-        self.request = Request(suite="mini", out=folder / "results", device="cpu", precision="fp32")
-        monkeypatch.setattr(report, "run_plan", self.run_plan)
+        self.request = Request(suite="mini", results=folder / "results", device="cpu", precision="fp32")
+        monkeypatch.setattr(output, "run_plan", self.run_plan)
 
-    def run_plan(self, launch: Launch, **_: Any) -> Iterable[Outcome]:
+    def run_plan(self, launch: Launch, **_: Any) -> Iterable[StageResult]:
         (stage, *others) = (s for s in launch.plan.stages if s.kind == "linear_probe")
         launch.store.path(stage.key).mkdir(exist_ok=True)
         write_records(launch.store.path(stage.key), self.records)
         write_manifest(launch.store.path(stage.key))
-        return [Outcome(s, self.statuses.get(s.name, "done")) for s in (stage, *others)]
+        return [StageResult(s, self.statuses.get(s.name, "done")) for s in (stage, *others)]
 
     def __call__(self, *, update: bool = False) -> tuple[list[str], int]:
-        return report.check_against(self.request, self.reference, update=update)
+        return output.check_against(self.request, self.reference, update=update)
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from torch._dynamo.backends.common import aot_autograd
 from torch._inductor.exc import InvalidCxxCompiler
 
 from tests.unit.training.toy import Killed, epoch_of, loss_with, same, toy, trainer
-from xdcbench.data.clips import Batch
+from xdcbench.data.clip_dataset import Batch
 from xdcbench.errors import UserError
 
 

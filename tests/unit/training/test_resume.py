@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.utils.tensorboard import SummaryWriter
 
 from tests.unit.training.toy import (
     Killed,
@@ -24,10 +25,9 @@ from tests.unit.training.toy import (
     toy,
     trainer,
 )
-from xdcbench import disk
-from xdcbench.data.clips import Batch
+from xdcbench.data.clip_dataset import Batch
 from xdcbench.errors import UserError
-from xdcbench.training import watch
+from xdcbench.utils import disk
 
 
 @pytest.mark.parametrize("stop", [1, 2, 3])
@@ -47,7 +47,7 @@ def test_going_on_after_a_checkpoint_changes_no_bit(tmp_path: Path, stop: int) -
     second = toy()
     again, _ = trainer(second, tmp_path).fit(epoch_of, loss_with(second))
     assert same(second, whole)
-    timeless = [{k: v for k, v in row.items() if "second" not in k and "share" not in k} for row in history]
+    timeless = [{k: v for k, v in row.items() if "second" not in k and "wait" not in k} for row in history]
     assert [{name: row[name] for name in want} for row, want in zip(again, timeless, strict=True)] == timeless
 
 
@@ -142,7 +142,7 @@ def test_going_on_inside_an_epoch_reads_only_what_is_left(tmp_path: Path, step: 
     assert read == every[step:]
     assert same(second, whole)
     assert [row["loss"] for row in again] == [row["loss"] for row in history]
-    assert again[0]["start_loss"] == history[0]["start_loss"]
+    assert again[0]["initial_loss"] == history[0]["initial_loss"]
 
 
 def test_asked_to_end_it_finishes_the_step_and_saves(tmp_path: Path) -> None:
@@ -208,7 +208,7 @@ def test_a_module_that_draws_goes_on_with_the_same_draws(tmp_path: Path) -> None
     assert same(second, whole)
 
 
-@pytest.mark.parametrize("call", ["os.fsync", "xdcbench.training.watch._append"])
+@pytest.mark.parametrize("call", ["os.fsync", "torch.utils.tensorboard.SummaryWriter.add_scalar"])
 def test_a_full_disk_ends_it_and_once_there_is_room_it_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str
 ) -> None:
@@ -216,12 +216,12 @@ def test_a_full_disk_ends_it_and_once_there_is_room_it_goes_on(
     whole, first, second = toy(), toy(), toy()
     (tmp_path / "whole").mkdir()
     history, _ = trainer(whole, tmp_path / "whole").fit(epoch_of, loss_with(whole))
-    target: Any = os.fsync if call == "os.fsync" else watch._append
+    target: Any = os.fsync if call == "os.fsync" else SummaryWriter.add_scalar
     room = iter(range(5))
 
     def filling(*arguments: Any) -> None:
         if next(room, None) is None:
-            with disk.room(tmp_path, 123):
+            with disk.explain_full_disk(tmp_path, 123):
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         target(*arguments)
 

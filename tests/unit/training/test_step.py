@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from xdcbench.data.clips import Batch, Boxes
+from xdcbench.data.clip_dataset import Batch, CropBoxes
 from xdcbench.errors import UserError
-from xdcbench.schema import Precision
-from xdcbench.training import Meter
-from xdcbench.training.step import Stepper, parts
+from xdcbench.training import AverageMeter
+from xdcbench.training.step import TrainingStep, micro_batches
+from xdcbench.utils.precision import Precision
 
 CPU = torch.device("cpu")
 
@@ -22,7 +22,7 @@ def batch_of(count: int, *, sides: tuple[int, ...] | None = None, seed: int = 0)
     draw = torch.Generator().manual_seed(seed)
     sides = sides or (2,) * count
     pixels = torch.randint(256, (sum(2 * s * s * 3 for s in sides),), generator=draw).to(torch.uint8)
-    boxes = Boxes(pixels, sides, 2, tuple(i % 2 == 0 for i in range(count)))
+    boxes = CropBoxes(pixels, sides, 2, tuple(i % 2 == 0 for i in range(count)))
     rows = torch.arange(count) + 7
     return Batch(rows, torch.arange(count), boxes, torch.randn(count, 6, generator=draw), ())
 
@@ -30,7 +30,7 @@ def batch_of(count: int, *, sides: tuple[int, ...] | None = None, seed: int = 0)
 @given(sides=st.lists(st.integers(1, 4), max_size=7), size=st.integers(1, 8))
 def test_parts_follow_each_other_and_make_up_the_batch(sides: list[int], size: int) -> None:
     batch = batch_of(len(sides), sides=tuple(sides))
-    cut = list(parts(batch, size))
+    cut = list(micro_batches(batch, size))
     lengths = [len(part.rows) for part in cut]
     assert sum(lengths) == len(sides) and max(lengths, default=0) - min(lengths, default=0) <= 1
     if size == 1 or len(sides) == 1:
@@ -49,10 +49,33 @@ def test_parts_follow_each_other_and_make_up_the_batch(sides: list[int], size: i
     )
 
 
-def test_parts_of_what_was_read_without_picture_or_sound() -> None:
+def test_parts_of_what_was_read_without_video_or_audio() -> None:
     whole = batch_of(5)
-    assert [part.video for part in parts(replace(whole, video=None), 2)] == [None] * 2
-    assert [part.audio for part in parts(replace(whole, audio=None), 2)] == [None] * 2
+    assert [part.video for part in micro_batches(replace(whole, video=None), 2)] == [None] * 2
+    assert [part.audio for part in micro_batches(replace(whole, audio=None), 2)] == [None] * 2
+
+
+def test_cudnn_tries_its_algorithms_at_the_usual_size_alone() -> None:
+    model, seen = nn.Linear(6, 3), []
+
+    def loss(part: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        seen.append((len(part.rows), torch.backends.cudnn.benchmark))
+        return model(part.audio).square().mean(), {}
+
+    stepper = TrainingStep(
+        model,
+        torch.optim.SGD([{"params": list(model.parameters()), "peak": 0.1}], lr=0.1),
+        precision="fp32",
+        device=CPU,
+        label="t",
+        part=None,
+        compiled=False,
+        items=(),
+    )
+    for clips in (4, 3, 4, 5):
+        stepper(batch_of(clips), loss, AverageMeter(), count=clips, factor=1.0, at=(0.0, 0))
+    assert seen == [(4, True), (3, False), (4, True), (5, True)]
+    assert not torch.backends.cudnn.benchmark
 
 
 def net() -> nn.Module:
@@ -61,10 +84,12 @@ def net() -> nn.Module:
         return nn.Sequential(nn.Linear(6, 16), nn.Tanh(), nn.Linear(16, 3))
 
 
-def step(count: int, part: int | None, *, precision: Precision = "fp32") -> tuple[nn.Module, Meter, Stepper]:
-    model, meter = net(), Meter()
+def step(
+    count: int, part: int | None, *, precision: Precision = "fp32"
+) -> tuple[nn.Module, AverageMeter, TrainingStep]:
+    model, meter = net(), AverageMeter()
     optimizer = torch.optim.SGD([{"params": model.parameters(), "lr": 0.5, "peak": 0.5}], lr=0.5)
-    stepper = Stepper(
+    stepper = TrainingStep(
         model, optimizer, precision=precision, device=CPU, label="toy", part=part, compiled=False, items=()
     )
 
@@ -101,13 +126,13 @@ def test_gradients_that_overflow_in_fp16_are_left_out_and_the_scale_halved() -> 
     model = net()
     before = [p.detach().clone() for p in model.parameters()]
     optimizer = torch.optim.SGD([{"params": model.parameters(), "lr": 0.5, "peak": 0.5}], lr=0.5)
-    stepper = Stepper(
+    stepper = TrainingStep(
         model, optimizer, precision="fp16", device=CPU, label="toy", part=None, compiled=False, items=()
     )
     stepper(
         batch_of(4),
         lambda batch: (model(batch.audio).float().sum() * 1e37, {}),
-        Meter(),
+        AverageMeter(),
         count=4,
         factor=1.0,
         at=(0.0, 0),
@@ -118,7 +143,7 @@ def test_gradients_that_overflow_in_fp16_are_left_out_and_the_scale_halved() -> 
 
 def test_what_cannot_be_compiled_is_told() -> None:
     model = net()
-    stepper = Stepper(
+    stepper = TrainingStep(
         model,
         torch.optim.SGD([{"params": model.parameters(), "peak": 0.1}], lr=0.1),
         precision="fp32",
@@ -137,12 +162,12 @@ def test_what_cannot_be_compiled_is_told() -> None:
     with pytest.raises(
         UserError, match=r"--compile: torch cannot compile .* \(no C\+\+ compiler\); run without"
     ):
-        stepper(batch_of(4), loss, Meter(), count=4, factor=1.0, at=(0.0, 0))
+        stepper(batch_of(4), loss, AverageMeter(), count=4, factor=1.0, at=(0.0, 0))
 
 
 def test_a_single_clip_that_batchnorm_cannot_take_is_told() -> None:
     model = nn.Sequential(nn.Linear(6, 3), nn.BatchNorm1d(3))
-    stepper = Stepper(
+    stepper = TrainingStep(
         model,
         torch.optim.SGD([{"params": model.parameters(), "peak": 0.1}], lr=0.1),
         precision="fp32",
@@ -153,12 +178,12 @@ def test_a_single_clip_that_batchnorm_cannot_take_is_told() -> None:
         items=(),
     )
     with pytest.raises(
-        UserError, match=r"toy: BatchNorm cannot normalise over a single clip .* --device-batch"
+        UserError, match=r"toy: BatchNorm cannot normalize over a single clip .* --micro-batch-size"
     ):
         stepper(
             batch_of(2),
             lambda batch: (model(batch.audio).sum(), {}),
-            Meter(),
+            AverageMeter(),
             count=2,
             factor=1.0,
             at=(0.0, 0),

@@ -10,15 +10,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from xdcbench.context import Context
-from xdcbench.data.clips import Batch
-from xdcbench.schema import Schedule
+from xdcbench.config.pretraining import Schedule
+from xdcbench.data.clip_dataset import Batch
+from xdcbench.data.context import Context
 from xdcbench.training import Trainer, sgd
 
 CPU = torch.device("cpu")
 
 
-SCHEDULE = Schedule(epochs=4, lr=0.1, warmup=1, steps=(2, 3), gamma=0.5, weight_decay=0.01)
+SCHEDULE = Schedule(epochs=4, lr=0.1, warmup_epochs=1, milestones=(2, 3), gamma=0.5, weight_decay=0.01)
 
 
 ITEMS, SIZE = 22, 5

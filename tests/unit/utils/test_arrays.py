@@ -3,8 +3,8 @@
 import random
 import struct
 import zipfile
-import zlib
 from collections.abc import Callable
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +17,13 @@ from xdcbench.clustering.assigner import Assigner, load_assigners, save_assigner
 from xdcbench.clustering.preprocess import Preprocessing
 from xdcbench.data.index import Index
 from xdcbench.errors import UserError
-from xdcbench.evaluations.features import load_features
-from xdcbench.matrix import create, mapped
+from xdcbench.evaluation.features import load_features
 from xdcbench.models.weights import read_tensors
-from xdcbench.store import write_json
-from xdcbench.tensors import read_safetensors, save_tensors
 from xdcbench.training.checkpoints import Checkpoints
 from xdcbench.utils.arrays import load_array, read_table
+from xdcbench.utils.documents import write_json
+from xdcbench.utils.matrix import mapped, write_rows
+from xdcbench.utils.tensors import read_safetensors, save_tensors
 
 UNSAFE = ("allow_pickle", "weights_only", "unpickl", "pickle", "arbitrary code", "max_header_size", "trust")
 """Words of advice to load a file all the same."""
@@ -37,7 +37,7 @@ def array(folder: Path) -> Path:
 
 def matrix(folder: Path) -> Path:
     path = folder / "m.npy"
-    create(path, (100, 50))
+    write_rows(path, (100, 50), [np.zeros((100, 50), np.float32)])
     return path
 
 
@@ -173,10 +173,10 @@ def test_a_checkpoint_whose_sum_is_right_but_holds_no_state_is_passed_over(
     """A sum says that a file is as it was written, not that it was a checkpoint."""
     kept = Checkpoints(tmp_path, keep=2)
     kept.save({"epoch": 1}, steps=5)
-    bad = tmp_path / f"checkpoint-000000009-{zlib.crc32(content):08x}.pt"
+    bad = tmp_path / f"checkpoint-000000009-{sha256(content).hexdigest()[:8]}.pt"
     bad.write_bytes(content)
     assert kept.load(torch.device("cpu")) == {"epoch": 1}
-    assert f"{bad} is damaged; going on from the checkpoint before it" in caplog.text
+    assert f"{bad} is damaged; resuming from the checkpoint before it" in caplog.text
     assert not any(word in caplog.text for word in UNSAFE)
 
 

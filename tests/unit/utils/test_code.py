@@ -15,27 +15,30 @@ import torch
 
 from tests.conftest import ROOT
 from tests.unit.tiny import MODELS
-from xdcbench.config import load_dataset, load_suite
-from xdcbench.context import Context
+from xdcbench.config.data import Dataset
+from xdcbench.config.load import load_dataset, load_suite
+from xdcbench.config.models import PretrainedEncoders
+from xdcbench.config.stages import IndexStage, InitStage, PretrainedStage
+from xdcbench.data.context import Context
 from xdcbench.data.index import run as index_run
 from xdcbench.data.scan import scan
 from xdcbench.data.sources import find_source
 from xdcbench.errors import UserError
-from xdcbench.evaluations.features import run as features_run
-from xdcbench.models.encoders import Card, load_encoders, save_encoders
-from xdcbench.models.export import export_lines
-from xdcbench.models.exported import MANIFEST, is_export
-from xdcbench.models.given import run as given_run
-from xdcbench.models.hub import video_encoder
-from xdcbench.models.origins import find_origin
+from xdcbench.evaluation.features import run as features_run
+from xdcbench.export.export import export_lines
+from xdcbench.export.hub import video_encoder
+from xdcbench.models.encoders import EncoderMetadata, load_encoders, save_encoders
+from xdcbench.models.pretrained.exported import MANIFEST, is_export
+from xdcbench.models.pretrained.origins import find_origin
 from xdcbench.models.weights import build_encoder, read_tensors
-from xdcbench.pretrain.rounds import run as round_run
-from xdcbench.results.manifest import write_manifest
-from xdcbench.run import run_stage
-from xdcbench.schema import Dataset, Given
-from xdcbench.stages import GivenStage, IndexStage, InitStage, Stage
-from xdcbench.store import Store, write_json
+from xdcbench.pipeline.executor import run_stage
+from xdcbench.pipeline.graph import Stage
+from xdcbench.pretraining.pretrained import run as given_run
+from xdcbench.pretraining.rounds import run as round_run
+from xdcbench.results.run_store import RunStore
 from xdcbench.utils.code import Consent, find_code, load_code, load_own
+from xdcbench.utils.documents import write_json
+from xdcbench.utils.manifest import write_manifest
 
 CPU = torch.device("cpu")
 NAME = "evil_module:Thing"
@@ -56,12 +59,14 @@ def ran(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 @pytest.fixture
 def run(tmp_path: Path) -> Path:
-    """A run folder from elsewhere, whose card names code."""
+    """A run folder from elsewhere, whose metadata names code."""
     folder = tmp_path / "elsewhere"
     folder.mkdir()
     encoder = build_encoder(MODELS.video, seed=0)
-    card = Card(recipe="r", seed=0, encoders=("video",), models=MODELS, sources={"video": NAME})
-    save_encoders(folder, {"video": encoder}, card)
+    metadata = EncoderMetadata(
+        config_hash="r", seed=0, encoders=("video",), models=MODELS, sources={"video": NAME}
+    )
+    save_encoders(folder, {"video": encoder}, metadata)
     return folder
 
 
@@ -74,10 +79,10 @@ def exported(run: Path) -> Path:
     """The run as an exported folder, with hashes that are right."""
     import hashlib
 
-    from xdcbench.provenance import versions
+    from xdcbench.utils.provenance import versions
 
     files = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in run.iterdir()}
-    words = ("run", "name", "suite", "method", "pretrain_data", "pretrain_subset", "recipe", "commit")
+    words = ("run", "name", "suite", "method", "pretrain_data", "pretrain_subset", "config_hash", "commit")
     numbers = ("pretrain_items", "seed", "round", "epochs")
     about: dict[str, Any] = dict.fromkeys(words, "x") | dict.fromkeys(numbers, 0)
     video = {
@@ -101,19 +106,21 @@ def written(path: Path, text: str) -> str:
 
 
 def suite(folder: Path, text: str) -> str:
-    rest = "pretraining: [{methods: [scratch]}]\nmeasure: []\ntables: []\n"
+    rest = "pretraining: [{methods: [scratch]}]\nevaluate: []\ntables: []\n"
     return written(folder / "suite.yaml", f"{text}\n{rest}")
 
 
-def given_stage() -> GivenStage:
-    return GivenStage(name="e", given=Given.model_validate({"video": {"source": NAME}}), fingerprint="")
+def given_stage() -> PretrainedStage:
+    return PretrainedStage(
+        name="e", encoders=PretrainedEncoders.model_validate({"video": {"source": NAME}}), fingerprint=""
+    )
 
 
 def results(tmp_path: Path) -> tuple[Path, str]:
-    """A results folder with a run whose card was tampered with, and the run's key."""
+    """A results folder with a run whose metadata was tampered with, and the run's key."""
     out = tmp_path / "out"
     stage = Stage("init", "init/seed0", InitStage(models=MODELS, seed=0))
-    assert run_stage(stage, Store(out), Context(suite="s")).status == "done"
+    assert run_stage(stage, RunStore(out), Context(suite="s")).status == "done"
     path = out / "runs" / stage.key / "encoders.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"sources": {"video": NAME}}))
     write_manifest(path.parent)  # as whoever means harm would
@@ -131,9 +138,11 @@ PLACES: dict[str, Callable[[Path, Path], Any]] = {
     "index stage": lambda tmp, run: index_run(
         IndexStage(name="d", dataset=dataset()), {}, tmp, Context(suite="s", roots={"d": tmp})
     ),
-    "encoder source": lambda tmp, run: find_origin("e", Given.model_validate({"video": {"source": NAME}})),
-    "run folder": lambda tmp, run: find_origin("e", Given(run=str(run))),
-    "export": lambda tmp, run: find_origin("e", Given(run=str(exported(run)))),
+    "encoder source": lambda tmp, run: find_origin(
+        "e", PretrainedEncoders.model_validate({"video": {"source": NAME}})
+    ),
+    "run folder": lambda tmp, run: find_origin("e", PretrainedEncoders(run=str(run))),
+    "export": lambda tmp, run: find_origin("e", PretrainedEncoders(run=str(exported(run)))),
     "given stage": lambda tmp, run: given_run(given_stage(), {}, tmp, Context("s")),
     "encoders of a run": lambda tmp, run: load_encoders(run, ("video",), device=CPU),
     "module without object": lambda tmp, run: load_encoders(
@@ -148,8 +157,8 @@ PLACES: dict[str, Callable[[Path, Path], Any]] = {
 
 
 def renamed(run: Path, source: str) -> Path:
-    card = json.loads((run / "encoders.json").read_text())
-    (run / "encoders.json").write_text(json.dumps(card | {"sources": {"video": source}}))
+    metadata = json.loads((run / "encoders.json").read_text())
+    (run / "encoders.json").write_text(json.dumps(metadata | {"sources": {"video": source}}))
     return run
 
 
@@ -175,14 +184,14 @@ def test_a_name_in_a_file_runs_nothing(place: str, tmp_path: Path, ran: Path, ru
     assert "evil_module" not in sys.modules
     assert "\n" not in str(error.value)
     if place not in ("torch.hub", "pickled weights"):
-        assert "--trust" in str(error.value)
+        assert "--trust-code" in str(error.value)
 
 
 def test_stages_that_read_encoders_refuse_those_of_a_tampered_run(
     ran: Path, run: Path, tmp_path: Path
 ) -> None:
     from tests.unit.tiny import small_index
-    from xdcbench.evaluations.finetune import run as finetune_run
+    from xdcbench.evaluation.finetune import run as finetune_run
 
     small_index([0, 1], ["train", "test"]).save(run)
     inputs = {"data": run, "encoders": run}
@@ -195,14 +204,15 @@ def test_stages_that_read_encoders_refuse_those_of_a_tampered_run(
 
 
 def configs() -> dict[str, Any]:
-    from xdcbench.schema import Finetune, Pretrain
-    from xdcbench.stages import EvaluationStage, FeaturesStage, RoundStage
+    from xdcbench.config.evaluation import Finetune
+    from xdcbench.config.pretraining import Pretrain
+    from xdcbench.config.stages import EvaluationStage, FeaturesStage, RoundStage
 
     round_ = RoundStage(
         method="x", clusterings={}, heads={}, encoders=("video",), round=1, seed=0, pretrain=Pretrain()
     )
     return {
-        "features": FeaturesStage(modality="video", clips=1, precision="fp32"),
+        "features": FeaturesStage(modality="video", num_clips=1, precision="fp32"),
         "finetune": EvaluationStage(name="f", split="1", seed=0, settings=Finetune()),
         "round": round_,
     }
@@ -230,10 +240,7 @@ def test_what_is_imported_without_consent_stands_in_tables_of_the_code() -> None
     trees = (ast.parse(path.read_text()) for path in sorted((ROOT / "xdcbench").rglob("*.py")))
     calls = (node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Call))
     asked = {ast.unparse(node.args[0]) for node in calls if ast.unparse(node.func) == "load_own"}
-    assert asked == {"KINDS[self.kind].target", "f'{datasets.__name__}.{name}:scan'"}
-    from xdcbench.stages import KINDS
-
-    assert all(kind.target.startswith("xdcbench.") for name, kind in KINDS.items() if name != "toy")
+    assert asked == {"f'{datasets.__name__}.{name}:scan'"}
 
 
 @pytest.mark.parametrize("name", ["json", "xdcbench_own"])

@@ -3,13 +3,13 @@ from pathlib import Path
 
 import pytest
 
-from xdcbench.utils.io import replacing, sweep
+from xdcbench.utils.io import atomic_write, remove_part_files
 
 
 def test_a_file_is_replaced_at_the_end_and_hidden_before(tmp_path: Path) -> None:
     path = tmp_path / "a.txt"
     path.write_text("old")
-    with replacing(path) as part:
+    with atomic_write(path) as part:
         part.write_text("new")
         assert part.name.startswith(".") and path.read_text() == "old"
     assert path.read_text() == "new"
@@ -20,7 +20,7 @@ def test_a_file_is_replaced_at_the_end_and_hidden_before(tmp_path: Path) -> None
 def test_what_fails_leaves_the_old_file_and_no_part(tmp_path: Path, error: type[BaseException]) -> None:
     path = tmp_path / "a.txt"
     path.write_text("old")
-    with pytest.raises(error), replacing(path) as part:
+    with pytest.raises(error), atomic_write(path) as part:
         part.write_text("ne")
         raise error
     assert path.read_text() == "old"
@@ -35,9 +35,9 @@ def test_old_parts_are_swept_and_nothing_else(tmp_path: Path) -> None:
         path.write_text("")
     for path in parts:
         os.utime(path, (0, 0))
-    sweep(tmp_path, older=3600)
+    remove_part_files(tmp_path, older=3600)
     assert sorted(path for path in tmp_path.rglob("*") if path.is_file()) == sorted(kept)
-    sweep(tmp_path)
+    remove_part_files(tmp_path)
     assert not (tmp_path / ".new.12").exists()
 
 
@@ -46,7 +46,7 @@ def test_nothing_is_written_through_a_link(name: str, tmp_path: Path) -> None:
     mine = tmp_path / "mine"
     mine.write_text("mine")
     (tmp_path / name).symlink_to(mine)
-    with replacing(tmp_path / "result") as part:
+    with atomic_write(tmp_path / "result") as part:
         part.write_text("ours")
     assert mine.read_text() == "mine"
     assert not (tmp_path / "result").is_symlink()

@@ -11,17 +11,17 @@ import pytest
 
 from xdcbench.errors import UserError
 from xdcbench.utils import locks
-from xdcbench.utils.locks import HeldError, NoLocksError, is_locked, locked
+from xdcbench.utils.locks import LockedError, NoLocksError, is_locked, lock
 
 NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EBADF, errno.EINVAL)
 
 STRESS = """
 import os, sys
 from pathlib import Path
-from xdcbench.utils.locks import locked
+from xdcbench.utils.locks import lock
 folder = Path(sys.argv[1])
 for _ in range(100):
-    with locked(folder / "lock", waiting=""):
+    with lock(folder / "lock", waiting=""):
         os.close(os.open(folder / "held", os.O_CREAT | os.O_EXCL))
         os.unlink(folder / "held")
 """
@@ -36,11 +36,11 @@ def test_one_process_holds_it_at_a_time(tmp_path: Path) -> None:
 
 def test_it_is_held_together_or_alone(tmp_path: Path) -> None:
     path = tmp_path / "lock"
-    with locked(path, shared=True), locked(path, shared=True), pytest.raises(HeldError), locked(path):
+    with lock(path, shared=True), lock(path, shared=True), pytest.raises(LockedError), lock(path):
         pytest.fail("alone next to others")
-    with locked(path):
+    with lock(path):
         for shared in (True, False):
-            with pytest.raises(HeldError), locked(path, shared=shared):
+            with pytest.raises(LockedError), lock(path, shared=shared):
                 pytest.fail("next to one who is alone")
         assert is_locked(path)
     assert not is_locked(path) and not is_locked(tmp_path / "none")
@@ -49,23 +49,23 @@ def test_it_is_held_together_or_alone(tmp_path: Path) -> None:
 
 def test_who_waits_says_so_once_and_gets_it(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO", logger="xdcbench")
-    held = locked(tmp_path / "lock")
+    held = lock(tmp_path / "lock")
     held.__enter__()
     threading.Timer(0.3, lambda: held.__exit__(None, None, None)).start()
     begun = time.monotonic()
-    with locked(tmp_path / "lock", waiting="waiting for it"):
+    with lock(tmp_path / "lock", waiting="waiting for it"):
         assert time.monotonic() - begun > 0.2
     assert caplog.messages == ["waiting for it"]
 
 
 def test_forked_processes_do_not_keep_it(tmp_path: Path) -> None:
-    with locked(tmp_path / "lock"):
+    with lock(tmp_path / "lock"):
         read, write = os.pipe()
         if not (child := os.fork()):
             os.close(write)
             os.read(read, 1)
             os._exit(0)
-    with locked(tmp_path / "lock"):
+    with lock(tmp_path / "lock"):
         pass
     os.close(write)
     os.waitpid(child, 0)
@@ -83,12 +83,12 @@ def test_a_file_system_without_locks_is_named_with_a_way_on(
     said = rf"the file system of {tmp_path}/lock gives no lock \({os.strerror(number)}\).* {locks.SWITCH}=off"
     with (
         pytest.raises(NoLocksError, match=said) as error,
-        locked(tmp_path / "lock", shared=shared, waiting=""),
+        lock(tmp_path / "lock", shared=shared, waiting=""),
     ):
         pytest.fail("not locked")
     assert isinstance(error.value, UserError) and "\n" not in str(error.value)
     monkeypatch.setenv(locks.SWITCH, "off")
-    with locked(tmp_path / "lock", shared=shared):
+    with lock(tmp_path / "lock", shared=shared):
         pass
 
 
@@ -99,7 +99,7 @@ def test_the_descriptor_is_for_reading_and_writing(tmp_path: Path, monkeypatch: 
         fcntl, "flock", lambda file, kind: modes.append(fcntl.fcntl(file, fcntl.F_GETFL) & os.O_ACCMODE)
     )
     for shared in (True, False):
-        with locked(tmp_path / "lock", shared=shared):
+        with lock(tmp_path / "lock", shared=shared):
             pass
     assert set(modes) == {os.O_RDWR}
 
@@ -114,14 +114,14 @@ def test_what_another_user_made_is_locked_by_reading(tmp_path: Path, monkeypatch
         return opened(file, flags, *mode)
 
     monkeypatch.setattr(os, "open", refused)
-    with locked(path), pytest.raises(HeldError), locked(path):
+    with lock(path), pytest.raises(LockedError), lock(path):
         pytest.fail("two hold it")
-    with pytest.raises(PermissionError), locked(tmp_path / "none"):
+    with pytest.raises(PermissionError), lock(tmp_path / "none"):
         pytest.fail("there is nothing to lock")
 
 
 def test_a_link_is_no_lock_file(tmp_path: Path) -> None:
     (tmp_path / "lock").symlink_to(tmp_path / "elsewhere")
-    with pytest.raises(OSError, match="symbolic"), locked(tmp_path / "lock"):
+    with pytest.raises(OSError, match="symbolic"), lock(tmp_path / "lock"):
         pass
     assert not (tmp_path / "elsewhere").exists()

@@ -1,4 +1,4 @@
-"""Names that become files: one pattern, held wherever a suite, a dataset, an export or a store gives one."""
+"""Names that become files: one pattern, held wherever a suite, a dataset, an export or a shards folder gives one."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -8,11 +8,12 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from xdcbench.config import load_dataset, load_suite, load_table, validate
+from xdcbench.config.data import Dataset
+from xdcbench.config.load import load_dataset, load_suite, load_table, validate
+from xdcbench.config.suite import Suite
 from xdcbench.errors import UserError
-from xdcbench.models.exported import Program
-from xdcbench.schema import Dataset, Suite
-from xdcbench.utils.names import LONGEST, fault
+from xdcbench.models.pretrained.exported import Program
+from xdcbench.utils.names import LONGEST, name_error
 
 BAD = {
     "parent": "../../x",
@@ -54,7 +55,7 @@ GOOD = [
 ]
 BASE: dict[str, Any] = {
     **{name: {} for name in ("methods", "datasets", "evaluations")},
-    **{name: [] for name in ("pretraining", "measure", "tables")},
+    **{name: [] for name in ("pretraining", "evaluate", "tables")},
     "name": "s",
 }
 METHOD: dict[str, Any] = {"title": "M"}
@@ -70,11 +71,11 @@ PLACES: dict[str, Callable[[str], dict[str, Any]]] = {
     },
     "heads": lambda name: {"methods": {"m": METHOD | {"heads": {"video": [name]}}}},
     "splits": lambda name: {"datasets": {"d": DATASET | {"splits": [name]}}},
-    "official": lambda name: {"datasets": {"d": DATASET | {"official": [name]}}},
+    "official_splits": lambda name: {"datasets": {"d": DATASET | {"official_splits": [name]}}},
     "counts": lambda name: {"datasets": {"d": DATASET | {"counts": {name: {"train": 1}}}}},
     "pretraining": lambda name: {"pretraining": [{"methods": [name]}]},
     "data": lambda name: {"pretraining": [{"methods": [], "data": name}]},
-    "measure": lambda name: {"measure": [{"evaluation": "e", "dataset": name, "splits": []}]},
+    "evaluate": lambda name: {"evaluate": [{"evaluation": "e", "dataset": name, "splits": []}]},
 }
 
 
@@ -103,7 +104,7 @@ def test_a_folder_stays_below_the_data_root(folder: str) -> None:
 @given(st.text(max_size=120))
 @example("COM¹")
 def test_what_is_let_through_is_one_file(name: str) -> None:
-    if not fault(name):
+    if not name_error(name):
         path = Path("/results/tables") / name
         assert path.parent == Path("/results/tables")
         assert path.name == name
@@ -114,7 +115,7 @@ def test_what_is_let_through_is_one_file(name: str) -> None:
 def test_tables_stay_in_the_results_folder(tmp_path: Path) -> None:
     """``name: ../../x`` wrote the tables of the suite outside the results folder."""
     suite = tmp_path / "s.yaml"
-    text = "name: {name}\npretraining: [{{methods: [scratch]}}]\nmeasure: []\ntables: [table1]\n"
+    text = "name: {name}\npretraining: [{{methods: [scratch]}}]\nevaluate: []\ntables: [table1]\n"
     for name in ("../../x", "/tmp/x", "a/b"):
         suite.write_text(text.format(name=name))
         with pytest.raises(UserError, match=r"'name' = .*cannot name files"):

@@ -50,7 +50,7 @@ def test_a_reader_that_leaves_is_no_fault(words: list[str]) -> None:
 
 def test_another_error_keeps_its_trace() -> None:
     code = """
-from xdcbench import cli
+from xdcbench.cli import main as cli
 def app():
     raise OSError(28, "of a file")
 cli.app = app
@@ -76,7 +76,7 @@ def test_files_are_utf_8_and_the_terminal_is_what_it_is(
     code = f"""
 import sys
 from pathlib import Path
-from xdcbench import cli
+from xdcbench.cli import main as cli
 def app():
     for path in Path(sys.argv[1]).iterdir():
         print(path.name)
@@ -103,7 +103,7 @@ def opens_text_without_encoding(call: ast.Call) -> bool:
             return len(call.args) < 2
         case "FileHandler":
             return True
-        case "open" if owner not in ("av", "os", "wave", "tarfile", "Image"):
+        case "open" if owner not in ("av", "os", "wave", "tarfile", "Image", "opener"):
             return not any("b" in str(ast.unparse(mode)) for mode in call.args[:1])
     return False
 

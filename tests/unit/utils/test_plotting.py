@@ -23,7 +23,13 @@ def python(*words: object, backend: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.parametrize(
-    "module", ["data.audit.stats", "data.audit.report", "results.figures", "gallery.media"]
+    "module",
+    [
+        "data.validation.statistics",
+        "cli.validation_output",
+        "results.tables.figures",
+        "reports.clusters.media",
+    ],
 )
 @pytest.mark.parametrize("backend", ["module://nowhere.backend_inline", "nonsense", "tkagg", ""])
 def test_what_draws_can_be_imported(module: str, backend: str) -> None:
@@ -34,7 +40,7 @@ def test_what_draws_can_be_imported(module: str, backend: str) -> None:
 
 def test_stats_are_drawn(world: Path, tmp_path: Path) -> None:
     root = linked(world / "esc50", tmp_path / "esc50")
-    words = ["data", "stats", "esc50", "--root", root, "--out", tmp_path / "out", "--workers", 1]
+    words = ["data", "stats", "esc50", "--root", root, "--results", tmp_path / "out", "--num-workers", 1]
     done = python("-m", "xdcbench", *words, backend="module://nowhere.backend_inline")
     assert done.returncode == 0, done.stderr
     assert len(list(tmp_path.glob("out/data/*/stats.png"))) == 1

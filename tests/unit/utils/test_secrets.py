@@ -16,14 +16,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.conftest import ROOT
-from tests.unit.data.prepared.stores import write_store
-from xdcbench.config import load_dataset
-from xdcbench.data.prepared.remote import RemoteFiles
-from xdcbench.data.synth.layouts import files
+from tests.unit.data.shards.prepared import write_dataset
+from xdcbench.cli.output import run_lines
+from xdcbench.config.data import World
+from xdcbench.config.load import load_dataset
+from xdcbench.data.shards.remote import RemoteFiles
+from xdcbench.data.synthetic.layouts import files
 from xdcbench.errors import UserError
-from xdcbench.pages.report.page import write_report
-from xdcbench.report import run_lines
-from xdcbench.schema import World
+from xdcbench.reports.results.page import write_report
 from xdcbench.utils.secrets import HideSecrets, redact
 
 SECRET = "s3cr3t-Pa55w0rd"
@@ -40,8 +40,8 @@ SECRET = "s3cr3t-Pa55w0rd"
         (f"https://host/a?unheard-of={SECRET}#x", "https://host/a?***"),
         (f"https://host/a#access_token={SECRET}", "https://host/a#***"),
         (
-            f"url: /bucket/store.json?sv=2020&sig={SECRET} (Caused by",
-            "url: /bucket/store.json?*** (Caused by",
+            f"url: /bucket/shards.json?sv=2020&sig={SECRET} (Caused by",
+            "url: /bucket/shards.json?*** (Caused by",
         ),
         (
             f"403, message='Forbidden', url='https://{SECRET}@h/x'",
@@ -113,7 +113,7 @@ def test_logs_and_their_tracebacks_hide_secrets() -> None:
 
 def test_a_traceback_that_ends_the_process_hides_secrets() -> None:
     code = (
-        "from xdcbench import cli\n"
+        "from xdcbench.cli import main as cli\n"
         f"def fails():\n    raise RuntimeError('http://u:' + '{SECRET}@h/x')\n"
         "cli.app = fails\ncli.main()\n"
     )
@@ -133,7 +133,7 @@ class Forbidding(ThreadingHTTPServer):
 
     def __init__(self, folder: Path) -> None:
         super().__init__(("127.0.0.1", 0), _Answer)
-        self.folder, self.forbidden, self.status = folder, "shards", 403
+        self.folder, self.forbidden, self.status = folder, "shards/", 403
         self.asked: list[tuple[str, str]] = []
 
 
@@ -216,9 +216,9 @@ def test_what_a_server_cannot_do_now_is_asked_for_again(server: Forbidding, stat
 
 SUITE = """
 models: {base: reduced, audio: {width: 4}, video: {width: 4}}
-evaluations: {audio_retrieval: {clips: 1, ks: [1], precision: fp32}}
+evaluations: {audio_retrieval: {num_clips: 1, ks: [1], precision: fp32}}
 pretraining: [{methods: [scratch]}]
-measure: [{evaluation: audio_retrieval, dataset: esc50, splits: ["1"]}]
+evaluate: [{evaluation: audio_retrieval, dataset: esc50, splits: ["1"]}]
 tables: [frozen_audio]
 """
 
@@ -229,10 +229,22 @@ def test_no_file_and_no_output_of_a_run_holds_the_password(server: Forbidding, t
         path = root / file.path
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(file.make())
-    write_store(server.folder / "esc50", root / "esc50", "esc50", load_dataset("esc50"))
+    write_dataset(server.folder / "esc50", root / "esc50", "esc50", load_dataset("esc50"))
     (tmp_path / "s.yaml").write_text(SUITE)
     url = f"http://user:{SECRET}@127.0.0.1:{server.server_port}/esc50"
-    words = ("run", "--suite", "s.yaml", "--out", "out", "--store", url, "--device", "cpu", "--workers", "1")
+    words = (
+        "run",
+        "--suite",
+        "s.yaml",
+        "--results",
+        "out",
+        "--shards",
+        url,
+        "--device",
+        "cpu",
+        "--num-workers",
+        "1",
+    )
     env = os.environ | {
         "OMP_NUM_THREADS": "1",
         "PYTHONPATH": str(ROOT),

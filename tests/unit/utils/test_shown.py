@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from xdcbench.utils.shown import VisibleFilter, visible
+from xdcbench.utils.shown import VisibleFilter, printable
 
 DIRECTIONS = {"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"}
 MARKS = "\u061c\u200e\u200f"
@@ -25,15 +25,15 @@ def acts(character: str) -> bool:
 def test_every_character_is_judged_as_the_unicode_database_does() -> None:
     for code in range(0x110000):
         character = chr(code)
-        assert (visible(character) != character) == acts(character), hex(code)
+        assert (printable(character) != character) == acts(character), hex(code)
 
 
 @given(st.text(st.characters(exclude_categories=()), max_size=20))
 def test_what_is_shown_is_a_line_that_can_be_written(text: str) -> None:
-    shown = visible(text)
+    shown = printable(text)
     assert not any(map(acts, shown))
     assert len(shown.encode("utf-8").splitlines()) <= 1
-    assert visible(shown) == shown
+    assert printable(shown) == shown
 
 
 @pytest.mark.parametrize(
@@ -47,7 +47,7 @@ def test_what_is_shown_is_a_line_that_can_be_written(text: str) -> None:
     ],
 )
 def test_what_is_hidden_is_written_as_in_python(text: str, shown: str) -> None:
-    assert visible(text) == shown
+    assert printable(text) == shown
 
 
 def test_a_log_holds_one_line_per_message() -> None:

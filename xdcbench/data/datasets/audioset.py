@@ -5,11 +5,19 @@ from pathlib import Path
 
 import pandas as pd
 
-from xdcbench.data.lists import check_known, find_lists, need_list, numbers, one_per, read_csv, read_text
-from xdcbench.data.scan import LABELS, SPLIT, Scan, media_files, options, table
-from xdcbench.data.youtube import place_clips
+from xdcbench.config.data import Dataset
+from xdcbench.data.scanning.items import LABELS, SPLIT, Scan, media_files, options, table
+from xdcbench.data.scanning.lists import (
+    check_known,
+    find_lists,
+    need_list,
+    numbers,
+    one_per,
+    read_csv,
+    read_text,
+)
+from xdcbench.data.scanning.youtube import place_clips
 from xdcbench.errors import UserError
-from xdcbench.schema import Dataset
 
 FIELDS = ("ytid", "start", "end", "class")
 CLASSES = "class_labels_indices.csv"

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from xdcbench.data.folders import labelled
-from xdcbench.data.scan import SPLIT, Scan, media_files, options, table
+from xdcbench.config.data import Dataset
+from xdcbench.data.scanning.folders import labeled
+from xdcbench.data.scanning.items import SPLIT, Scan, media_files, options, table
 from xdcbench.errors import UserError
-from xdcbench.schema import Dataset
 
 FOLDERS = {"scenes_stereo": "train", "scenes_stereo_testset": "test"}
 # dcase_util puts test_ before the names of the test set.
@@ -34,5 +34,5 @@ def scan(root: Path, dataset: Dataset) -> Scan:
         items[SPLIT + "official"] = part
         tables.append(items[name.notna()])
         extra += [*files.loc[name.isna(), "path"], *others]
-    items, classes = labelled(pd.concat(tables, ignore_index=True))
+    items, classes = labeled(pd.concat(tables, ignore_index=True))
     return Scan(table(items, ["official"]), classes, tuple(extra))

@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from xdcbench.data.classes import refuse_lookalikes
-from xdcbench.data.lists import check_known, numbers, one_per, place, read_csv
-from xdcbench.data.scan import MISSING, SPLIT, Scan, media_files, options, table
+from xdcbench.config.data import Dataset
+from xdcbench.data.scanning.classes import refuse_lookalikes
+from xdcbench.data.scanning.items import MISSING, SPLIT, Scan, media_files, options, table
+from xdcbench.data.scanning.lists import check_known, numbers, one_per, place, read_csv
 from xdcbench.errors import UserError
-from xdcbench.schema import Dataset
 
 COLUMNS = ("filename", "fold", "target", "category", "esc10", "src_file")
 

@@ -9,12 +9,12 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from xdcbench.data.classes import one_spelling
-from xdcbench.data.csv_rows import check_once
-from xdcbench.data.lists import check_known, one_per, place, place_of, read_csv
-from xdcbench.data.scan import MISSING, SPLIT, Scan, media_files, options, table
+from xdcbench.config.data import Dataset
+from xdcbench.data.scanning.classes import one_spelling
+from xdcbench.data.scanning.csv_rows import check_once
+from xdcbench.data.scanning.items import MISSING, SPLIT, Scan, media_files, options, table
+from xdcbench.data.scanning.lists import check_known, one_per, place, place_of, read_csv
 from xdcbench.errors import UserError
-from xdcbench.schema import Dataset
 from xdcbench.utils.arrays import read_table
 
 COLUMNS = ("path", "label", "split", "group")
@@ -30,7 +30,7 @@ def scan(root: Path, dataset: Dataset) -> Scan:
     Options:
         list: the csv or ``.parquet``, absolute or below the root; none: every media file below the root.
         path: column of file paths, below the root or absolute ("path"); any suffix will do.
-        label: column of class names; an empty one is unlabelled.
+        label: column of class names; an empty one is unlabeled.
         classes: names in the order of the labels; none: those of the list, sorted.
         split: column of "train", "test" or nothing.
         group: column of the sources of items, which no draw parts.

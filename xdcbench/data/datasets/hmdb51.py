@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from xdcbench.data.folders import listed
-from xdcbench.data.lists import no_list, read_list
-from xdcbench.data.scan import Scan, options
+from xdcbench.config.data import Dataset
+from xdcbench.data.scanning.folders import listed
+from xdcbench.data.scanning.items import Scan, options
+from xdcbench.data.scanning.lists import no_list, read_list
 from xdcbench.errors import UserError
-from xdcbench.schema import Dataset
 
 PARTS = {"0": "", "1": "train", "2": "test"}
 

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from xdcbench.data.folders import class_folders, labelled
-from xdcbench.data.scan import Scan, media_files, options, table
-from xdcbench.schema import Dataset
+from xdcbench.config.data import Dataset
+from xdcbench.data.scanning.folders import class_folders, labeled
+from xdcbench.data.scanning.items import Scan, media_files, options, table
 
 FOLDERS = {"train": "train", "val": "test"}
 
@@ -16,6 +16,6 @@ def scan(root: Path, dataset: Dataset) -> Scan:
     options(dataset)
     found = [media_files(root, dataset, folder) for folder in FOLDERS]
     items, stray = class_folders(pd.concat([files for files, _ in found], ignore_index=True), FOLDERS)
-    items, classes = labelled(items)
+    items, classes = labeled(items)
     others = (path for _, paths in found for path in paths)
     return Scan(table(items, ["official"]), classes, (*stray, *others))

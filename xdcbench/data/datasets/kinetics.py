@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pandas as pd
 
-from xdcbench.data.classes import joined
-from xdcbench.data.folders import class_folders, labelled
-from xdcbench.data.lists import check_known, find_lists, need_list, numbers, one_per, read_csv
-from xdcbench.data.scan import SPLIT, Scan, media_files, options, table
-from xdcbench.data.youtube import place_clips
-from xdcbench.schema import Dataset
+from xdcbench.config.data import Dataset
+from xdcbench.data.scanning.classes import joined
+from xdcbench.data.scanning.folders import class_folders, labeled
+from xdcbench.data.scanning.items import SPLIT, Scan, media_files, options, table
+from xdcbench.data.scanning.lists import check_known, find_lists, need_list, numbers, one_per, read_csv
+from xdcbench.data.scanning.youtube import place_clips
 
 FOLDERS = {"train": "train", "val": "test"}
 COLUMNS = ("label", "youtube_id", "time_start", "time_end", "split")
@@ -51,7 +51,7 @@ def scan(root: Path, dataset: Dataset) -> Scan:
     sources |= {part: str(root / folder) for folder, part in folders.items()}
     split = items[SPLIT + "official"]
     names = joined({name: items.loc[split == part, "class"].unique() for part, name in sources.items()})
-    items, classes = labelled(items.assign(**{"class": items["class"].map(names)}))
+    items, classes = labeled(items.assign(**{"class": items["class"].map(names)}))
     return Scan(table(items, ["official"]), classes, (*unlisted, *extra), tuple(lists.values()))
 
 

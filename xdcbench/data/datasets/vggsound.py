@@ -4,13 +4,21 @@ from pathlib import Path
 
 import pandas as pd
 
-from xdcbench.data.classes import one_spelling
-from xdcbench.data.lists import check_known, find_lists, need_list, numbers, one_per, place_of, read_csv
-from xdcbench.data.names import NAME
-from xdcbench.data.scan import SPLIT, Scan, media_files, options, table
-from xdcbench.data.youtube import place_clips
+from xdcbench.config.data import Dataset
+from xdcbench.data.scanning.classes import one_spelling
+from xdcbench.data.scanning.items import SPLIT, Scan, media_files, options, table
+from xdcbench.data.scanning.lists import (
+    check_known,
+    find_lists,
+    need_list,
+    numbers,
+    one_per,
+    place_of,
+    read_csv,
+)
+from xdcbench.data.scanning.names import NAME
+from xdcbench.data.scanning.youtube import place_clips
 from xdcbench.errors import UserError
-from xdcbench.schema import Dataset
 
 LIST = "vggsound.csv"
 PARTS = {"train.csv": "train", "test.csv": "test"}

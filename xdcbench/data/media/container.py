@@ -1,4 +1,4 @@
-"""Media files opened and cut into frames; the clock that picture and sound share."""
+"""Media files opened and cut into frames; the clock that video and audio share."""
 
 import math
 from collections.abc import Iterator
@@ -16,21 +16,21 @@ from av.stream import Discard, Disposition
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from xdcbench.data.local_file import FileState, LocalFile
-from xdcbench.data.media.address import local_url
+from xdcbench.data.media.byte_ranges import Content, Stream
 from xdcbench.data.media.clock import VideoClock
 from xdcbench.data.media.demux import demux
 from xdcbench.data.media.limits import (
+    IMAGE_HEAD,
     PIXELS,
-    STILL_HEAD,
+    check_audio,
     check_image,
     check_pixels,
     check_seconds,
-    check_sound,
-    still_content,
+    is_image_content,
 )
-from xdcbench.data.media.wave import HEADER, Header, header
-from xdcbench.data.ranges import Content, Stream
+from xdcbench.data.media.local_file import FileState, LocalFile
+from xdcbench.data.media.url import local_url
+from xdcbench.data.media.wav import HEADER, Header, header
 from xdcbench.errors import MediaError
 
 # Decoders hand out reordered frames late and some indices hold decoding times: FFmpeg's own tool also steps
@@ -42,7 +42,7 @@ SEEK_BACK_FRAMES = 4
 UNINDEXED = {"mpeg", "mpegts"}
 # Seconds in which such a file is expected to hold a keyframe: broadcasts have one each 0.5 to 2 s.
 LOOK_BACK = 2.0
-STILL = {".jpg", ".jpeg", ".png", ".bmp", ".webp"}
+IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp"}
 # What these show lies in other files, which no fingerprint covers.
 PLAYLISTS = {"concat", "dash", "hls"}
 PLAYLIST = "is a playlist, which names media files and holds none"
@@ -110,7 +110,7 @@ def opened(media: Media, **options: str) -> Iterator[InputContainer]:
     """
     with _stream(media) as source:
         try:
-            if _still(path_of(media), source):
+            if _is_image(path_of(media), source):
                 check_image(path_of(media), cast(IO[bytes], source))
             # Genuine HMDB51 files hold titles that are not UTF-8. Nothing is fetched from elsewhere. PyAV would have
             # FFmpeg make up the presentation times that a file does not state, which goes wrong for B-frames in AVI.
@@ -142,7 +142,7 @@ def _stream(media: Media) -> Iterator[Stream]:
     that are called JPEG. A playlist is known as one by its format, once it has found its files by its own name.
     """
     path = path_of(media)
-    named = not isinstance(media, Member) and path.suffix.lower() not in STILL
+    named = not isinstance(media, Member) and path.suffix.lower() not in IMAGE_SUFFIXES
     with _content(media) as content:
         yield Stream(content, local_url(path) if named else "")
 
@@ -156,11 +156,11 @@ def _content(media: Media) -> Iterator[Content]:
         yield content
 
 
-def _still(path: Path, source: Stream) -> bool:
-    """Whether name or content are those of a still image."""
-    head = source.read(STILL_HEAD)
+def _is_image(path: Path, source: Stream) -> bool:
+    """Whether name or content are those of an image."""
+    head = source.read(IMAGE_HEAD)
     source.seek(0)
-    return path.suffix.lower() in STILL or still_content(head)
+    return path.suffix.lower() in IMAGE_SUFFIXES or is_image_content(head)
 
 
 def _check_limits(container: InputContainer, path: Path) -> None:
@@ -170,12 +170,12 @@ def _check_limits(container: InputContainer, path: Path) -> None:
         # A frame that outgrows what the header states does not decode.
         video.codec_context.options = {"max_pixels": str(PIXELS)}
     if audio is not None:
-        check_sound(path, audio.codec_context.sample_rate, audio.codec_context.channels)
+        check_audio(path, audio.codec_context.sample_rate, audio.codec_context.channels)
     check_seconds(path, (container.duration or 0) / av.time_base, container.size)
 
 
 def video_stream(container: InputContainer) -> VideoStream | None:
-    """First video stream with a decoder that is no cover picture."""
+    """First video stream with a decoder that is no cover image."""
     for stream in container.streams.video:
         if not stream.disposition & Disposition.attached_pic and stream.codec_context is not None:
             return stream
@@ -183,7 +183,7 @@ def video_stream(container: InputContainer) -> VideoStream | None:
 
 
 def audio_stream(container: InputContainer) -> AudioStream | None:
-    """First sound stream with a decoder."""
+    """First audio stream with a decoder."""
     return next((s for s in container.streams.audio if s.codec_context is not None), None)
 
 
@@ -211,10 +211,10 @@ def _shown_late(container: InputContainer, stream: VideoStream) -> bool:
 
 
 def edit_shift(container: InputContainer, media: Media) -> float:
-    """Seconds by which FFmpeg stamps all frames of a trimmed film too early, less than a frame's length.
+    """Seconds by which FFmpeg stamps all frames of a trimmed video too early, less than a frame's length.
 
     Where an edit list (ISO 14496-12, 8.6.6) begins within a frame, FFmpeg moves the next frame to its start,
-    but cuts the sound by the sample. Read without this, the index has the true times.
+    but cuts the audio by the sample. Read without this, the index has the true times.
     """
     stream = video_stream(container)
     if stream is None or not any(entry.is_discard for entry in stream.index_entries[:1]):
@@ -228,7 +228,7 @@ def edit_shift(container: InputContainer, media: Media) -> float:
 
 
 def reorders(stream: VideoStream) -> bool:
-    """Whether pictures may be decoded in another order than they are shown (B-frames)."""
+    """Whether frames may be decoded in another order than they are shown (B-frames)."""
     return bool(stream.codec_context.has_b_frames)
 
 
@@ -266,7 +266,7 @@ def decoded(
             packet = next(packets)
         except (StopIteration, av.error.InvalidDataError):  # the rest of the file cannot be read
             packet = None
-        if packet is not None and packet.size == 0:  # the picture before goes on (Theora, AVI)
+        if packet is not None and packet.size == 0:  # the frame before stays (Theora, AVI)
             continue
         if clock is not None and packet is not None and packet.pts is not None:
             if packet.pts == shown:

@@ -9,22 +9,22 @@ class Facts:
 
     Attributes:
         container: FFmpeg's names of the format, comma-separated.
-        video_codec: as FFmpeg names it; empty without a video track, or with a cover picture alone.
-        pix_fmt: format of the first picture.
-        width: of stored pictures in pixels, before rotation.
+        video_codec: as FFmpeg names it; empty without a video track, or with a cover image alone.
+        pix_fmt: format of the first frame.
+        width: of stored frames in pixels, before rotation.
         height: likewise.
-        rotation: degrees counter-clockwise by which a picture is turned before it is shown.
-        rate: pictures per second, on average.
-        variable: whether the time between pictures varies.
-        frames: pictures that decode.
-        video_seconds: from the first picture to the end of the last, by presentation times.
-        audio_codec: as FFmpeg names it; empty without a sound track.
+        rotation: degrees counter-clockwise by which a frame is turned before it is shown.
+        fps: frames per second, on average.
+        variable: whether the time between frames varies.
+        frames: frames that decode.
+        video_seconds: from the first frame to the end of the last, by presentation times.
+        audio_codec: as FFmpeg names it; empty without an audio track.
         sample_rate: Hz.
         channels: of the first samples.
-        audio_seconds: of sound that decodes.
-        offset: seconds from the first picture to the first sample; nan without both.
+        audio_seconds: of audio that decodes.
+        offset: seconds from the first frame to the first sample; nan without both.
         peak: largest magnitude of the mean of the channels, which encoders hear; full scale is 1.
-        damaged: packets marked as corrupt or without a picture or sound, and pictures marked as corrupt.
+        damaged: packets marked as corrupt or without a frame or samples, and frames marked as corrupt.
         lost: seconds that the container states and that do not decode, at the end.
         video_stated: length that the header states or that is guessed from the bit rate, seconds; nan where
             neither does.
@@ -43,7 +43,7 @@ class Facts:
     width: int
     height: int
     rotation: int
-    rate: float
+    fps: float
     variable: bool
     frames: int
     video_seconds: float

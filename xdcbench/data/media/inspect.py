@@ -15,15 +15,15 @@ from av.packet import Packet
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
+from xdcbench.data.media.audio import AUDIO_JITTER
 from xdcbench.data.media.clock import VideoClock
 from xdcbench.data.media.container import audio_stream, opened, time_base, video_stream, wave_header
 from xdcbench.data.media.demux import demux
 from xdcbench.data.media.facts import Facts
 from xdcbench.data.media.lengths import Packets, Track, stated
 from xdcbench.data.media.limits import check_seconds
-from xdcbench.data.media.numbers import BadSampleError, check_numbers, mono, planes
-from xdcbench.data.media.sound import SOUND_JITTER
-from xdcbench.data.media.wave import Header
+from xdcbench.data.media.samples import BadSampleError, check_numbers, planes, to_mono
+from xdcbench.data.media.wav import Header
 from xdcbench.errors import MediaError
 
 TIMED = {"mov", "matroska", "avi", "wav", "flac", "ogg"}
@@ -33,14 +33,14 @@ STEADY = 0.1
 
 
 def inspect(path: Path) -> Facts:
-    """Decode a file, picture and sound, from beginning to end.
+    """Decode a file, video and audio, from beginning to end.
 
     Raises:
         MediaError: the file cannot be opened, is beyond a limit, or nothing of it decodes.
     """
     with opened(path) as container:
-        picture, sound = _Picture(video_stream(container)), _Sound(audio_stream(container))
-        tracks = [track for track in (picture.stream, sound.stream) if track is not None]
+        video, audio = _VideoTrack(video_stream(container)), _AudioTrack(audio_stream(container))
+        tracks = [track for track in (video.stream, audio.stream) if track is not None]
         packets = {track.index: Packets(container, track) for track in tracks}
         wave = wave_header(container, path)
         damaged = 0
@@ -53,13 +53,13 @@ def inspect(path: Path) -> Facts:
                 packets[packet.stream.index].take(packet)
             for frame in frames or ():
                 damaged += frame.is_corrupt
-                (picture if isinstance(frame, VideoFrame) else sound).take(frame)
-        if not picture.frames and not sound.samples:
+                (video if isinstance(frame, VideoFrame) else audio).take(frame)
+        if not video.frames and not audio.samples:
             raise MediaError(path, "nothing of it decodes")
         lengths = {index: of.extent().seconds for index, of in packets.items()}
         for seconds in lengths.values():
             check_seconds(path, seconds, container.size)
-        return _facts(container, picture, sound, damaged, lengths, wave)
+        return _facts(container, video, audio, damaged, lengths, wave)
 
 
 def _decoded(
@@ -94,7 +94,7 @@ def _rest(stream: VideoStream | AudioStream) -> list[Any]:
 
 
 @dataclass
-class _Picture:
+class _VideoTrack:
     """What decoding notes of the video stream."""
 
     stream: VideoStream | None
@@ -115,7 +115,7 @@ class _Picture:
             self.stamps.append(frame.pts)
 
     def seconds_variable(self) -> tuple[float, bool]:
-        """Length, and whether the time between pictures varies."""
+        """Length, and whether the time between frames varies."""
         if self.stream is None or not self.frames:
             return 0.0, False
         steps = np.diff(np.unique(self.stamps))
@@ -128,14 +128,14 @@ class _Picture:
 
     @property
     def gap(self) -> float:
-        """Longest time from one picture to the next, seconds."""
+        """Longest time from one frame to the next, seconds."""
         steps = np.diff(np.unique(self.stamps))
         return float(steps.max()) * float(time_base(self.stream)) if self.stream and len(steps) else 0.0
 
 
 @dataclass
-class _Sound:
-    """What decoding notes of the sound stream."""
+class _AudioTrack:
+    """What decoding notes of the audio stream."""
 
     stream: AudioStream | None
     samples: int = 0
@@ -149,7 +149,7 @@ class _Sound:
         if self.first is None:
             self.first = frame
         begin = self._begin(frame)
-        if begin - self.end > SOUND_JITTER:  # never so of nan
+        if begin - self.end > AUDIO_JITTER:  # never so of nan
             self.jumps.append(begin - self.end)
         else:
             begin = begin if math.isnan(self.end) else self.end
@@ -160,7 +160,7 @@ class _Sound:
         except BadSampleError as bad:
             self.bad = self.bad or bad.reason(begin + bad.place / frame.sample_rate)
         else:
-            self.peak = max(self.peak, float(abs(mono(wave)).max(initial=0)))
+            self.peak = max(self.peak, float(abs(to_mono(wave)).max(initial=0)))
         self.samples += frame.samples
 
     def _begin(self, frame: AudioFrame) -> float:
@@ -172,46 +172,46 @@ class _Sound:
 
 def _facts(
     container: InputContainer,
-    picture: _Picture,
-    sound: _Sound,
+    video: _VideoTrack,
+    audio: _AudioTrack,
     damaged: int,
     lengths: dict[int, float],
     wave: Header | None,
 ) -> Facts:
-    shown, heard = picture.first, sound.first
-    video_seconds, variable = picture.seconds_variable()
-    audio_seconds = sound.samples / heard.sample_rate if heard else 0.0
-    offset = _offset(picture, sound)
+    shown, heard = video.first, audio.first
+    video_seconds, variable = video.seconds_variable()
+    audio_seconds = audio.samples / heard.sample_rate if heard else 0.0
+    offset = _offset(video, audio)
     late = 0.0 if math.isnan(offset) else offset
     decoded = max(video_seconds, late + audio_seconds) - min(0.0, late)
     timed = bool(TIMED & set(container.format.name.split(",")))
     return Facts(
         container=container.format.name,
-        video_codec=picture.stream.codec_context.name if picture.stream else "",
+        video_codec=video.stream.codec_context.name if video.stream else "",
         pix_fmt=shown.format.name if shown else "",
         width=shown.width if shown else 0,
         height=shown.height if shown else 0,
         rotation=int(shown.rotation) if shown else 0,
-        rate=picture.frames / video_seconds if video_seconds else 0.0,
+        fps=video.frames / video_seconds if video_seconds else 0.0,
         variable=variable,
-        frames=picture.frames,
+        frames=video.frames,
         video_seconds=video_seconds,
-        audio_codec=sound.stream.codec_context.name if sound.stream else "",
+        audio_codec=audio.stream.codec_context.name if audio.stream else "",
         sample_rate=heard.sample_rate if heard else 0,
         channels=len(heard.layout.channels) if heard else 0,
         audio_seconds=audio_seconds,
         offset=offset,
-        peak=sound.peak if heard else math.nan,
+        peak=audio.peak if heard else math.nan,
         damaged=damaged,
         lost=max(0.0, _whole(container, wave) - decoded) if timed else 0.0,
-        video_stated=_stated(picture.stream, None),
-        video_packets=_packets(picture.stream, lengths),
-        video_gap=picture.gap,
-        audio_stated=_stated(sound.stream, wave),
-        audio_packets=_packets(sound.stream, lengths),
-        audio_span=audio_seconds + sum(sound.jumps),
-        audio_gap=max(sound.jumps, default=0.0),
-        bad_sample=sound.bad,
+        video_stated=_stated(video.stream, None),
+        video_packets=_packets(video.stream, lengths),
+        video_gap=video.gap,
+        audio_stated=_stated(audio.stream, wave),
+        audio_packets=_packets(audio.stream, lengths),
+        audio_span=audio_seconds + sum(audio.jumps),
+        audio_gap=max(audio.jumps, default=0.0),
+        bad_sample=audio.bad,
     )
 
 
@@ -237,11 +237,11 @@ def _packets(track: Track | None, lengths: dict[int, float]) -> float:
     return math.nan if track is None else lengths[track.index]
 
 
-def _offset(picture: _Picture, sound: _Sound) -> float:
-    """Seconds from the first picture to the first sample; nan where either has no time."""
-    if picture.stream is None or sound.stream is None or not picture.stamps:
+def _offset(video: _VideoTrack, audio: _AudioTrack) -> float:
+    """Seconds from the first frame to the first sample; nan where either has no time."""
+    if video.stream is None or audio.stream is None or not video.stamps:
         return math.nan
-    if sound.first is None or sound.first.pts is None:
+    if audio.first is None or audio.first.pts is None:
         return math.nan
-    begin = min(picture.stamps) * time_base(picture.stream)
-    return float(sound.first.pts * time_base(sound.stream) - begin)
+    begin = min(video.stamps) * time_base(video.stream)
+    return float(audio.first.pts * time_base(audio.stream) - begin)

@@ -16,7 +16,7 @@ from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 from xdcbench.data.media.demux import demux
-from xdcbench.data.media.wave import Header
+from xdcbench.data.media.wav import Header
 
 Track = VideoStream | AudioStream
 
@@ -172,7 +172,7 @@ class Packets:
         return lengths
 
     def _frame(self) -> float:
-        """Length of a frame of video at the guessed rate, seconds; 0 for sound."""
+        """Length of a frame of video at the guessed rate, seconds; 0 for audio."""
         rate = self.track.guessed_rate if isinstance(self.track, VideoStream) else None
         return float(1 / rate) if rate else 0.0
 

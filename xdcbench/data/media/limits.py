@@ -19,7 +19,7 @@ SAMPLE_RATES = (1_000, 768_000)
 CHANNELS = 64
 """Channels of audio."""
 IMAGE_BYTES = 256 << 20
-"""Size of a still image's file."""
+"""Size of an image's file."""
 SECONDS = 600.0
 """Length that a file of any size may have."""
 BYTES_PER_SECOND = 10
@@ -28,11 +28,11 @@ LOUDEST = 2.0**16
 """Largest magnitude of a floating-point sample; full scale is 1, and 2**15 that of 16 bits left unscaled."""
 
 
-STILL_HEAD = 12
-"""Bytes from which `still_content` tells."""
+IMAGE_HEAD = 12
+"""Bytes from which `is_image_content` tells."""
 
 
-def still_content(head: bytes) -> bool:
+def is_image_content(head: bytes) -> bool:
     """Whether a file that begins so is a PNG, JPEG, BMP, TIFF or WebP, whatever its name."""
     magic = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"BM", b"II*\0", b"MM\0*")
     return head.startswith(magic) or (head[:4] == b"RIFF" and head[8:12] == b"WEBP")
@@ -48,7 +48,7 @@ def check_pixels(path: Path, width: int, height: int) -> None:
         raise MediaError(path, f"states {width} x {height} pixels; the limit is {PIXELS} pixels")
 
 
-def check_sound(path: Path, rate: int, channels: int) -> None:
+def check_audio(path: Path, rate: int, channels: int) -> None:
     """Refuse sample rates outside `SAMPLE_RATES` and more than `CHANNELS`; a rate of 0 is unknown.
 
     Raises:
@@ -76,7 +76,7 @@ def check_seconds(path: Path, seconds: float, size: int) -> None:
 
 
 def check_image(path: Path, file: IO[bytes]) -> None:
-    """Refuse still images of more than `IMAGE_BYTES`, or whose header states more than `PIXELS`; what is no
+    """Refuse images of more than `IMAGE_BYTES`, or whose header states more than `PIXELS`; what is no
     image passes.
 
     Args:
@@ -89,7 +89,7 @@ def check_image(path: Path, file: IO[bytes]) -> None:
     size = file.seek(0, io.SEEK_END)
     file.seek(0)
     if size > IMAGE_BYTES:
-        raise MediaError(path, f"holds {size} bytes; the limit for a still image is {IMAGE_BYTES} bytes")
+        raise MediaError(path, f"holds {size} bytes; the limit for an image is {IMAGE_BYTES} bytes")
     try:
         with Image.open(file) as image:  # reads the header alone
             check_pixels(path, *image.size)

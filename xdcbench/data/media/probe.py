@@ -19,21 +19,21 @@ from xdcbench.errors import MediaError
 
 @dataclass(frozen=True)
 class MediaInfo:
-    """What is known of a file's first video and first sound stream, without decoding.
+    """What is known of a file's first video and first audio stream, without decoding.
 
     Attributes:
-        duration: of the video stream, else of the sound, in seconds.
+        duration: of the video stream, else of the audio, in seconds.
         video_seconds: length of the video stream, which begins at time zero of the shared clock; 0 without.
-        audio_start: time of the first sample on the shared clock, seconds; 0 without sound.
-        audio_seconds: length of the sound stream; 0 without.
+        audio_start: time of the first sample on the shared clock, seconds; 0 without audio.
+        audio_seconds: length of the audio stream; 0 without.
         start: time zero of the shared clock on the container's clock, seconds.
-        rate: frames per second; 0 without video.
+        fps: frames per second; 0 without video.
         width: of stored frames in pixels, before rotation; 0 without video.
         height: likewise.
-        has_video: cover pictures of sound files do not count.
+        has_video: cover images of audio files do not count.
         has_audio: a silent track counts.
-        sample_rate: Hz; 0 without sound.
-        channels: 0 without sound.
+        sample_rate: Hz; 0 without audio.
+        channels: 0 without audio.
     """
 
     duration: float
@@ -41,7 +41,7 @@ class MediaInfo:
     audio_start: float
     audio_seconds: float
     start: float
-    rate: float
+    fps: float
     width: int
     height: int
     has_video: bool
@@ -54,13 +54,13 @@ def probe(media: Media) -> MediaInfo:
     """Read a container's header and, where that cannot be trusted with lengths, its packets.
 
     Raises:
-        MediaError: the file cannot be opened, holds neither video nor sound, or is beyond a limit.
+        MediaError: the file cannot be opened, holds neither video nor audio, or is beyond a limit.
     """
     with opened(media) as container:
         video, audio = video_stream(container), audio_stream(container)
         tracks = [track for track in (video, audio) if track is not None]
         if not tracks:
-            raise MediaError(path_of(media), "holds neither video nor sound")
+            raise MediaError(path_of(media), "holds neither video nor audio")
         start = clock_origin(container, media) + edit_shift(container, media)
         found = extents(container, tracks, wave_header(container, media))
         for extent in found:
@@ -73,7 +73,7 @@ def probe(media: Media) -> MediaInfo:
             audio_start=heard.begin - start,
             audio_seconds=heard.seconds,
             start=start,
-            rate=float(video.guessed_rate or video.average_rate or 0) if video else 0.0,
+            fps=float(video.guessed_rate or video.average_rate or 0) if video else 0.0,
             width=video.codec_context.width if video else 0,
             height=video.codec_context.height if video else 0,
             has_video=video is not None,

@@ -6,15 +6,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from xdcbench.config.table import Column
 from xdcbench.errors import UserError
-from xdcbench.results.cells import seed_name, split_settings
-from xdcbench.results.facts import read_facts
 from xdcbench.results.records import Record, read_records
-from xdcbench.results.statistics.duels import Duel, Overall, Unit, duel, overall
+from xdcbench.results.run_facts import read_facts
+from xdcbench.results.run_store import RunStore
+from xdcbench.results.statistics.paired import Overall, PairedResult, Unit, overall, paired_result
 from xdcbench.results.statistics.predictions import load_predictions, pair, run_folder
 from xdcbench.results.statistics.significance import holm
-from xdcbench.schema import Column
-from xdcbench.store import Store
+from xdcbench.results.tables.cells import seed_name, split_settings
 
 _Key = tuple[str, str, tuple[tuple[str, Any], ...]]
 
@@ -33,7 +33,7 @@ class Comparison:
     a: str
     b: str
     pretrainings: int
-    duels: tuple[Duel, ...]
+    duels: tuple[PairedResult, ...]
     overall: Overall | None
     settings: tuple[str, ...]
     unmatched: tuple[str, ...]
@@ -41,15 +41,15 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Block:
-    """All comparisons by one evaluation on one data set: the family of Holm's correction.
+    """All comparisons by one evaluation on one dataset: the family of Holm's correction.
 
-    ``factors`` tell the numbers of one run apart; ``absent`` names what was not measured so.
+    ``hyperparameters`` tell the numbers of one run apart; ``absent`` names what was not measured so.
     """
 
     evaluation: str
     dataset: str
     metric: str
-    factors: dict[str, Any]
+    hyperparameters: dict[str, Any]
     world: str
     fingerprint: str
     comparisons: tuple[Comparison, ...]
@@ -81,7 +81,7 @@ def compare(
         raise UserError(
             f"compare needs two or more different methods or runs, not {', '.join(names) or 'none'}"
         )
-    stores = [Store.existing(folder, option="--from") for folder in folders]
+    stores = [RunStore.existing(folder, option="--results") for folder in folders]
     records = read_records(stores)
     for field, value in {"metric": metric, "dataset": dataset, "evaluation": evaluation}.items():
         known = sorted({str(getattr(record, field)) for record in records})
@@ -93,7 +93,7 @@ def compare(
     blocks = [_block(key, {name: side.get(key, []) for name, side in sides.items()}, stores) for key in keys]
     if not any(block.comparisons for block in blocks):
         raise UserError(
-            f"{names[0]} shares no evaluation on one data set with {', '.join(names[1:])}; run one for both"
+            f"{names[0]} shares no evaluation on one dataset with {', '.join(names[1:])}; run one for both"
         )
     return blocks
 
@@ -116,7 +116,7 @@ def _named(name: str, records: Sequence[Record]) -> list[Record]:
 
 
 def _by_block(records: Sequence[Record]) -> dict[_Key, list[Record]]:
-    """Records by evaluation, data set and the factors that tell the numbers of one run apart.
+    """Records by evaluation, dataset and the hyperparameters that tell the numbers of one run apart.
 
     Draws of training items are repetitions, as seeds are.
     """
@@ -125,11 +125,11 @@ def _by_block(records: Sequence[Record]) -> dict[_Key, list[Record]]:
         of_run[record.run].append(record)
     blocks: dict[_Key, list[Record]] = defaultdict(list)
     for several in of_run.values():
-        names = sorted({name for record in several for name in record.factors} - {"draw"})
-        inner = [name for name in names if len({str(r.factors.get(name)) for r in several}) > 1]
+        names = sorted({name for record in several for name in record.hyperparameters} - {"draw"})
+        inner = [name for name in names if len({str(r.hyperparameters.get(name)) for r in several}) > 1]
         for record in several:
-            factors = tuple((name, record.factors.get(name)) for name in inner)
-            blocks[record.evaluation, record.dataset, factors].append(record)
+            hyperparameters = tuple((name, record.hyperparameters.get(name)) for name in inner)
+            blocks[record.evaluation, record.dataset, hyperparameters].append(record)
     return blocks
 
 
@@ -141,14 +141,14 @@ def _by_seed(name: str, records: Sequence[Record]) -> dict[tuple[str, str], Reco
     """
     column = Column(title="", evaluation=records[0].evaluation, split="mean")
     found: dict[tuple[str, str], Record] = {}
-    for draw in sorted({record.factors.get("draw") for record in records}, key=str):
-        drawn = [record for record in records if record.factors.get("draw") == draw]
+    for draw in sorted({record.hyperparameters.get("draw") for record in records}, key=str):
+        drawn = [record for record in records if record.hyperparameters.get("draw") == draw]
         parts = split_settings([(0, record) for record in drawn], [column])
         if len(parts) > 1:
             raise UserError(
                 f"{name} has {len(parts)} settings of {drawn[0].evaluation} on {drawn[0].dataset} "
                 f"({'; '.join(text for text, _ in parts[:4])}); choose one by {drawn[0].method}@DATA, by another "
-                f"--from, or by the key of a run"
+                f"--results, or by the key of a run"
             )
         said = "" if draw is None else f" draw {draw}"
         found |= {(record.split, f"{seed_name(record)}{said}"): record for record in drawn}
@@ -158,7 +158,7 @@ def _by_seed(name: str, records: Sequence[Record]) -> dict[tuple[str, str], Reco
 # -------------------------------------------------------------------------------------- what is compared
 
 
-def _block(key: _Key, sides: dict[str, list[Record]], stores: Sequence[Store]) -> Block:
+def _block(key: _Key, sides: dict[str, list[Record]], stores: Sequence[RunStore]) -> Block:
     (first, ours), *others = sides.items()
     present = [(name, theirs) for name, theirs in others if ours and theirs]
     comparisons = [_comparison((first, ours), other, stores) for other in present]
@@ -167,7 +167,7 @@ def _block(key: _Key, sides: dict[str, list[Record]], stores: Sequence[Store]) -
         evaluation=key[0],
         dataset=key[1],
         metric=some.metric,
-        factors=dict(key[2]),
+        hyperparameters=dict(key[2]),
         world=some.world,
         fingerprint=some.fingerprint,
         comparisons=_corrected(comparisons),
@@ -176,7 +176,7 @@ def _block(key: _Key, sides: dict[str, list[Record]], stores: Sequence[Store]) -
 
 
 def _comparison(
-    first: tuple[str, list[Record]], other: tuple[str, list[Record]], stores: Sequence[Store]
+    first: tuple[str, list[Record]], other: tuple[str, list[Record]], stores: Sequence[RunStore]
 ) -> Comparison:
     names = first[0], other[0]
     ours, theirs = _by_seed(*first), _by_seed(*other)
@@ -190,7 +190,7 @@ def _comparison(
         both = pair(load_predictions(a, stores), load_predictions(b, stores), names=(a.run, b.run))
         unit = Unit(split, seed, repetition=str(a.pretrain_seed) if len(pretrainings) > 1 else seed)
         pairs[unit] = both
-        duels.append(duel(unit, (a.run, b.run), both))
+        duels.append(paired_result(unit, (a.run, b.run), both))
     return Comparison(
         *names,
         pretrainings=len(pretrainings),
@@ -213,15 +213,15 @@ def _must_agree(names: tuple[str, str], a: Record, b: Record) -> None:
             raise UserError(
                 f"{a.run} ({names[0]}) and {b.run} ({names[1]}) differ in {field.replace('_', ' ')} of "
                 f"{a.evaluation} on {a.dataset}: {left or 'none'} and {right or 'none'}; measure both alike, or "
-                f"choose others with --from, --evaluation or --dataset"
+                f"choose others with --results, --evaluation or --dataset"
             )
 
 
-def _differences(a: Record, b: Record, stores: Sequence[Store]) -> list[str]:
+def _differences(a: Record, b: Record, stores: Sequence[RunStore]) -> list[str]:
     """Settings of the evaluation, and of what the encoders take in, in which two runs differ, in words."""
     left, right = (
         _flat(read_facts(run_folder(stores, record.run))["config"].get("settings", {}))
-        | record.factors
+        | record.hyperparameters
         | {"architecture": record.architecture}
         for record in (a, b)
     )

@@ -125,14 +125,16 @@ def summary(values: Iterable[float]) -> Summary:
 def wilson(share: float, n: int) -> Interval:
     """Wilson's score interval of a share of ``n`` independent items.
 
+    Not SciPy's, which referees in the tests: to import it makes `table --intervals` 1.3 times as long.
+
     Args:
         share: 0 to 1.
         n: at least 1.
     """
     z = NormalDist().inv_cdf((1 + LEVEL) / 2)
-    centre = share + z * z / (2 * n)
+    center = share + z * z / (2 * n)
     half = z * sqrt(share * (1 - share) / n + z * z / (4 * n * n))
-    low, high = ((centre + side * half) / (1 + z * z / n) for side in (-1, 1))
+    low, high = ((center + side * half) / (1 + z * z / n) for side in (-1, 1))
     return Interval(max(0.0, low), min(1.0, high), "wilson")
 
 
@@ -184,12 +186,12 @@ def t_interval(sample: Sample) -> Interval | None:
     times the root of the items' variance that all seeds share, their mean covariance over replicates (Howe's
     way to add intervals, each with degrees of freedom of its own). It is at least that of the items alone.
     """
-    from scipy.special import stdtrit
+    from scipy.stats import t
 
     groups, seeds = len(sample.sums), sample.weights.shape[1]
     if seeds < 2 or not sample.enough:
         return None
-    of_seeds, of_items = (float(stdtrit(n - 1, (1 + LEVEL) / 2)) for n in (seeds, groups))
+    of_seeds, of_items = (float(t.ppf((1 + LEVEL) / 2, n - 1)) for n in (seeds, groups))
     covariance = np.cov(sample.replicates, rowvar=False)
     shared = max(0.0, float(covariance.sum() - covariance.trace()) / (seeds * (seeds - 1)))
     both = of_seeds**2 * float(sample.seed_means.var(ddof=1)) / seeds + of_items**2 * shared

@@ -10,8 +10,8 @@ import numpy as np
 
 from xdcbench.errors import UserError
 from xdcbench.results.records import AGAIN, Record
+from xdcbench.results.run_store import RunStore
 from xdcbench.results.statistics.intervals import Interval, Run, share_interval
-from xdcbench.store import Store
 
 TOLERANCE = 1e-6
 """Difference between a record's value and that of its predictions, per cent, that rounding explains."""
@@ -45,7 +45,7 @@ class Pairs(NamedTuple):
     only_b: int
 
 
-def run_folder(stores: Sequence[Store], key: str) -> Path:
+def run_folder(stores: Sequence[RunStore], key: str) -> Path:
     """The run directory ``key`` of the first results folder that has it whole.
 
     Raises:
@@ -54,25 +54,29 @@ def run_folder(stores: Sequence[Store], key: str) -> Path:
     for store in stores:
         if store.complete(key):
             return store.path(key)
-    raise UserError(f"no run {key} in {', '.join(str(s.root) for s in stores)}; add its folder with --from")
+    raise UserError(
+        f"no run {key} in {', '.join(str(s.root) for s in stores)}; add its folder with --results"
+    )
 
 
 def is_share(metric: str) -> bool:
     """Whether a metric is the share of test items that a run had right."""
-    return metric in ("top1", "hungarian") or _DEPTH.fullmatch(metric) is not None
+    return metric in ("top1", "cluster_accuracy") or _DEPTH.fullmatch(metric) is not None
 
 
-def load_predictions(record: Record, stores: Sequence[Store]) -> Predictions:
+def load_predictions(record: Record, stores: Sequence[RunStore]) -> Predictions:
     """The scores behind a record.
 
-    Of a run with several numbers, rows count whose columns agree with the record's factors of the same names.
+    Of a run with several numbers, rows count whose columns agree with the record's hyperparameters of the same names.
 
     Raises:
         UserError: the file is missing, unreadable, lacks a column, names an item twice, or does not give
             the record's value and number of items.
     """
     if not is_share(record.metric):
-        raise UserError(f"{record.metric} is no share of test items; take top1, recall_at_K or hungarian")
+        raise UserError(
+            f"{record.metric} is no share of test items; take top1, recall_at_K or cluster_accuracy"
+        )
     path = run_folder(stores, record.run) / "predictions.parquet"
     columns = _read(path)
     said = "rank" if _DEPTH.fullmatch(record.metric) else "prediction"
@@ -80,8 +84,8 @@ def load_predictions(record: Record, stores: Sequence[Store]) -> Predictions:
     if lacking:
         raise UserError(f"{path} has no column {', '.join(lacking)}; {AGAIN}")
     own = np.ones(len(columns["id"]), dtype=bool)
-    for name in record.factors.keys() & columns.keys():
-        own &= columns[name] == record.factors[name]
+    for name in record.hyperparameters.keys() & columns.keys():
+        own &= columns[name] == record.hyperparameters[name]
     order = np.flatnonzero(own)[np.argsort(columns["id"][own])]
     sorted_ = {name: column[order] for name, column in columns.items()}
     scores = _right(record.metric, sorted_).astype(np.float64)
@@ -90,7 +94,7 @@ def load_predictions(record: Record, stores: Sequence[Store]) -> Predictions:
     return predictions
 
 
-def cell_interval(records: Sequence[Record], stores: Sequence[Store]) -> Interval | None:
+def cell_interval(records: Sequence[Record], stores: Sequence[RunStore]) -> Interval | None:
     """What other test items would have given for the mean of a cell, in %; see ``share_interval``.
 
     Args:

@@ -6,20 +6,22 @@ from pathlib import Path
 
 from xdcbench.errors import UserError
 from xdcbench.results.statistics.compare import Block, Comparison
-from xdcbench.results.statistics.duels import Duel, Overall
 from xdcbench.results.statistics.intervals import FEW_GROUPS, REPLICATES, Interval
 from xdcbench.results.statistics.intervals import LEVEL as COVERAGE
+from xdcbench.results.statistics.paired import Overall, PairedResult
 from xdcbench.results.statistics.significance import LEVEL, seeds_needed, smallest_p
-from xdcbench.store import write_json
+from xdcbench.utils.documents import write_json
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 """Version of the JSON file."""
 
 
 def verdict_lines(blocks: Sequence[Block]) -> Iterator[str]:
-    """One block of lines per evaluation and data set; what could not be compared is named as well."""
+    """One block of lines per evaluation and dataset; what could not be compared is named as well."""
     for block in blocks:
-        where = " ".join([block.evaluation, *(f"({name} {value})" for name, value in block.factors.items())])
+        where = " ".join(
+            [block.evaluation, *(f"({name} {value})" for name, value in block.hyperparameters.items())]
+        )
         if not block.comparisons:
             yield f"{where} on {block.dataset}: not measured for {', '.join(block.absent)}"
             continue
@@ -46,7 +48,7 @@ def write_verdict(blocks: Sequence[Block], path: Path) -> None:
     try:
         write_json(path, content)
     except OSError as error:
-        raise UserError(f"cannot write {path}: {error.strerror}; give another file with --json") from error
+        raise UserError(f"cannot write {path}: {error.strerror}; give another file with --output") from error
 
 
 def _comparison(comparison: Comparison, block: Block) -> Iterator[str]:
@@ -70,7 +72,7 @@ def _said(a: str, b: str, difference: float, p: float | None) -> str:
     return f"{a} is {points} {'above' if difference > 0 else 'below'} {b}{doubt}"
 
 
-def _duel(one: Duel) -> str:
+def _duel(one: PairedResult) -> str:
     by_group = " by group" if one.groups < one.items else ""
     return (
         f"{one.a:.1f} and {one.b:.1f} %; {_interval(one.interval)}; McNemar{by_group} {_p(one.p)}, "
@@ -78,7 +80,7 @@ def _duel(one: Duel) -> str:
     )
 
 
-def _items(one: Duel, a: str, b: str) -> str:
+def _items(one: PairedResult, a: str, b: str) -> str:
     groups = f" in {one.groups} groups" if one.groups < one.items else ""
     text = f"{one.items} items{groups}: {one.a_alone} right for {a} alone, {one.b_alone} for {b} alone"
     unread = [f"{n} unreadable for {name} alone" for name, n in ((a, one.unread_a), (b, one.unread_b)) if n]

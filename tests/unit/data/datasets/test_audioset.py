@@ -6,10 +6,11 @@ import pandas as pd
 import pytest
 
 from tests.unit.data.trees import column, config, counts, paths, text, touch
+from xdcbench.config.data import Subset
 from xdcbench.data.index import Index, probe_all, take
-from xdcbench.data.scan import MISSING, Scan, fingerprint, scan
+from xdcbench.data.scan import scan
+from xdcbench.data.scanning.items import MISSING, Scan, fingerprint
 from xdcbench.errors import UserError
-from xdcbench.schema import Subset
 
 HEAD = (
     "# Segments csv created Sun Mar 5",
@@ -66,7 +67,7 @@ def test_labels_parts_and_classes(tmp_path: Path) -> None:
     }
 
 
-def test_sound_alone(tmp_path: Path) -> None:
+def test_audio_alone(tmp_path: Path) -> None:
     lists(tmp_path)
     touch(tmp_path, "a/--aaaaaaaaa.mp4", "a/Y--aaaaaaaaa.wav", "a/dddddddd-dd_20.flac")
     found = audioset(tmp_path, media="audio")

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from tests.unit.data.trees import column, config, counts, paths, text, touch
 from xdcbench.data.datasets.filelist import draw
-from xdcbench.data.scan import Scan, scan
+from xdcbench.data.scan import scan
+from xdcbench.data.scanning.items import Scan
 from xdcbench.errors import UserError
 
 FILES = [f"video/{i}.mpg" for i in range(40)]
@@ -39,13 +40,13 @@ def tree(tmp_path: Path) -> Path:
 
 
 def test_without_a_list(tree: Path) -> None:
-    touch(tree, "deeper/down/new.mkv", "sound.wav", ".cache/no.mp4")
+    touch(tree, "deeper/down/new.mkv", "track.wav", ".cache/no.mp4")
     found = filelist(tree)
     assert set(found.items["path"]) == {*FILES, "deeper/down/new.mkv"}
     assert set(found.items["label"]) == {-1}
     assert found.classes == found.sources == ()
     assert counts(found, "all") == (41, 0)
-    assert found.extra == ("sound.wav",)
+    assert found.extra == ("track.wav",)
 
 
 @pytest.mark.parametrize("name", ["list.csv", "list.parquet"])
@@ -133,7 +134,7 @@ def test_files_elsewhere_and_of_other_kinds(tmp_path: Path) -> None:
         ),
         ({"list": "broken.parquet"}, r"broken.parquet cannot be read .*Try: write it again"),
         ({"label": "label"}, "options.label needs a list; say where it is"),
-        ({"colour": 1}, "no option `colour` of adapter `filelist`; it takes list, path, label, "),
+        ({"color": 1}, "no option `color` of adapter `filelist`; it takes list, path, label, "),
     ],
 )
 def test_mistakes(tree: Path, options: dict[str, Any], saying: str) -> None:

@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 
 from tests.unit.data.trees import config
-from xdcbench.config import load_dataset
-from xdcbench.resources import folder
+from xdcbench.config.load import load_dataset
+from xdcbench.config.paths import folder
 
 NAMES = sorted(path.stem for path in (folder("configs") / "datasets").glob("*.yaml"))
 OWN = {"filelist", "grid", "ig_kinetics", "ig_random"}
@@ -20,7 +20,7 @@ def test_every_official_split_has_its_counts(name: str) -> None:
     dataset = load_dataset(name)
     assert set(dataset.counts) == (set() if name in OWN else set(dataset.splits))
     assert dataset.title
-    assert bool(dataset.source and dataset.licence) or name == "filelist"
+    assert bool(dataset.source and dataset.license) or name == "filelist"
 
 
 def audioset(lists: Path, name: str) -> int:

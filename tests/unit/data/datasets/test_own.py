@@ -1,4 +1,4 @@
-"""A user's own data set: a YAML and at most one function, as a suite takes it and as the documents show it."""
+"""A user's own dataset: a YAML and at most one function, as a suite takes it and as the documents show it."""
 
 import re
 from pathlib import Path
@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 
 from tests.unit.data.trees import counts, text, touch
-from xdcbench.config import load_suite
+from xdcbench.config.load import load_suite
+from xdcbench.config.paths import folder
 from xdcbench.data.scan import scan
 from xdcbench.errors import UserError
-from xdcbench.launch import Launch, Request, prepare
-from xdcbench.resources import folder
+from xdcbench.pipeline.launch import Launch, Request, plan_launch
 from xdcbench.utils.code import Consent
 
 BLOCK = re.compile(r"\n([^\n]+)\n\n```(?:yaml|python)\n(.*?)```", re.DOTALL)
@@ -26,15 +26,15 @@ datasets:
     splits: [only]
     options: %s
 evaluations:
-  audio_svm: {clips: 3, inner_folds: 2, precision: fp32}
+  audio_svm: {num_clips: 3, inner_folds: 2, precision: fp32}
 pretraining:
   - {methods: [scratch]}
-measure:
+evaluate:
   - {evaluation: audio_svm, dataset: mine, splits: [only]}
 tables: []
 """
 ADAPTER = """
-from xdcbench.data.scan import Scan, media_files, table
+from xdcbench.data.scanning.items import Scan, media_files, table
 
 def scan(root, dataset):
     files, others = media_files(root, dataset)
@@ -53,8 +53,9 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def planned(suite: str, root: Path, *, trust: bool) -> Launch:
-    return prepare(
-        Request(suite=suite, data_root=root, out=root / "out", device="cpu", trust=trust), write=False
+    return plan_launch(
+        Request(suite=suite, data_root=root, results=root / "out", device="cpu", trust_code=trust),
+        write=False,
     )
 
 
@@ -78,7 +79,7 @@ def test_a_function_needs_trust(here: Path) -> None:
     touch(here, *(f"mine/{i}.wav" for i in range(4)))
     (here / "own_adapter.py").write_text(ADAPTER)
     (here / "own_function.yaml").write_text(SUITE % ("own_adapter:scan", "{}"))
-    with pytest.raises(UserError, match="runs code, 'own_adapter:scan'; read it, then give --trust"):
+    with pytest.raises(UserError, match="runs code, 'own_adapter:scan'; read it, then give --trust-code"):
         planned("own_function.yaml", here, trust=False)
     launch = planned("own_function.yaml", here, trust=True)
     assert launch.context.consent == Consent(everything=True)
@@ -88,7 +89,7 @@ def test_a_function_needs_trust(here: Path) -> None:
 
 
 def test_files_of_the_documents(here: Path) -> None:
-    """The data sets of docs/extending.md, with its suite and table, over files that fit its words."""
+    """The datasets of docs/extending.md, with its suite and table, over files that fit its words."""
     blocks = BLOCK.findall((folder("configs").parent / "docs" / "extending.md").read_text())
     named = {NAME.findall(words)[-1]: content for words, content in blocks if NAME.search(words)}
     assert {

@@ -1,4 +1,4 @@
-"""Films of counted frames in every codec and container, written by ffmpeg, and what each reader makes of them."""
+"""Videos of counted frames in every codec and container, written by ffmpeg, and what each reader makes of them."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,13 +8,13 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from tests.unit.data.media.films import index_of, picture
-from tests.unit.data.media.referee import ffmpeg, film, track
-from xdcbench.data.audit import hashes
+from tests.unit.data.media.referee import decode_video, ffmpeg, track
+from tests.unit.data.media.videos import index_of, numbered_frame
 from xdcbench.data.media import probe, read_audio, read_clip
 from xdcbench.data.media.inspect import inspect
-from xdcbench.data.prepared import film as prepared
-from xdcbench.data.prepared.layout import Settings
+from xdcbench.data.preparation import video as prepared
+from xdcbench.data.shards.layout import ShardSettings
+from xdcbench.data.validation import hashes
 
 FRAMES, FPS = 60, 25
 EDGE = 1e-3
@@ -35,7 +35,7 @@ CODECS: dict[str, tuple[str, ...]] = {
 WITHOUT_B = ("mjpeg", "msmpeg4", "wmv1", "wmv2")
 """Their encoders refuse B-frames."""
 
-SOUND = {
+AUDIO_CODECS = {
     "avi": "libmp3lame",
     "mp4": "aac",
     "mkv": "aac",
@@ -45,7 +45,7 @@ SOUND = {
     "asf": "wmav2",
     "flv": "aac",
 }
-"""Containers with the codec of their sound."""
+"""Containers with the codec of their audio."""
 
 REFUSED = {
     *((codec, "flv") for codec in CODECS if codec != "h264"),
@@ -64,11 +64,22 @@ def write(folder: Path, codec: str, b_frames: int, container: str) -> Path:
     """
     raw, path = folder / "frames.rgb", folder / f"{codec}_{b_frames}.{container}"
     if not raw.exists():
-        raw.write_bytes(b"".join(picture(i).tobytes() for i in range(FRAMES)))
+        raw.write_bytes(b"".join(numbered_frame(i).tobytes() for i in range(FRAMES)))
     ffmpeg(
         *("-f", "rawvideo", "-pix_fmt", "rgb24", "-s", "64x48", "-r", FPS, "-i", raw),
         *("-f", "lavfi", "-i", f"anoisesrc=r=44100:d={FRAMES / FPS}:a=0.3:seed=1"),
-        *("-pix_fmt", "yuv420p", *CODECS[codec], "-bf", b_frames, "-g", 12, "-c:a", SOUND[container], path),
+        *(
+            "-pix_fmt",
+            "yuv420p",
+            *CODECS[codec],
+            "-bf",
+            b_frames,
+            "-g",
+            12,
+            "-c:a",
+            AUDIO_CODECS[container],
+            path,
+        ),
     )
     return path
 
@@ -79,7 +90,7 @@ def index(frame: NDArray[np.uint8]) -> int:
 
 @dataclass(frozen=True)
 class Counted:
-    """A film as ffmpeg shows it.
+    """A video as ffmpeg shows it.
 
     Attributes:
         path: of the file.
@@ -95,8 +106,8 @@ class Counted:
 
     @classmethod
     def of(cls, path: Path) -> "Counted":
-        shown = film(path)
-        return cls(path, shown.first, shown.times, np.array([index(frame) for frame in shown.pictures]))
+        shown = decode_video(path)
+        return cls(path, shown.first, shown.times, np.array([index(frame) for frame in shown.frames]))
 
     def at(self, times: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
         """Index of the frame on display at each time, and whether that is certain."""
@@ -110,31 +121,33 @@ class Counted:
 
     def assert_clip(self, start: float, frames: int, rate: float) -> None:
         """A clip shows ffmpeg's frames, one by one."""
-        clip = read_clip(self.path, start=start, frames=frames, rate=rate, short_side=48).numpy()
+        clip = read_clip(self.path, start=start, frames=frames, fps=rate, short_side=48).numpy()
         self.assert_shown([index(frame) for frame in clip], start + np.arange(frames) / rate)
 
     def assert_all_distinct(self) -> None:
-        """Read at its own rate, half a frame after each begins, the film has as many distinct frames as ffmpeg's."""
-        clip = read_clip(self.path, start=0.5 / FPS, frames=len(self.times), rate=FPS, short_side=48).numpy()
+        """Read at its own rate, half a frame after each begins, the video has as many distinct frames as ffmpeg's."""
+        clip = read_clip(self.path, start=0.5 / FPS, frames=len(self.times), fps=FPS, short_side=48).numpy()
         times = (0.5 + np.arange(len(clip))) / FPS
         assert len({index(frame) for frame in clip}) == len(set(self.at(times)[0]))
 
-    def assert_sound(self) -> None:
+    def assert_audio(self) -> None:
         """The track lies as long after the first frame as in ffmpeg, to the sample."""
         assert probe(self.path).start == pytest.approx(self.first, abs=1e-3)
         truth = track(self.path)
         begin, seconds = round((truth.start - self.first) * truth.rate), len(truth.samples) / truth.rate
         # Clocks of whole milliseconds leave the nearest sample open.
         starts = [(begin + shift) / truth.rate for shift in (-1, 0, 1)]
-        own = [read_audio(self.path, start=s, seconds=seconds, rate=truth.rate).numpy() for s in starts]
+        own = [
+            read_audio(self.path, start=s, seconds=seconds, sample_rate=truth.rate).numpy() for s in starts
+        ]
         assert min(np.abs(wave - truth.samples).max() for wave in own) < 1e-4, self.path.name
 
     def assert_prepared(self, folder: Path) -> None:
-        """A store keeps frame k as the one on display at ``k / rate``."""
-        kept = prepared.film(self.path, Settings(short_side=48), folder / "kept.mp4")
-        found = [index(frame) for frame in film(folder / "kept.mp4").pictures]
+        """Shards keep frame k as the one on display at ``k / rate``."""
+        kept = prepared.encode_video(self.path, ShardSettings(short_side=48), folder / "kept.mp4")
+        found = [index(frame) for frame in decode_video(folder / "kept.mp4").frames]
         assert len(found) == kept.frames
-        self.assert_shown(found, np.arange(kept.frames) / float(kept.rate))
+        self.assert_shown(found, np.arange(kept.frames) / float(kept.fps))
 
     def assert_inspected(self) -> None:
         """Facts count ffmpeg's frames and their length."""
@@ -145,7 +158,7 @@ class Counted:
     def assert_hashed(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """The frames that are hashed are the first at or after each second; a flat one is left out."""
         seen: list[int] = []
-        monkeypatch.setattr(hashes, "picture_hash", lambda grey: seen.append(index(grey[..., None])) or 0)
+        monkeypatch.setattr(hashes, "perceptual_hash", lambda gray: seen.append(index(gray[..., None])) or 0)
         list(hashes.frame_hashes(self.path))
         due, expected = -np.inf, []
         for time, shown in zip(self.times, self.indices, strict=True):

@@ -1,4 +1,4 @@
-"""The ffmpeg program as the referee: it makes films and decodes them with code that the reader does not share."""
+"""The ffmpeg program as the referee: it makes videos and decodes them with code that the reader does not share."""
 
 import re
 import subprocess
@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from xdcbench.data.media import read_clip
 
 EDGE = 1e-3
-"""Within this of a change of picture, clocks of different ticks may disagree on the one on display; seconds."""
+"""Within this of a change of frame, clocks of different ticks may disagree on the one on display; seconds."""
 
 PTS = re.compile(r"Parsed_a?showinfo.* pts_time:(\S+)")
-PICTURE = re.compile(r"Parsed_showinfo.* s:(\d+)x(\d+)")
-SOUND = re.compile(r"Parsed_ashowinfo.* channels:(\d+).* rate:(\d+) nb_samples:")
+FRAME = re.compile(r"Parsed_showinfo.* s:(\d+)x(\d+)")
+AUDIO = re.compile(r"Parsed_ashowinfo.* channels:(\d+).* rate:(\d+) nb_samples:")
 PATTERN = ("-f", "lavfi", "-i", "testsrc2=s=64x48:r=25:d=2,scroll=h=0.11:v=0.07")
 TONE = ("-f", "lavfi", "-i", "sine=f=440:r=16000:d=2")
 H264 = ("-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p", "-g", "8")
@@ -36,29 +36,29 @@ def ffmpeg(*words: object) -> tuple[bytes, str]:
 
 
 @dataclass(frozen=True)
-class Film:
+class DecodedVideo:
     """Every frame that ffmpeg presents.
 
     Attributes:
         first: presentation time of the first frame on the container's clock, seconds.
         times: float64 (n,), seconds after the first frame, ascending: a frame whose time runs backwards is shown
             at once.
-        pictures: uint8 (n, H, W, 3), upright, RGB.
+        frames: uint8 (n, H, W, 3), upright, RGB.
     """
 
     first: float
     times: NDArray[np.float64]
-    pictures: NDArray[np.uint8]
+    frames: NDArray[np.uint8]
 
     def at(self, time: float) -> NDArray[np.uint8] | None:
-        """The picture on display at a time; None where that is a matter of the clock's ticks."""
+        """The frame on display at a time; None where that is a matter of the clock's ticks."""
         if np.abs(self.times[1:] - time).min(initial=1.0) < EDGE:
             return None
-        return self.pictures[max(np.searchsorted(self.times, time, side="right") - 1, 0)]
+        return self.frames[max(np.searchsorted(self.times, time, side="right") - 1, 0)]
 
 
-def film(path: Path, *, size: str = "iw:ih") -> Film:
-    """Decode the first stream that is a film and no cover, to pictures of ``size``, width:height."""
+def decode_video(path: Path, *, size: str = "iw:ih") -> DecodedVideo:
+    """Decode the first stream that is a video and no cover, to frames of ``size``, width:height."""
     raw, log = ffmpeg(
         *("-threads", 1, "-copyts", "-i", path, "-map", "0:V:0", "-fps_mode", "passthrough"),
         *(
@@ -71,19 +71,19 @@ def film(path: Path, *, size: str = "iw:ih") -> Film:
             "-",
         ),
     )
-    ((width, height),) = {tuple(map(int, size)) for size in PICTURE.findall(log)}
-    pictures = np.frombuffer(raw, np.uint8).reshape(-1, height, width, 3)
+    ((width, height),) = {tuple(map(int, size)) for size in FRAME.findall(log)}
+    frames = np.frombuffer(raw, np.uint8).reshape(-1, height, width, 3)
     times = np.maximum.accumulate([float(time) for time in PTS.findall(log)])
-    assert len(times) == len(pictures)
-    return Film(times[0], times - times[0], pictures)
+    assert len(times) == len(frames)
+    return DecodedVideo(times[0], times - times[0], frames)
 
 
-def distances(path: Path, truth: Film, *, start: float, frames: int, rate: float) -> list[float]:
-    """Mean absolute difference from ffmpeg's pictures, of 255, of each frame that a clip shows for certain."""
-    short_side = min(truth.pictures.shape[1:3])
-    clip = read_clip(path, start=start, frames=frames, rate=rate, short_side=short_side).numpy()
-    assert clip.shape == (frames, *truth.pictures.shape[1:])
-    known = [(picture, truth.at(start + i / rate)) for i, picture in enumerate(clip)]
+def distances(path: Path, truth: DecodedVideo, *, start: float, frames: int, fps: float) -> list[float]:
+    """Mean absolute difference from ffmpeg's frames, of 255, of each frame that a clip shows for certain."""
+    short_side = min(truth.frames.shape[1:3])
+    clip = read_clip(path, start=start, frames=frames, fps=fps, short_side=short_side).numpy()
+    assert clip.shape == (frames, *truth.frames.shape[1:])
+    known = [(frame, truth.at(start + i / fps)) for i, frame in enumerate(clip)]
     return [float(np.abs(own.astype(int) - other).mean()) for own, other in known if other is not None]
 
 
@@ -103,10 +103,10 @@ class Track:
 
 
 def track(path: Path) -> Track:
-    """Decode the first sound stream."""
+    """Decode the first audio stream."""
     source = ("-copyts", "-i", path, "-map", "0:a:0")
     _, log = ffmpeg(*source, "-af", "ashowinfo", "-f", "null", "-")
-    channels, rate = map(int, SOUND.findall(log)[0])
+    channels, rate = map(int, AUDIO.findall(log)[0])
     mean = "+".join(f"{1 / channels:.9f}*c{i}" for i in range(channels))
     raw, _ = ffmpeg(*source, "-af", f"aformat=sample_fmts=dbl,pan=mono|c0={mean}", "-f", "f32le", "-")
     return Track(float(PTS.findall(log)[0]), rate, np.frombuffer(raw, np.float32))

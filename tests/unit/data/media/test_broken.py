@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.broken import Look, Verdict, difference, known, look, referee, write_broken
-from xdcbench.data.audit.workers import answers
+from xdcbench.utils.process_pool import answers
 
 
 def test_sixty_damaged_files_have_the_verdicts_of_ffmpeg(tmp_path: Path) -> None:

@@ -8,22 +8,22 @@ from pathlib import Path
 import av
 import pytest
 
-from tests.unit.data.media.films import RATE, click_track, index_of, picture, write
-from tests.unit.data.media.referee import H264, PATTERN, TONE, distances, ffmpeg, film
+from tests.unit.data.media.referee import H264, PATTERN, TONE, decode_video, distances, ffmpeg
+from tests.unit.data.media.videos import RATE, click_track, index_of, numbered_frame, write
 from xdcbench.data.media import probe, read_audio, read_clip, read_image
 from xdcbench.data.media.container import audio_stream, decoded, opened, video_stream
 from xdcbench.errors import MediaError, MediaUnreachableError
 
 READERS: tuple[Callable[[Path], object], ...] = (
     probe,
-    lambda path: read_clip(path, start=0, frames=2, rate=2, short_side=16),
-    lambda path: read_audio(path, start=0, seconds=1, rate=RATE),
+    lambda path: read_clip(path, start=0, frames=2, fps=2, short_side=16),
+    lambda path: read_audio(path, start=0, seconds=1, sample_rate=RATE),
 )
 
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two seconds of picture and sound; its header stands first."""
+    """Two seconds of video and audio; its header stands first."""
     path = tmp_path_factory.mktemp("container") / "whole.mp4"
     ffmpeg(*PATTERN, *TONE, *H264, "-c:a", "aac", "-movflags", "faststart", path)
     return path
@@ -96,17 +96,17 @@ def test_a_playlist_of_remote_files_fetches_nothing(tmp_path: Path) -> None:
     assert refused(tmp_path / "list.m3u8")
 
 
-@pytest.mark.parametrize("name", ["film.avi", "film.mkv", "film.mpg", "film.wav", "film.txt", "film"])
-def test_the_name_of_a_film_does_not_matter(tmp_path: Path, whole: Path, name: str) -> None:
+@pytest.mark.parametrize("name", ["video.avi", "video.mkv", "video.mpg", "video.wav", "video.txt", "video"])
+def test_the_name_of_a_video_does_not_matter(tmp_path: Path, whole: Path, name: str) -> None:
     shutil.copy(whole, tmp_path / name)
     assert probe(tmp_path / name) == probe(whole)
-    assert max(distances(tmp_path / name, film(whole), start=0.55, frames=3, rate=3)) == 0
-    assert read_audio(tmp_path / name, start=0, seconds=1, rate=RATE).abs().max() > 0.1
+    assert max(distances(tmp_path / name, decode_video(whole), start=0.55, frames=3, fps=3)) == 0
+    assert read_audio(tmp_path / name, start=0, seconds=1, sample_rate=RATE).abs().max() > 0.1
 
 
 def test_what_a_file_says_of_itself(tmp_path: Path, whole: Path) -> None:
     info = probe(whole)
-    assert (info.width, info.height, info.rate, info.sample_rate, info.channels) == (64, 48, 25, 16_000, 1)
+    assert (info.width, info.height, info.fps, info.sample_rate, info.channels) == (64, 48, 25, 16_000, 1)
     assert (info.has_video, info.has_audio, info.start, info.duration) == (True, True, 0.0, 2.0)
 
 
@@ -117,7 +117,7 @@ def test_containers_that_do_not_count_their_frames(tmp_path: Path, codec: str) -
     with av.open(str(path)) as container:
         assert container.streams.video[0].frames == 0
     assert probe(path).duration == pytest.approx(2.0, abs=0.09)
-    assert max(distances(path, film(path), start=1.01, frames=6, rate=9)) < 0.1
+    assert max(distances(path, decode_video(path), start=1.01, frames=6, fps=9)) < 0.1
 
 
 def test_metadata_that_is_not_utf8(tmp_path: Path) -> None:
@@ -127,21 +127,21 @@ def test_metadata_that_is_not_utf8(tmp_path: Path) -> None:
     with pytest.raises(UnicodeDecodeError), av.open(str(path)) as plain:
         assert plain.metadata
     assert probe(path).has_video
-    assert max(distances(path, film(path), start=0.55, frames=4, rate=5)) < 0.1
-    assert read_audio(path, start=0, seconds=1, rate=RATE).abs().max() > 0.1
+    assert max(distances(path, decode_video(path), start=0.55, frames=4, fps=5)) < 0.1
+    assert read_audio(path, start=0, seconds=1, sample_rate=RATE).abs().max() > 0.1
 
 
-def test_a_cover_picture_is_no_video(tmp_path: Path) -> None:
+def test_a_cover_image_is_no_video(tmp_path: Path) -> None:
     with av.open(str(tmp_path / "song.m4a"), "w", format="mp4") as out:
-        sound = out.add_stream("aac", rate=RATE)
+        audio = out.add_stream("aac", rate=RATE)
         cover = out.add_stream("mjpeg", rate=1)
         cover.width, cover.height, cover.pix_fmt = 64, 48, "yuvj420p"
         cover.disposition = av.stream.Disposition.attached_pic
         frame = av.AudioFrame.from_ndarray(click_track(RATE)[None], format="fltp", layout="mono")
         frame.sample_rate = RATE
-        sound.layout = "mono"
-        image = av.VideoFrame.from_ndarray(picture(1), format="rgb24").reformat(format="yuvj420p")
-        for packet in [*cover.encode(image), *cover.encode(None), *sound.encode(frame), *sound.encode(None)]:
+        audio.layout = "mono"
+        image = av.VideoFrame.from_ndarray(numbered_frame(1), format="rgb24").reformat(format="yuvj420p")
+        for packet in [*cover.encode(image), *cover.encode(None), *audio.encode(frame), *audio.encode(None)]:
             out.mux(packet)
     with av.open(str(tmp_path / "song.m4a")) as written:
         assert len(written.streams.video) == 1
@@ -150,13 +150,13 @@ def test_a_cover_picture_is_no_video(tmp_path: Path) -> None:
         read_image(tmp_path / "song.m4a", short_side=16)
 
 
-def test_a_cover_picture_before_the_film(tmp_path: Path, whole: Path) -> None:
-    path = tmp_path / "film.mp4"
+def test_a_cover_image_before_the_video(tmp_path: Path, whole: Path) -> None:
+    path = tmp_path / "video.mp4"
     cover = ("-f", "lavfi", "-i", "color=red:s=32x32:r=1:d=1")
     streams = ("-map", "1:v", "-map", "0:v", "-c:v:0", "png", "-c:v:1", "copy")
     ffmpeg("-i", whole, *cover, *streams, "-disposition:v:0", "attached_pic", path)
     assert (probe(path).width, probe(path).height) == (64, 48)
-    assert max(distances(path, film(path), start=0.55, frames=4, rate=5)) == 0
+    assert max(distances(path, decode_video(path), start=0.55, frames=4, fps=5)) == 0
 
 
 def test_of_several_streams_the_first_is_read(tmp_path: Path, whole: Path) -> None:
@@ -165,8 +165,8 @@ def test_of_several_streams_the_first_is_read(tmp_path: Path, whole: Path) -> No
     order = ("-map", "0:a", "-map", "2:a", "-map", "0:v", "-map", "1:v")
     ffmpeg("-i", whole, *others, *order, *H264, "-crf", "0", "-c:a", "flac", path)
     assert (probe(path).width, probe(path).sample_rate) == (64, 16_000)
-    assert max(distances(path, film(whole), start=0.55, frames=4, rate=5)) == 0
-    assert read_audio(path, start=0, seconds=1, rate=RATE).abs().max() > 0.1
+    assert max(distances(path, decode_video(whole), start=0.55, frames=4, fps=5)) == 0
+    assert read_audio(path, start=0, seconds=1, sample_rate=RATE).abs().max() > 0.1
 
 
 def test_damage_in_the_middle_is_survived(tmp_path: Path) -> None:
@@ -179,10 +179,10 @@ def test_damage_in_the_middle_is_survived(tmp_path: Path) -> None:
     damaged.write_bytes(data)
     cut.write_bytes(path.read_bytes()[:middle])
     for broken in (damaged, cut):
-        clip = read_clip(broken, start=0.0, frames=30, rate=10, short_side=48)
+        clip = read_clip(broken, start=0.0, frames=30, fps=10, short_side=48)
         assert [index_of(i) for i in clip[:6]] == list(range(6))
-        sound = read_audio(broken, start=0.0, seconds=3.0, rate=RATE)
-        assert sound.isfinite().all()
+        audio = read_audio(broken, start=0.0, seconds=3.0, sample_rate=RATE)
+        assert audio.isfinite().all()
 
 
 def held(kind: str) -> int:

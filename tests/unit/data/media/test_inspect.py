@@ -11,8 +11,8 @@ from xdcbench.data.media.inspect import inspect
 from xdcbench.errors import MediaError, MediaUnreachableError
 
 FFMPEG = imageio_ffmpeg.get_ffmpeg_exe()
-PICTURE = ("-f", "lavfi", "-i", "testsrc2=s=64x48:r=10:d=2")
-FILM = ("-f", "lavfi", "-i", "testsrc2=s=160x120:r=10:d=4")
+VIDEO = ("-f", "lavfi", "-i", "testsrc2=s=64x48:r=10:d=2")
+LARGE_VIDEO = ("-f", "lavfi", "-i", "testsrc2=s=160x120:r=10:d=4")
 TONE = ("-f", "lavfi", "-i", "sine=440:r=16000:d=2")
 
 
@@ -31,16 +31,16 @@ def make(path: Path, *words: object) -> Path:
 # ------------------------------------------------------------------------------------------- facts
 
 
-def test_picture_and_sound_are_described(tmp_path: Path) -> None:
+def test_video_and_audio_are_described(tmp_path: Path) -> None:
     path = make(
-        tmp_path / "a.mp4", *PICTURE, *TONE, "-t", "1.5", "-pix_fmt", "yuv420p", "-ac", "2", "-ar", "22050"
+        tmp_path / "a.mp4", *VIDEO, *TONE, "-t", "1.5", "-pix_fmt", "yuv420p", "-ac", "2", "-ar", "22050"
     )
     facts = inspect(path)
     assert "mp4" in facts.container
     assert (facts.video_codec, facts.pix_fmt, facts.audio_codec) == ("h264", "yuv420p", "aac")
     assert (facts.width, facts.height, facts.rotation) == (64, 48, 0)
     assert (facts.frames, facts.variable, facts.damaged) == (15, False, 0)
-    assert facts.rate == pytest.approx(10)
+    assert facts.fps == pytest.approx(10)
     assert facts.video_seconds == pytest.approx(1.5)
     assert (facts.sample_rate, facts.channels) == (22050, 2)
     assert facts.audio_seconds == pytest.approx(1.5, abs=1024 / 22050)
@@ -84,8 +84,8 @@ def test_peak_is_of_what_the_mixture_leaves(right: str, peak: float, tmp_path: P
     assert facts.peak == pytest.approx(peak, abs=0.01)
 
 
-def test_sound_that_begins_late_has_an_offset(tmp_path: Path) -> None:
-    facts = inspect(make(tmp_path / "a.mkv", *PICTURE, "-itsoffset", "0.5", *TONE, "-c:a", "flac"))
+def test_audio_that_begins_late_has_an_offset(tmp_path: Path) -> None:
+    facts = inspect(make(tmp_path / "a.mkv", *VIDEO, "-itsoffset", "0.5", *TONE, "-c:a", "flac"))
     assert facts.offset == pytest.approx(0.5, abs=0.002)
 
 
@@ -98,7 +98,7 @@ def test_variable_rate_is_told_from_a_clock_of_milliseconds(suffix: str, tmp_pat
 
 
 def test_rotation_is_told(tmp_path: Path) -> None:
-    flat = make(tmp_path / "flat.mp4", *PICTURE)
+    flat = make(tmp_path / "flat.mp4", *VIDEO)
     turned = make(tmp_path / "turned.mp4", "-display_rotation", "90", "-i", flat, "-c", "copy")
     facts = inspect(turned)
     assert (facts.width, facts.height, facts.rotation) == (64, 48, 90)
@@ -110,7 +110,7 @@ def test_rotation_is_told(tmp_path: Path) -> None:
 @pytest.mark.parametrize("suffix", ["mp4", "mkv", "avi"])
 def test_end_that_is_cut_off_is_told(suffix: str, tmp_path: Path) -> None:
     whole = make(
-        tmp_path / f"whole.{suffix}", *FILM, *(("-movflags", "faststart") if suffix == "mp4" else ())
+        tmp_path / f"whole.{suffix}", *LARGE_VIDEO, *(("-movflags", "faststart") if suffix == "mp4" else ())
     )
     cut = tmp_path / f"cut.{suffix}"
     content = whole.read_bytes()
@@ -118,12 +118,12 @@ def test_end_that_is_cut_off_is_told(suffix: str, tmp_path: Path) -> None:
     assert inspect(whole).lost < 0.1
     assert inspect(whole).damaged == 0
     facts = inspect(cut)
-    # AVI keeps its index at the end; without it FFmpeg guesses how long the film is.
+    # AVI keeps its index at the end; without it FFmpeg guesses how long the video is.
     assert facts.damaged > 0 if suffix == "avi" else facts.lost > 0.5
 
 
 def test_overwritten_bytes_are_damage(tmp_path: Path) -> None:
-    content = bytearray(make(tmp_path / "a.mp4", *FILM).read_bytes())
+    content = bytearray(make(tmp_path / "a.mp4", *LARGE_VIDEO).read_bytes())
     begin = len(content) // 2
     content[begin : begin + 3000] = bytes(3000)
     (tmp_path / "b.mp4").write_bytes(content)
@@ -131,8 +131,8 @@ def test_overwritten_bytes_are_damage(tmp_path: Path) -> None:
     assert inspect(tmp_path / "b.mp4").damaged > 0
 
 
-@pytest.mark.parametrize("content", [b"", b"no film", bytes(range(256)) * 40])
-def test_what_is_no_film_is_a_media_error(content: bytes, tmp_path: Path) -> None:
+@pytest.mark.parametrize("content", [b"", b"no video", bytes(range(256)) * 40])
+def test_what_is_no_video_is_a_media_error(content: bytes, tmp_path: Path) -> None:
     path = tmp_path / "a.mp4"
     path.write_bytes(content)
     with pytest.raises(MediaError) as error:

@@ -8,10 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.unit.data.media.bombs import last_granule, wav
-from tests.unit.data.media.referee import H264, ffmpeg, film, track
+from tests.unit.data.media.referee import H264, decode_video, ffmpeg, track
 from xdcbench.data.media import probe, read_audio
 from xdcbench.data.media.inspect import inspect
-from xdcbench.gallery.media import sound_within
+from xdcbench.reports.clusters.media import audio_within
 
 LOUD_THEN_QUIET = "aevalsrc='(lt(t,0.3)*0.9+0.001)*(2*random(0)-1)':s=44100:d={}"
 QUIET_THEN_LOUD = "aevalsrc='(gt(t,0.3)*0.9+0.0001)*(2*random(0)-1)':s=44100:d={}"
@@ -94,9 +94,9 @@ def test_a_window_holds_what_ffmpeg_decodes_then(trial_media: Path, name: str, s
     path = trial_media / name
     truth = track(path)
     begin, size = round(start * truth.rate), truth.rate // 2
-    own = read_audio(path, start=start, seconds=0.5, rate=truth.rate).numpy()
+    own = read_audio(path, start=start, seconds=0.5, sample_rate=truth.rate).numpy()
     np.testing.assert_allclose(own, truth.samples[begin : begin + size], atol=1e-5)
-    sought = sound_within(path, start=start, seconds=0.5, rate=truth.rate).numpy()
+    sought = audio_within(path, start=start, seconds=0.5, sample_rate=truth.rate).numpy()
     np.testing.assert_allclose(sought, own, atol=0.02 * np.abs(truth.samples).max())
 
 
@@ -174,7 +174,7 @@ def test_each_track_has_its_own_length(tmp_path: Path, name: str, seen: float, h
     inputs = ("-f", "lavfi", "-i", f"testsrc2=s=64x48:r=25:d={seen}")
     ffmpeg(*inputs, "-f", "lavfi", "-i", f"sine=440:r=44100:d={heard}", *CONTAINERS[name], path)
     info = probe(path)
-    times = film(path).times
+    times = decode_video(path).times
     assert info.video_seconds == pytest.approx(times[-1] + 0.04, abs=0.05)
     assert info.duration == info.video_seconds
     truth = track(path)
@@ -196,7 +196,7 @@ def test_mp4_that_was_cut_is_as_long_as_what_is_left(tmp_path: Path) -> None:
     assert (probe(whole).video_seconds, probe(whole).audio_seconds) == (4.0, pytest.approx(4.0, abs=0.07))
     content = whole.read_bytes()
     path.write_bytes(content[: len(content) * 6 // 10])
-    info, left = probe(path), film(path).times
+    info, left = probe(path), decode_video(path).times
     assert 1.0 < info.video_seconds < 3.0
     assert info.video_seconds == pytest.approx(left[-1] + 0.04, abs=0.09)
 

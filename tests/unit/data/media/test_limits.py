@@ -14,8 +14,8 @@ import torch
 from torchvision.io import encode_jpeg
 
 from tests.unit.data.media.bombs import last_granule, png, wav
-from tests.unit.data.media.films import write
 from tests.unit.data.media.referee import ffmpeg
+from tests.unit.data.media.videos import write
 from xdcbench.data.media import probe, read_audio, read_clip, read_image
 from xdcbench.data.media.inspect import inspect
 from xdcbench.data.media.limits import CHANNELS, IMAGE_BYTES, PIXELS, SAMPLE_RATES, check_seconds
@@ -27,8 +27,8 @@ import json, resource, sys, time
 from pathlib import Path
 from xdcbench.data.media import probe, read_audio, read_clip, read_image
 from xdcbench.data.media.inspect import inspect
-from xdcbench.data.prepared.layout import Settings
-from xdcbench.data.prepared.transcode import contents
+from xdcbench.data.shards.layout import ShardSettings
+from xdcbench.data.preparation.transcode import transcode
 from xdcbench.errors import MediaError
 
 def used(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
@@ -38,9 +38,9 @@ for name in sys.argv[2:]:
     reads = {
         "probe": lambda: probe(path),
         "reader": lambda: read_image(path, short_side=64) if media == "image"
-            else read_audio(path, start=0, seconds=2, rate=16000),
+            else read_audio(path, start=0, seconds=2, sample_rate=16000),
         "verify": lambda: inspect(path),
-        "prepare": lambda: contents(path, media, Settings(), path.with_name("out")),
+        "prepare": lambda: transcode(path, media, ShardSettings(), path.with_name("out")),
     }
     for how, read in reads.items():
         before, begun, reason = used(), time.process_time(), ""
@@ -82,14 +82,14 @@ BOMBS: dict[str, tuple[Callable[[Path], object], str]] = {
         lambda path: path.write_bytes(last_granule(tone(path.parent).read_bytes(), 16_000 * 36_000)),
         "they span 36000 s; the limit for its ",
     ),
-    "image_name.png": (sparse, f"holds {3 << 30} bytes; the limit for a still image is {IMAGE_BYTES} bytes"),
+    "image_name.png": (sparse, f"holds {3 << 30} bytes; the limit for an image is {IMAGE_BYTES} bytes"),
     "image_content.mp4": (
         lambda path: sparse(png(path, 64, 48)),
-        f"holds {3 << 30} bytes; the limit for a still image is {IMAGE_BYTES} bytes",
+        f"holds {3 << 30} bytes; the limit for an image is {IMAGE_BYTES} bytes",
     ),
     "image_webp.mp4": (
         lambda path: (path.write_bytes(b"RIFF\x00\x00\x00\x7fWEBPVP8 "), sparse(path)),
-        f"holds {3 << 30} bytes; the limit for a still image is {IMAGE_BYTES} bytes",
+        f"holds {3 << 30} bytes; the limit for an image is {IMAGE_BYTES} bytes",
     ),
     "image_8300.png": (
         lambda path: png(path, 8300, 8300),
@@ -157,14 +157,14 @@ def test_a_frame_that_outgrows_the_header_does_not_decode(
     assert (inspect(path).frames, inspect(path).damaged) == (4, 0)
     monkeypatch.setattr("xdcbench.data.media.container.PIXELS", 64 * 48)
     assert (inspect(path).frames, inspect(path).damaged) == (3, 1)
-    assert read_clip(path, start=0, frames=4, rate=10, short_side=48).shape == (4, 48, 64, 3)
+    assert read_clip(path, start=0, frames=4, fps=10, short_side=48).shape == (4, 48, 64, 3)
 
 
 def test_what_is_within_the_limits_is_read(tmp_path: Path) -> None:
     for rate in SAMPLE_RATES:
         path = wav(tmp_path / "a.wav", np.full(2 * rate, 0.5, np.float32), rate=rate)
         assert probe(path).sample_rate == rate
-        assert read_audio(path, start=0.5, seconds=1, rate=16_000).mean() > 0.4
+        assert read_audio(path, start=0.5, seconds=1, sample_rate=16_000).mean() > 0.4
     path = wav(tmp_path / "b.wav", np.full(CHANNELS * 16_000, 0.5, np.float32), channels=CHANNELS)
     assert inspect(path).channels == CHANNELS
     assert read_image(png(tmp_path / "c.png", 4000, 3000), short_side=30).shape == (30, 40, 3)

@@ -1,4 +1,4 @@
-"""A film with a white flash and a 1-kHz beep at known times: what is seen and heard from one start on."""
+"""A video with a white flash and a 1-kHz beep at known times: what is seen and heard from one start on."""
 
 from itertools import pairwise
 from pathlib import Path
@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from tests.unit.data.media.referee import H264, ffmpeg, film, track
+from tests.unit.data.media.referee import H264, decode_video, ffmpeg, track
 from xdcbench.data.media import probe, read_audio, read_clip
 
 EVENTS = (0.52, 1.4)
-RATE, FINE = 16_000, 250  # Hz of the sound; pictures per second looked at
+RATE, FINE = 16_000, 250  # Hz of the audio; frames per second looked at
 WITHIN = 0.010
 
 B_FRAMES = (*H264, "-bf", "2")
@@ -41,10 +41,10 @@ CUT: dict[str, tuple[str, ...]] = {
 def flash_and_beep(path: Path, *options: str) -> Path:
     """Two seconds at 25 frames a second, flashes of two frames."""
     shows = "+".join(f"between(t,{at - 0.001},{at + 0.079})" for at in EVENTS)
-    sounds = "+".join(f"between(t,{at},{at + 0.03})" for at in EVENTS)
+    beeps = "+".join(f"between(t,{at},{at + 0.03})" for at in EVENTS)
     ffmpeg(
         *("-f", "lavfi", "-i", f"color=black:s=64x48:r=25:d=2,drawbox=t=fill:c=white:enable='{shows}'"),
-        *("-f", "lavfi", "-i", f"aevalsrc='0.7*sin(2000*PI*t)*({sounds})':s=44100:d=2"),
+        *("-f", "lavfi", "-i", f"aevalsrc='0.7*sin(2000*PI*t)*({beeps})':s=44100:d=2"),
         *(*options, path),
     )
     return path
@@ -57,13 +57,13 @@ def rises(on: NDArray[np.bool_], rate: float) -> list[float]:
 
 
 def seen(path: Path, start: float) -> NDArray[np.float64]:
-    clip = read_clip(path, start=start, frames=int(2.2 * FINE), rate=FINE, short_side=8)
+    clip = read_clip(path, start=start, frames=int(2.2 * FINE), fps=FINE, short_side=8)
     return start + np.array(rises(clip.float().mean((1, 2, 3)).numpy() > 128, FINE))
 
 
 def heard(path: Path, start: float) -> NDArray[np.float64]:
-    sound = read_audio(path, start=start, seconds=2.2, rate=RATE).numpy()
-    return start + np.array(rises(np.abs(sound) > 0.2, RATE))
+    audio = read_audio(path, start=start, seconds=2.2, sample_rate=RATE).numpy()
+    return start + np.array(rises(np.abs(audio) > 0.2, RATE))
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +80,7 @@ def test_the_beep_is_heard_at_the_flash(folder: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", CUT)
-def test_a_film_trimmed_without_encoding(folder: Path, name: str) -> None:
+def test_a_video_trimmed_without_encoding(folder: Path, name: str) -> None:
     whole = flash_and_beep(folder / "whole.mp4", *MADE["aac.mp4"])
     ffmpeg(*CUT[name], "-i", whole, "-c", "copy", folder / name)
     for start in (0.0, -0.2):
@@ -110,10 +110,10 @@ def test_avi_cannot_tell_delays_and_is_read_as_ffmpeg_reads_it(
     folder: Path, options: tuple[str, ...]
 ) -> None:
     path = flash_and_beep(folder / "mp3.avi", *options)
-    sound, origin = track(path), probe(path).start
-    beeps = sound.start - origin + np.array(rises(np.abs(sound.samples) > 0.2, sound.rate))
-    pictures = film(path)
-    flashes = pictures.times[np.flatnonzero(np.diff(pictures.pictures.mean((1, 2, 3))) > 128) + 1]
+    audio, origin = track(path), probe(path).start
+    beeps = audio.start - origin + np.array(rises(np.abs(audio.samples) > 0.2, audio.rate))
+    video = decode_video(path)
+    flashes = video.times[np.flatnonzero(np.diff(video.frames.mean((1, 2, 3))) > 128) + 1]
     np.testing.assert_allclose(seen(path, 0.0), flashes, atol=1 / FINE)
     np.testing.assert_allclose(heard(path, 0.0), beeps, atol=0.001)
     np.testing.assert_allclose(beeps, flashes, atol=0.025)

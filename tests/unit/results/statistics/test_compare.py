@@ -12,17 +12,18 @@ import pytest
 from statsmodels.stats.contingency_tables import mcnemar as their_mcnemar
 from statsmodels.stats.multitest import multipletests
 
-from tests.unit.pages.made_results import FACTS
-from xdcbench import cli
+from tests.unit.reports.results.made_results import FACTS
+from xdcbench.cli import main
 from xdcbench.errors import UserError
-from xdcbench.results.cells import measured_cell
-from xdcbench.results.manifest import write_manifest
 from xdcbench.results.records import Record, write_records
+from xdcbench.results.run_store import RunStore
 from xdcbench.results.statistics.compare import Block, compare
 from xdcbench.results.statistics.intervals import wilson
 from xdcbench.results.statistics.predictions import cell_interval, load_predictions
 from xdcbench.results.statistics.verdict import verdict_lines
-from xdcbench.store import Store, write_json
+from xdcbench.results.tables.cells import measured_cell
+from xdcbench.utils.documents import write_json
+from xdcbench.utils.manifest import write_manifest
 
 Maker = Callable[..., Record]
 Measure = Callable[..., Record]
@@ -49,7 +50,7 @@ def rights(share: float, seed: int, n: int = ITEMS) -> list[bool]:
 
 @pytest.fixture
 def out(tmp_path: Path) -> Path:
-    return Store(tmp_path / "results").root
+    return RunStore(tmp_path / "results").root
 
 
 @pytest.fixture
@@ -75,7 +76,7 @@ def measure(out: Path, record: Maker) -> Measure:
         value = 100 * float((own["prediction"] == own["label"]).mean())
         update = {"run": fields.get("run", key), "items_used": len(own), "value": fields.get("value", value)}
         made = made.model_copy(update=update)
-        run = Store(root).path(made.run)
+        run = RunStore(root).path(made.run)
         run.mkdir(parents=True)
         predictions.to_parquet(run / "predictions.parquet", index=False)
         write_records(run, [made])
@@ -258,12 +259,16 @@ def test_draws_of_training_items_are_repetitions(out: Path, measure: Measure, re
         records = []
         for (shots, draw), part in parts.items():
             value = 100 * float((part["prediction"] == part["label"]).mean())
-            factors = {"frames": 8, "shots": shots, "draw": draw}
-            records.append(made.model_copy(update={"value": value, "items_used": ITEMS, "factors": factors}))
-        write_records(Store(out).path(made.run), records)
-        write_manifest(Store(out).path(made.run))
+            hyperparameters = {"frames": 8, "shots": shots, "draw": draw}
+            records.append(
+                made.model_copy(
+                    update={"value": value, "items_used": ITEMS, "hyperparameters": hyperparameters}
+                )
+            )
+        write_records(RunStore(out).path(made.run), records)
+        write_manifest(RunStore(out).path(made.run))
     blocks = compare(["xdc", "sdc"], [out])
-    assert [block.factors for block in blocks] == [{"shots": "1%"}, {"shots": "5"}]
+    assert [block.hyperparameters for block in blocks] == [{"shots": "1%"}, {"shots": "5"}]
     mean = blocks[0].comparisons[0].overall
     assert mean is not None
     assert mean.seeds == ("0 draw 0", "0 draw 1", "0 draw 2")
@@ -285,12 +290,12 @@ def test_recall_counts_ranks(out: Path, measure: Measure) -> None:
 
 def test_pretraining_data_and_runs_name_a_side(out: Path, measure: Measure) -> None:
     measure("xdc", rights(0.9, 1), run="finetune-aaa111")
-    measure("xdc", rights(0.8, 2), run="finetune-bbb222", pretrain_data="audioset", recipe="other")
+    measure("xdc", rights(0.8, 2), run="finetune-bbb222", pretrain_data="audioset", config_hash="other")
     by_data = compare(["xdc@kinetics400", "xdc@audioset"], [out])
     by_run = compare(["finetune-a", "bbb"], [out])
     assert by_data[0].comparisons[0].duels == by_run[0].comparisons[0].duels
     assert "xdc@kinetics400 is" in text(by_data)
-    with pytest.raises(UserError, match=r"xdc has 2 settings of finetune on ucf101 .*recipe"):
+    with pytest.raises(UserError, match=r"xdc has 2 settings of finetune on ucf101 .*config_hash"):
         compare(["xdc", "bbb"], [out])
     with pytest.raises(UserError, match="both name the run finetune-aaa111"):
         compare(["finetune-aaa111", "xdc@kinetics400"], [out])
@@ -343,8 +348,10 @@ def test_other_items_or_code_are_refused(
 
 
 def test_other_settings_are_marked(out: Path, measure: Measure) -> None:
-    measure("xdc", rights(0.9, 1), factors={"frames": 8, "k_a": 4})
-    measure("sdc", rights(0.5, 2), factors={"frames": 32}, config={"schedule": {"lr": 0.2}, "clips": 2})
+    measure("xdc", rights(0.9, 1), hyperparameters={"frames": 8, "k_a": 4})
+    measure(
+        "sdc", rights(0.5, 2), hyperparameters={"frames": 32}, config={"schedule": {"lr": 0.2}, "clips": 2}
+    )
     assert "note: they differ in frames 8 and 32; schedule.lr 0.1 and 0.2" in text(
         compare(["xdc", "sdc"], [out])
     )
@@ -376,7 +383,7 @@ def test_predictions_that_do_not_match_are_refused(
 ) -> None:
     measure("xdc", rights(0.9, 1))
     spoilt = measure("sdc", rights(0.5, 2))
-    path = Store(out).path(spoilt.run) / "predictions.parquet"
+    path = RunStore(out).path(spoilt.run) / "predictions.parquet"
     change(pd.read_parquet(path)).to_parquet(path, index=False)
     write_manifest(path.parent)
     with pytest.raises(UserError, match=said):
@@ -388,7 +395,7 @@ def test_a_file_that_cannot_be_read_is_named(
     out: Path, measure: Measure, content: bytes | None, said: str
 ) -> None:
     measure("xdc", rights(0.9, 1))
-    path = Store(out).path(measure("sdc", rights(0.5, 2)).run) / "predictions.parquet"
+    path = RunStore(out).path(measure("sdc", rights(0.5, 2)).run) / "predictions.parquet"
     path.unlink()
     if content is not None:
         path.write_bytes(content)
@@ -423,7 +430,7 @@ def test_mistakes_are_told(
 def test_methods_without_a_common_evaluation(out: Path, measure: Measure) -> None:
     measure("xdc", rights(0.9, 1))
     measure("sdc", rights(0.9, 1), dataset="hmdb51")
-    with pytest.raises(UserError, match="xdc shares no evaluation on one data set with sdc"):
+    with pytest.raises(UserError, match="xdc shares no evaluation on one dataset with sdc"):
         compare(["xdc", "sdc"], [out])
 
 
@@ -432,7 +439,7 @@ def test_methods_without_a_common_evaluation(out: Path, measure: Measure) -> Non
 
 def test_a_cell_has_the_interval_of_its_runs(out: Path, measure: Measure) -> None:
     one = measure("xdc", rights(0.7, 1))
-    store = Store(out)
+    store = RunStore(out)
     found, by_hand = cell_interval([one], [store]), wilson(one.value / 100, ITEMS).percent
     assert found == by_hand
     more = [one, *(measure("xdc", rights(0.7, s), split="2", pretrain_seed=s, seed=s) for s in range(2))]
@@ -453,13 +460,13 @@ def test_seeds_of_the_evaluation_count_alike_whatever_their_splits(out: Path, me
     shares = {place: float(np.mean(right)) for place, right in scores.items()}
     mean = 100 * ((shares["0", "1"] + shares["0", "2"]) / 2 + shares["1", "1"]) / 2
     assert abs(mean - 100 * np.mean(list(shares.values()))) > 5, "all three alike would be another mean"
-    found = cell_interval(cell, [Store(out)])
+    found = cell_interval(cell, [RunStore(out)])
     assert found is not None and (found.low + found.high) / 2 == pytest.approx(mean, abs=1)
 
 
 def test_predictions_are_sorted_by_id(out: Path, measure: Measure) -> None:
     made = measure("xdc", table(rights(0.5, 1)).sample(frac=1, random_state=0))
-    found = load_predictions(made, [Store(out)])
+    found = load_predictions(made, [RunStore(out)])
     assert found.ids.tolist() == sorted(found.ids)
     assert found.scores.tolist() == [float(right) for right in rights(0.5, 1)]
 
@@ -470,18 +477,18 @@ def test_command_prints_and_writes(
     measure("xdc", rights(0.9, 1))
     measure("sdc", rights(0.5, 2))
     file = out / "verdict.json"
-    words = ["xdcbench", "compare", "xdc", "sdc", "--from", str(out), "--json", str(file)]
+    words = ["xdcbench", "compare", "xdc", "sdc", "--results", str(out), "--output", str(file)]
     monkeypatch.setattr(sys, "argv", words)
     with pytest.raises(SystemExit) as end:
-        cli.main()
+        main.main()
     assert end.value.code in (0, None)
     assert "above sdc on ucf101 split 1" in capsys.readouterr().out
     content = json.loads(file.read_text())
     (duel,) = content["blocks"][0]["comparisons"][0]["duels"]
-    assert content["schema_version"] == 1
+    assert content["schema_version"] == 2
     assert duel["interval"]["low"] < duel["difference"] < duel["interval"]["high"]
     monkeypatch.setattr(sys, "argv", [*words[:-1], str(out / "nowhere" / "verdict.json")])
     with pytest.raises(SystemExit) as end:
-        cli.main()
+        main.main()
     assert end.value.code == 2
-    assert "give another file with --json" in capsys.readouterr().err
+    assert "give another file with --output" in capsys.readouterr().err

@@ -1,0 +1,329 @@
+"""What commands tell; running is covered in test_run, the regression check in results/test_regression."""
+
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from xdcbench.cli.output import check_against, plan_lines, report, run_lines, run_plan, table_lines
+from xdcbench.config.base import Config
+from xdcbench.config.stages import IndexStage
+from xdcbench.data.context import Context, Source
+from xdcbench.errors import UserError
+from xdcbench.pipeline.executor import StageResult
+from xdcbench.pipeline.graph import Stage
+from xdcbench.pipeline.launch import Launch, Request, plan_launch
+from xdcbench.pipeline.registry import STAGES
+from xdcbench.results.records import Record, write_records
+from xdcbench.results.run_store import PRUNED, RunStore
+from xdcbench.utils.documents import write_json
+from xdcbench.utils.manifest import write_manifest
+
+Maker = Callable[..., Record]
+
+
+def toy(config: Config, inputs: dict[str, Path], work: Path, context: Context) -> None:
+    """Stands for the code of every kind; an index lists no item."""
+    if isinstance(config, IndexStage):
+        columns = ["ok", "video", "audio"]
+        table = pd.DataFrame({name: pd.Series(dtype=bool) for name in columns})
+        for split in config.dataset.splits:
+            table[f"split:{split}"] = pd.Series(dtype=str)
+        table.to_parquet(work / "items.parquet")
+        write_json(work / "index.json", {"classes": []})
+    (work / "ran.txt").write_text(",".join(sorted(inputs)))
+
+
+@pytest.fixture(autouse=True)
+def toy_kinds(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, kind in STAGES.items():
+        monkeypatch.setitem(STAGES, name, kind._replace(load=lambda: toy))
+
+
+@pytest.fixture
+def asked(tmp_path: Path) -> Request:
+    return Request(suite="mini", results=tmp_path / "results", device="cpu", precision="fp32")
+
+
+def statuses(outcomes: Sequence[StageResult]) -> dict[str, str]:
+    return {outcome.stage.name: outcome.status for outcome in outcomes}
+
+
+def the(launch: Launch, name: str) -> Stage:
+    return next(stage for stage in launch.plan.stages if stage.name == name)
+
+
+# -------------------------------------------------------------------------------------------- plan
+
+
+def test_plan_tells_of_every_stage_whether_it_is_there(asked: Request) -> None:
+    launch = plan_launch(asked)
+    run_plan(launch, policy="missing")
+    seeded = plan_launch(replace(asked, seeds=(0, 1)))
+    *lines, last = plan_lines(seeded)
+    assert len(lines) == len(seeded.plan.stages)
+    assert [line.split()[-1] for line in lines] == [stage.name for stage in seeded.plan.stages]
+    assert all(("to do" if "seed1" in line else "there") == line[:12].strip() for line in lines)
+    counts = sum("seed1" in line for line in lines), sum("seed1" not in line for line in lines)
+    assert last == f"{len(lines)} stages: {counts[1]} there, {counts[0]} to do"
+
+
+def test_a_pruned_run_that_must_be_made_again_is_to_do(asked: Request) -> None:
+    launch = plan_launch(asked)
+    run_plan(launch, policy="missing")
+    features = next(stage for stage in launch.plan.stages if stage.kind == "features")
+    write_json(launch.store.path(features.key) / PRUNED, {"removed": ["features.npy"]})
+    write_manifest(launch.store.path(features.key))
+
+    def state() -> str:
+        (line,) = [line for line in plan_lines(launch) if features.key in line]
+        return line[:12].strip()
+
+    assert state() == "there", "nothing is run again for what was pruned"
+    reader = next(stage for stage in launch.plan.stages if features in [s for _, s in stage.inputs])
+    shutil.rmtree(launch.store.path(reader.key))
+    assert state() == "to do"
+    shutil.rmtree(launch.store.path(features.key))
+    assert state() == "to do"
+    assert statuses(run_plan(launch, policy="missing"))[features.name] == "done"
+    shutil.rmtree(launch.store.path(features.key))
+    assert state() == "not needed"
+    assert statuses(run_plan(launch, policy="missing"))[features.name] == "kept"
+
+
+def test_plan_tells_why_a_stage_cannot_run(asked: Request) -> None:
+    lines = list(plan_lines(plan_launch(replace(asked, suite="real-small"))))
+    (index,) = [line for line in lines if " index/grid " in line]
+    assert index.startswith("unavailable  index-")
+    assert "(no place given for grid; give --data-root" in index
+
+
+# --------------------------------------------------------------------------------------------- run
+
+
+def test_run_alone_takes_ready_inputs(asked: Request) -> None:
+    launch = plan_launch(replace(asked, methods=("scratch",)))
+    run_plan(launch, policy="missing")
+    name = "scratch/seed0/linear_probe/kinetics400/official"
+    one = plan_launch(replace(asked, filter=the(launch, name).key))
+    assert statuses(run_plan(one, policy="always", alone=True)) == {name: "done"}
+    assert statuses(run_plan(one, policy="missing", alone=True)) == {name: "kept"}
+
+
+def test_run_alone_without_its_inputs_is_told(asked: Request) -> None:
+    launch = plan_launch(replace(asked, filter="xdc/*/round2"))
+    key = the(launch, "xdc/kinetics400/seed0/round2").key
+    with pytest.raises(
+        UserError, match=f"{key} needs xdc/kinetics400/seed0/round1, index/kinetics400, which"
+    ):
+        run_plan(launch, policy="missing", alone=True)
+    assert launch.store.keys() == []
+
+
+@pytest.mark.parametrize("methods", [(), ("xdc",), ("scratch",)])
+def test_nothing_available_is_a_mistake(asked: Request, methods: tuple[str, ...]) -> None:
+    launch = plan_launch(replace(asked, suite="real-small", methods=methods))
+    with pytest.raises(UserError, match=r"data is not available: no place given for .*--data-root"):
+        run_plan(launch, policy="missing")
+    assert launch.store.keys() == []
+
+
+def test_what_is_available_is_run_unless_all_is_required(
+    asked: Request, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = {"esc10": Source("abc"), "grid": Source(unavailable="no folder for grid")}
+    monkeypatch.setattr("xdcbench.pipeline.launch.find_sources", lambda *_, **__: found)
+    launch = plan_launch(replace(asked, suite="real-small"))
+    with pytest.raises(UserError, match="data is not available: no folder for grid"):
+        run_plan(launch, policy="missing", require_all=True)
+    assert launch.store.keys() == []
+    outcomes = run_plan(launch, policy="missing")
+    done = {name for name, status in statuses(outcomes).items() if status == "done"}
+    scratch = {f"scratch/seed0/audio_svm/esc10/{fold}" for fold in ("1", "2", "3", "5")}
+    assert done == scratch | {"init/seed0", "index/esc10", "scratch/seed0/features/audio/esc10"}
+    lines, code = report(launch, outcomes)
+    assert code == 0
+    assert [line for line in lines if line.startswith("unavailable")] == ["unavailable: no folder for grid"]
+
+
+# ------------------------------------------------------------------------------------------ report
+
+
+def test_report_prints_tables_and_where_things_are(asked: Request, make_record: Maker) -> None:
+    launch = plan_launch(asked)
+    outcomes = run_plan(launch, policy="missing")
+    stage = the(launch, "xdc/kinetics400/seed0/linear_probe/kinetics400/official")
+    write_records(launch.store.path(stage.key), [make_record(run=stage.key)])
+    write_manifest(launch.store.path(stage.key))
+    lines, code = report(launch, outcomes)
+    assert code == 0
+    assert "Linear probes in the synthetic world" in lines[0]
+    tables = launch.store.root / "tables" / "mini"
+    assert f"table   {tables / 'probes'}.{{md,tex,csv,html,txt}}" in lines
+    assert (tables / "probes.md").is_file()
+    assert any(line.startswith(f"runs    {launch.store.runs} (27 of 27") for line in lines)
+    assert lines[-1] == f"mini: {len(outcomes)} done"
+
+
+def test_a_suite_of_parts_reports_a_table_of_each(asked: Request, make_record: Maker) -> None:
+    launch = plan_launch(replace(asked, suite="full", synthetic="small"))
+    outcomes = run_plan(launch, policy="missing")
+    learned = {"xdc/kinetics400/seed0": {"k_a": 6}, "xdc/kinetics400/k=8/seed0": {"k_a": 8}}
+    for where, hyperparameters in learned.items():
+        stage = the(launch, f"{where}/finetune/ucf101/1")
+        finetune = make_record(
+            run=stage.key,
+            evaluation="finetune",
+            protocol="finetune",
+            dataset="ucf101",
+            split="1",
+            official_splits=("1", "2", "3"),
+            config_hash=where,
+            value=10.0 * hyperparameters["k_a"],
+            hyperparameters={"frames": 8, "k_v": hyperparameters["k_a"], **hyperparameters},
+        )
+        write_records(launch.store.path(stage.key), [finetune])
+        write_manifest(launch.store.path(stage.key))
+    lines, code = report(launch, outcomes)
+    assert code == 0
+    written = launch.store.root / "tables" / "full-small"
+    shown = {name: (written / f"{name}.csv").read_text() for name in ("table1", "table2", "table3", "table7")}
+    assert {name: (",60.0" in text, ",80.0" in text) for name, text in shown.items()} == {
+        "table1": (True, False),
+        "table2": (True, True),  # 6 is one of its k
+        "table3": (True, False),
+        "table7": (False, False),
+    }
+    assert lines[-1] == f"full-small: {len(outcomes)} done"
+
+
+def test_report_names_failures_and_exits_1(asked: Request) -> None:
+    launch = plan_launch(asked)
+    first, second, third = launch.plan.stages[:3]
+    outcomes = [
+        StageResult(first, "failed", "no disk (log: somewhere)"),
+        StageResult(second, "blocked", "needs that"),
+        StageResult(third, "done"),
+    ]
+    lines, code = report(launch, outcomes)
+    assert code == 1
+    assert f"failed: {first.name}: no disk (log: somewhere)" in lines
+    assert lines[-1] == "mini: 1 blocked, 1 done, 1 failed"
+    assert report(launch, outcomes[1:])[1] == 1
+    assert report(launch, outcomes[2:])[1] == 0
+
+
+# ------------------------------------------------------------------------------------------- check
+
+
+def test_a_world_has_a_reference_of_its_own(asked: Request) -> None:
+    with pytest.raises(UserError, match=r"no reference \S*/regression/table4-small\.json"):
+        check_against(replace(asked, suite="table4", synthetic="small"), None, update=False)
+
+
+def test_a_reference_of_parts_is_of_the_settings_of_each(asked: Request, tmp_path: Path) -> None:
+    parts = tmp_path / "parts.yaml"
+    parts.write_text("parts: [table4, table7]\n")
+    both, reference = replace(asked, suite=str(parts), synthetic="small"), tmp_path / "reference.json"
+    assert check_against(both, reference, update=True)[1] == 0
+    assert check_against(both, reference, update=False)[1] == 0
+    in_table7_alone = replace(both, overrides=("evaluations.audio_svm.num_clips=2",))
+    with pytest.raises(UserError, match="taken from other settings of 'parts-small'"):
+        check_against(in_table7_alone, reference, update=False)
+
+
+# ------------------------------------------------------------------------------------------- table
+
+
+def kept(root: Path, record: Record) -> Path:
+    """A results folder with one run."""
+    store = RunStore(root)
+    store.path(record.run).mkdir()
+    write_records(store.path(record.run), [record])
+    write_manifest(store.path(record.run))
+    return root
+
+
+def test_tables_read_several_folders_as_one(tmp_path: Path, make_record: Maker) -> None:
+    one = kept(tmp_path / "one", make_record(run="a-1", value=61.5))
+    two = kept(tmp_path / "two", make_record(run="b-2", method="sdc", value=42.5))
+    text = "\n".join(table_lines(["probes"], [one, two], "csv", None))
+    assert "61.5" in text
+    assert "42.5" in text
+
+
+def test_tables_are_also_written(tmp_path: Path, make_record: Maker) -> None:
+    one = kept(tmp_path / "one", make_record())
+    lines = list(table_lines(["probes"], [one], "md", tmp_path / "out"))
+    assert f"table   {tmp_path / 'out' / 'probes'}.{{md,tex,csv,html,txt}}" in lines
+    assert (tmp_path / "out" / "probes.tex").is_file()
+
+
+def test_without_names_tables_that_are_empty_are_left_out(tmp_path: Path, make_record: Maker) -> None:
+    one = kept(tmp_path / "one", make_record())
+    text = "\n".join(table_lines([], [one], "txt", None))
+    assert "Linear probes in the synthetic world" in text
+    assert "ESC-10: linear SVM" not in text
+
+
+def test_folder_that_holds_no_results_is_told(tmp_path: Path) -> None:
+    with pytest.raises(
+        UserError, match=f"{tmp_path} is no results folder; run a suite with --results {tmp_path}"
+    ):
+        list(table_lines([], [tmp_path], "txt", None))
+
+
+# -------------------------------------------------------------------------------------------- show
+
+
+def test_show_tells_what_a_run_is_and_its_numbers(tmp_path: Path, make_record: Maker) -> None:
+    record = make_record(value=91.25, hyperparameters={"frames": 8})
+    run = kept(tmp_path, record) / "runs" / record.run
+    facts: dict[str, Any] = {
+        "name": "xdc/probe",
+        "key": record.run,
+        "kind": "linear_probe",
+        "version": 1,
+        "suite": "mini",
+        "science": {"name": "linear_probe"},
+        "inputs": {"features": "features-1", "data": "index-2"},
+        "seconds": 1.5,
+        "device": "cpu",
+        "commit": "",
+        "config": {},
+        "world_size": 1,
+        "versions": {},
+    }
+    write_json(run / "run.json", facts)
+    text = "\n".join(run_lines("000", tmp_path))
+    for said in (
+        "xdc/probe",
+        "features-1, index-2",
+        "91.250%",
+        "498 used, 2 failed of 500",
+        "frames=8",
+        "top1",
+    ):
+        assert said in text
+    assert f"file       {run / 'records.json'}" in text
+
+
+def test_show_tells_every_failed_attempt(tmp_path: Path) -> None:
+    store = RunStore(tmp_path)
+    attempts = [store.fail("round-abc", error) for error in ("no disk", "no memory")]
+    assert list(run_lines("abc", tmp_path)) == [
+        f"failed attempt {attempts[0]}",
+        "no disk",
+        f"failed attempt {attempts[1]}",
+        "no memory",
+    ]
+
+
+def test_show_of_no_run_is_told(tmp_path: Path) -> None:
+    RunStore(tmp_path)
+    with pytest.raises(UserError, match="'abc' matches no run"):
+        list(run_lines("abc", tmp_path))

@@ -1,0 +1,149 @@
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.unit.tiny import small_index
+from xdcbench.config.models import AudioInput, AudioModel, Models, VideoInput, VideoModel
+from xdcbench.config.stages import FeaturesStage, IndexStage
+from xdcbench.pipeline.costs.estimate import cost_lines, to_do
+from xdcbench.pipeline.costs.rates import Rates, load_rates, machine, measure_rates, save_rates, speed_lines
+from xdcbench.pipeline.launch import Launch, Request, plan_launch
+from xdcbench.utils.manifest import write_manifest
+
+SMALL = Models(
+    video=VideoModel(width=4, blocks=(1, 1, 1, 1), input=VideoInput(frames=2, size=16, short_side=(16, 16))),
+    audio=AudioModel(width=8, blocks=(1, 1, 1, 1), input=AudioInput(seconds=0.5)),
+)
+WHAT = {"read video", "read audio", "encode video", "encode audio", "train video", "train audio", "cluster"}
+
+
+def launch(out: Path, suite: str = "smoke") -> Launch:
+    return plan_launch(Request(suite=suite, results=out, device="cpu", precision="fp32"), write=False)
+
+
+def row(lines: list[str], name: str) -> list[str]:
+    return next(line for line in lines if line.startswith(name)).split()
+
+
+def test_without_rates_there_is_work_and_no_hours(tmp_path: Path) -> None:
+    lines = list(cost_lines(launch(tmp_path)))
+    assert row(lines, "total")[-1] == row(lines, "round")[-1] == "?"
+    assert "doctor --speed" in lines[-1]
+    assert not any(line.startswith("not counted") for line in lines)
+
+
+def test_hours_follow_from_rates_and_sum_over_kinds(tmp_path: Path) -> None:
+    plan = launch(tmp_path)
+    rates = Rates(
+        machine=machine("cpu"),
+        precision="fp32",
+        models=plan.plan.suite.models,
+        per_second=dict.fromkeys(WHAT, 1e9) | {"read video": 1.0, "read audio": 1.0},
+    )
+    save_rates(plan.context.cache, rates)
+    lines = list(cost_lines(plan))
+    hours = {kind: float(row(lines, kind)[-1]) for kind in ("round", "features", "finetune", "total")}
+    assert hours["total"] == pytest.approx(sum(hours.values()) - hours["total"], rel=0.01)
+    assert hours["total"] > 1, "one clip a second"
+    assert not any("no hours" in line or "paper's encoders" in line for line in lines)
+    (path,) = plan.context.cache.glob("rates-*.json")
+    for damage in (b"", b"\0" * 40, b"[3]", b'{"machine": 3}'):
+        path.write_bytes(damage)
+        assert "doctor --speed" in list(cost_lines(plan))[-1]
+
+
+def test_rates_of_the_paper_stand_in_and_that_is_said(tmp_path: Path) -> None:
+    plan = launch(tmp_path)
+    rates = Rates(
+        machine=machine("cpu"), precision="fp32", models=Models(), per_second=dict.fromkeys(WHAT, 1e9)
+    )
+    save_rates(plan.context.cache, rates)
+    assert "paper's encoders" in list(cost_lines(plan))[-1]
+    assert load_rates(plan.context.cache, "cpu", "bf16", Models()) is None
+
+
+def finish(plan: Launch, *kinds: str) -> None:
+    """Leave complete runs of these kinds, all kinds without one; indices hold four of five items readable."""
+    for stage in plan.plan.stages:
+        if not kinds or stage.kind in kinds:
+            run = plan.store.path(stage.key)
+            run.mkdir(parents=True)
+            if isinstance(stage.config, IndexStage):
+                index = small_index([0, 0, 1, 1, 1], ["train", "train", "train", "test", "test"])
+                index.items.loc[0, "ok"] = False
+                columns = {
+                    f"split:{split}": index.items["split:official"] for split in stage.config.dataset.splits
+                }
+                replace(index, items=index.items.assign(**columns)).save(run)
+            write_manifest(run)
+
+
+def test_a_finished_suite_has_nothing_to_do(tmp_path: Path) -> None:
+    plan = launch(tmp_path)
+    finish(plan)
+    assert to_do(plan.plan, plan.store) == []
+    assert row(list(cost_lines(plan)), "total")[1] == "0"
+
+
+def test_what_only_finished_results_need_is_not_to_do(tmp_path: Path) -> None:
+    plan = launch(tmp_path)
+    finish(plan, *{stage.kind for stage in plan.plan.stages} - {"features", "world", "index"})
+    assert to_do(plan.plan, plan.store) == []
+
+
+def test_a_finished_index_replaces_what_was_expected(tmp_path: Path) -> None:
+    plan = launch(tmp_path)
+    before = row(list(cost_lines(plan)), "features")
+    finish(plan, "world", "index")
+    after = row(list(cost_lines(plan)), "features")
+    clips = sum(
+        s.config.num_clips * 4
+        for s in plan.plan.stages
+        if isinstance(s.config, FeaturesStage) and s.config.modality == "video"
+    )
+    assert float(after[2]) == clips < 1000
+    assert before[1] == after[1] and before[2] != after[2]
+
+
+def test_data_that_is_not_here_is_apart_and_what_nobody_counted_is_named(tmp_path: Path) -> None:
+    lines = list(cost_lines(launch(tmp_path, "table3")))
+    assert row(lines, "unavailable")[2] != "0"
+    assert any(line.startswith("not counted: items of ig_random") for line in lines)
+
+
+def test_an_estimate_does_not_import_torch(tmp_path: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path; from xdcbench.pipeline.launch import Request, plan_launch; "
+        "from xdcbench.pipeline.costs.estimate import cost_lines; "
+        f"r = Request(suite='smoke', results=Path({str(tmp_path)!r}), device='cpu', precision='fp32'); "
+        "print(len(list(cost_lines(plan_launch(r, write=False)))), 'torch' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    count, imported = done.stdout.split()
+    assert int(count) > 5 and imported == "False"
+
+
+@pytest.fixture(scope="module")
+def measured() -> Rates:
+    return measure_rates("cpu", "fp32", models=SMALL, seconds=0.02)
+
+
+def test_calibration_measures_all_that_an_estimate_asks_for(measured: Rates) -> None:
+    assert measured.per_second.keys() == WHAT
+    assert all(rate > 0 for rate in measured.per_second.values())
+
+
+def test_rates_are_found_again(measured: Rates, tmp_path: Path) -> None:
+    save_rates(tmp_path, measured)
+    assert load_rates(tmp_path, "cpu", "fp32", SMALL) == measured
+    assert load_rates(tmp_path, "cpu", "fp32", Models()) is None
+
+
+def test_speed_is_said_and_kept(measured: Rates, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("xdcbench.pipeline.costs.rates.measure_rates", lambda *_, **__: measured)
+    lines = list(speed_lines("cpu", tmp_path, precision="fp32", models=SMALL))
+    assert {line[:16].strip() for line in lines[1:-1]} == WHAT
+    assert load_rates(tmp_path / "cache", "cpu", "fp32", SMALL) == measured

@@ -1,0 +1,170 @@
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from xdcbench.errors import UserError
+from xdcbench.pipeline.launch import Launch, Request, default_num_workers, plan_launch
+
+SUITES = Path(__file__).parents[3] / "configs" / "suites"
+
+
+@pytest.fixture
+def request_(tmp_path: Path) -> Request:
+    return Request(suite="smoke", results=tmp_path / "results", device="cpu")
+
+
+def keys(launch: Launch) -> set[str]:
+    return {stage.key for stage in launch.plan.stages}
+
+
+def test_world_suite_reads_its_data_from_the_world(request_: Request) -> None:
+    launch = plan_launch(request_)
+    (world,) = [stage for stage in launch.plan.stages if stage.kind == "world"]
+    assert launch.context.roots["ucf101"] == launch.store.path(world.key) / "ucf101"
+    assert launch.context.roots.keys() == launch.plan.suite.datasets.keys()
+    assert launch.context.suite == "smoke"
+
+
+@pytest.mark.parametrize("change", [{"num_workers": 4}, {"checkpoint_seconds": 1.0}, {"device": "auto"}])
+def test_machine_is_in_no_key(request_: Request, change: dict[str, object]) -> None:
+    assert keys(plan_launch(replace(request_, **change))) == keys(plan_launch(request_))  # type: ignore[arg-type]
+
+
+def test_runtime_reaches_the_context(request_: Request) -> None:
+    context = plan_launch(replace(request_, num_workers=3, checkpoint_seconds=7.0)).context
+    assert (context.num_workers, context.checkpoint_seconds, context.device) == (3, 7.0, "cpu")
+
+
+def test_precision_of_the_request_is_that_of_every_stage(request_: Request) -> None:
+    launch = plan_launch(replace(request_, overrides=("pretrain.precision=bf16",), precision="fp32"))
+    said = [str(stage.config.model_dump()) for stage in launch.plan.stages]
+    assert any("'precision': 'fp32'" in text for text in said)
+    assert not any("'precision': 'auto'" in text or "'precision': 'bf16'" in text for text in said)
+
+
+def test_auto_precision_is_resolved(request_: Request) -> None:
+    launch = plan_launch(replace(request_, suite="mini"))
+    assert not any("'precision': 'auto'" in str(s.config.model_dump()) for s in launch.plan.stages)
+
+
+def test_parts_of_a_suite(request_: Request) -> None:
+    whole = plan_launch(request_)
+    part = plan_launch(replace(request_, methods=("xdc",), seeds=(3,), filter="xdc/*/round1"))
+    assert [s.name for s in part.plan.stages if s.kind == "round"] == ["xdc/kinetics400/seed3/round1"]
+    assert keys(plan_launch(replace(request_, filter="index/*"))) < keys(whole)
+
+
+def test_tables_of_a_part_show_what_this_part_runs(request_: Request) -> None:
+    """The sweep over k of table 2 must not stand among the methods of table 1."""
+    launch = plan_launch(replace(request_, suite="full", synthetic="small", filter="xdc/*/round1"))
+    assert list(launch.tables) == [f"table{number}" for number in range(1, 8)]
+    assert set(launch.keys) == set().union(*launch.tables.values())
+    stages = {stage.key: stage.name for stage in launch.whole.stages}
+    shown = {table: {stages[key] for key in keys} for table, keys in launch.tables.items()}
+    assert any("/k=8/" in name for name in shown["table2"])
+    assert not any("/k=" in name for table, of in shown.items() if table != "table2" for name in of)
+    assert {name.split("/")[0] for name in shown["table1"] if "round" in name} == {
+        *("supervised-kinetics", "sdc", "mdc", "cdc", "xdc")
+    }
+
+
+def test_a_table_of_two_parts_shows_what_both_run(request_: Request, tmp_path: Path) -> None:
+    path = tmp_path / "both.yaml"
+    other = tmp_path / "other.yaml"
+    other.write_text((SUITES / "table4.yaml").read_text().replace("table4]", "table3]"))
+    path.write_text(f"parts: [table3, {other}]\n")
+    alone = [plan_launch(replace(request_, suite=suite)) for suite in ("table3", "table4")]
+    (shown,) = plan_launch(replace(request_, suite=str(path))).tables.values()
+    assert shown == set(alone[0].keys) | set(alone[1].keys)
+
+
+def test_any_real_suite_runs_in_the_synthetic_world(request_: Request) -> None:
+    launch = plan_launch(replace(request_, suite="table1", synthetic="small"))
+    (world,) = [stage for stage in launch.plan.stages if stage.kind == "world"]
+    assert not any(stage.reason for stage in launch.plan.stages)
+    assert set(launch.context.roots) == {"kinetics400", "ucf101", "hmdb51", "esc50"}
+    assert launch.context.roots["esc50"] == launch.store.path(world.key) / "esc50"
+    assert launch.context.suite == "table1-small"
+
+
+def test_parts_have_one_world(request_: Request) -> None:
+    plans = [
+        plan_launch(replace(request_, suite=suite, synthetic="small")).plan for suite in ("table1", "table7")
+    ]
+    worlds = [{stage.key for stage in plan.stages if stage.kind == "world"} for plan in plans]
+    assert worlds[0] == worlds[1], "one results folder holds the world once for all tables"
+
+
+def test_what_parts_lack_is_unavailable(request_: Request, tmp_path: Path) -> None:
+    launch = plan_launch(replace(request_, suite="full", data_root=tmp_path))
+    lacking = {stage.name: stage.reason for stage in launch.plan.stages if stage.kind == "index"}
+    assert lacking["index/ig_random"] == f"no folder {tmp_path / 'ig_random'} for ig_random"
+    assert len(lacking) == 10 and all(lacking.values())
+    assert not next(stage for stage in launch.plan.stages if stage.kind == "init").reason
+
+
+def test_dry_look_makes_nothing(request_: Request, tmp_path: Path) -> None:
+    launch = plan_launch(request_, write=False)
+    assert launch.plan.stages
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_real_suite_without_a_data_root_is_planned_as_unavailable(request_: Request) -> None:
+    launch = plan_launch(replace(request_, suite="real-small"))
+    lacking = {stage.name: stage.reason for stage in launch.plan.stages if stage.kind == "index"}
+    assert lacking.keys() == {"index/grid", "index/esc10"}
+    assert "give --data-root or --set datasets.grid.root=DIR" in lacking["index/grid"]
+    assert launch.context.roots == {}
+
+
+def test_roots_of_real_data(request_: Request, tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    data.mkdir()
+    own = f"datasets.esc10.root={tmp_path / 'own'}"
+    launch = plan_launch(replace(request_, suite="real-small", data_root=data, overrides=(own,)))
+    assert launch.context.roots == {"grid": data / "grid", "esc10": tmp_path / "own"}
+    assert {s.reason for s in launch.plan.stages} == {
+        "",
+        f"no folder {data / 'grid'} for grid",
+        f"no folder {tmp_path / 'own'} for esc10",
+    }
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"suite": "real-small", "data_root": Path("nowhere")}, "--data-root nowhere is no folder"),
+        ({"suite": "smok"}, "did you mean 'smoke'"),
+        ({"filter": "nothing/*"}, "unknown stage for --filter"),
+        ({"device": "abacus"}, "abacus"),
+        (
+            {"overrides": ("evaluate=[{evaluation: a, dataset: b, splits: []}]",)},
+            "evaluation of this suite 'a'",
+        ),
+        (
+            {"suite": "real-small", "overrides": ("pretraining=[{methods: [xdc], data: gird}]",)},
+            "dataset of this suite 'gird'; did you mean 'grid'",
+        ),
+    ],
+)
+def test_request_that_does_not_fit_is_told(request_: Request, change: dict[str, object], said: str) -> None:
+    with pytest.raises(UserError) as error:
+        plan_launch(replace(request_, **change))  # type: ignore[arg-type]
+    assert said in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_a_world_reads_nothing_from_the_data_root(
+    request_: Request, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A data root that stands in the environment must not keep a suite with a world from running."""
+    launch = plan_launch(replace(request_, data_root=Path("data")))
+    assert "nothing is read from data" in caplog.text
+    assert all("world-" in str(root) for root in launch.context.roots.values())
+
+
+@pytest.mark.parametrize(("cores", "processes"), [(1, 0), (2, 0), (4, 2), (64, 16)])
+def test_two_cores_are_left_to_training(monkeypatch: pytest.MonkeyPatch, cores: int, processes: int) -> None:
+    monkeypatch.setattr("xdcbench.pipeline.launch.available_cores", lambda: cores)
+    assert default_num_workers() == processes

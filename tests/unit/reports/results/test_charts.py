@@ -1,0 +1,84 @@
+import math
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from xdcbench.reports.results.charts import (
+    BOTTOM,
+    HEIGHT,
+    LEFT,
+    RIGHT,
+    TOP,
+    WIDTH,
+    Chart,
+    Point,
+    Series,
+    chart,
+)
+
+NUMBERS = st.floats(-1e9, 1e9, allow_subnormal=False).map(lambda x: round(x, 6))
+
+
+def drawn(points: list[tuple[float, float]], **how: object) -> Chart:
+    made = chart("y", [Series("one", tuple(Point(x, y) for x, y in points))], x_title="x", **how)
+    assert made is not None
+    return made
+
+
+def places(path: str) -> list[tuple[float, float]]:
+    """Points of a path by the grammar of SVG, moves and lines alone."""
+    return [tuple(map(float, pair.split(","))) for pair in path.replace("M", " ").replace("L", " ").split()]
+
+
+def test_a_line_that_was_worked_out_by_hand() -> None:
+    made = drawn([(0, 0.0), (10, 1.0)], y_range=(0.0, 1.0))
+    assert places(made.lines[0].path) == [(LEFT, HEIGHT - BOTTOM), (WIDTH - RIGHT, TOP)]
+    assert [tick.text for tick in made.y] == ["0", "0.2", "0.4", "0.6", "0.8", "1"]
+    assert made.y[0].at == HEIGHT - BOTTOM and made.y[-1].at == TOP
+    assert made.words == "y by x. one: 0 to 1."
+
+
+@given(st.lists(st.tuples(st.integers(0, 100_000), NUMBERS), min_size=1, max_size=30))
+def test_everything_lies_inside_and_ticks_bound_the_values(points: list[tuple[int, float]]) -> None:
+    made = drawn([(float(x), y) for x, y in points])
+    for x, y in places(made.lines[0].path):
+        assert LEFT <= x <= WIDTH - RIGHT
+        assert TOP <= y <= HEIGHT - BOTTOM
+    assert 2 <= len(made.y) <= 7
+    ups = [tick.at for tick in made.y]
+    assert ups == sorted(ups, reverse=True)
+    xs = [tick.at for tick in made.x]
+    assert all(b - a >= 36 for a, b in pairwise(xs))
+
+
+def test_a_wide_range_of_positive_values_is_logarithmic() -> None:
+    wide = drawn([(1, 0.01), (2, 0.1), (3, 100.0)], may_log=True)
+    assert wide.y[0].text == "0.01"
+    (_, first), (_, second), (_, third) = places(wide.lines[0].path)
+    assert (first - third) == pytest.approx(4 * (first - second), abs=0.3)
+    with_zero = drawn([(1, 0.0), (2, 0.1), (3, 100.0)], may_log=True)
+    assert with_zero.y[0].text == "0"
+
+
+def test_what_is_no_number_is_a_gap() -> None:
+    made = drawn([(1, 1.0), (2, math.nan), (3, 2.0), (4, math.inf), (5, 3.0)])
+    assert made.lines[0].path.count("M") == 3
+    assert "nan" not in made.lines[0].path and "inf" not in made.lines[0].path
+
+
+def test_nothing_to_draw_is_nothing() -> None:
+    assert chart("y", [], x_title="x") is None
+    assert chart("y", [Series("one", ())], x_title="x") is None
+    assert chart("y", [Series("one", (Point(1, math.nan),))], x_title="x") is None
+
+
+def test_ends_are_a_band_or_whiskers() -> None:
+    points = (Point(1, 2.0, 1.0, 4.0), Point(2, 3.0, 2.0, 5.0))
+    band = chart("y", [Series("one", points, band=True)], x_title="x")
+    bars = chart("y", [Series("one", points)], x_title="x")
+    assert band is not None and bars is not None
+    assert len(places(band.lines[0].area.removesuffix(" Z"))) == 4 and not band.lines[0].whiskers
+    assert len(bars.lines[0].whiskers) == 2 and not bars.lines[0].area
+    assert band.y[-1].text == "5" and band.y[0].text == "1"

@@ -1,0 +1,32 @@
+"""Footnotes name the prepared shards that numbers were read from."""
+
+from collections.abc import Callable
+
+from xdcbench.results.records import Record
+from xdcbench.results.tables.footnotes import record_notes
+
+SHARDS = {
+    "fingerprint": "f" * 64,
+    "source_fingerprint": "5" * 64,
+    "settings": {"short_side": 160, "fps": 30.0},
+}
+
+
+def test_shards_are_named_once_for_each_dataset(make_record: Callable[..., Record]) -> None:
+    rows = [
+        make_record(dataset=name, shards=SHARDS, seed=seed) for name in ("grid", "esc10") for seed in (0, 1)
+    ]
+    notes = [
+        note for note in record_notes([*rows, make_record(dataset="ucf101")]) if "prepared shards" in note
+    ]
+    assert notes == [
+        f"{name} read from prepared shards (data ffffffff, made from 55555555; short_side 160, fps 30.0)."
+        for name in ("grid", "esc10")
+    ]
+
+
+def test_records_of_before_shards_are_of_files(make_record: Callable[..., Record]) -> None:
+    old = make_record().model_dump(mode="json")
+    del old["shards"]
+    assert Record.model_validate(old).shards is None
+    assert not [note for note in record_notes([Record.model_validate(old)]) if "shards" in note]

@@ -1,0 +1,66 @@
+"""What this machine has: versions, devices, decoders, data."""
+
+import os
+import platform
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import av
+import torch
+
+from xdcbench.config.load import load_dataset
+from xdcbench.data.sources import find_source
+from xdcbench.errors import UserError
+from xdcbench.pipeline.catalog import rows
+from xdcbench.utils.cores import available_cores
+from xdcbench.utils.format import short
+from xdcbench.utils.provenance import versions
+from xdcbench.utils.runtime import has_bf16
+
+CODECS = (
+    "h264",
+    "hevc",
+    "vp9",
+    "av1",
+    "mpeg4",
+    "mpeg1video",
+    "mjpeg",
+    "aac",
+    "mp2",
+    "mp3",
+    "vorbis",
+    "opus",
+    "flac",
+)
+
+
+def lines(data_root: Path | None) -> Iterator[str]:
+    """Everything worth knowing before a run, a line each."""
+    yield f"system       {platform.system()} {platform.machine()}, {available_cores()} of {os.cpu_count()} cores"
+    yield "versions     " + ", ".join(f"{name} {version}" for name, version in versions().items())
+    yield "devices      " + "; ".join(_devices())
+    libraries = {name: ".".join(map(str, numbers)) for name, numbers in av.library_versions.items()}
+    yield f"ffmpeg       libavcodec {libraries['libavcodec']}, libavformat {libraries['libavformat']}"
+    lacking = [name for name in CODECS if name not in av.codecs_available]
+    yield "decoders     " + (f"lacking {', '.join(lacking)}" if lacking else "all that the datasets need")
+    yield f"disk         {short(shutil.disk_usage(Path.cwd()).free, 'B')} free here"
+    for name, _ in rows("datasets"):
+        yield f"data         {name:<12} {_data(name, data_root)}"
+
+
+def _devices() -> Iterator[str]:
+    cpu = torch.device("cpu")
+    yield f"cpu ({torch.get_num_threads()} threads, {'bf16' if has_bf16(cpu) else 'fp32 only'})"
+    for i in range(torch.cuda.device_count()):
+        memory = torch.cuda.get_device_properties(i).total_memory
+        precision = "bf16" if has_bf16(torch.device("cuda", i)) else "fp32 only"
+        yield f"cuda:{i} {torch.cuda.get_device_name(i)} ({short(memory, 'B')}, {precision})"
+
+
+def _data(name: str, data_root: Path | None) -> str:
+    try:
+        source = find_source(name, load_dataset(name), data_root, cache=None)
+    except UserError as error:
+        return f"not usable: {error}"
+    return f"here, fingerprint {source.fingerprint[:12]}" if source.fingerprint else source.unavailable

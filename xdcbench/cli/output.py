@@ -1,0 +1,234 @@
+"""What commands tell their user: plans, outcomes, tables, runs."""
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from xdcbench.config.paths import folder
+from xdcbench.errors import UserError
+from xdcbench.pipeline.catalog import rows
+from xdcbench.pipeline.executor import StageResult, execute
+from xdcbench.pipeline.launch import Launch, Request, plan_launch
+from xdcbench.pipeline.needed import Policy, needed_keys
+from xdcbench.pipeline.unavailable import unavailable_results
+from xdcbench.results.records import Record, read_records
+from xdcbench.results.regression import load_reference, regression_changes, settings_digest, write_reference
+from xdcbench.results.run_facts import read_facts
+from xdcbench.results.run_store import RunStore
+from xdcbench.results.tables.cells import Intervals
+from xdcbench.results.tables.grid import Grid
+from xdcbench.results.tables.present import grids, write_tables
+from xdcbench.results.tables.render import Format, render
+from xdcbench.utils.locks import READ_ONLY
+from xdcbench.utils.processes import process_group
+
+PASSED, MOVED, CANNOT_TELL = 0, 1, 2
+"""Exit codes of the regression check."""
+
+
+def plan_lines(launch: Launch) -> Iterator[str]:
+    """Every stage of a plan: whether a run has to do it, its key and its name."""
+    counts: Counter[str] = Counter()
+    needed = needed_keys(launch.plan, launch.store, "missing")
+    for stage in launch.plan.stages:
+        rest = "there" if launch.store.complete(stage.key) else "not needed"
+        state = "unavailable" if stage.reason else "to do" if stage.key in needed else rest
+        counts[state] += 1
+        yield f"{state:<12} {stage.key:<27} {stage.name}" + (f"  ({stage.reason})" if stage.reason else "")
+    yield f"{len(launch.plan.stages)} stages: " + ", ".join(f"{n} {state}" for state, n in counts.items())
+
+
+def run_plan(
+    launch: Launch, *, policy: Policy, alone: bool = False, require_all: bool = False
+) -> list[StageResult]:
+    """Execute a plan.
+
+    Args:
+        launch: what to execute.
+        policy: which stages to run.
+        alone: run the plan's targets only, not what they need.
+        require_all: whether data that is not here is an error.
+
+    Raises:
+        UserError: nothing of the plan can run here, or not all of it where all is required, or an input
+            of a target that is to run alone is missing.
+    """
+    stages, targets = launch.plan.stages, [s for s in launch.plan.stages if s.key in launch.plan.targets]
+    lacking = [stage for stage in stages if stage.unavailable]
+    if lacking and (require_all or all(stage.reason for stage in targets)):
+        raise UserError("data is not available: " + "; ".join(stage.unavailable for stage in lacking))
+    inputs = {source.key: source for stage in targets for _, source in stage.inputs}
+    missing = [s.name for key, s in inputs.items() if not launch.store.whole(key, thorough=True)]
+    if alone and missing:
+        raise UserError(f"{targets[0].key} needs {', '.join(missing)}, which must be run first")
+    plan = replace(launch.plan, stages=tuple(targets)) if alone else launch.plan
+    with process_group():
+        return execute(plan, launch.store, launch.context, policy=policy)
+
+
+def report(launch: Launch, outcomes: Sequence[StageResult]) -> tuple[list[str], int]:
+    """Tables of all that the suite has measured so far, what was written where, and what did not succeed.
+
+    Returns:
+        Lines, and the exit code: 0 if nothing failed.
+    """
+    lines: list[str] = []
+    suite, store = launch.plan.suite, launch.store
+    records = read_records([store], launch.keys)
+    if records or any(stage.reason for stage in launch.whole.stages):
+        tables = suite_tables(launch, records)
+        for grid in tables.values():
+            lines += render(grid, "txt").split("\n")
+        lines += table_files(tables, store.root / "tables" / suite.name)
+    done = sum(store.complete(key) for key in launch.keys)
+    lines += [
+        f"runs    {store.runs} ({done} of {len(launch.keys)} of this suite; `xdcbench show KEY` opens one)"
+    ]
+    lines += [
+        f"unavailable: {reason}"
+        for reason in sorted({o.detail for o in outcomes if o.status == "unavailable"})
+    ]
+    lines += [f"failed: {o.stage.name}: {o.detail}" for o in outcomes if o.status == "failed"]
+    counts = Counter(outcome.status for outcome in outcomes)
+    lines += [f"{suite.name}: " + ", ".join(f"{n} {status}" for status, n in sorted(counts.items()))]
+    return lines, 1 if counts["failed"] or counts["blocked"] else 0
+
+
+def table_files(tables: dict[str, Grid], folder: Path) -> list[str]:
+    """Write tables; lines that name the files, or say that there are none: a finished folder may be read-only.
+
+    Raises:
+        UserError: they cannot be written for another reason.
+    """
+    try:
+        return written_lines(write_tables(tables, folder))
+    except UserError as error:
+        if not isinstance(error.__cause__, OSError) or error.__cause__.errno not in READ_ONLY:
+            raise
+        return [f"tables  not written to {folder}: {error.__cause__.strerror}"]
+
+
+def suite_tables(launch: Launch, records: Sequence[Record]) -> dict[str, Grid]:
+    """The tables of a suite, each of what its own part measures or cannot measure here."""
+    suite = launch.whole.suite
+    titles = {name: method.title for name, method in suite.methods.items()}
+    titles |= {name: pretrained.title for name, pretrained in suite.encoders.items() if pretrained.title}
+    tables: dict[str, Grid] = {}
+    for table, keys in launch.tables.items():
+        tables |= grids(
+            [table],
+            [record for record in records if record.run in keys],
+            titles=titles,
+            encoders=suite.encoders,
+            lacks=list(unavailable_results(stage for stage in launch.whole.stages if stage.key in keys)),
+        )
+    return tables
+
+
+def written_lines(paths: Sequence[Path]) -> list[str]:
+    """One line per table: its files, named together by their formats."""
+    by_table: dict[Path, list[str]] = {}
+    for path in paths:
+        by_table.setdefault(path.with_suffix(""), []).append(path.suffix[1:])
+    return [f"table   {stem}.{{{','.join(formats)}}}" for stem, formats in by_table.items()]
+
+
+def check_against(request: Request, reference: Path | None, *, update: bool) -> tuple[list[str], int]:
+    """Run a suite and compare its numbers with a reference, or write a new one.
+
+    Raises:
+        UserError: there is no reference, or it is of other settings.
+    """
+    stem = "-".join(
+        [Path(request.suite).stem, *([Path(request.synthetic).stem] if request.synthetic else [])]
+    )
+    path = reference or folder("baselines") / "regression" / f"{stem}.json"
+    launch = plan_launch(request)
+    suite = launch.plan.suite
+    settings = "-".join(settings_digest(part) for part in suite.leaves)
+    known = None if update else load_reference(path)
+    if known is not None and known.plan != settings:
+        raise UserError(
+            f"{path} was taken from other settings of {known.suite!r}; give another with --baseline, "
+            f"or write a new one with --update"
+        )
+    outcomes = run_plan(launch, policy="missing", require_all=True)
+    lines, code = report(launch, outcomes)
+    bad = [line for line in lines if line.startswith("failed")]
+    if code:
+        return [*bad, f"{suite.name}: cannot tell, since stages failed"], CANNOT_TELL
+    records = read_records([launch.store], [outcome.stage.key for outcome in outcomes])
+    if known is None:
+        new = write_reference(path, suite.name, settings, records)
+        return [f"wrote {len(new.values)} reference values to {path}"], PASSED
+    moves = regression_changes(records, known)
+    said = f"{suite.name}: {len(known.values)} reference values, {len(moves)} moved beyond tolerance"
+    return [*map(str, moves), said], MOVED if moves else PASSED
+
+
+def ends_of(stores: Sequence[RunStore]) -> Intervals:
+    """Intervals of cells from the predictions that lie in results folders."""
+    from xdcbench.results.statistics.predictions import cell_interval
+
+    def ends(records: Sequence[Record]) -> tuple[float, float] | None:
+        found = cell_interval(records, stores)
+        return (found.low, found.high) if found else None
+
+    return ends
+
+
+def table_lines(
+    names: Sequence[str], folders: Sequence[Path], fmt: Format, out: Path | None, *, intervals: bool = False
+) -> Iterator[str]:
+    """Tables over several results folders, their cells with intervals where that is asked for.
+
+    Raises:
+        UserError: a folder is no results folder, or a table is unknown.
+    """
+    stores = [RunStore.existing(root, option="--results") for root in folders]
+    tables = grids(
+        names or [name for name, _ in rows("tables")],
+        read_records(stores),
+        intervals=ends_of(stores) if intervals else None,
+    )
+    for grid in tables.values():
+        if names or any(group.rows for group in grid.groups):
+            yield from render(grid, fmt).split("\n")
+    if out is not None:
+        yield from written_lines(write_tables(tables, out))
+
+
+def run_lines(prefix: str, out: Path) -> Iterator[str]:
+    """A complete run with its numbers, what is wrong with a damaged one, or the attempts of one that failed.
+
+    Raises:
+        UserError: no run, or several, match.
+    """
+    store = RunStore.existing(out, option="--results")
+    run = store.resolve(prefix)
+    if run.parent.name == ".failed":
+        for attempt in sorted(run.iterdir()):
+            yield f"failed attempt {attempt}"
+            for path in sorted(attempt.iterdir()):
+                yield from path.read_text(encoding="utf-8", errors="replace").split("\n")
+        return
+    if said := store.damage(run.name, thorough=True):
+        yield f"{'damaged':<10} {said}; run its suite, which makes it again"
+    else:
+        yield from _facts(run, store)
+    yield from (f"file       {path}" for path in sorted(run.iterdir()))
+
+
+def _facts(run: Path, store: RunStore) -> Iterator[str]:
+    facts = read_facts(run)
+    for name in ("name", "key", "kind", "version", "suite", "seconds", "device", "commit"):
+        yield f"{name:<10} {facts[name]}"
+    yield f"{'inputs':<10} {', '.join(facts['inputs'].values()) or 'none'}"
+    yield f"{'settings':<10} {json.dumps(facts['science'])}"
+    for record in read_records([store], [run.name]):
+        inner = " ".join(f"{k}={v}" for k, v in record.hyperparameters.items())
+        items = f"{record.items_used} used, {record.items_failed} failed of {record.items_expected}"
+        where = f"{record.dataset}/{record.split}"
+        yield f"{record.metric:<26} {record.value:8.3f}{record.unit}  {where}  {items}  {inner}"

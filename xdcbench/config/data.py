@@ -1,0 +1,99 @@
+"""Datasets, their subsets, and the synthetic world."""
+
+from typing import Any, Literal
+
+from pydantic import Field
+
+from xdcbench.config.base import Config
+from xdcbench.utils.names import Below, Name
+
+
+class Subset(Config):
+    """A deterministic, stratified part of a dataset; part of the key and of the table's footnote."""
+
+    per_class: int | None = Field(None, ge=1, description="items per class, in each part of each split")
+    items: int | None = Field(None, ge=1, description="items in each part of each split, evenly over classes")
+    seed: int = 0
+
+    @property
+    def words(self) -> str:
+        """The subset as a footnote says it; empty for the whole dataset."""
+        limits = {"items per class": self.per_class, "items": self.items}
+        said = " and ".join(f"{limit} {what}" for what, limit in limits.items() if limit)
+        return f"{said} in each part of a split, drawn by seed {self.seed}" if said else ""
+
+
+class Dataset(Config):
+    """One dataset: where it lies, what it holds, how it is split."""
+
+    title: str
+    adapter: str = Field(description="module of xdcbench.data.datasets, or module:function")
+    folder: Below = Field(description="folder below the data root")
+    media: Literal["video", "audio", "image"]
+    splits: tuple[Name, ...] = Field(description="names of the splits, in the dataset's own terms")
+    official_splits: tuple[Name, ...] = Field(
+        (), description="all official splits, where `splits` has only some of them"
+    )
+    options: dict[str, Any] = Field({}, description="what the adapter takes beyond the folder")
+    counts: dict[Name, dict[Literal["train", "test"], int]] = Field(
+        {}, description="items that the official lists name, by split and part; what `data verify` expects"
+    )
+    root: str | None = Field(None, description="folder of this dataset; instead of the data root")
+    subset: Subset = Subset()
+    max_failed: float = Field(0.1, ge=0, le=1, description="share of unreadable items that fails a stage")
+    license: str = ""
+    source: str = ""
+
+
+class Factors(Config):
+    """Strengths of the synthetic world's factors; 1 is the trial world, 0 takes a factor away."""
+
+    motion: float = Field(1.0, ge=0, description="class: path of the disc")
+    rhythm: float = Field(1.0, ge=0, description="class: events and vibrato of the tone")
+    hue: float = Field(1.0, ge=0, description="class: shared color; 0 draws the hue from the whole circle")
+    pitch: float = Field(1.0, ge=0, description="class: shared pitch; 0 draws the pitch from the whole range")
+    background: float = Field(
+        1.0, ge=0, description="nuisance of the video: color and texture behind the disc"
+    )
+    camera: float = Field(
+        1.0, ge=0, description="nuisance of the video: drift of the whole scene, size, position"
+    )
+    hum: float = Field(1.0, ge=0, description="nuisance of the audio: a low hum")
+    gain: float = Field(1.0, ge=0, description="nuisance of the audio: level and spectral tilt")
+    noise: float = Field(1.0, ge=0, description="nuisance of both streams: white noise")
+
+
+class World(Config):
+    """A synthetic world: class-tied motion and audio, written as files in the layouts of real datasets.
+
+    Counts are items per class. A dataset with a count of 0 is not written.
+    """
+
+    seed: int = 0
+    classes: int = Field(10, ge=2, le=13)
+    size: int = Field(40, ge=16, multiple_of=2, description="side of the square frame, pixels")
+    fps: int = Field(8, description="frames per second")
+    seconds: float = Field(2.5, gt=0, description="length of a video")
+    sample_rate: int = 16_000
+    kinetics_train: int = 0
+    kinetics_val: int = 0
+    ucf101_groups: int = Field(
+        0, description="groups per class, 2 videos each; a third of them test per split"
+    )
+    hmdb51_videos: int = Field(
+        0, description="videos per class; 70/30 of them in each split, as in the original"
+    )
+    imagenet_train: int = 0
+    imagenet_val: int = 0
+    esc50_per_fold: int = Field(0, description="recordings of 5 s per class and fold, 5 folds")
+    dcase_train: int = Field(0, description="recordings per class")
+    dcase_test: int = 0
+    dcase_seconds: float = Field(30.0, description="length of a DCASE recording")
+    audioset_unbalanced: int = Field(0, description="segments per class of AudioSet's unbalanced list")
+    audioset_balanced: int = 0
+    audioset_eval: int = 0
+    ig_random: int = Field(
+        0, description="videos in all: classes as unequal as 1 / rank, every third video without a class"
+    )
+    ig_kinetics: int = 0
+    factors: Factors = Factors()

@@ -1,0 +1,144 @@
+"""Settings of each evaluation.
+
+The defaults are the paper's protocol as far as it is established (docs/fidelity.md).
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, PositiveFloat
+
+from xdcbench.config.base import Config, Modality
+from xdcbench.config.pretraining import Augment, Schedule
+from xdcbench.utils.precision import Precision
+
+LAST_START = "start of the last clip, seconds, clamped to the item; none: the last that fits"
+
+
+FRAMES = "frames per clip, in place of the encoder's own; video alone"
+
+
+LAYER = "submodule whose mean output is the feature; empty: the encoder's own feature"
+
+
+class Finetune(Config):
+    """Full finetuning of one encoder and a new head; the last epoch counts, or the best on held-out items."""
+
+    kind: Literal["finetune"] = "finetune"
+    modality: Modality = "video"
+    batch_size: int = Field(32, ge=2)
+    schedule: Schedule = Schedule(
+        epochs=12, lr=2.5e-4, warmup_epochs=2, milestones=(6, 10), gamma=0.05, weight_decay=5e-3
+    )
+    head_lr: float = Field(2.5e-3, gt=0, description="rate of the head after warm-up")
+    augment: Augment = Augment()
+    num_clips: int = Field(10, ge=1, description="test clips or windows per item, evenly spaced")
+    frames: int | None = Field(None, ge=1, description=FRAMES)
+    last_start: float | None = Field(None, ge=0, description=LAST_START)
+    selection: Literal["last", "val-best"] = Field(
+        "last", description="epoch that counts; val-best holds out part of the training items to choose it"
+    )
+    val_fraction: float = Field(0.1, gt=0, lt=1, description="share of training groups held out for val-best")
+    precision: Precision = "auto"
+
+
+class LinearProbe(Config):
+    """Logistic regression on frozen features, standardized."""
+
+    kind: Literal["linear_probe"] = "linear_probe"
+    modality: Modality = "video"
+    num_clips: int = Field(10, ge=1, description="clips or windows per item, evenly spaced")
+    frames: int | None = Field(None, ge=1, description=FRAMES)
+    last_start: float | None = Field(None, ge=0, description=LAST_START)
+    num_augmented_clips: int = Field(
+        0, ge=0, description="augmented clips that are learned from beside those"
+    )
+    augment: Augment = Augment()
+    layer: str = Field("", description=LAYER)
+    solver: Literal["lbfgs", "sgd"] = "lbfgs"
+    C: float = Field(1.0, gt=0, description="inverse L2 penalty (lbfgs)")
+    max_iter: int = Field(1000, ge=1, description="iterations (lbfgs)")
+    schedule: Schedule = Field(
+        Schedule(epochs=30, lr=0.1, warmup_epochs=0, lr_scheduler="cosine"), description="of the layer (sgd)"
+    )
+    batch_size: int = Field(256, ge=1, description="clips per step (sgd)")
+    precision: Precision = "auto"
+
+
+class LinearSVM(Config):
+    """One-vs-all linear SVM on frozen audio features, C chosen inside the training part."""
+
+    kind: Literal["linear_svm"] = "linear_svm"
+    modality: Literal["audio"] = "audio"
+    num_clips: int = Field(10, ge=1, description="windows per recording, evenly spaced")
+    last_start: float | None = Field(None, ge=0, description=LAST_START)
+    layer: str = Field("", description=LAYER)
+    Cs: tuple[PositiveFloat, ...] = Field((1e-4, 1e-3, 1e-2, 1e-1, 1.0), min_length=1)
+    inner_folds: int = Field(4, ge=2)
+    max_iter: int = Field(5000, ge=1, description="Newton steps for each C")
+    precision: Precision = "auto"
+
+
+class Retrieval(Config):
+    """Nearest training items of each test item by cosine of mean features; recall is of the class."""
+
+    kind: Literal["retrieval"] = "retrieval"
+    modality: Modality = "video"
+    num_clips: int = Field(10, ge=1, description="clips or windows per item, evenly spaced, averaged")
+    frames: int | None = Field(None, ge=1, description=FRAMES)
+    last_start: float | None = Field(None, ge=0, description=LAST_START)
+    layer: str = Field("", description=LAYER)
+    ks: tuple[int, ...] = Field((1, 5, 10, 20), min_length=1, description="depths of recall")
+    precision: Precision = "auto"
+
+
+class CrossRetrieval(Config):
+    """Training items of the other modality by the cluster that an encoder's head takes a test item for."""
+
+    kind: Literal["cross_retrieval"] = "cross_retrieval"
+    modality: Modality = Field("video", description="of the queries; the gallery is of the other one")
+    num_clips: int = Field(10, ge=1, description="clips or windows per query, evenly spaced, mean softmax")
+    last_start: float | None = Field(None, ge=0, description=LAST_START)
+    clustering: str = Field("", description="clustering of the other modality; empty: the only one")
+    ks: tuple[int, ...] = Field((1, 5, 10, 20), min_length=1, description="depths of recall")
+    precision: Precision = "auto"
+
+
+class LowShot(Config):
+    """Linear probes that learn from few training items, several draws of them."""
+
+    kind: Literal["low_shot"] = "low_shot"
+    modality: Modality = "video"
+    num_clips: int = Field(10, ge=1, description="clips or windows per item, evenly spaced")
+    frames: int | None = Field(None, ge=1, description=FRAMES)
+    last_start: float | None = Field(None, ge=0, description=LAST_START)
+    layer: str = Field("", description=LAYER)
+    per_class: tuple[int, ...] = Field((1, 5, 20), description="training items of each class")
+    fractions: tuple[float, ...] = Field((0.01, 0.1), description="shares of the training items, by class")
+    num_draws: int = Field(5, ge=1)
+    C: float = Field(1.0, gt=0, description="inverse L2 penalty")
+    max_iter: int = Field(1000, ge=1)
+    precision: Precision = "auto"
+
+
+class Clusters(Config):
+    """k-means on the mean features of test items, compared with their classes."""
+
+    kind: Literal["clusters"] = "clusters"
+    modality: Modality = "video"
+    num_clips: int = Field(1, ge=1, description="clips or windows per item, evenly spaced, averaged")
+    frames: int | None = Field(None, ge=1, description=FRAMES)
+    last_start: float | None = Field(None, ge=0, description=LAST_START)
+    layer: str = Field("", description=LAYER)
+    k: int | None = Field(None, ge=2, description="clusters; none: as many as classes")
+    preprocess: Literal["none", "l2", "pca_whiten_l2"] = "l2"
+    pca_dim: int = 256
+    max_iter: int = Field(50, ge=1)
+    n_init: int = Field(5, ge=1)
+    precision: Precision = "auto"
+
+
+OnFeatures = LinearProbe | LinearSVM | Retrieval | LowShot | Clusters
+"""Evaluations of a frozen encoder; those with equal clips and layer share its features."""
+
+
+Evaluation = Annotated[Finetune | CrossRetrieval | OnFeatures, Field(discriminator="kind")]

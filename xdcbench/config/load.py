@@ -1,0 +1,234 @@
+"""Suites from YAML: loading, overriding, validating."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar, get_args, get_origin
+
+from pydantic import BaseModel, ValidationError
+
+from xdcbench.config.base import Config
+from xdcbench.config.compose import PARTS, Tree, mapping, merge, read, read_suite
+from xdcbench.config.data import Dataset
+from xdcbench.config.paths import find, folder
+from xdcbench.config.suite import Suite
+from xdcbench.config.table import Table
+from xdcbench.errors import UserError
+from xdcbench.utils.code import NO_CODE, Consent
+from xdcbench.utils.documents import read_setting
+from xdcbench.utils.messages import unknown_name
+from xdcbench.utils.names import name_error
+
+__all__ = ["load_dataset", "load_suite", "load_table", "merge", "override", "read", "select", "validate"]
+
+C = TypeVar("C", bound=Config)
+
+
+def load_suite(
+    name: str,
+    *,
+    world: str = "",
+    overrides: Sequence[str] = (),
+    methods: Sequence[str] = (),
+    seeds: Sequence[int] = (),
+    consent: Consent = NO_CODE,
+) -> Suite:
+    """Compose a suite: its own YAML over the library's parts, then the overrides.
+
+    A suite of ``parts`` is those suites, each with the overrides that fit it, and the union of what they name.
+
+    Args:
+        name: a suite of ``configs/suites`` or the path of a YAML file.
+        world: a world of ``configs/worlds`` to run it in, or the path of a YAML file; empty: as the suite says.
+        overrides: ``a.b=value`` strings, applied last.
+        methods: keep only these methods; empty keeps all.
+        seeds: pretraining seeds in place of the suite's own.
+        consent: the code of its own that the file may name.
+
+    Raises:
+        UserError: code that the user has not let run; an unknown name, key or value, of the suite or of a table that it
+            names; parts that are no suites, form a circle or disagree.
+    """
+    path = find(folder("configs") / "suites", name, what="suite")
+    head, leaves = read_suite(path, world)
+    known = {part: {n: None for tree in leaves.values() for n in tree[part]} for part in PARTS}
+    for text in overrides:
+        _check_name(known, text)
+    suites = []
+    for leaf, tree in leaves.items():
+        _check_code(tree, leaf, consent)
+        tree = override(tree, [text for text in overrides if len(leaves) == 1 or _fits(tree, text)])
+        if seeds:
+            tree["seeds"] = list(seeds)
+        suites.append(validate(Suite, tree, where=str(leaf)))
+        for table in suites[-1].tables:  # an unknown one shall be told before hours of work, not after
+            load_table(table)
+    suite = unite(head, suites, where=path) if "parts" in head else suites[0]
+    return select(suite, methods) if methods else suite
+
+
+def _check_code(tree: Tree, path: Path, consent: Consent) -> None:
+    named = {f"datasets.{name}.adapter": _at(entry, "adapter") for name, entry in tree["datasets"].items()}
+    for name, entry in mapping(tree, "encoders", path).items():
+        for modality in ("video", "audio"):
+            named[f"encoders.{name}.{modality}.source"] = _at(_at(entry, modality), "source")
+    for key, code in named.items():
+        if isinstance(code, str) and ":" in code and not code.startswith("torchvision:"):
+            consent.require(code, str(path), key=key)
+
+
+def _at(tree: Any, key: str) -> Any:
+    return tree.get(key) if isinstance(tree, dict) else None
+
+
+def load_table(name: str) -> Table:
+    """A table of ``tables/`` by name, or a YAML file by path."""
+    path = find(folder("tables"), name, what="table")
+    _check_file(path)
+    return validate(Table, read(path), where=str(path))
+
+
+def _check_file(path: Path) -> None:
+    """Refuse a YAML file of whose name files are made, where it cannot name them."""
+    if why := name_error(path.stem):
+        raise UserError(f"{path}: its name becomes that of files, but {why}. Try: rename the file")
+
+
+def load_dataset(name: str, *, overrides: Sequence[str] = (), consent: Consent = NO_CODE) -> Dataset:
+    """A dataset of ``configs/datasets`` by name, or a YAML file by path, with ``a.b=value`` laid over it.
+
+    Raises:
+        UserError: as `load_suite`.
+    """
+    path = find(folder("configs") / "datasets", name, what="dataset")
+    _check_file(path)
+    tree = read(path)
+    code = str(tree.get("adapter"))
+    if ":" in code:
+        consent.require(code, str(path), key="adapter")
+    return validate(Dataset, override(tree, overrides), where=str(path))
+
+
+def _fits(tree: Tree, text: str) -> bool:
+    """Whether an override names no method, dataset or evaluation but those of ``tree``."""
+    head, *rest = text.partition("=")[0].split(".")
+    known = tree.get(head) if head in PARTS else None
+    return not rest or not isinstance(known, dict) or rest[0] in known
+
+
+def _check_name(tree: Tree, text: str) -> None:
+    if not _fits(tree, text):
+        head, name, *_ = text.partition("=")[0].split(".")
+        raise UserError(f"--set {text}: " + unknown_name(f"name in {head!r}", name, tree[head]))
+
+
+def override(tree: Tree, overrides: Iterable[str]) -> Tree:
+    """Apply ``a.b=value`` strings; values are read as YAML.
+
+    Raises:
+        UserError: an override without ``=``, or one that names a method, dataset or evaluation that
+            the suite does not use.
+    """
+    for text in overrides:
+        path, equals, _ = text.partition("=")
+        if not equals or not path:
+            raise UserError(f"--set {text!r} must read key=value, for example pretrain.rounds=3")
+        _check_name(tree, text)
+        tree = merge(tree, read_setting(text))
+    return tree
+
+
+def unite(head: Tree, suites: Sequence[Suite], *, where: Path) -> Suite:
+    """The suite whose parts are ``suites``, with the union of what they name.
+
+    Args:
+        head: what the file itself says: name and description.
+        suites: the parts.
+        where: the file.
+
+    Raises:
+        UserError: parts that mean different things by one name, or write different worlds.
+    """
+    union: Tree = {name: {} for name in (*PARTS, "encoders")}
+    for suite in suites:
+        if suite.world != suites[0].world:
+            raise UserError(f"{where}: its parts {suites[0].name} and {suite.name} differ in `world`")
+        for part, known in union.items():
+            for name, entry in getattr(suite, part).items():
+                if known.setdefault(name, (suite.name, entry))[1] != entry:
+                    raise UserError(
+                        f"{where}: its parts {known[name][0]} and {suite.name} differ in `{part}.{name}`; "
+                        f"give one of the two another name"
+                    )
+    whole = {
+        "name": head["name"],
+        "description": head.get("description", ""),
+        "seeds": tuple(dict.fromkeys(seed for suite in suites for seed in suite.seeds)),
+        "world": suites[0].world,
+        **{part: {name: entry for name, (_, entry) in known.items()} for part, known in union.items()},
+        "pretraining": (),
+        "evaluate": (),
+        "tables": tuple(dict.fromkeys(table for suite in suites for table in suite.tables)),
+        "parts": tuple(suites),
+    }
+    return validate(Suite, whole, where=str(where))
+
+
+def select(suite: Suite, methods: Sequence[str]) -> Suite:
+    """The suite with only the named methods.
+
+    Raises:
+        UserError: a method that the suite does not have.
+    """
+    for name in methods:
+        if name not in suite.methods:
+            raise UserError(unknown_name(f"method of suite {suite.name!r}", name, suite.methods))
+    groups = tuple(
+        group.model_copy(update={"methods": tuple(m for m in group.methods if m in methods)})
+        for group in suite.pretraining
+    )
+    parts = tuple(select(part, [m for m in methods if m in part.methods]) for part in suite.parts)
+    update = {"pretraining": tuple(group for group in groups if group.methods), "parts": parts}
+    return suite.model_copy(update=update)
+
+
+def validate(model: type[C], tree: Tree, *, where: str) -> C:
+    """``tree`` as a typed configuration.
+
+    Raises:
+        UserError: names the file, the key, the value and, for an unknown key, the nearest known one.
+    """
+    try:
+        return model.model_validate(tree)
+    except ValidationError as error:
+        raise UserError(f"{where}: " + "; ".join(_explain(model, e) for e in error.errors()[:3])) from error
+
+
+def _explain(model: type[BaseModel], error: Any) -> str:
+    loc = [str(part) for part in error["loc"]]
+    # The third part of the place of an evaluation's field is the union's tag, which no file has as a key.
+    key = ".".join(loc[:2] + loc[3:] if loc[:1] == ["evaluations"] else loc)
+    if error["type"] == "extra_forbidden":
+        return unknown_name(f"key {key!r}: no field", loc[-1], _fields_at(model, loc[:-1]))
+    if error["type"] == "missing":
+        return f"{key!r} is missing"
+    return f"{key!r} = {error['input']!r}: {error['msg'][0].lower() + error['msg'][1:]}"
+
+
+def _fields_at(model: type[BaseModel], loc: Sequence[str]) -> list[str]:
+    """Field names of the configuration at ``loc`` below ``model``."""
+    models: list[type[BaseModel]] = [model]
+    for part in loc:
+        fields = [m.model_fields[part].annotation for m in models if part in m.model_fields]
+        if fields:
+            models = [inner for field in fields for inner in _models_in(field)]
+        elif tagged := [
+            m for m in models if "kind" in m.model_fields and m.model_fields["kind"].default == part
+        ]:
+            models = tagged  # a union's tag; keys of mappings and list positions are passed over
+    return [name for m in models for name in m.model_fields]
+
+
+def _models_in(annotation: Any) -> list[type[BaseModel]]:
+    if isinstance(annotation, type) and get_origin(annotation) is None and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [model for inner in get_args(annotation) for model in _models_in(inner)]

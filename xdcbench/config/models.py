@@ -1,0 +1,128 @@
+"""Encoders: the ones that a suite trains, and pretrained ones."""
+
+from typing import Self
+
+from pydantic import Field, model_validator
+
+from xdcbench.config.base import Config
+
+
+class VideoInput(Config):
+    """The clip that a video encoder declares; whoever feeds the encoder obeys it."""
+
+    frames: int = Field(8, ge=1, description="frames per clip")
+    size: int = Field(112, ge=8, description="side of the square crop, pixels")
+    fps: float = Field(30.0, gt=0, description="frames per second")
+    short_side: tuple[int, int] = Field((128, 160), description="range of the short side in training, pixels")
+    mean: tuple[float, float, float] = (0.43216, 0.394666, 0.37645)
+    std: tuple[float, float, float] = (0.22803, 0.22145, 0.216989)
+
+    @model_validator(mode="after")
+    def _crop_fits(self) -> Self:
+        if not self.size <= self.short_side[0] <= self.short_side[1]:
+            raise ValueError(f"short_side {self.short_side} must be a range from size {self.size} upwards")
+        return self
+
+    @property
+    def seconds(self) -> float:
+        """Length of a clip, seconds."""
+        return self.frames / self.fps
+
+
+class AudioInput(Config):
+    """The log-mel window that an audio encoder declares (VMZ's constants, 2 s over 100 frames)."""
+
+    sample_rate: int = Field(16_000, gt=0, description="samples per second, mono")
+    seconds: float = Field(2.0, gt=0)
+    n_fft: int = Field(256, gt=0, multiple_of=2, description="Hann window and FFT length, samples")
+    hop_length: int = Field(320, description="step between frames, samples")
+    n_mels: int = Field(40, ge=4)
+    f_min: float = Field(0.0, ge=0)
+    f_max: float = 8000.0
+    gain: float = Field(1080674186.35, description="power is multiplied by this before the logarithm")
+    mean: float = 0.0
+    std: float = 1.0
+
+    @model_validator(mode="after")
+    def _band(self) -> Self:
+        if not self.f_min < self.f_max <= self.sample_rate / 2:
+            raise ValueError(
+                f"f_max {self.f_max:g} must be above f_min {self.f_min:g} and at most half of sample_rate"
+            )
+        return self
+
+    @property
+    def frames(self) -> int:
+        """Spectrogram frames per window."""
+        return round(self.seconds * self.sample_rate / self.hop_length)
+
+
+class VideoModel(Config):
+    """R(2+1)D: width, depth and the stem's stride are parameters of the one class."""
+
+    width: int = Field(64, ge=4, description="channels of the first stage; doubles at each later one")
+    blocks: tuple[int, int, int, int] = Field((2, 2, 2, 2), description="basic blocks per stage")
+    stem_stride: int = Field(2, ge=1, le=2, description="spatial stride of the stem")
+    bn_momentum: float = Field(0.1, description="weight of the new batch; 0.9 reproduces the released code")
+    input: VideoInput = VideoInput()
+
+
+class AudioModel(Config):
+    """VMZ's audio ResNet-18 on log-mel spectrograms."""
+
+    width: int = Field(64, ge=4, description="channels of the first of the four stages")
+    blocks: tuple[int, int, int, int] = (2, 2, 2, 2)
+    bn_momentum: float = 0.1
+    input: AudioInput = AudioInput()
+
+
+class Models(Config):
+    """The pair of encoders that a suite trains."""
+
+    video: VideoModel = VideoModel()
+    audio: AudioModel = AudioModel()
+
+
+class PretrainedVideo(Config):
+    """A video encoder that is not trained by the suite."""
+
+    source: str = Field(
+        "r2plus1d", description="r2plus1d: this project's, by `model`; torchvision:NAME; or module:object"
+    )
+    weights: str | None = Field(
+        None,
+        description="safetensors or torch file, or a name of `list weights`; with torchvision:NAME also a name of "
+        "its weights",
+    )
+    model: VideoModel = Field(
+        VideoModel(), description="its `input` also declares what a model of torchvision takes"
+    )
+
+
+class PretrainedAudio(Config):
+    """An audio encoder that is not trained by the suite."""
+
+    source: str = Field("resnet", description="resnet: this project's, by `model`; or module:object")
+    weights: str | None = Field(None, description="safetensors or torch file")
+    model: AudioModel = AudioModel()
+
+
+class PretrainedEncoders(Config):
+    """Encoders that are measured as they are: of an earlier run, of files, of torchvision, of the user."""
+
+    title: str = ""
+    pretrain_data: str = Field(
+        "none", description="what they have learned from, for the tables; of released weights it is known"
+    )
+    run: str | None = Field(
+        None, description="run directory of this suite's encoders, or exported folder; instead of the others"
+    )
+    video: PretrainedVideo | None = None
+    audio: PretrainedAudio | None = None
+
+    @model_validator(mode="after")
+    def _one_origin(self) -> Self:
+        parts = self.video or self.audio
+        if bool(self.run) == bool(parts):
+            raise ValueError("give either `run`, or `video` and `audio` or one of them")
+        return self

@@ -1,0 +1,79 @@
+"""The configuration of each kind of stage; with its inputs, all that its result depends on."""
+
+from pydantic import Field
+
+from xdcbench.config.base import Config, Modality
+from xdcbench.config.data import Dataset, World
+from xdcbench.config.evaluation import Evaluation
+from xdcbench.config.models import Models, PretrainedEncoders
+from xdcbench.config.pretraining import Augment, Clustering, Pretrain
+from xdcbench.utils.precision import Precision
+
+
+class WorldStage(Config):
+    """Write a synthetic world as media files."""
+
+    world: World
+
+
+class IndexStage(Config):
+    """List the items of a dataset, with labels, splits and what its files hold."""
+
+    name: str
+    dataset: Dataset
+    fingerprint: str | None = Field(
+        None, description="of the files as scanned; none inside a synthetic world"
+    )
+    lengths: str | None = Field(
+        None, description="hash of lengths that `data verify` decoded and that the packets do not give"
+    )
+
+
+class InitStage(Config):
+    """A pair of randomly initialized encoders."""
+
+    models: Models
+    seed: int
+
+
+class PretrainedStage(Config):
+    """Encoders that come from elsewhere, as a run directory like any other's."""
+
+    name: str
+    encoders: PretrainedEncoders
+    fingerprint: str = Field(description="of weights and code")
+
+
+class RoundStage(Config):
+    """One round: extract, cluster, train."""
+
+    method: str
+    clusterings: dict[str, Clustering]
+    heads: dict[Modality, tuple[str, ...]]
+    encoders: tuple[Modality, ...]
+    round: int = Field(ge=1)
+    seed: int
+    part: str = "train"
+    pretrain: Pretrain
+
+
+class FeaturesStage(Config):
+    """Features of a frozen encoder for every item of a dataset."""
+
+    modality: Modality
+    num_clips: int
+    frames: int | None = None
+    last_start: float | None = None
+    num_augmented_clips: int = 0
+    augment: Augment = Augment()
+    layer: str = ""
+    precision: Precision
+
+
+class EvaluationStage(Config):
+    """One evaluation of one encoder on one split."""
+
+    name: str
+    split: str
+    seed: int
+    settings: Evaluation

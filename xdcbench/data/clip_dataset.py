@@ -1,0 +1,298 @@
+"""Clips: which are drawn from an item, where they lie in time and frame, and reading one."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import overload
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from xdcbench.config.base import Modality
+from xdcbench.config.models import AudioInput, VideoInput
+from xdcbench.config.pretraining import Augment
+from xdcbench.data.index import Index
+from xdcbench.data.media import Indexed, Media, read_audio, read_clip, read_image
+from xdcbench.data.media.local_file import FileState
+from xdcbench.data.scanning.items import MISSING
+from xdcbench.data.shards.layout import Kind
+from xdcbench.data.shards.reader import CHANGED, ShardReader
+from xdcbench.errors import UserError
+from xdcbench.utils.runtime import Stream, numpy_generator
+
+
+@dataclass(frozen=True)
+class ClipSpec:
+    """One clip of one item; everything random about it is decided here.
+
+    Attributes:
+        row: position of the item in its index.
+        place: where in time, from 0 (the start of the item) to 1 (``last``).
+        last: latest start, seconds, clamped to the last that fits; None: the last that fits.
+        crop: where in the frame, (vertical, horizontal), each from 0 to 1.
+        scale: where in the range of short sides, from 0 to 1; None takes the smallest.
+        flip: whether the frame is mirrored.
+    """
+
+    row: int
+    place: float = 0.5
+    last: float | None = None
+    crop: tuple[float, float] = (0.5, 0.5)
+    scale: float | None = None
+    flip: bool = False
+
+
+@dataclass(frozen=True)
+class CropBoxes:
+    """Squares that become the clips of a batch, one after another in one buffer, so that they travel at once.
+
+    Attributes:
+        pixels: uint8 (sum of T * b * b * 3,), RGB, each box in the order time, height, width, color.
+        sides: b of each box, pixels.
+        frames: T.
+        flips: whether each clip is mirrored.
+    """
+
+    pixels: Tensor
+    sides: tuple[int, ...]
+    frames: int
+    flips: tuple[bool, ...]
+
+    def to(self, device: torch.device) -> "CropBoxes":
+        """The same on ``device``; from pinned memory without waiting."""
+        return replace(self, pixels=self.pixels.to(device, non_blocking=True))
+
+    def split(self) -> list[Tensor]:
+        """Each box, uint8 (T, b, b, 3), a view."""
+        parts = self.pixels.split([self.frames * side * side * 3 for side in self.sides])
+        return [part.view(self.frames, side, side, 3) for part, side in zip(parts, self.sides, strict=True)]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Clips read together; items that could not be read are in ``failed`` and nowhere else.
+
+    Attributes:
+        rows: int64 (B,), positions in the index.
+        positions: int64 (B,), which of the clips asked for these are.
+        video: B boxes, or None.
+        audio: float32 (B, samples) or None.
+        failed: position in the index and reason of each unreadable item.
+    """
+
+    rows: Tensor
+    positions: Tensor
+    video: CropBoxes | None
+    audio: Tensor | None
+    failed: tuple[tuple[int, str], ...]
+
+
+def random_clip(row: int, augment: Augment, rng: np.random.Generator) -> ClipSpec:
+    """A training clip; the number of random values drawn does not depend on the settings."""
+    return _draw(row, augment, rng.random(5))
+
+
+def _draw(row: int, augment: Augment, values: np.ndarray) -> ClipSpec:
+    place, up, left, scale, flip = values.tolist()
+    random_crop = augment.crop == "random"
+    return ClipSpec(
+        row=row,
+        place=place if augment.temporal_crop == "random" else 0.5,
+        crop=(up, left) if random_crop else (0.5, 0.5),
+        scale=scale if random_crop else None,
+        flip=augment.flip and flip < 0.5,
+    )
+
+
+class RandomClipSpecs(Sequence[ClipSpec]):
+    """Training clips of many items, as ``random_clip`` draws them one after another, in 48 bytes each.
+
+    Args:
+        rows: int64 (n,), positions in the index.
+        augment: how clips are drawn.
+        rng: where from.
+    """
+
+    def __init__(self, rows: np.ndarray, augment: Augment, rng: np.random.Generator) -> None:
+        self.rows, self.augment, self.values = rows, augment, rng.random((len(rows), 5))
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @overload
+    def __getitem__(self, at: int) -> ClipSpec: ...
+
+    @overload
+    def __getitem__(self, at: slice) -> list[ClipSpec]: ...
+
+    def __getitem__(self, at: int | slice) -> ClipSpec | list[ClipSpec]:
+        """The spec at a position, or those of a slice."""
+        if isinstance(at, slice):
+            return [self[position] for position in range(*at.indices(len(self)))]
+        return _draw(int(self.rows[at]), self.augment, self.values[at])
+
+
+def even_clips(rows: Iterable[int], clips: int, *, last_start: float | None = None) -> list[ClipSpec]:
+    """``clips`` test clips of each item, center crop, at ``linspace(0, last_start, clips)``; one in the middle.
+
+    Args:
+        rows: positions in the index.
+        clips: per item.
+        last_start: seconds, of the longest of video and audio; None: the last that fits. Starts beyond the
+            last that fits are clamped to it, as GDT and SeLaVi do (protocol.md).
+    """
+    places = [0.5] if clips == 1 else [i / (clips - 1) for i in range(clips)]
+    return [ClipSpec(int(row), place, last_start) for row in rows for place in places]
+
+
+def training_clips(
+    rows: np.ndarray,
+    *,
+    augment: Augment,
+    seed: int,
+    epoch: int,
+    clips: int | None = None,
+    weights: np.ndarray | None = None,
+) -> RandomClipSpecs:
+    """The clips of one training epoch, shuffled; depends on seed, epoch and rows alone.
+
+    Args:
+        rows: int64 positions to learn from.
+        augment: how clips are drawn.
+        seed: of the pretraining.
+        epoch: from 0.
+        clips: clips per epoch; None draws each item once.
+        weights: float64 (len(rows),), chance of each row, drawn with replacement; None: no replacement.
+    """
+    rng = numpy_generator(seed, epoch, Stream.EPOCH)
+    count = clips or len(rows)
+    if weights is not None:
+        chosen = rng.choice(rows, size=count, p=weights / weights.sum())
+    else:
+        passes = -(-count // len(rows))
+        chosen = np.concatenate([rng.permutation(rows) for _ in range(passes)])[:count]
+    return RandomClipSpecs(chosen, augment, rng)
+
+
+class ClipDataset(Dataset[dict[Modality, Tensor]]):
+    """Reads clips from the files of an index, or from the shards that it was made from.
+
+    Args:
+        index: the items.
+        root: folder of the dataset, or its shards.
+        video: clip to read; None reads no video.
+        audio: window to read; None reads no audio. Read together, clip and window have one center.
+    """
+
+    def __init__(
+        self,
+        index: Index,
+        root: Path | ShardReader,
+        *,
+        video: VideoInput | None = None,
+        audio: AudioInput | None = None,
+    ) -> None:
+        self.root, self.files, self.ids = root, index.items["path"].array, index.items["id"].array
+        self.rows = _rows(index, root)
+        self.sizes, self.mtimes = (index.items[name].to_numpy() for name in ("bytes", "mtime"))
+        self.begins, self.durations = index.stretches(video=video is not None)
+        self.is_image = index.media == "image"
+        self.video, self.audio = video, audio
+
+    @property
+    def pixels(self) -> int:
+        """Bytes of the largest box of a clip; 0 without video."""
+        return self.video.frames * 3 * crop_box(self.video, 0.0)[1] ** 2 if self.video else 0
+
+    @property
+    def samples(self) -> int:
+        """Length of a window of audio; 0 without."""
+        return round(self.audio.seconds * self.audio.sample_rate) if self.audio else 0
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def __getitem__(self, spec: ClipSpec) -> dict[Modality, Tensor]:
+        """Video: uint8 (frames, b, b, 3), the box that becomes the clip; audio: float32 (samples,).
+
+        Raises:
+            MediaError: the file cannot be decoded.
+            MediaUnreachableError: it cannot be read.
+            MediaChangedError: it is not the one that was indexed.
+        """
+        sample: dict[Modality, Tensor] = {}
+        if self.video is not None:
+            sample["video"] = self._box(spec, self.video)
+        if self.audio is not None:
+            start = self._start(spec, self.audio.seconds)
+            sample["audio"] = read_audio(
+                self._media(spec, "audio"),
+                start=start,
+                seconds=self.audio.seconds,
+                sample_rate=self.audio.sample_rate,
+            )
+        return sample
+
+    def path(self, spec: ClipSpec) -> Path:
+        """What messages call the item of a spec: its file, below the folder or the shards."""
+        root = self.root.where if isinstance(self.root, ShardReader) else self.root
+        return Path(root) / str(self.files[spec.row])
+
+    def _media(self, spec: ClipSpec, kind: Kind) -> Media:
+        if isinstance(self.root, ShardReader):
+            return self.root.member(int(self.rows[spec.row]), kind, str(self.ids[spec.row]))
+        state = FileState(int(self.sizes[spec.row]), int(self.mtimes[spec.row]))
+        return self.path(spec) if state.mtime == MISSING else Indexed(self.path(spec), state)
+
+    def _box(self, spec: ClipSpec, video: VideoInput) -> Tensor:
+        """Uint8 (frames, b, b, 3), a view of the frame."""
+        short_side, side = crop_box(video, spec.scale)
+        media = self._media(spec, "video")
+        if self.is_image:
+            clip = read_image(media, short_side=short_side)[None].expand(video.frames, -1, -1, -1)
+        else:
+            start = self._start(spec, video.seconds)
+            clip = read_clip(media, start=start, frames=video.frames, fps=video.fps, short_side=short_side)
+        top = round(spec.crop[0] * (clip.shape[1] - side))
+        left = round(spec.crop[1] * (clip.shape[2] - side))
+        return clip[:, top : top + side, left : left + side]
+
+    def _start(self, spec: ClipSpec, seconds: float) -> float:
+        """Start of a clip or window: both lie around one center, the longer of them inside the file."""
+        span = max(one.seconds for one in (self.video, self.audio) if one is not None)
+        fits = max(0.0, float(self.durations[spec.row]) - span)
+        begin = spec.place * fits if spec.last is None else min(spec.place * spec.last, fits)
+        return float(self.begins[spec.row]) + begin + (span - seconds) / 2
+
+
+def _rows(index: Index, root: Path | ShardReader) -> np.ndarray:
+    """Rows of the items in the shards, int64; in a folder, in which they are found by path, those of the index."""
+    if not isinstance(root, ShardReader):
+        return np.arange(len(index.items))
+    if (index.shards or {}).get("fingerprint") != root.manifest.fingerprint:
+        raise UserError(
+            f"{index.name} was not indexed from the shards {root.where} as they are now; {CHANGED}"
+        )
+    root.places  # noqa: B018 - read before processes are forked that share it
+    return root.rows(index.items["id"])
+
+
+def crop_box(video: VideoInput, scale: float | None) -> tuple[int, int]:
+    """Short side of the frame to decode and side of the box to cut from it, pixels.
+
+    All training frames are decoded at the longest short side. There, the box of side ``size * longest / s``
+    shows what a crop of ``size`` shows in a frame whose short side is s: shrinking the box to ``size`` jitters
+    the scale at the price of one small resize, which the device can do.
+
+    Args:
+        video: the clip to be made.
+        scale: where s lies in the range of short sides, whole pixels, from 0 to 1; None: the test clip, the
+            box is the clip.
+    """
+    low, high = video.short_side
+    if scale is None:
+        return low, video.size
+    s = min(low + int(scale * (high - low + 1)), high)
+    return high, round(video.size * high / s)

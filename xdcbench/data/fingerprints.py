@@ -1,0 +1,126 @@
+"""What tells the states of a dataset apart: its fingerprint, which keys go by, and its stamp, which caches go by."""
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import pandas as pd
+
+from xdcbench.data.media.local_file import FileState, LocalFile, state_of
+from xdcbench.data.scanning.items import MISSING, Scan, fingerprint
+from xdcbench.errors import UserError
+from xdcbench.utils.arrays import read_table
+from xdcbench.utils.cores import available_cores
+from xdcbench.utils.io import atomic_write
+from xdcbench.utils.progress import log, track
+
+Mode = Literal["size", "content"]
+"""What of its files a fingerprint covers, next to names, labels and splits."""
+
+File = tuple[str, int, int]
+"""Path, bytes and time of change (ns) of a file."""
+KEY = ["path", "bytes", "mtime"]
+LOOKS = 8
+"""Files whose time of change is asked for at once; a network answers late."""
+CHUNK = 1 << 20
+"""Bytes that are hashed at once."""
+KEEP_EVERY = 2000
+"""Files after which hashes are kept."""
+
+
+@dataclass(frozen=True)
+class Fingerprints:
+    """Of one state of a dataset.
+
+    Attributes:
+        fingerprint: of ids, labels, groups, splits and sizes or contents of files; keys of runs go by it.
+        stamp: of sizes and times of change of files, and of names of classes. Where it alone is another, the
+            index and what ``data verify`` has found are made again, and runs stay.
+    """
+
+    fingerprint: str
+    stamp: str
+
+
+def fingerprints(found: Scan, root: Path, mode: Mode, cache: Path | None) -> Fingerprints:
+    """The marks of a scan.
+
+    Args:
+        found: whole, before any subset is taken.
+        root: the dataset's folder.
+        mode: ``content`` hashes every file whose hash is not known for its size and time of change.
+        cache: folder to keep hashes in; None keeps none.
+
+    Raises:
+        MediaUnreachableError: a file that the scan saw cannot be read.
+        MediaChangedError: a file is written to at this moment.
+    """
+    files = found.items[["path", "bytes"]].assign(mtime=_mtimes(found.items, root))
+    digest = hashlib.sha256("\0".join(found.classes).encode())
+    digest.update(files.sort_values("path").to_csv(index=False, lineterminator="\n").encode())
+    hashes = contents(files, root, cache) if mode == "content" else None
+    return Fingerprints(fingerprint(found, hashes), digest.hexdigest()[:16])
+
+
+def contents(files: pd.DataFrame, root: Path, cache: Path | None) -> list[str]:
+    """Sha256, hex, of the content of each of ``files`` (path, bytes, mtime), empty of one that is missing."""
+    place = str(root.resolve()).encode()
+    kept = cache / f"contents-{hashlib.sha256(place).hexdigest()[:16]}.parquet" if cache else None
+    known = pd.DataFrame(columns=[*KEY, "sha256"]).astype({"bytes": "int64", "mtime": "int64"})
+    if kept is not None and kept.exists():
+        try:
+            known = read_table(kept, [*KEY, "sha256"])
+        except UserError:
+            log.warning("%s is damaged; the files are hashed again", kept)
+    keys = _keys(files)
+    hashes: dict[File, str] = dict(zip(_keys(known), known["sha256"].astype(str), strict=True))
+    todo = [key for key in dict.fromkeys(keys) if key not in hashes and key[1] != MISSING]
+    with track("hashing files", len(todo)) as tick:
+        for number, (key, value) in enumerate(_hashed(todo, root), 1):
+            hashes[key] = value
+            tick()
+            if kept is not None and (number % KEEP_EVERY == 0 or number == len(todo)):
+                _keep(kept, {of: hashes[of] for of in keys if of in hashes})
+    return [hashes.get(key, "") for key in keys]
+
+
+def forget_scans(cache: Path) -> None:
+    """Have the next command look at every file: some changed in place, which the folders' times do not show."""
+    for known in cache.glob("scan-*.json"):
+        known.unlink(missing_ok=True)
+
+
+def _keys(files: pd.DataFrame) -> list[File]:
+    columns = (files["path"].astype(str), files["bytes"].astype(int), files["mtime"].astype(int))
+    return list(zip(*columns, strict=True))
+
+
+def _mtimes(items: pd.DataFrame, root: Path) -> list[int]:
+    def look(path: str, size: int) -> int:
+        return MISSING if size == MISSING else state_of(root / path).mtime
+
+    with ThreadPoolExecutor(LOOKS) as pool:
+        return list(pool.map(look, items["path"], items["bytes"]))
+
+
+def _hashed(todo: Sequence[File], root: Path) -> Iterator[tuple[File, str]]:
+    def digest(key: File) -> str:
+        path, size, mtime = key
+        whole = hashlib.sha256()
+        with LocalFile(root / path, FileState(size, mtime)) as content:
+            for begin in range(0, size, CHUNK):
+                whole.update(content[begin : begin + CHUNK])
+        return whole.hexdigest()
+
+    with ThreadPoolExecutor(available_cores()) as pool:
+        yield from zip(todo, pool.map(digest, todo), strict=True)
+
+
+def _keep(path: Path, hashes: dict[File, str]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    rows = [(*key, value) for key, value in hashes.items()]
+    with atomic_write(path) as part:
+        pd.DataFrame(rows, columns=[*KEY, "sha256"]).to_parquet(part, index=False)

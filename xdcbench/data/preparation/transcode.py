@@ -1,0 +1,101 @@
+"""Originals -> members of shards: video, image and audio."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from xdcbench.data.media import MediaInfo, probe, read_image
+from xdcbench.data.media.container import opened, video_stream
+from xdcbench.data.preparation.audio import encode_audio
+from xdcbench.data.preparation.video import encode_video
+from xdcbench.data.shards.layout import Kind, ShardSettings
+from xdcbench.errors import MediaError
+
+
+@dataclass
+class TranscodedItem:
+    """What shards keep of one original.
+
+    Attributes:
+        info: what the original's header says.
+        members: file of each kind.
+        width: of the video or image, upright, pixels; 0 without.
+        height: likewise.
+        fps: of the video, frames per second; 0 without.
+        faults: why a track of the original has no member.
+    """
+
+    info: MediaInfo
+    members: dict[Kind, Path] = field(default_factory=dict)
+    width: int = 0
+    height: int = 0
+    fps: float = 0.0
+    faults: list[str] = field(default_factory=list)
+
+
+def transcode(path: Path, media: str, settings: ShardSettings, out: Path) -> TranscodedItem:
+    """Write the members of one original; a track that does not decode is a fault, and the other is kept.
+
+    Args:
+        path: of the original.
+        media: kind of the dataset; of recordings only the audio is kept, of images only the image.
+        settings: of the shards.
+        out: what the members' files are called, to which their suffix is added.
+
+    Raises:
+        OSError: a member cannot be written.
+        MediaError: the file cannot be opened, or holds nothing that a dataset of this kind needs.
+    """
+    found = TranscodedItem(probe(path))
+    if media == "image":
+        data, found.width, found.height = image(path, settings)
+        found.members["video"] = _named(out, "jpg")
+        found.members["video"].write_bytes(data)
+        return found
+    if media == "video" and found.info.has_video:
+        target = _named(out, "mp4")
+        try:
+            made = encode_video(path, settings, target)
+        except MediaError as error:
+            target.unlink(missing_ok=True)
+            found.faults.append(f"video: {error.reason}")
+        else:
+            found.members["video"] = target
+            found.width, found.height, found.fps = made.width, made.height, float(made.fps)
+    if found.info.has_audio:
+        target = _named(out, settings.audio_codec)
+        try:
+            encode_audio(path, settings, target)
+        except MediaError as error:
+            target.unlink(missing_ok=True)
+            found.faults.append(f"audio: {error.reason}")
+        else:
+            found.members["audio"] = target
+    if not found.members:
+        raise MediaError(path, "; ".join(found.faults) or "holds no audio")
+    return found
+
+
+def _named(out: Path, suffix: str) -> Path:
+    return out.with_name(f"{out.name}.{suffix}")
+
+
+def image(path: Path, settings: ShardSettings) -> tuple[bytes, int, int]:
+    """A JPEG, upright and never enlarged: its bytes, width and height; the original's where it is small enough.
+
+    Raises:
+        MediaError: there is no image.
+    """
+    from torchvision.io import encode_jpeg
+
+    with opened(path) as container:
+        stream = video_stream(container)
+        if stream is None:
+            raise MediaError(path, "no image")
+        width, height = stream.codec_context.width, stream.codec_context.height
+        plain = stream.codec_context.name == "mjpeg"
+    side = min(settings.short_side, width, height)
+    pixels = read_image(path, short_side=side)
+    if plain and side == min(width, height) and tuple(pixels.shape[:2]) == (height, width):
+        return path.read_bytes(), width, height
+    data = encode_jpeg(pixels.permute(2, 0, 1).contiguous(), quality=settings.quality)
+    return bytes(data.numpy()), pixels.shape[1], pixels.shape[0]

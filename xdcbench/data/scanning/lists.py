@@ -1,0 +1,207 @@
+"""Official lists: finding them, reading them strictly, joining them with the files on disk."""
+
+import logging
+from collections.abc import Iterable, Sequence
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+import pandas as pd
+
+from xdcbench.config.data import Dataset
+from xdcbench.data.scanning.csv_rows import rows_of
+from xdcbench.data.scanning.items import MISSING
+from xdcbench.errors import UserError
+from xdcbench.utils.tree import Folder, children
+
+log = logging.getLogger("xdcbench")
+
+LARGE = 2.0**53
+"""Magnitude from which a number of a list is a mistake; floats below it count by ones."""
+
+# ---------------------------------------------------------------------------------------- finding
+
+
+def find_lists(root: Path, dataset: Dataset, patterns: Iterable[str]) -> dict[str, Path]:
+    """The file that fits each name or pattern, in the folder ``options.lists`` or, without one, in the root.
+
+    Folders are searched level by level, and the level nearest to the top counts. A pattern that no file fits
+    is left out.
+
+    Raises:
+        UserError: there is no such folder, or several files of one level fit a pattern.
+    """
+    wanted, found = list(patterns), dict[str, Path]()
+    suffixes = tuple(Path(pattern).suffix for pattern in wanted)
+    top = root / (dataset.options.get("lists") or "")
+    if not top.is_dir():
+        raise UserError(f"{dataset.title}: no folder {top}; mend `options.lists`")
+    closed: dict[str, str] = {}
+    level = [Folder.top(top)]
+    while level and len(found) < len(wanted):
+        names, deeper = list[Path](), list[Folder]()
+        for folder in level:
+            try:
+                for child in children(folder, lambda name, reason: None):  # the scan names it
+                    if isinstance(child, Folder):
+                        deeper.append(child)
+                    elif child.name.endswith(suffixes):
+                        names.append(Path(child.path))
+            except OSError as error:
+                closed[folder.path] = error.strerror or str(error)
+        for pattern in wanted:
+            fitting = sorted(path for path in names if fnmatchcase(path.name, pattern))
+            if len(fitting) > 1 and pattern not in found:
+                raise UserError(
+                    f"{dataset.title}: both {fitting[0]} and {fitting[1]} fit `{pattern}`; "
+                    "name one list in the dataset's `options`"
+                )
+            if fitting:
+                found.setdefault(pattern, fitting[0])
+        level = deeper
+    if len(found) < len(wanted):
+        for path, reason in closed.items():
+            log.warning("no list was looked for in %s (%s)", path, reason)
+    return found
+
+
+def need_list(found: dict[str, Path], name: str, root: Path, dataset: Dataset) -> Path:
+    """The list that was found under ``name``.
+
+    Raises:
+        UserError: there is none.
+    """
+    if name not in found:
+        raise no_list(root / (dataset.options.get("lists") or "") / name, dataset)
+    return found[name]
+
+
+def no_list(path: Path, dataset: Dataset) -> UserError:
+    """The mistake that a list is not there."""
+    return UserError(
+        f"{dataset.title}: no list {path}; get it from {dataset.source or 'the dataset'} or say where "
+        "it is with `options.lists`"
+    )
+
+
+# ---------------------------------------------------------------------------------------- reading
+
+
+def read_text(path: Path, dataset: Dataset) -> str:
+    """A list's text, with any line ends, without a byte order mark.
+
+    Raises:
+        UserError: the list is not there, or is not UTF-8 text.
+    """
+    if not path.is_file():
+        raise no_list(path, dataset)
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+        if "\0" in text:
+            raise ValueError("zero bytes")
+    except ValueError as error:
+        raise UserError(f"{path} is not UTF-8 text ({error}); get it again or save it as such") from error
+    return text
+
+
+def read_list(path: Path, dataset: Dataset) -> dict[int, str]:
+    """Lines of a list that are not blank, without space around them, by their numbers from 1.
+
+    Raises:
+        UserError: the list is not there, or is not text.
+    """
+    lines = read_text(path, dataset).split("\n")
+    return {number: line.strip() for number, line in enumerate(lines, 1) if line.strip()}
+
+
+def read_csv(
+    path: Path,
+    dataset: Dataset,
+    columns: Sequence[str],
+    *,
+    header: bool = True,
+    text: str | None = None,
+) -> pd.DataFrame:
+    """Rows of a csv, every value a string without space around it; the index, "line", has their lines.
+
+    Args:
+        path: the file.
+        dataset: the dataset, for messages.
+        columns: those that must be there; all of them, in order, where the file has no ``header``.
+        header: whether the first line names the columns.
+        text: what to parse in place of the file's text, line for line.
+
+    Raises:
+        UserError: names file and line of what is not there, not text, or has too few or too many fields.
+    """
+    return rows_of(path, read_text(path, dataset) if text is None else text, columns, header=header)
+
+
+def place_of(path: str | Path, rows: pd.DataFrame | pd.Series) -> str:
+    """The list and, where the index of ``rows`` has it, the line or row of the first of them."""
+    return f"{path}, {rows.index.name} {rows.index[0]}" if rows.index.name else str(path)
+
+
+def numbers(rows: pd.DataFrame, column: str, path: Path) -> pd.Series:
+    """A column of strings as numbers, all of them finite.
+
+    Raises:
+        UserError: a value is no number.
+    """
+    values = pd.to_numeric(rows[column], errors="coerce")
+    odd = rows.loc[~(values.abs() < LARGE), column]
+    if len(odd):
+        raise UserError(f"{place_of(path, odd)}: {column} `{odd.iloc[0]}` is no number; mend the row")
+    return values
+
+
+def check_known(values: pd.Series, known: Iterable[str], path: Path, index: str | Path) -> None:
+    """See that a list's values are all in an index.
+
+    Raises:
+        UserError: one is not.
+    """
+    strange = values[~values.isin(list(known))]
+    if len(strange):
+        raise UserError(
+            f"{place_of(path, strange)}: unknown {values.name} `{strange.iloc[0]}`, which is not in {index}; "
+            "mend one of them"
+        )
+
+
+def one_per(rows: pd.DataFrame, key: str, where: str | Path) -> pd.DataFrame:
+    """Rows without repetitions.
+
+    Raises:
+        UserError: two rows of one ``key`` contradict each other.
+    """
+    rows = rows.drop_duplicates()
+    twice = rows[rows[key].duplicated(keep=False)]
+    if len(twice):
+        two = twice[twice[key] == twice[key].iloc[0]].iloc[:2]
+        column = next(name for name in rows if two[name].nunique() > 1)
+        lines = f", {two.index.name}s {two.index[0]} and {two.index[1]}" if two.index.name else ""
+        raise UserError(
+            f"{where}{lines}: `{two[key].iloc[0]}` has {column} `{two[column].iloc[0]}` and "
+            f"`{two[column].iloc[1]}`; keep one of the rows"
+        )
+    return rows
+
+
+# ---------------------------------------------------------------------------------------- joining
+
+
+def place(rows: pd.DataFrame, files: pd.DataFrame, on: str) -> tuple[pd.DataFrame, tuple[str, ...]]:
+    """Join listed rows with files on a column that both have.
+
+    Args:
+        rows: with ``listed``, the path to name where the disk lacks the file.
+        files: path and bytes.
+        on: the column.
+
+    Returns:
+        the rows, in their order, with path and bytes; paths of the files that belong to no row.
+    """
+    placed = rows.merge(files[[on, "path", "bytes"]], how="left", on=on)
+    placed["path"] = placed["path"].fillna(placed["listed"])
+    placed["bytes"] = placed["bytes"].fillna(MISSING).astype("int64")
+    return placed, tuple(files.loc[~files[on].isin(rows[on]), "path"])

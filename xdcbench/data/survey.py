@@ -1,0 +1,163 @@
+"""What is known of every file of a dataset: looked at once, in parallel, and kept."""
+
+import glob
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from xdcbench.data.media.local_file import state_of
+from xdcbench.data.scanning.items import MISSING
+from xdcbench.errors import UserError
+from xdcbench.utils.arrays import read_table
+from xdcbench.utils.io import atomic_write
+from xdcbench.utils.locks import lock
+from xdcbench.utils.process_pool import WorkerFailure, answers
+from xdcbench.utils.progress import log, track
+
+KEY = ["path", "bytes", "mtime"]
+"""A file is looked at again when one of these changes; ``mtime`` is in nanoseconds."""
+CHUNK = 50_000
+"""Lines of the journal that are held as objects at once."""
+FOLDER = "[0-9a-f]" * 12
+"""How the folder of a dataset's state ends, as a glob."""
+
+
+def survey(
+    items: pd.DataFrame,
+    root: Path,
+    look: Callable[[str], dict[str, Any]],
+    *,
+    kept: Path,
+    types: Mapping[str, str],
+    workers: int,
+    limit: float,
+    label: str,
+    version: int = 1,
+) -> pd.DataFrame:
+    """``items`` with what ``look`` says of each file, looking only at files that it has not seen.
+
+    Answers go to a journal at once, so that an interrupted survey resumes, and to ``kept`` at the end. Those
+    in the folders of the dataset's other states are used too. A file whose process died is looked at again
+    by the next survey, one that took too long by a survey that allows more.
+
+    Args:
+        items: path below ``root`` and bytes (`MISSING` where the disk lacks the file), among other columns.
+        root: folder of the dataset.
+        look: importable by name; from an absolute path to a row of ``types``, or to ``error`` alone.
+        kept: a Parquet file in the folder, which exists, of this state of the dataset.
+        types: nullable pandas types of the columns that ``look`` fills.
+        workers: number of processes.
+        limit: seconds that one file may take.
+        label: what the progress bar says.
+        version: of the answers; those of another version are not used.
+
+    Returns:
+        ``items`` in their order with the columns of ``types``, missing where there is no answer, and: mtime,
+        version, error (why there is none, else ""), given (seconds after which a file was given up, 0 where the
+        process died; nan for an answer).
+
+    Raises:
+        UserError: another process surveys the same dataset.
+        MediaUnreachableError: a file that was there is not now; the answers so far are kept.
+    """
+    types = {
+        "path": "string",
+        "bytes": "int64",
+        "mtime": "int64",
+        "error": "string",
+        "given": "float64",
+        "version": "Int64",
+        **types,
+    }
+    journal = kept.with_suffix(".jsonl")
+    stamps = [_mtime(root / path, size) for path, size in zip(items["path"], items["bytes"], strict=True)]
+    items = items.assign(mtime=stamps)
+    busy = f"another process surveys the dataset of {kept.parent}; wait for it or use --results"
+    with lock(kept.parent / ".lock", busy=busy):
+        known = _known(kept, journal, types, version)
+        usable = known.loc[~(known["given"] < limit), KEY].astype({"path": items["path"].dtype})
+        here = items.loc[items["bytes"] != MISSING, KEY].drop_duplicates()
+        todo = here.merge(usable, how="left", on=KEY, indicator=True).query("_merge == 'left_only'")[KEY]
+        if len(todo):
+            _look(todo, root, look, journal, workers=workers, limit=limit, label=label, version=version)
+            known = _known(kept, journal, types, version)
+        known = known.astype({"path": items["path"].dtype})
+        found = items.merge(known, how="left", on=KEY).fillna({"error": ""})
+        if len(todo) or not kept.exists():
+            with atomic_write(kept) as part:
+                found.to_parquet(part, index=False)
+        journal.unlink(missing_ok=True)
+    return found
+
+
+def _look(
+    todo: pd.DataFrame,
+    root: Path,
+    look: Callable[[str], dict[str, Any]],
+    journal: Path,
+    *,
+    workers: int,
+    limit: float,
+    label: str,
+    version: int,
+) -> None:
+    files = {str((root / row["path"]).absolute()): row for row in todo.to_dict("records")}
+    with track(label, len(files)) as tick, _lines(journal) as write:
+        for path, answer in answers(look, files, workers=min(workers, len(files)), limit=limit):
+            if isinstance(answer, WorkerFailure):
+                answer = {"error": answer.reason, "given": limit if answer.timeout else 0.0}
+            write(files[path] | {"version": version} | answer)
+            tick()
+
+
+def _known(kept: Path, journal: Path, types: Mapping[str, str], version: int) -> pd.DataFrame:
+    """One row of ``types`` per state of a file: the journal's, else this folder's, else another dataset state's."""
+    name = glob.escape(kept.parent.name[: kept.parent.name.rindex("-")])
+    others = sorted(kept.parent.parent.glob(f"{name}-{FOLDER}/{kept.name}"))
+    tables = [pd.DataFrame(columns=list(types)).astype(types)]
+    for path in [*(p for p in others if p != kept), *([kept] if kept.exists() else [])]:
+        try:
+            table = read_table(path)
+        except UserError:
+            log.warning("%s is damaged; its files are looked at again", path)
+            continue
+        if set(types) <= set(table):
+            tables.append(table.loc[table["bytes"] != MISSING, list(types)].astype(types))
+    tables += [pd.DataFrame(rows, columns=list(types)).astype(types) for rows in _chunks(journal)]
+    known = pd.concat(tables, ignore_index=True)
+    return known[(known["version"] == version).fillna(False)].drop_duplicates(KEY, keep="last")
+
+
+def _chunks(journal: Path) -> Iterator[Sequence[dict[str, Any]]]:
+    """Rows of the journal, some at a time; a line that a killed process did not finish is passed over."""
+    if not journal.exists():
+        return
+    with journal.open(encoding="utf-8", errors="replace") as lines:
+        while chunk := list(islice(lines, CHUNK)):
+            yield [row for line in chunk if (row := _row(line)) is not None]
+
+
+def _row(line: str) -> dict[str, Any] | None:
+    try:
+        row = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    return row if isinstance(row, dict) and set(KEY) <= row.keys() else None
+
+
+@contextmanager
+def _lines(journal: Path) -> Iterator[Callable[[dict[str, Any]], int]]:
+    """Appends rows, each on disk before the next is made; begins on a line of its own."""
+    with journal.open("a", buffering=1, encoding="utf-8") as file:
+        if file.tell():
+            file.write("\n")
+        yield lambda row: file.write(json.dumps(row) + "\n")
+
+
+def _mtime(path: Path, size: int) -> int:
+    return MISSING if size == MISSING else state_of(path).mtime

@@ -1,0 +1,124 @@
+"""Features of a frozen encoder for every item of a dataset, extracted once for all that reads them."""
+
+import shutil
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+
+import numpy as np
+
+from xdcbench.config.stages import FeaturesStage
+from xdcbench.data.clip_dataset import ClipDataset, ClipSpec, even_clips, random_clip
+from xdcbench.data.context import Context
+from xdcbench.data.index import Index, check_failed
+from xdcbench.errors import UserError
+from xdcbench.models.diagnosis import why_not_finite
+from xdcbench.models.encoders import load_encoder_metadata, load_encoders, save_encoders, with_frames
+from xdcbench.models.inference import extract, first_non_finite
+from xdcbench.models.layers import at_layer
+from xdcbench.utils.arrays import load_array
+from xdcbench.utils.distributed import barrier, is_main_process
+from xdcbench.utils.documents import LISTING, RUN_AGAIN, read_as, write_json
+from xdcbench.utils.runtime import numpy_generator, pick_device
+
+EXTRACTED = "extracted"
+"""Folder of features in work."""
+
+
+@dataclass(frozen=True)
+class Features:
+    """Features of the items that could be read.
+
+    Attributes:
+        of: float32 (items, clips, features), NaN for items without. Evenly spaced clips with center crop
+            come first, augmented ones, which only training may use, after them.
+        failed: reason per item that could not be decoded, by its position in the index.
+    """
+
+    of: np.ndarray
+    failed: dict[int, str]
+
+    def readable(self, rows: np.ndarray) -> np.ndarray:
+        """Those of ``rows`` that have features."""
+        readable: np.ndarray = rows[~np.isnan(self.of[rows, :, 0]).any(axis=1)]
+        return readable
+
+
+def run(config: FeaturesStage, inputs: dict[str, Path], work: Path, context: Context) -> None:
+    """Stage: features of the clips or windows of every readable item, in eval mode."""
+    index, metadata = (
+        Index.load(inputs["data"]),
+        with_frames(load_encoder_metadata(inputs["encoders"]), config.frames),
+    )
+    device = pick_device(context.device)
+    encoders = load_encoders(
+        inputs["encoders"], (config.modality,), device=device, frames=config.frames, consent=context.consent
+    )
+    if config.layer:
+        encoders[config.modality] = at_layer(encoders[config.modality], config.layer)
+    spec = {config.modality: encoders[config.modality].input}
+    clips = ClipDataset(index, context.roots[index.name], **spec)  # type: ignore[arg-type]
+    there = (index.items["ok"] & index.items[config.modality]).to_numpy()
+    each = config.num_clips + config.num_augmented_clips
+    nothing: list[ClipSpec | None] = [None] * each
+    found, failed = extract(
+        encoders,
+        clips,
+        [
+            d
+            for row, is_there in enumerate(there)
+            for d in (clips_of(config, index, row) if is_there else nothing)
+        ],
+        precision=config.precision,
+        device=device,
+        workers=context.num_workers,
+        label=f"{metadata.method}: {config.modality} features of {index.name}",
+        into=work / EXTRACTED,
+        shape=(len(there), each),
+    )
+    check_failed(index, np.flatnonzero(there), failed, limit=index.max_failed)
+    bad = first_non_finite(found[config.modality], np.setdiff1d(np.flatnonzero(there), list(failed)))
+    if bad is not None:
+        reason = why_not_finite(
+            config.modality,
+            encoders[config.modality],
+            clips,
+            clips_of(config, index, bad),
+            precision=config.precision,
+            device=device,
+        )
+        raise UserError(
+            f"{metadata.method}: the {config.modality} features of "
+            f"{index.items['path'].iloc[bad]} are not finite; {reason}"
+        )
+    del found  # a network file system removes no file that is mapped
+    barrier()
+    if not is_main_process():
+        return
+    write_json(work / "failed.json", failed)
+    save_encoders(work, {}, metadata)
+    (work / EXTRACTED / f"{config.modality}.npy").rename(work / "features.npy")
+    shutil.rmtree(work / EXTRACTED)
+
+
+def clips_of(config: FeaturesStage, index: Index, row: int) -> list[ClipSpec]:
+    """The clips of one item: evenly spaced ones, then augmented ones, which depend on its id alone."""
+    even = even_clips([row], config.num_clips, last_start=config.last_start)
+    rng = numpy_generator(int.from_bytes(sha256(index.items["id"].iloc[row].encode()).digest()[:8]))
+    return even + [random_clip(row, config.augment, rng) for _ in range(config.num_augmented_clips)]
+
+
+def load_features(run: Path) -> Features:
+    """Read the run directory of a features stage, memory-mapped.
+
+    Raises:
+        UserError: a file of it is missing or damaged.
+    """
+    path = run / "features.npy"
+    of = load_array(path, mmap_mode="r", fix=RUN_AGAIN)
+    if of.ndim != 3 or of.dtype != np.float32:
+        raise UserError(
+            f"{path} holds {of.dtype} of shape {of.shape}, no features of clips of items. Try: {RUN_AGAIN}"
+        )
+    failed: dict[int, str] = read_as(dict[int, str], run / "failed.json", limit=LISTING, fix=RUN_AGAIN)
+    return Features(of, failed)

@@ -1,0 +1,256 @@
+"""From what an evaluation finds to its records and per-item predictions."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from xdcbench.config.keys import VERSIONS, config_hash
+from xdcbench.config.stages import EvaluationStage
+from xdcbench.data.context import Context
+from xdcbench.data.index import Index, write_failed
+from xdcbench.data.scanning.items import MISSING
+from xdcbench.errors import UserError
+from xdcbench.evaluation.base_record import base_record
+from xdcbench.evaluation.features import Features
+from xdcbench.models.encoders import EncoderMetadata
+from xdcbench.results.records import Record, write_records
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """One evaluation whose results are written.
+
+    Attributes:
+        config: its settings, split and seed.
+        index: the dataset.
+        encoders: what is evaluated.
+        rows: int64 positions of the test items that were used.
+        failed: reason per item that could not be decoded.
+        work: the run directory.
+        context: of the stage.
+    """
+
+    config: EvaluationStage
+    index: Index
+    encoders: EncoderMetadata
+    rows: np.ndarray
+    failed: dict[int, str]
+    work: Path
+    context: Context
+
+
+class Metric(NamedTuple):
+    """One number that an evaluation yields, with what tells it from the others and how it came about."""
+
+    metric: str
+    value: float
+    unit: str = "%"
+    higher_is_better: bool = True
+    hyperparameters: Mapping[str, Any] = {}
+    outcomes: Mapping[str, Any] = {}
+
+
+def split_rows(
+    config: EvaluationStage, index: Index, features: Features | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Positions (int64) of the training and test items that are readable, labeled and have features.
+
+    Raises:
+        UserError: as ``part_rows``, or the training items have one class only, or a test class has none.
+    """
+    train = part_rows(config, index, "train", features)
+    test = part_rows(config, index, "test", features)
+    labels = index.labels
+    learned = np.unique(labels[train])
+    if len(learned) == 1:
+        raise UserError(
+            f"{index.name} split {config.split}: all training items are of {index.classes[learned[0]]}, "
+            f"and one class tells encoders nothing; give it a larger subset or another split"
+        )
+    unseen = np.setdiff1d(labels[test], learned)
+    if len(unseen):
+        names = ", ".join(index.classes[i] for i in unseen[:5])
+        raise UserError(f"{index.name} split {config.split}: no readable training item of {names}")
+    return train, test
+
+
+def part_rows(
+    config: EvaluationStage, index: Index, part: Literal["train", "test"], features: Features | None = None
+) -> np.ndarray:
+    """Positions (int64) of the items of one part of the split that are readable, labeled and have features.
+
+    Args:
+        config: the evaluation.
+        index: the dataset.
+        part: of the split.
+        features: of the items; those that could not be decoded are left out.
+
+    Raises:
+        UserError: there is no such item, or the features of one are NaN or infinite though it was decoded.
+    """
+    modality = config.settings.modality
+    rows: np.ndarray = index.rows(config.split, part, tracks=() if index.media == "image" else (modality,))
+    rows = rows[index.labels[rows] >= 0]
+    if features is not None:
+        rows = rows[~np.isin(rows, list(features.failed))]
+        bad = next((row for row in rows if not np.isfinite(features.of[row]).all()), None)
+        if bad is not None:
+            raise UserError(
+                f"{index.name}: the {modality} features of item {index.items['id'].iloc[bad]!r} are not "
+                f"finite, which the stage that made them refuses. Try: make them again with --policy always"
+            )
+    if not len(rows):
+        word = {"train": "training"}.get(part, part)
+        raise UserError(f"{index.name} split {config.split}: no readable {word} item with a {modality} track")
+    return rows
+
+
+def write_classification(
+    evaluation: Evaluation,
+    scores: np.ndarray,
+    *,
+    epochs: int = 0,
+    outcomes: dict[str, Any] | None = None,
+    selection: str = "last",
+) -> None:
+    """Write the accuracy of class scores, and the scores themselves.
+
+    Args:
+        evaluation: what was evaluated.
+        scores: float (len(rows), classes), one row per test item; the highest wins, the first of equals.
+        epochs: trained for.
+        outcomes: what was found on the way, to record.
+        selection: how the epoch was chosen.
+
+    Raises:
+        UserError: scores that are not finite, or more unreadable items than allowed.
+    """
+    index, rows = evaluation.index, evaluation.rows
+    predicted = classified(index, scores, rows)
+    right = predicted == index.labels[rows]
+    write_results(
+        evaluation,
+        [Metric("top1", 100.0 * float(right.mean()))],
+        pd.DataFrame({"prediction": predicted}),
+        common={"epochs": epochs, "outcomes": outcomes or {}, "selection": selection},
+    )
+    np.save(evaluation.work / "scores.npy", scores.astype(np.float32), allow_pickle=False)
+
+
+def classified(index: Index, scores: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """The class of highest score, int64 (len(rows),), the first of equals.
+
+    Raises:
+        UserError: names the first item whose scores are not finite.
+    """
+    bad = rows[~np.isfinite(scores).all(axis=1)]
+    if len(bad):
+        raise UserError(f"{index.name}: the scores of item {index.items['id'].iloc[bad[0]]!r} are not finite")
+    predicted: np.ndarray = scores.argmax(axis=1)
+    return predicted
+
+
+def write_results(
+    evaluation: Evaluation,
+    metrics: Iterable[Metric],
+    predictions: pd.DataFrame,
+    *,
+    common: dict[str, Any] | None = None,
+) -> None:
+    """Write the records of an evaluation and its predictions of each test item.
+
+    Args:
+        evaluation: what was evaluated.
+        metrics: the numbers, one record each.
+        predictions: of each of ``rows``, or of each of them several times over, in that order;
+            ``predictions.parquet`` holds id, group and label with them.
+        common: further fields of every record.
+
+    Raises:
+        UserError: more unreadable items than allowed.
+    """
+    index, rows, work = evaluation.index, evaluation.rows, evaluation.work
+    fields = _fields(evaluation) | (common or {})
+    write_failed(work, index, evaluation.failed)
+    times = len(predictions) // len(rows)
+    items = index.items.iloc[np.tile(rows, times)][["id", "group", "label"]].reset_index(drop=True)
+    pd.concat([items, predictions], axis=1).to_parquet(work / "predictions.parquet", index=False)
+    base = _base(evaluation)
+    outcomes = fields.pop("outcomes", {})
+    records = [
+        base.model_copy(
+            update=fields
+            | metric._asdict()
+            | {
+                "hyperparameters": {**base.hyperparameters, **metric.hyperparameters},
+                "outcomes": {**outcomes, **metric.outcomes},
+            }
+        )
+        for metric in metrics
+    ]
+    write_records(work, records)
+
+
+def _base(evaluation: Evaluation) -> Record:
+    """A record of the evaluation without its number."""
+    settings, encoders = evaluation.config.settings, evaluation.encoders
+    base = base_record(
+        evaluation.index,
+        encoders,
+        evaluation.work,
+        evaluation.context,
+        modality=settings.modality,
+        precision=settings.precision,
+        config_hash=config_hash(evaluation.config, encoders.config_hash, evaluation.index.fingerprint),
+    )
+    return base.model_copy(
+        update={"hyperparameters": {**base.hyperparameters, "num_clips": settings.num_clips}}
+    )
+
+
+def _fields(evaluation: Evaluation) -> dict[str, Any]:
+    """Fields that all records of an evaluation share: its kind, its split and its counts of items.
+
+    Raises:
+        UserError: more unreadable items than allowed.
+    """
+    config, index = evaluation.config, evaluation.index
+    train, lost_train = failed_items(config, index, "train", evaluation.failed)
+    _, lost = failed_items(config, index, "test", evaluation.failed)
+    return {
+        "evaluation": config.name,
+        "protocol": config.settings.kind,
+        "evaluation_version": VERSIONS[config.settings.kind],
+        "items_expected": len(index.listed(config.split, "test")),
+        "items_used": len(evaluation.rows),
+        "items_failed": len(lost),
+        "failed_items": index.names(lost),
+        "train_items_used": len(train) - len(lost_train),
+        "train_items_failed": len(lost_train),
+        "split": config.split,
+        "seed": config.seed,
+        "unit": "%",
+    }
+
+
+def failed_items(
+    config: EvaluationStage, index: Index, part: str, failed: dict[int, str]
+) -> tuple[np.ndarray, list[int]]:
+    """Positions of the items of a part that are there, and of those of them that could not be read.
+
+    Raises:
+        UserError: there are more of the latter than the dataset's limit.
+    """
+    listed = index.listed(config.split, part)
+    here = listed[index.items["bytes"].to_numpy()[listed] != MISSING]
+    lost = sorted({*index.unreadable(listed), *(set(failed) & set(listed))})
+    if len(lost) > index.max_failed * len(here):
+        raise UserError(
+            f"{index.name} split {config.split}: {len(lost)} of {len(here)} {part} items are unreadable, first "
+            f"{index.items['path'].iloc[lost[0]]}; mend them or raise datasets.{index.name}.max_failed"
+        )
+    return here, lost

@@ -1,0 +1,155 @@
+"""What torch.hub loads: encoders by name, folder or file, with a new classifier."""
+
+from pathlib import Path
+from typing import TypeVar
+
+from torch import Tensor, nn
+
+from xdcbench.config.base import Modality
+from xdcbench.config.models import AudioModel, PretrainedAudio, PretrainedVideo, VideoModel
+from xdcbench.errors import UserError
+from xdcbench.models.audio_resnet import AudioResNet
+from xdcbench.models.encoders import load_encoder_metadata
+from xdcbench.models.pretrained.exported import is_export, verified
+from xdcbench.models.pretrained.registry import fetch, registry
+from xdcbench.models.r2plus1d import R2Plus1D
+from xdcbench.models.weights import load_weights
+from xdcbench.pretraining.pretrained import CLASSIFIER, filled
+from xdcbench.utils.messages import comma_separated
+
+Place = str | Path | None
+Model = TypeVar("Model", bound=nn.Module)
+
+
+class VideoClassifier(R2Plus1D):
+    """R(2+1)D and a linear classifier ``fc``; parameters are named as torchvision names them."""
+
+    def __init__(self, model: VideoModel, *, classes: int) -> None:
+        super().__init__(model)
+        self.fc = _classifier(self.features, classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalized clips, float32 (B, 3, T, H, W), to logits, (B, classes)."""
+        logits: Tensor = self.fc(super().forward(x))
+        return logits
+
+
+class AudioClassifier(AudioResNet):
+    """The audio ResNet and a linear classifier ``fc``."""
+
+    def __init__(self, model: AudioModel, *, classes: int) -> None:
+        super().__init__(model)
+        self.fc = _classifier(self.features, classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Spectrograms, float32 (B, 1, mels, frames), to logits, (B, classes)."""
+        logits: Tensor = self.fc(super().forward(x))
+        return logits
+
+
+def video_encoder(
+    pretraining: Place, *, progress: bool, num_classes: int | None, bn_momentum: float | None
+) -> R2Plus1D:
+    """The video encoder that ``hubconf.py`` describes.
+
+    Raises:
+        UserError: a name, folder or number that does not fit; weights that cannot be had.
+    """
+    _check(pretraining, num_classes, bn_momentum)
+    if isinstance(pretraining, str) and pretraining in registry() and not Path(pretraining).exists():
+        pretraining = fetch(registry()[pretraining], progress=progress)
+    run, model = _declared(pretraining, "video", bn_momentum)
+    assert isinstance(model, VideoModel)
+    encoder = R2Plus1D(model)
+    if run is not None:
+        load_weights(encoder, run / "video.safetensors")
+    elif pretraining is not None:
+        filled(encoder, PretrainedVideo(weights=str(pretraining)))
+    return (
+        encoder
+        if num_classes is None
+        else _with_weights(VideoClassifier(model, classes=num_classes), encoder)
+    )
+
+
+def audio_encoder(pretraining: Place, *, num_classes: int | None, bn_momentum: float | None) -> AudioResNet:
+    """The audio encoder that ``hubconf.py`` describes.
+
+    Raises:
+        UserError: a folder or number that does not fit; weights that do not fit.
+    """
+    _check(pretraining, num_classes, bn_momentum)
+    run, model = _declared(pretraining, "audio", bn_momentum)
+    assert isinstance(model, AudioModel)
+    encoder = AudioResNet(model)
+    if run is not None:
+        load_weights(encoder, run / "audio.safetensors")
+    elif pretraining is not None:
+        filled(encoder, PretrainedAudio(weights=str(pretraining)))
+    return (
+        encoder
+        if num_classes is None
+        else _with_weights(AudioClassifier(model, classes=num_classes), encoder)
+    )
+
+
+def _declared(
+    pretraining: Place, modality: Modality, bn_momentum: float | None
+) -> tuple[Path | None, VideoModel | AudioModel]:
+    """The folder that holds the encoder, None for a bare file or no weights, and its architecture."""
+    run = None if pretraining is None else _folder(Path(pretraining), modality)
+    if run is None:
+        model: VideoModel | AudioModel = VideoModel() if modality == "video" else AudioModel()
+    else:
+        if is_export(run):
+            verified(run)
+        metadata = load_encoder_metadata(run)
+        if modality not in metadata.encoders:
+            raise UserError(
+                f"{run} holds no {modality} encoder; it holds {comma_separated(metadata.encoders)}"
+            )
+        if modality in metadata.sources:
+            raise UserError(
+                f"{run}: its {modality} encoder is {metadata.sources[modality]}, "
+                f"which is not built from here; build it "
+                f"yourself and load {modality}.safetensors, whose names begin with net."
+            )
+        model = metadata.models.video if modality == "video" else metadata.models.audio
+    return run, model if bn_momentum is None else model.model_copy(update={"bn_momentum": bn_momentum})
+
+
+def _folder(place: Path, modality: Modality) -> Path | None:
+    """The run or export that a path means, by itself or by its weights file; None for any other file."""
+    if place.is_file():
+        named = place.name == f"{modality}.safetensors" and (place.parent / "encoders.json").is_file()
+        return place.parent if named else None
+    if (place / "encoders.json").is_file():
+        return place
+    names = f"one of {comma_separated(registry())}, " if modality == "video" else ""
+    raise UserError(
+        f"unknown pretraining {str(place)!r}; give {names}a run directory with encoders, an exported folder, a file "
+        "of weights, or None"
+    )
+
+
+def _check(pretraining: object, num_classes: object, bn_momentum: object) -> None:
+    """Raises UserError: a value is of no use, whatever its place holds."""
+    if pretraining is not None and (not isinstance(pretraining, str | Path) or pretraining == ""):
+        raise UserError(f"pretraining is {pretraining!r}; give a name, a path, or None for random weights")
+    if num_classes is not None and (type(num_classes) is not int or num_classes < 1):
+        raise UserError(f"num_classes is {num_classes!r}; give a whole number from 1, or None for features")
+    if bn_momentum is not None and not (isinstance(bn_momentum, int | float) and 0 <= bn_momentum <= 1):
+        raise UserError(f"bn_momentum is {bn_momentum!r}; give a number from 0 to 1, or None for the usual")
+
+
+def _classifier(features: int, classes: int) -> nn.Linear:
+    linear = nn.Linear(features, classes)
+    nn.init.normal_(linear.weight, std=0.01)
+    nn.init.zeros_(linear.bias)
+    return linear
+
+
+def _with_weights(model: Model, encoder: nn.Module) -> Model:
+    own = {name: tensor for name, tensor in model.state_dict().items() if name.startswith(f"{CLASSIFIER}.")}
+    model.load_state_dict(encoder.state_dict() | own)
+    return model

@@ -1,0 +1,138 @@
+"""An encoder as an ExportedProgram that takes what a decoder gives: uint8 frames, or samples of audio."""
+
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor, fx, nn
+from torch._ops import OpOverload
+from torch.export import ExportedProgram
+
+from xdcbench.config.base import Modality
+from xdcbench.config.models import AudioInput, VideoInput
+from xdcbench.data.transforms import Normalize
+from xdcbench.errors import UserError
+from xdcbench.models.encoders import Encoder
+
+TOLERANCE = 1e-5
+"""Largest difference of features, as a share of the largest feature where that is above 1."""
+
+TORCH = ("aten", "prims")
+"""Namespaces of the operators that every process has that imports torch."""
+
+
+class FromFrames(nn.Module):
+    """A video encoder and its normalization, in operations that torch.export knows."""
+
+    def __init__(self, encoder: nn.Module, declared: VideoInput) -> None:
+        super().__init__()
+        self.encoder, self.normalize = encoder, Normalize(declared)
+
+    def forward(self, clips: Tensor) -> Tensor:
+        """RGB clips, uint8 (B, T, S, S, 3), to features, float32 (B, features)."""
+        scaled = torch.addcmul(self.normalize.shift, clips.float(), self.normalize.scale)
+        features: Tensor = self.encoder(scaled.permute(0, 4, 1, 2, 3))
+        return features
+
+
+class FromWaveform(nn.Module):
+    """An audio encoder and its spectrogram."""
+
+    def __init__(self, encoder: Encoder) -> None:
+        super().__init__()
+        self.encoder = encoder
+
+    def forward(self, samples: Tensor) -> Tensor:
+        """Windows of mono audio, float32 (B, samples), full scale 1, to features, float32 (B, features)."""
+        features: Tensor = self.encoder(self.encoder.prepare(samples))
+        return features
+
+
+def takes(declared: VideoInput | AudioInput) -> str:
+    """Type and shape of a program's input, in words."""
+    if isinstance(declared, VideoInput):
+        return (
+            f"uint8 (B, {declared.frames}, {declared.size}, {declared.size}, 3): RGB frames at {declared.fps:g} per "
+            "second, not normalized"
+        )
+    return f"float32 (B, {samples_of(declared)}): mono audio at {declared.sample_rate} samples per second, full scale 1"
+
+
+def write_program(encoder: Encoder, path: Path) -> None:
+    """Trace an encoder with a batch of any size, on the CPU, in eval mode, and write the program.
+
+    Args:
+        encoder: on the CPU; put into eval mode.
+        path: the ``.pt2`` file to write.
+
+    Raises:
+        UserError: the encoder uses operators that torch does not have.
+        Exception: torch.export cannot trace the encoder; torch says why in many ways.
+    """
+    declared = encoder.input
+    module = FromFrames(encoder, declared) if isinstance(declared, VideoInput) else FromWaveform(encoder)
+    example = torch.zeros_like(noise(declared, 2))
+    with warnings.catch_warnings(), torch.no_grad():
+        # torch warns of how it groups weights that share a storage, which a user cannot mend.
+        warnings.simplefilter("ignore", UserWarning)
+        program = torch.export.export(
+            module.eval(), (example,), dynamic_shapes=({0: torch.export.Dim.DYNAMIC},), strict=False
+        )
+        if foreign := _foreign(program):
+            raise UserError(f"it uses {', '.join(foreign)}, which a process without its code does not have")
+        torch.export.save(program, path)
+
+
+@torch.inference_mode()
+def differences(encoders: Mapping[Modality, Encoder], folder: Path) -> dict[Modality, float]:
+    """Largest difference of the features of ``<modality>.pt2`` in ``folder``, as it is loaded.
+
+    Args:
+        encoders: those that the programs were made from, on the CPU, in eval mode.
+        folder: of the programs.
+
+    Returns:
+        By modality, on the scale of ``TOLERANCE``.
+
+    Raises:
+        UserError: an encoder's features are not finite.
+    """
+    apart = {}
+    for modality, encoder in encoders.items():
+        raw = noise(encoder.input, 3)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # torch warns of how it reads its own file
+            program = torch.export.load(folder / f"{modality}.pt2").module()
+        found = program(raw)
+        apart[modality] = _difference(encoder(encoder.prepare(raw)), found, modality)
+    return apart
+
+
+def noise(declared: VideoInput | AudioInput, batch: int) -> Tensor:
+    """A batch of raw clips, uint8 (B, T, S, S, 3), or windows, float32 (B, samples), the same at every call."""
+    generator = torch.Generator().manual_seed(0)
+    if isinstance(declared, AudioInput):
+        return 0.1 * torch.randn(batch, samples_of(declared), generator=generator)
+    shape = (batch, declared.frames, declared.size, declared.size, 3)
+    return torch.randint(0, 256, shape, dtype=torch.uint8, generator=generator)
+
+
+def samples_of(declared: AudioInput) -> int:
+    """Samples per window, as clips are read."""
+    return round(declared.seconds * declared.sample_rate)
+
+
+def _foreign(program: ExportedProgram) -> list[str]:
+    """Names of the operators of a program that torch does not have."""
+    graphs = (part.graph for part in program.graph_module.modules() if isinstance(part, fx.GraphModule))
+    targets = (node.target for graph in graphs for node in graph.nodes)
+    return sorted({t.name() for t in targets if isinstance(t, OpOverload) and t.namespace not in TORCH})
+
+
+def _difference(expected: Tensor, found: Tensor, modality: str) -> float:
+    if not expected.isfinite().all():
+        raise UserError(
+            f"the {modality} encoder gives features that are not finite; there is nothing to export"
+        )
+    return float((expected - found).abs().max() / max(1.0, float(expected.abs().max())))

@@ -1,0 +1,135 @@
+"""Encoders from elsewhere: what they are on this machine, known when planning, without torch."""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from xdcbench.config.base import Modality
+from xdcbench.config.models import PretrainedAudio, PretrainedEncoders, PretrainedVideo
+from xdcbench.errors import UserError
+from xdcbench.models.pretrained.exported import is_export, read_stated, verified
+from xdcbench.models.pretrained.registry import recognize, release_of
+from xdcbench.utils.code import NO_CODE, Consent, find_code
+from xdcbench.utils.io import file_hash
+from xdcbench.utils.manifest import MANIFEST, find_damage
+
+TORCHVISION = "torchvision:"
+OWN = ("r2plus1d", "resnet")
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What planning knows of encoders from elsewhere.
+
+    Attributes:
+        encoders: the modalities that they come in.
+        fingerprint: sha256 of their weights and code, hex.
+        unavailable: why they are not here; empty where they are.
+    """
+
+    encoders: tuple[Modality, ...]
+    fingerprint: str = ""
+    unavailable: str = ""
+
+
+def find_origin(name: str, pretrained: PretrainedEncoders, *, consent: Consent = NO_CODE) -> Origin:
+    """Hash the weights and the code of ``pretrained``.
+
+    Args:
+        name: of the encoders in the suite.
+        pretrained: where they come from.
+        consent: the code of others that the user lets run.
+
+    Raises:
+        UserError: a source that is neither known nor code, code that cannot be found, or weights of an
+            unknown name; an exported folder that was changed; code that the user has not let run.
+    """
+    if pretrained.run is not None:
+        return _of_run(name, Path(pretrained.run), consent)
+    parts: dict[Modality, PretrainedVideo | PretrainedAudio | None] = {
+        "video": pretrained.video,
+        "audio": pretrained.audio,
+    }
+    encoders = tuple(modality for modality, part in parts.items() if part is not None)
+    marks = hashlib.sha256()
+    for modality, part in parts.items():
+        if part is None:
+            continue
+        code = _code_hash(f"encoders.{name}.{modality}.source", part.source, consent)
+        marks.update(f"{modality} {part.source} {code}".encode())
+        mark = weights_hash(part)
+        if mark is None:
+            return Origin(encoders, unavailable=f"no weights file {part.weights} for {name}")
+        marks.update(mark.encode())
+    return Origin(encoders, marks.hexdigest())
+
+
+def named(part: PretrainedVideo | PretrainedAudio) -> bool:
+    """Whether ``weights`` is a name of torchvision's (``KINETICS400_V1``), no file."""
+    weights = part.weights or ""
+    return part.source.startswith(TORCHVISION) and weights.isidentifier() and not Path(weights).exists()
+
+
+def weights_hash(part: PretrainedVideo | PretrainedAudio) -> str | None:
+    """What tells weights apart, wherever they lie; None where their file is not here.
+
+    Returns:
+        The name of torchvision's, the first digits of a release's hash, by name or by path and without a
+        download, the hash of any other file, hex; empty without weights.
+
+    Raises:
+        UserError: weights of an unknown name, or a file that is not the release whose name it bears.
+    """
+    if part.weights is None or named(part):
+        return part.weights or ""
+    if release := release_of(part):
+        return release.digits
+    path = Path(part.weights)
+    if not path.is_file():
+        return None
+    sha256 = file_hash(path)
+    release = recognize(path, sha256)
+    return release.digits if release else sha256
+
+
+def _of_run(name: str, run: Path, consent: Consent) -> Origin:
+    metadata = run / "encoders.json"
+    if not metadata.is_file():
+        return Origin((), unavailable=f"no encoders in {run} for {name}")
+    if (run / MANIFEST).exists() and (said := find_damage(run, thorough=True, hashed=set())):
+        raise UserError(
+            f"encoders.{name}: {run} is damaged: {said}. Try: run its suite, which makes it again"
+        )
+    known = verified(run).sha256 if is_export(run) else {}
+    stated = read_stated(run)
+    encoders: tuple[Modality, ...] = stated.get("encoders", ("video", "audio"))
+    for source in stated.get("sources", {}).values():
+        if not _known(source):
+            consent.require(source, str(metadata))
+    files = [metadata, *(run / f"{modality}.safetensors" for modality in encoders)]
+    gone = [file.name for file in files if not file.is_file()]
+    if gone:
+        return Origin(encoders, unavailable=f"{run} has no {' and no '.join(gone)} for {name}: it was pruned")
+    digests = [known.get(file.name) or file_hash(file) for file in files]
+    return Origin(encoders, hashlib.sha256("".join(digests).encode()).hexdigest())
+
+
+def _known(source: str) -> bool:
+    """Whether this project or torchvision builds it."""
+    return source in OWN or source.startswith(TORCHVISION)
+
+
+def _code_hash(where: str, source: str, consent: Consent) -> str:
+    """Hash of the file that holds the user's code; nothing for what this project or torchvision builds."""
+    if _known(source):
+        return ""
+    try:
+        file = find_code(source, consent, where) if ":" in source else None
+    except (ImportError, ValueError) as error:
+        raise UserError(f"{where}: cannot find {source!r} ({error})") from error
+    if file is None or not file.is_file():
+        raise UserError(
+            f"{where}: source {source!r} is none of {', '.join(OWN)}, torchvision:NAME or an importable "
+            "module:object; mend its `source`, or put its folder on PYTHONPATH"
+        )
+    return file_hash(file)

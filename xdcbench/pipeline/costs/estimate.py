@@ -1,0 +1,112 @@
+"""The estimate that ends a dry run: work by kind of stage, and hours where this machine's rates are known."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from tabulate import tabulate
+
+from xdcbench.pipeline.costs.disk import peak_line, scratch
+from xdcbench.pipeline.costs.rates import Rates, load_rates
+from xdcbench.pipeline.costs.sizes import sizes_of
+from xdcbench.pipeline.costs.work import Work, Works, precision_of, seconds, total
+from xdcbench.pipeline.graph import Stage
+from xdcbench.pipeline.plan import Plan
+from xdcbench.results.run_store import RunStore
+from xdcbench.utils.format import short
+from xdcbench.utils.precision import Precision
+
+if TYPE_CHECKING:
+    from xdcbench.pipeline.launch import Launch
+
+HEADERS = ("estimate", "stages", "read", "encoded", "trained", "PFLOP", "written", "hours")
+COUNTED = ("round", "features", "finetune")
+"""Kinds in which encoders run."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Work of one stage or of several, and its hours, None where rates are lacking."""
+
+    work: Work
+    hours: float | None
+    stages: int = 1
+
+
+def cost_lines(launch: "Launch") -> Iterator[str]:
+    """What a plan has yet to do, summed by kind, and apart from it what it would do had this machine the data.
+
+    Works on configurations, counts and finished indices alone: no media is opened and torch is not imported.
+    """
+    store, context, models = launch.store, launch.context, launch.plan.suite.models
+    works = Works(lambda index: sizes_of(index, store))
+    known: dict[Precision, Rates | None] = {}
+
+    def estimated(stage: Stage) -> Estimate:
+        work = works.of(stage)
+        if not work.clips:
+            return Estimate(work, 0.0)
+        precision = precision_of(stage)
+        if precision not in known:
+            known[precision] = load_rates(context.cache, context.device, precision, models)
+        rates = known[precision]
+        return Estimate(work, seconds(work, rates, context.num_workers) / 3600 if rates else None)
+
+    stages = [(stage, estimated(stage)) for stage in to_do(launch.plan, store)]
+    here = [(stage.kind, estimate) for stage, estimate in stages if not stage.reason]
+    rows = {kind: _sum(estimate for of, estimate in here if of == kind) for kind in COUNTED}
+    rows["other"] = _sum(estimate for kind, estimate in here if kind not in COUNTED)
+    rows["total"] = _sum(estimate for _, estimate in here)
+    rows["unavailable here"] = _sum(estimate for stage, estimate in stages if stage.reason)
+    cells = [_cells(name, row) for name, row in rows.items() if row.stages or name == "total"]
+    yield from tabulate(cells, HEADERS, tablefmt="plain", disable_numparse=True).split("\n")
+    yield peak_line(
+        rows["total"].work.written,
+        max(
+            (scratch(s, works, checkpoints=context.keep_checkpoints) for s, _ in stages if not s.reason),
+            default=0,
+        ),
+        store,
+    )
+    yield "clips / windows of audio; other: worlds, indices, initializations, fits on features, none of them timed"
+    yield from (f"not counted: {what}" for what in sorted(_sum(e for _, e in stages).work.unknown))
+    lacking = sorted(precision for precision, rates in known.items() if rates is None)
+    if lacking:
+        yield f"no hours: `xdcbench doctor --speed` measures this machine at {', '.join(lacking)}, in a minute"
+    others = sorted(precision for precision, rates in known.items() if rates and rates.models != models)
+    if others:
+        yield f"hours at {', '.join(others)} by rates of the paper's encoders: smaller ones reach fewer FLOP/s"
+
+
+def _sum(estimates: Iterable[Estimate]) -> Estimate:
+    several = list(estimates)
+    hours = [estimate.hours for estimate in several if estimate.hours is not None]
+    complete = len(hours) == len(several)
+    return Estimate(total(e.work for e in several), sum(hours) if complete else None, len(several))
+
+
+def to_do(plan: Plan, store: RunStore) -> list[Stage]:
+    """Stages that a run would do: incomplete targets and what they need, in the plan's order."""
+    from xdcbench.pipeline.needed import needed_keys
+
+    wanted = needed_keys(plan, store, "missing")
+    return [stage for stage in plan.stages if stage.key in wanted]
+
+
+def _cells(name: str, row: Estimate) -> tuple[str, ...]:
+    """A row in words; what is not counted in full is ``> ``, or ``?`` where nothing of it is."""
+    work, unknown = row.work, bool(row.work.unknown)
+    clips = [(work.clips[f"{do} video"], work.clips[f"{do} audio"]) for do in ("read", "encode", "train")]
+    flop = sum(work.flop.values()) / 1e15
+
+    def bounded(amount: float, words: str) -> str:
+        return ("> " + words if amount else "?") if unknown else words
+
+    return (
+        name,
+        str(row.stages),
+        *(bounded(sum(pair), " / ".join(map(short, pair))) for pair in clips),
+        bounded(flop, f"{flop:.3g}"),
+        bounded(work.written, short(work.written, "B")),
+        "?" if row.hours is None else bounded(row.hours, f"{row.hours:.3g}"),
+    )

@@ -1,0 +1,212 @@
+"""Executing a plan: what is missing is run, what fails is recorded, the rest continues."""
+
+import logging
+import time
+import traceback
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Literal
+
+from xdcbench.config.keys import VERSIONS, science
+from xdcbench.data.context import Context, elapsed
+from xdcbench.errors import MediaChangedError, MediaError, UserError
+from xdcbench.pipeline.costs.disk import require_space
+from xdcbench.pipeline.graph import Stage
+from xdcbench.pipeline.needed import Policy, needed_keys
+from xdcbench.pipeline.plan import Plan
+from xdcbench.pipeline.registry import STAGES
+from xdcbench.results.run_store import RunStore
+from xdcbench.utils.disk import FULL
+from xdcbench.utils.distributed import barrier, is_main_process, on_main_process, world_size
+from xdcbench.utils.documents import write_json
+from xdcbench.utils.processes import announce, cause
+from xdcbench.utils.provenance import commit, versions
+from xdcbench.utils.secrets import HideSecrets, redact
+from xdcbench.utils.shown import VisibleFilter, printable, safe_text
+from xdcbench.utils.signals import defer_signals
+
+Status = Literal["done", "kept", "failed", "blocked", "unavailable", "missing"]
+Stamp = tuple[int, int] | None
+
+log = logging.getLogger("xdcbench")
+
+
+@dataclass(frozen=True)
+class StageResult:
+    """What became of one stage; ``detail`` is the reason, or where the log of a failure is."""
+
+    stage: Stage
+    status: Status
+    detail: str = ""
+
+
+def execute(
+    plan: Plan, store: RunStore, context: Context, *, policy: Policy = "missing"
+) -> list[StageResult]:
+    """Run what of ``plan`` is needed and not there, or damaged; one failure does not stop independent stages.
+
+    What another command makes meanwhile is kept, under every policy.
+
+    Raises:
+        UserError: the results folder is being pruned, or nothing can be written to it.
+    """
+    with store.in_use() if is_main_process() else nullcontext():
+        return _execute(plan, store, context, policy)
+
+
+def _execute(plan: Plan, store: RunStore, context: Context, policy: Policy) -> list[StageResult]:
+    needed = on_main_process(lambda: needed_keys(plan, store, policy, thorough=True))
+    replaced = {key: store.stamp(key) for key in needed} if policy == "always" else {}
+    outcomes: dict[str, StageResult] = {}
+    ahead = Counter(stage.kind for stage in plan.stages if stage.key in needed)
+    spent: dict[str, list[float]] = {}
+    for position, stage in enumerate(plan.stages, 1):
+        ahead[stage.kind] -= stage.key in needed
+        needs = stage.key in needed
+        outcome = on_main_process(partial(_settle, stage, store, outcomes, needed=needs, policy=policy))
+        if outcome is None:
+            log.info("[%d/%d] %s", position, len(plan.stages), stage.name)
+            took = {kind: sum(seconds) / len(seconds) for kind, seconds in spent.items()}
+            context = replace(context, begun=time.monotonic(), kind=stage.kind, ahead=dict(ahead), took=took)
+            replaces = replaced.get(stage.key)
+            outcome = run_stage(stage, store, context, anew=policy == "always", replaces=replaces)
+            if outcome.status == "done":
+                spent.setdefault(stage.kind, []).append(elapsed(context))
+        outcomes[stage.key] = outcome
+    return list(outcomes.values())
+
+
+def _settle(
+    stage: Stage, store: RunStore, outcomes: Mapping[str, StageResult], *, needed: bool, policy: Policy
+) -> StageResult | None:
+    """The outcome of a stage that is not to be run now, or None."""
+    if stage.reason:
+        return StageResult(stage, "unavailable", stage.reason)
+    if not needed:
+        there = store.complete(stage.key)
+        return StageResult(stage, "kept" if there or policy == "missing" else "missing")
+    for source in stage.read:
+        bad = source.key in outcomes and outcomes[source.key].status in ("failed", "blocked")
+        if bad or not store.whole(source.key, thorough=True):
+            said = store.damage(source.key, thorough=True)
+            state = f"is damaged ({said})" if said else "is not there"
+            return StageResult(stage, "blocked", f"needs {source.name}, which {state}")
+    return None
+
+
+def run_stage(
+    stage: Stage, store: RunStore, context: Context, *, anew: bool = False, replaces: Stamp = None
+) -> StageResult:
+    """Build one stage and publish it; what it had done before an interruption is used unless ``anew``.
+
+    Where another command builds it, that is waited for. A whole run that is there then is kept, unless it is the
+    one that ``replaces`` names (``RunStore.stamp``).
+
+    Of several processes, all work on a shared stage, and a failure in it ends them all; on any other
+    stage the leading one works.
+
+    Raises:
+        UserError: nothing can be written to the results folder.
+    """
+    context = replace(context, begun=time.monotonic())
+    build = partial(_build, stage, store, context, anew=anew, replaces=replaces)
+    status, detail = build() if STAGES[stage.kind].shared else on_main_process(build)
+    barrier()
+    return StageResult(stage, status, detail)
+
+
+def _build(
+    stage: Stage, store: RunStore, context: Context, *, anew: bool, replaces: Stamp
+) -> tuple[Status, str]:
+    shared = STAGES[stage.kind].shared
+    with store.held(stage.key) if is_main_process() else nullcontext():
+        overtaken = partial(_overtaken, stage, store, replaces)
+        if on_main_process(overtaken) if shared else overtaken():
+            return "kept", ""
+        work = store.begin(stage.key, anew=anew) if is_main_process() else store.work(stage.key)
+        if shared:
+            barrier()  # the main process has made the folder
+        try:
+            with logging_to(work / "log.txt") if is_main_process() else nullcontext():
+                if is_main_process():
+                    require_space(stage, store, checkpoints=context.keep_checkpoints)
+                inputs = {name: store.path(source.key) for name, source in stage.inputs}
+                STAGES[stage.kind].load()(stage.config, inputs, work, context)
+            if is_main_process():
+                write_json(work / "run.json", run_manifest(stage, context))
+                store.publish(stage.key, work)
+        except (UserError, MediaError) as error:
+            if isinstance(error, MediaChangedError):
+                from xdcbench.data.fingerprints import forget_scans  # with pandas, which takes half a second
+
+                forget_scans(context.cache)
+            return _failed(stage, store, text=printable(str(error)), line=str(error))
+        except Exception as error:
+            text, line = traceback.format_exc(), f"{type(error).__name__}: {error}".splitlines()[0]
+            with defer_signals():  # torchrun asks this process to end when another is gone
+                if isinstance(error, OSError) and error.errno in FULL:
+                    line = f"no space left in {store.root}: {line}; free some, and run the same command to resume"
+                elif isinstance(error, RuntimeError):  # an exchange that failed, if another process is gone
+                    line = cause() or line
+                return _failed(stage, store, text=f"{line}\n\n{text}", line=line)
+    return "done", ""
+
+
+def _overtaken(stage: Stage, store: RunStore, replaces: Stamp) -> bool:
+    """Whether another command has made the run since this one looked; to be asked while the run is held."""
+    stamp = store.stamp(stage.key)
+    if stamp is None or stamp == replaces or not store.whole(stage.key, thorough=True):
+        return False
+    log.info("%s: another command has made it; it is kept", stage.name)
+    return True
+
+
+def _failed(stage: Stage, store: RunStore, *, text: str, line: str) -> tuple[Status, str]:
+    text, line = redact(text), safe_text(line)
+    announce(line)
+    try:
+        attempt = str(store.fail(stage.key, "\n".join(map(printable, text.split("\n")))))
+    except OSError as error:
+        attempt = f"not kept: {error.strerror}"
+    log.error("%s failed: %s", stage.name, line)
+    if world_size() > 1 and STAGES[stage.kind].shared:
+        raise SystemExit(1)  # the others wait for this process; torchrun ends them
+    return "failed", f"{line} (log: {attempt})"
+
+
+def run_manifest(stage: Stage, context: Context) -> dict[str, object]:
+    """What a run directory says of itself."""
+    return {
+        "key": stage.key,
+        "kind": stage.kind,
+        "version": VERSIONS[stage.kind],
+        "name": stage.name,
+        "suite": context.suite,
+        "science": science(stage.config),
+        "config": stage.config.model_dump(mode="json"),
+        "inputs": {name: source.key for name, source in stage.inputs},
+        "seconds": elapsed(context),
+        "device": context.device,
+        "world_size": world_size(),
+        "versions": versions(),
+        "commit": commit(),
+    }
+
+
+@contextmanager
+def logging_to(path: Path) -> Iterator[None]:
+    """Append what is logged to ``path`` as well."""
+    handler = logging.FileHandler(path, encoding="utf-8", errors="backslashreplace")
+    handler.addFilter(HideSecrets())
+    handler.addFilter(VisibleFilter())
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    log.addHandler(handler)
+    try:
+        yield
+    finally:
+        log.removeHandler(handler)
+        handler.close()

@@ -1,0 +1,244 @@
+"""From what a user asks for to a plan that can be executed here."""
+
+import logging
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from xdcbench.config.consistency import check, pretrain_of, settings_of
+from xdcbench.config.load import load_suite
+from xdcbench.config.stages import IndexStage
+from xdcbench.config.suite import Suite
+from xdcbench.data.context import Context, Source
+from xdcbench.errors import UserError
+from xdcbench.models.pretrained.origins import find_origin
+from xdcbench.pipeline.plan import Plan, make_plan
+from xdcbench.results.run_store import RunStore
+from xdcbench.utils.cache_folder import cache_folder
+from xdcbench.utils.code import Consent
+from xdcbench.utils.cores import available_cores
+from xdcbench.utils.distributed import is_main_process
+from xdcbench.utils.documents import read_json
+from xdcbench.utils.precision import Precision
+
+if TYPE_CHECKING:
+    from xdcbench.data.shards.reader import ShardReader
+
+log = logging.getLogger("xdcbench")
+
+
+@dataclass(frozen=True)
+class Request:
+    """What ``xdcbench run`` and ``check`` take from the command line."""
+
+    suite: str
+    synthetic: str = ""
+    overrides: Sequence[str] = ()
+    methods: Sequence[str] = ()
+    seeds: Sequence[int] = ()
+    filter: str = ""
+    data_root: Path | None = None
+    shards: Sequence[str] = ()
+    cache_bytes: int | None = None
+    results: Path = Path("results")
+    device: str = "auto"
+    num_workers: int | None = None
+    precision: Precision | None = None
+    checkpoint_seconds: float = 60.0
+    keep_checkpoints: int = 2
+    micro_batch_size: int | None = None
+    compile: bool = False
+    trust_code: bool = False
+    fingerprint: Literal["size", "content"] = "size"
+
+    @property
+    def consent(self) -> Consent:
+        """The code of others that the user lets run."""
+        return Consent.given(trust=self.trust_code, settings=self.overrides)
+
+
+@dataclass(frozen=True)
+class Launch:
+    """A plan with the folder and the context to execute it in.
+
+    ``whole`` is the plan of the whole suite, of which ``plan`` is what ``--filter`` leaves.
+    """
+
+    plan: Plan
+    store: RunStore
+    context: Context
+    whole: Plan
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """Keys of the whole suite's stages."""
+        return tuple(stage.key for stage in self.whole.stages)
+
+    @property
+    def tables(self) -> Mapping[str, frozenset[str]]:
+        """Tables of the suite, each with the keys of the stages whose records it may show.
+
+        A table of a part shows what this part runs, whatever else the other parts do with the same methods.
+        """
+        shown: dict[str, frozenset[str]] = {}
+        for plan in self.whole.parts or (self.whole,):
+            keys = frozenset(stage.key for stage in plan.stages)
+            shown |= {table: shown.get(table, frozenset()) | keys for table in plan.suite.tables}
+        return shown
+
+
+def plan_launch(request: Request, *, write: bool = True) -> Launch:
+    """Load the suite, find its data, resolve the device, expand the plan.
+
+    Args:
+        request: what the user asks for.
+        write: whether the results folder may be made.
+
+    Raises:
+        UserError: anything in the request that does not fit.
+    """
+    suite = load_suite(
+        request.suite,
+        world=request.synthetic,
+        overrides=request.overrides,
+        methods=request.methods,
+        seeds=request.seeds,
+        consent=request.consent,
+    )
+    for part in suite.leaves:
+        check(part)
+    if suite.world and request.data_root:
+        log.warning("%s writes a synthetic world: nothing is read from %s", suite.name, request.data_root)
+    elif request.data_root and not request.data_root.is_dir():
+        raise UserError(f"--data-root {request.data_root} is no folder; give the one that holds the datasets")
+    store = RunStore(request.results, write=write)
+    device, resolved = resolve_precisions(suite, request)
+    shards = open_shards_of(suite, request)
+    sources = find_sources(suite, request, store, shards, write=write)
+    whole = make_plan(
+        suite,
+        sources,
+        origins={
+            name: find_origin(name, pretrained, consent=request.consent)
+            for name, pretrained in suite.encoders.items()
+        },
+        precision=lambda asked: request.precision or resolved.get(asked, asked),
+    )
+    if shards:
+        from xdcbench.pipeline.shards_fit import check_fit
+
+        check_fit(whole.stages, shards)
+    plan = whole.only(request.filter) if request.filter else whole
+    context = Context(
+        suite=suite.name,
+        device=device,
+        num_workers=default_num_workers() if request.num_workers is None else request.num_workers,
+        roots={**roots(plan, request, store), **shards},
+        cache=store.root / "cache",
+        checkpoint_seconds=request.checkpoint_seconds,
+        keep_checkpoints=request.keep_checkpoints,
+        micro_batch_size=request.micro_batch_size,
+        compile=request.compile,
+        fingerprint=request.fingerprint,
+        consent=request.consent,
+    )
+    if write and is_main_process():
+        forget_stale(whole, sources, store)
+    return Launch(plan, store, context, whole)
+
+
+def default_num_workers() -> int:
+    """Processes that read media where none are asked for: two cores are left to training."""
+    return min(16, max(0, available_cores() - 2))
+
+
+def resolve_precisions(suite: Suite, request: Request) -> tuple[str, dict[Precision, Precision]]:
+    """The device's name, and what ``auto`` precision means on it.
+
+    torch is imported only where the answer needs it, so that a finished suite prints its tables at once.
+    """
+    asked = {
+        precision
+        for part in suite.leaves
+        for precision in (
+            *(pretrain_of(part, group).precision for group in part.pretraining),
+            *(settings_of(part, measure).precision for measure in part.evaluate),
+        )
+    }
+    if request.device == "cpu" and ("auto" not in asked or request.precision):
+        return "cpu", {}
+    from xdcbench.utils.runtime import pick_device, resolve_precision
+
+    device = pick_device(request.device)
+    return str(device), {"auto": resolve_precision("auto", device)}
+
+
+def open_shards_of(suite: Suite, request: Request) -> dict[str, "ShardReader"]:
+    """Prepared shards of the suite's datasets; a suite with a world writes its own files."""
+    if suite.world or not request.shards:
+        if request.shards:
+            log.warning("%s writes a synthetic world: no shards are read", suite.name)
+        return {}
+    from xdcbench.data.shards.cache import CACHE_BYTES, RANGES, Cache
+    from xdcbench.data.sources import find_shards, used_datasets
+
+    limit = CACHE_BYTES if request.cache_bytes is None else request.cache_bytes
+    used = dict.fromkeys(name for part in suite.leaves for name in used_datasets(part))
+    datasets = {name: suite.datasets[name] for name in used}
+    return find_shards(request.shards, datasets, Cache(cache_folder(RANGES), limit))
+
+
+def find_sources(
+    suite: Suite, request: Request, store: RunStore, shards: Mapping[str, "ShardReader"], *, write: bool
+) -> Mapping[str, Source]:
+    """Place of each real dataset; nothing to find for a suite with a world."""
+    if suite.world:
+        return {}
+    from xdcbench.data.sources import find_source, used_datasets
+
+    cache = store.root / "cache" if write else None
+    return {
+        name: Source(shards[name].manifest.fingerprint)
+        if name in shards
+        else find_source(
+            name,
+            suite.datasets[name],
+            request.data_root,
+            cache=cache,
+            verified=store.root / "data",
+            mode=request.fingerprint,
+            consent=request.consent,
+        )
+        for name in dict.fromkeys(name for part in suite.leaves for name in used_datasets(part))
+    }
+
+
+def forget_stale(plan: Plan, sources: Mapping[str, Source], store: RunStore) -> None:
+    """Remove indexes of files that were written again, so that they are made again; keys and other runs stay."""
+    for stage in plan.stages:
+        if not isinstance(stage.config, IndexStage) or not store.complete(stage.key):
+            continue
+        source = sources.get(stage.config.name)
+        if source is None or not source.stamp:
+            continue
+        if read_json(store.path(stage.key) / "index.json").get("stamp") != source.stamp:
+            log.warning(
+                "%s: files or lists were written again since they were indexed. Runs that have read them stay: "
+                "files of equal size count as equal unless --fingerprint content compares what they hold",
+                stage.name,
+            )
+            with store.building(stage.key):
+                shutil.rmtree(store.path(stage.key))
+
+
+def roots(plan: Plan, request: Request, store: RunStore) -> dict[str, Path]:
+    """Folder of each dataset of the plan, in the synthetic world or on the user's disk."""
+    world = next((stage for stage in plan.stages if stage.kind == "world"), None)
+    if world:
+        return {name: store.path(world.key) / d.folder for name, d in plan.suite.datasets.items()}
+    from xdcbench.data.sources import root_of
+
+    found = {name: root_of(d, request.data_root) for name, d in plan.suite.datasets.items()}
+    return {name: root for name, root in found.items() if root}

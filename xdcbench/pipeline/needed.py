@@ -1,0 +1,31 @@
+"""Which stages must run, by policy."""
+
+from typing import Literal
+
+from xdcbench.pipeline.plan import Plan
+from xdcbench.results.run_store import RunStore
+
+Policy = Literal["missing", "always", "never"]
+
+
+def needed_keys(plan: Plan, store: RunStore, policy: Policy, *, thorough: bool = False) -> set[str]:
+    """Keys of the stages that must run: results that are missing, what is damaged, and missing inputs of those.
+
+    Args:
+        plan: of the stages.
+        store: where results are.
+        policy: which stages to run.
+        thorough: hash the inputs that are there.
+    """
+    if policy == "never":
+        return set()
+    if policy == "always":
+        return {stage.key for stage in plan.stages}
+    needed: set[str] = set()
+    for stage in reversed(plan.stages):
+        lacking = stage.key in plan.targets and not store.complete(stage.key)
+        if stage.key in needed or lacking or store.damage(stage.key):
+            needed.add(stage.key)
+            # A pruned run counts as a result, but not as an input.
+            needed.update(s.key for s in stage.read if not store.whole(s.key, thorough=thorough))
+    return needed

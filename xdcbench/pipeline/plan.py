@@ -1,0 +1,267 @@
+"""From a suite to the deduplicated graph of stages."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from fnmatch import fnmatch
+from typing import Any
+
+from xdcbench.config.base import Modality
+from xdcbench.config.consistency import check, measures_of, pretrain_of, settings_of
+from xdcbench.config.evaluation import CrossRetrieval, Evaluation, Finetune, LinearProbe
+from xdcbench.config.pretraining import Clustering, Pretrain
+from xdcbench.config.stages import (
+    EvaluationStage,
+    FeaturesStage,
+    IndexStage,
+    InitStage,
+    PretrainedStage,
+    RoundStage,
+    WorldStage,
+)
+from xdcbench.config.suite import EvaluationTask, PretrainingGroup, Suite
+from xdcbench.data.context import Source
+from xdcbench.errors import UserError
+from xdcbench.models.pretrained.origins import Origin
+from xdcbench.pipeline.graph import Stage
+from xdcbench.utils.messages import unknown_name
+from xdcbench.utils.precision import Precision
+
+CLUSTERING_ONLY = (
+    "preprocess",
+    "pca_dim",
+    "concat_l2",
+    "kmeans_max_iter",
+    "kmeans_n_init",
+    "kmeans_tol",
+    "spherical",
+    "cluster_clip",
+)
+"""Settings of pretraining that a method without clusterings does not use."""
+
+OTHER: dict[Modality, Modality] = {"video": "audio", "audio": "video"}
+
+NEEDED = {"world", "index", "init", "pretrained", "features"}
+"""Kinds that are made only where a result needs them."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Stages of a suite, inputs before what hangs on them, each once.
+
+    ``targets`` are the keys of the stages that it is run for; the others are made where these need them.
+    ``parts`` are the plans that it is the union of, for a suite of parts.
+    """
+
+    suite: Suite
+    stages: tuple[Stage, ...]
+    targets: frozenset[str]
+    parts: tuple["Plan", ...] = ()
+
+    def only(self, pattern: str) -> "Plan":
+        """The stages whose name or key matches the glob ``pattern``, and what they need.
+
+        Raises:
+            UserError: nothing matches.
+        """
+        # One stage may have a name of its own in each part.
+        named = [stage for plan in self.parts or (self,) for stage in plan.stages]
+        wanted = [s for s in named if fnmatch(s.name, pattern) or fnmatch(s.key, pattern)]
+        if not wanted:
+            raise UserError(unknown_name("stage for --filter or --stage", pattern, (s.name for s in named)))
+        return Plan(self.suite, tuple(_ordered(wanted)), frozenset(s.key for s in wanted))
+
+
+def make_plan(
+    suite: Suite,
+    sources: Mapping[str, Source],
+    *,
+    origins: Mapping[str, Origin] | None = None,
+    precision: Callable[[Precision], Precision] = lambda p: p,
+) -> Plan:
+    """Expand methods x pretraining data x evaluations x splits x seeds.
+
+    Args:
+        suite: what to run.
+        sources: for each real dataset of the suite, its place; not used by a suite with a world.
+        origins: for each encoder from elsewhere, what it is here.
+        precision: resolves ``auto`` to what this machine's device will use.
+
+    Raises:
+        UserError: the suite names something that does not fit.
+    """
+    if suite.parts:
+        parts = [make_plan(part, sources, origins=origins, precision=precision) for part in suite.parts]
+        stages = tuple({stage.key: stage for part in parts for stage in part.stages}.values())
+        return Plan(suite, stages, frozenset().union(*(part.targets for part in parts)), tuple(parts))
+    check(suite)
+    stages = tuple(_ordered(_Builder(suite, sources, origins or {}, precision).targets()))
+    return Plan(suite, stages, frozenset(stage.key for stage in stages if stage.kind not in NEEDED))
+
+
+class _Builder:
+    """Makes each stage of one suite; equal stages have equal keys, so making one twice is harmless."""
+
+    def __init__(
+        self,
+        suite: Suite,
+        sources: Mapping[str, Source],
+        origins: Mapping[str, Origin],
+        precision: Callable[[Precision], Precision],
+    ) -> None:
+        self.suite, self.sources, self.origins, self.precision = suite, sources, origins, precision
+        self.world = Stage("world", "world", WorldStage(world=suite.world)) if suite.world else None
+
+    def targets(self) -> Iterator[Stage]:
+        for group in self.suite.pretraining:
+            for method in group.methods:
+                for seed in self.suite.seeds:
+                    encoder = self.encoder(method, group, seed)
+                    yield encoder
+                    encoders = self.suite.methods[method].encoders
+                    for measure in measures_of(self.suite, group):
+                        yield from self.measure(method, encoder, encoders, measure, seed)
+        for name, pretrained in self.suite.encoders.items():
+            origin = self.origins[name]
+            config = PretrainedStage(name=name, encoders=pretrained, fingerprint=origin.fingerprint)
+            encoder = Stage("pretrained", name, config, unavailable=origin.unavailable)
+            for seed in self.suite.seeds:
+                for measure in self.suite.evaluate:
+                    yield from self.measure(name, encoder, origin.encoders, measure, seed)
+
+    def index(self, name: str) -> Stage:
+        dataset = self.suite.datasets[name]
+        if self.world:
+            return Stage(
+                "index", f"index/{name}", IndexStage(name=name, dataset=dataset), (("world", self.world),)
+            )
+        source = self.sources[name]
+        config = IndexStage(
+            name=name, dataset=dataset, fingerprint=source.fingerprint, lengths=source.lengths
+        )
+        return Stage("index", f"index/{name}", config, unavailable=source.unavailable)
+
+    def encoder(self, name: str, group: PretrainingGroup, seed: int) -> Stage:
+        """The last round of a method, or its initialization where it learns nothing."""
+        method = self.suite.methods[name]
+        stage = Stage("init", f"init/seed{seed}", InitStage(models=self.suite.models, seed=seed))
+        if not method.heads or group.data is None:
+            return stage
+        pretrain, data = pretrain_of(self.suite, group), self.index(group.data)
+        where = "/".join([name, group.data, *_words(group.settings), f"seed{seed}"])
+        clusterings = {
+            label: Clustering(features=c.features, k=pretrain.k or c.k)
+            for label, c in method.clusterings.items()
+        }
+        elsewhere = {"rounds", "k"} if clusterings else {"rounds", "k", *CLUSTERING_ONLY}
+        defaults = {name: Pretrain.model_fields[name].default for name in elsewhere}
+        settings = pretrain.model_copy(update={**defaults, "precision": self.precision(pretrain.precision)})
+        for number in range(1, (pretrain.rounds if clusterings else 1) + 1):
+            config = RoundStage(
+                method=name,
+                clusterings=clusterings,
+                heads=method.heads,
+                encoders=method.encoders,
+                round=number,
+                seed=seed,
+                part=group.part,
+                pretrain=settings,
+            )
+            stage = Stage("round", f"{where}/round{number}", config, (("encoders", stage), ("data", data)))
+        return stage
+
+    def measure(
+        self, name: str, encoder: Stage, encoders: Iterable[Modality], measure: EvaluationTask, seed: int
+    ) -> Iterator[Stage]:
+        settings = settings_of(self.suite, measure)
+        if settings.modality not in encoders:
+            return
+        settings = settings.model_copy(update={"precision": self.precision(settings.precision)})
+        if isinstance(settings, CrossRetrieval):
+            clustering = self.across(encoder, settings)
+            if clustering is None:
+                return
+            settings = settings.model_copy(update={"clustering": clustering})
+        data = self.index(measure.dataset)
+        where = encoder.name.rpartition("/")[0] if encoder.kind == "round" else f"{name}/seed{seed}"
+        inputs = (*self.sources_of(settings, encoder, data, where, measure.dataset), ("data", data))
+        for split in measure.splits:
+            config = EvaluationStage(name=measure.evaluation, split=split, seed=seed, settings=settings)
+            title = f"{where}/{measure.evaluation}/{measure.dataset}/{split}"
+            yield Stage(settings.kind, title, config, inputs)
+
+    def across(self, encoder: Stage, settings: CrossRetrieval) -> str | None:
+        """The clustering of the other modality that the queries' encoder has learned; None without one.
+
+        Raises:
+            UserError: there are several and `clustering` names none of them.
+        """
+        if not isinstance(encoder.config, RoundStage):
+            return None
+        other = OTHER[settings.modality]
+        clusterings = encoder.config.clusterings
+        known = [
+            name
+            for name in encoder.config.heads.get(settings.modality, ())
+            if name in clusterings and clusterings[name].features == (other,)
+        ]
+        if settings.clustering in known or not known:
+            return settings.clustering if known else None
+        if settings.clustering or len(known) > 1:
+            raise UserError(
+                f"method {encoder.config.method!r}: "
+                + unknown_name(f"clustering of {other} to retrieve by", settings.clustering, known)
+            )
+        return known[0]
+
+    def sources_of(
+        self, settings: Evaluation, encoder: Stage, data: Stage, where: str, dataset: str
+    ) -> tuple[tuple[str, Stage], ...]:
+        """What an evaluation reads: the encoder itself, or its features, extracted once for all."""
+        if isinstance(settings, Finetune):
+            return (("encoders", encoder),)
+        config = FeaturesStage(
+            modality=settings.modality,
+            num_clips=settings.num_clips,
+            frames=getattr(settings, "frames", None),
+            last_start=settings.last_start,
+            layer="" if isinstance(settings, CrossRetrieval) else settings.layer,
+            precision=settings.precision,
+        )
+        if isinstance(settings, LinearProbe) and settings.num_augmented_clips:
+            update = {"num_augmented_clips": settings.num_augmented_clips, "augment": settings.augment}
+            config = config.model_copy(update=update)
+        name = f"{where}/features/{settings.modality}/{dataset}"
+        features = Stage("features", name, config, (("encoders", encoder), ("data", data)))
+        if not isinstance(settings, CrossRetrieval):
+            return (("features", features),)
+        # A round clusters the features of the encoders that it starts from.
+        other, before = OTHER[settings.modality], dict(encoder.inputs)["encoders"]
+        config = FeaturesStage(modality=other, num_clips=1, precision=settings.precision)
+        name = f"{where}/features/clustered-{other}/{dataset}"
+        gallery = Stage("features", name, config, (("encoders", before), ("data", data)))
+        return ("encoders", encoder), ("features", features), ("gallery", gallery)
+
+
+def _words(settings: Mapping[str, Any], above: str = "") -> Iterator[str]:
+    """Settings of a group as they stand in the names of its stages: ``k=64``, ``schedule.epochs=3``."""
+    for key, value in settings.items():
+        if isinstance(value, Mapping):
+            yield from _words(value, f"{above}{key}.")
+        else:
+            yield f"{above}{key}={value}"
+
+
+def _ordered(targets: Iterator[Stage] | list[Stage]) -> Iterator[Stage]:
+    """Targets and all that they hang on, inputs first, one stage per key."""
+    seen: set[str] = set()
+
+    def visit(stage: Stage) -> Iterator[Stage]:
+        if stage.key in seen:
+            return
+        seen.add(stage.key)
+        for _, needed in stage.inputs:
+            yield from visit(needed)
+        yield stage
+
+    for target in targets:
+        yield from visit(target)

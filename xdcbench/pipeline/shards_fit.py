@@ -1,0 +1,105 @@
+"""Check that shards hold what the encoders of a plan declare to take."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from xdcbench.config.base import Modality
+from xdcbench.config.models import AudioInput, Models, PretrainedEncoders, VideoInput
+from xdcbench.config.stages import EvaluationStage, FeaturesStage, InitStage, PretrainedStage, RoundStage
+from xdcbench.data.shards.reader import ShardReader
+from xdcbench.errors import UserError
+from xdcbench.models.pretrained.exported import METADATA_FILE, read_stated
+from xdcbench.pipeline.graph import Stage
+
+Input = VideoInput | AudioInput
+
+
+def check_fit(stages: Sequence[Stage], shards: Mapping[str, ShardReader]) -> None:
+    """Refuse shards of fewer pixels, frames or samples per second than an encoder that reads them declares.
+
+    Originals that have less are kept as they are, so shards are refused only where something was cut: where a
+    video or image reaches their short side or frame rate.
+
+    Args:
+        stages: of a plan.
+        shards: by dataset.
+
+    Raises:
+        UserError: names the shards, the encoder's input and the fix.
+    """
+    asked: dict[tuple[str, Input], None] = {}
+    for stage in stages:
+        inputs = dict(stage.inputs)
+        data = inputs["data"].name.removeprefix("index/") if "data" in inputs else ""
+        if data in shards and "encoders" in inputs:
+            for modality in _modalities(stage):
+                asked |= {(data, declared): None for declared in _inputs(inputs["encoders"], modality)}
+    for data, declared in asked:
+        _check(data, shards[data], declared)
+
+
+def _modalities(stage: Stage) -> tuple[Modality, ...]:
+    """What a stage decodes for its encoders."""
+    config = stage.config
+    if isinstance(config, RoundStage):
+        used = {modality for clustering in config.clusterings.values() for modality in clustering.features}
+        return tuple(used | {modality for modality in config.heads if config.heads[modality]})
+    if isinstance(config, FeaturesStage):
+        return (config.modality,)
+    return (config.settings.modality,) if isinstance(config, EvaluationStage) else ()
+
+
+def _inputs(encoder: Stage, modality: Modality) -> Iterator[Input]:
+    """What the encoder that a stage starts from declares."""
+    while isinstance(encoder.config, RoundStage):
+        encoder = dict(encoder.inputs)["encoders"]
+    if isinstance(encoder.config, InitStage):
+        yield _declared(encoder.config.models, modality)
+    if isinstance(encoder.config, PretrainedStage):
+        yield from _pretrained(encoder.config.encoders, modality)
+
+
+def _pretrained(pretrained: PretrainedEncoders, modality: Modality) -> Iterator[Input]:
+    """What encoders from elsewhere declare; nothing where they are not here."""
+    if pretrained.run is not None:
+        run = Path(pretrained.run)
+        if (run / METADATA_FILE).is_file():
+            yield _declared(read_stated(run)["models"], modality)
+    elif modality == "video" and pretrained.video:
+        yield pretrained.video.model.input
+    elif modality == "audio" and pretrained.audio:
+        yield pretrained.audio.model.input
+
+
+def _declared(models: Models, modality: Modality) -> Input:
+    return models.video.input if modality == "video" else models.audio.input
+
+
+def _check(data: str, reader: ShardReader, declared: Input) -> None:
+    settings = reader.manifest.settings
+    if isinstance(declared, AudioInput):
+        if declared.sample_rate > settings.sample_rate:
+            mend = f"--sample-rate {declared.sample_rate}"
+            raise _refusal(
+                data, reader, f"audio of {settings.sample_rate} Hz", f"{declared.sample_rate} Hz", mend
+            )
+        return
+    small = declared.short_side[1] > settings.short_side
+    slow = declared.fps > settings.fps
+    if not (small or slow):
+        return
+    sizes = reader.items(["width", "height", "fps"])
+    if small and (sizes[["width", "height"]].min(axis=1) >= settings.short_side).any():
+        wanted = f"up to {declared.short_side[1]} pixels"
+        mend = f"--short-side {declared.short_side[1] + declared.short_side[1] % 2}"  # shards have even sides
+        raise _refusal(data, reader, f"a short side of {settings.short_side} pixels", wanted, mend)
+    if slow and (sizes["fps"] >= settings.fps).any():
+        wanted, mend = f"{declared.fps:g} frames per second", f"--fps {declared.fps:g}"
+        raise _refusal(data, reader, f"{settings.fps:g} frames per second", wanted, mend)
+
+
+def _refusal(data: str, reader: ShardReader, held: str, wanted: str, mend: str) -> UserError:
+    return UserError(
+        f"shards {reader.where} of {data} hold {held}, an encoder takes {wanted}; prepare others with {mend}, "
+        f"lower the encoder's input, or read the original files with --data-root"
+    )

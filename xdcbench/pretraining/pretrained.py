@@ -1,0 +1,98 @@
+"""Encoders from elsewhere, filled with their weights and kept like any run's."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from xdcbench.config.base import Modality
+from xdcbench.config.keys import config_hash
+from xdcbench.config.models import Models, PretrainedAudio, PretrainedEncoders, PretrainedVideo
+from xdcbench.config.stages import PretrainedStage
+from xdcbench.data.context import Context
+from xdcbench.models.encoders import Encoder, EncoderMetadata, build, load_encoder_metadata, save_encoders
+from xdcbench.models.pretrained.external import ExternalEncoder, PerFrame, torchvision_tensors
+from xdcbench.models.pretrained.origins import OWN, TORCHVISION, named, weights_hash
+from xdcbench.models.pretrained.registry import fetch, registry, release_of
+from xdcbench.models.weights import load_partial, read_tensors
+from xdcbench.utils.progress import log
+
+CLASSIFIER = "fc"
+"""Name of the classifier in files of the R(2+1)D models that this project builds without one."""
+
+COUNTER = ".num_batches_tracked"
+"""Buffer of BatchNorm that files of torch before 0.4.1 lack, and that no fixed momentum uses."""
+
+
+def run(config: PretrainedStage, inputs: dict[str, Path], work: Path, context: Context) -> None:
+    """Stage: build the encoders, load their weights, keep both in this project's form."""
+    pretrained = config.encoders
+    if pretrained.run is not None:
+        metadata = load_encoder_metadata(Path(pretrained.run))
+        for modality in metadata.encoders:
+            shutil.copyfile(Path(pretrained.run, f"{modality}.safetensors"), work / f"{modality}.safetensors")
+        save_encoders(
+            work, {}, metadata.model_copy(update={"method": config.name, "config_hash": config_hash(config)})
+        )
+        return
+    stated = {"video": pretrained.video, "audio": pretrained.audio}
+    parts: dict[Modality, PretrainedVideo | PretrainedAudio] = {m: p for m, p in stated.items() if p}  # type: ignore[misc]
+    encoders = {
+        modality: filled(build(part.source, part.model, context.consent), part)
+        for modality, part in parts.items()
+    }
+    declared: dict[str, Any] = {
+        m: parts[m].model.model_copy(update={"input": e.input}) for m, e in encoders.items()
+    }
+    metadata = EncoderMetadata(
+        method=config.name,
+        config_hash=config_hash(config),
+        pretrain_data=learned_from(pretrained),
+        seed=0,
+        encoders=tuple(encoders),
+        models=Models().model_copy(update=declared),
+        sources={m: part.source for m, part in parts.items() if part.source not in OWN},
+    )
+    save_encoders(work, encoders, metadata)
+
+
+def filled(encoder: Encoder, part: PretrainedVideo | PretrainedAudio) -> Encoder:
+    """The encoder with the weights that ``part`` names; all must fit but a classifier's, which are left out.
+
+    Raises:
+        UserError: the weights are not to be had, or do not fit.
+    """
+    if part.weights is None:
+        return encoder
+    tensors = weights_of(part)
+    net, classifier = (
+        (encoder.net, encoder.classifier) if isinstance(encoder, ExternalEncoder) else (encoder, CLASSIFIER)
+    )
+    if isinstance(net, PerFrame):
+        net = net.net
+    left_out = [name for name in tensors if classifier and name.startswith(f"{classifier}.")]
+    if left_out:
+        log.info("%s: left out %s", part.weights, ", ".join(left_out))
+    counters = {n: t for n, t in net.state_dict().items() if n.endswith(COUNTER) and n not in tensors}
+    if counters:
+        log.info("%s: holds no count of batches for %d BatchNorms; not used", part.weights, len(counters))
+    kept = {name: tensor for name, tensor in tensors.items() if name not in left_out}
+    load_partial(net, counters | kept, Path(part.weights))
+    return encoder
+
+
+def weights_of(part: PretrainedVideo | PretrainedAudio) -> dict[str, Tensor]:
+    """The tensors of a weights file, of a release, or those that torchvision offers under that name."""
+    assert part.weights is not None
+    if named(part):
+        return torchvision_tensors(part.source.removeprefix(TORCHVISION), part.weights)
+    release = release_of(part)
+    return read_tensors(fetch(release) if release else Path(part.weights))
+
+
+def learned_from(pretrained: PretrainedEncoders) -> str:
+    """Name of the pretraining data: as stated, or else of the release that the weights are."""
+    marks = {weights_hash(part) for part in (pretrained.video, pretrained.audio) if part}
+    releases = (release.pretrain_data for release in registry().values() if release.digits in marks)
+    return pretrained.pretrain_data if pretrained.pretrain_data != "none" else next(releases, "none")

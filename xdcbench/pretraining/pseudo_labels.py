@@ -1,0 +1,293 @@
+"""Where labels come from: the clusterings of a round, or the ground truth."""
+
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from scipy.sparse import csr_array
+from typing_extensions import TypedDict
+
+from xdcbench.clustering.assigner import Assigner, save_assigners
+from xdcbench.clustering.metrics import nmi
+from xdcbench.config.base import DISTANCE, Modality
+from xdcbench.config.pretraining import Augment
+from xdcbench.config.stages import RoundStage
+from xdcbench.data.clip_dataset import ClipDataset, ClipSpec, even_clips, random_clip
+from xdcbench.data.index import Index
+from xdcbench.data.scanning.items import LABELS
+from xdcbench.errors import EqualFeaturesError, UserError
+from xdcbench.models.diagnosis import why_equal, why_not_finite
+from xdcbench.models.encoders import Encoder
+from xdcbench.models.inference import extract, first_non_finite
+from xdcbench.pretraining.clustering import cluster, facts
+from xdcbench.utils.arrays import read_table
+from xdcbench.utils.distributed import barrier, is_main_process, on_main_process
+from xdcbench.utils.documents import LISTING, RUN_AGAIN, read_as, read_cache, write_json
+from xdcbench.utils.io import file_hash
+from xdcbench.utils.manifest import CHECKPOINTS
+from xdcbench.utils.progress import log
+from xdcbench.utils.runtime import Stream, numpy_generator
+
+UNLABELLED = -1
+
+CLUSTERS, ASSIGNMENTS, CENTROIDS = "clusters.json", "assignments.parquet", "centroids.safetensors"
+"""Files of the clusterings of a round; the first is written last."""
+
+FEATURES = "features"
+"""Folder in work of what is clustered; it is not kept."""
+
+
+@dataclass(frozen=True)
+class PseudoLabels:
+    """Labels of every item of an index.
+
+    Attributes:
+        of: int64 (items,) per source, -1 where an item has none; the first of an item's several.
+        sizes: number of classes or clusters per source.
+        facts: what is worth recording of each clustering.
+        failed: reason per item that could not be read.
+        several: float32 (items, classes) of 0 and 1 per source whose items have several labels each.
+    """
+
+    of: dict[str, np.ndarray]
+    sizes: dict[str, int]
+    facts: dict[str, dict[str, float]]
+    failed: dict[int, str]
+    several: dict[str, csr_array] = field(default_factory=dict)
+
+
+class SavedLabels(TypedDict):
+    """What ``clusters.json`` holds: sizes and facts by clustering, and reasons by position of an item."""
+
+    sizes: dict[str, int]
+    facts: dict[str, dict[str, float]]
+    failed: dict[int, str]
+
+
+def make_pseudo_labels(
+    config: RoundStage,
+    index: Index,
+    rows: np.ndarray,
+    encoders: Mapping[Modality, Encoder],
+    clips: ClipDataset,
+    *,
+    previous: Path,
+    work: Path,
+    device: torch.device,
+    workers: int,
+) -> PseudoLabels:
+    """Extract and cluster, once: what an interrupted round has already labeled is read back, unless it is damaged.
+
+    Raises:
+        UserError: k exceeds the number of items.
+    """
+    there = bool(config.clusterings) and on_main_process(partial(labeled, work))
+    clustered = read_clusters(work, index) if there else None
+    if clustered is None and config.clusterings:
+        clustered = extract_and_cluster(
+            config, index, rows, encoders, clips, previous=previous, work=work, device=device, workers=workers
+        )
+    barrier()  # no process has features mapped any more
+    if is_main_process():
+        shutil.rmtree(work / FEATURES, ignore_errors=True)
+    labels = clustered or PseudoLabels({}, {}, {}, {})
+    labels.of["labels"], labels.sizes["labels"] = index.labels, len(index.classes)
+    if LABELS in index.items:
+        labels.several["labels"] = sets = label_sets(index)
+        first = np.append(sets.indices, UNLABELLED)[sets.indptr[:-1]]
+        labels.of["labels"] = np.where(np.diff(sets.indptr) > 0, first, UNLABELLED)
+    return labels
+
+
+def labeled(work: Path) -> bool:
+    """Whether an interrupted round has left its clusterings whole.
+
+    Of damaged ones the rest goes, and with it the checkpoints, which were trained on labels that are lost.
+    """
+    match read_cache(work / CLUSTERS):
+        case {"sha256": dict(sums), "sum": own, **kept} if own == _sum({**kept, "sha256": sums}):
+            if all(_has_hash(work / name, digest) for name, digest in sums.items()):
+                return True
+    checkpoints = [path for pattern in CHECKPOINTS for path in work.glob(pattern)]
+    if (work / CLUSTERS).exists() or checkpoints:
+        log.warning("%s: its clusterings are damaged; they are made again, and training begins anew", work)
+    for path in [work / CLUSTERS, *checkpoints]:
+        path.unlink(missing_ok=True)
+    return False
+
+
+def _sum(kept: Mapping[Any, object]) -> str:
+    """Sha256, hex, of the rest of ``clusters.json``, written or read."""
+    return sha256(json.dumps(kept).encode()).hexdigest()
+
+
+def _has_hash(path: Path, digest: str) -> bool:
+    return path.is_file() and file_hash(path) == digest
+
+
+def label_sets(index: Index) -> csr_array:
+    """The classes of each item of a multi-label dataset, float32 (items, classes) of 0 and 1."""
+    each = index.items[LABELS]
+    ends = np.concatenate([[0], np.cumsum(each.map(len))])
+    indices = np.concatenate([np.zeros(0, dtype=np.int64), *each])
+    ones = np.ones(len(indices), dtype=np.float32)
+    return csr_array((ones, indices, ends), shape=(len(each), len(index.classes)))
+
+
+def extract_and_cluster(
+    config: RoundStage,
+    index: Index,
+    rows: np.ndarray,
+    encoders: Mapping[Modality, Encoder],
+    clips: ClipDataset,
+    *,
+    previous: Path,
+    work: Path,
+    device: torch.device,
+    workers: int,
+) -> PseudoLabels:
+    """Features of the clip of each of ``rows``, in files below ``work``, and their clusterings."""
+    label, specs, precision = (
+        f"{config.method} round {config.round}",
+        clips_of(config, rows),
+        config.pretrain.precision,
+    )
+    used = {m: encoders[m] for m in sorted({m for c in config.clusterings.values() for m in c.features})}
+    features, failed = extract(
+        used,
+        clips,
+        specs,
+        precision=precision,
+        device=device,
+        workers=workers,
+        label=f"{label}: features",
+        into=work / FEATURES,
+    )
+    read = np.flatnonzero(~np.isin(rows, list(failed)))
+    for modality, of in features.items():
+        bad = first_non_finite(of[:, None], read)
+        if bad is not None:
+            reason = why_not_finite(
+                modality, encoders[modality], clips, [specs[bad]], precision=precision, device=device
+            )
+            name = index.items["path"].iloc[rows[bad]]
+            raise UserError(f"{label}: the {modality} features of {name} are not finite; {reason}")
+    try:
+        return cluster_all(config, index, rows, features, failed, previous=previous, work=work, device=device)
+    except EqualFeaturesError as error:
+        reason = why_equal(used, clips, [specs[at] for at in read], precision=precision, device=device)
+        raise EqualFeaturesError(f"{label}: {error}; {reason}") from error
+
+
+def clips_of(config: RoundStage, rows: np.ndarray) -> list[ClipSpec]:
+    """The clip of each item that is clustered."""
+    if config.pretrain.cluster_clip == "center":
+        return even_clips(rows, 1)
+    rng = numpy_generator(config.seed, config.round, Stream.RANDOM_CLIPS)
+    return [random_clip(int(row), Augment(flip=False, crop="center"), rng) for row in rows]
+
+
+def cluster_all(
+    config: RoundStage,
+    index: Index,
+    rows: np.ndarray,
+    features: Mapping[Modality, np.ndarray],
+    failed: dict[int, str],
+    *,
+    previous: Path,
+    work: Path,
+    device: torch.device,
+) -> PseudoLabels:
+    """Cluster the items that could be read, by all processes; the leading one writes what comes of it."""
+    read = np.flatnonzero(~np.isin(rows, list(failed)))
+    labels = PseudoLabels({}, {}, {}, failed)
+    before = read_clusters(previous, index)
+    assigners: dict[str, Assigner] = {}
+    distances: dict[str, np.ndarray] = {}
+    for number, (name, clustering) in enumerate(sorted(config.clusterings.items())):
+        found = cluster(
+            clustering,
+            features,
+            read,
+            settings=config.pretrain,
+            seed=int(numpy_generator(config.seed, config.round, Stream.KMEANS, number).integers(2**31)),
+            folder=work / FEATURES,
+            device=device,
+        )
+        of = np.full(len(index.items), UNLABELLED, dtype=np.int64)
+        of[rows[read]] = found.assignments
+        distances[name] = np.full(len(index.items), np.nan, dtype=np.float32)
+        distances[name][rows[read]] = found.distances
+        labels.of[name], labels.sizes[name] = of, clustering.k
+        labels.facts[name] = found.facts | on_main_process(
+            partial(
+                agreement, of, index.labels, rows[read], clustering.k, before.of.get(name) if before else None
+            )
+        )
+        assigners[name] = found.assigner
+        log.info("round %d clustering %s: %s", config.round, name, labels.facts[name])
+    if is_main_process():
+        save_assigners(assigners, work / CENTROIDS)
+        write_clusters(work, index, labels, distances)
+    return labels
+
+
+def agreement(
+    of: np.ndarray, classes: np.ndarray, rows: np.ndarray, k: int, before: np.ndarray | None
+) -> dict[str, float]:
+    """Facts of a clustering of ``rows``, with NMI to the round before where that has it too.
+
+    Args:
+        of: int64 (items,), clusters.
+        classes: int64 (items,).
+        rows: those that were clustered.
+        k: number of clusters.
+        before: as ``of``, of the round before.
+    """
+    found = facts(of[rows], classes[rows], k)
+    return found if before is None else found | {"nmi_previous": nmi(of, before)}
+
+
+def write_clusters(
+    run: Path, index: Index, labels: PseudoLabels, distances: Mapping[str, np.ndarray]
+) -> None:
+    """Write ``assignments.parquet``, then ``clusters.json`` with the hashes of the others and of itself.
+
+    ``distances``, float32 (items,) by clustering, NaN where an item has none, become columns ``<name>_distance``.
+    """
+    columns = {f"{name}{DISTANCE}": of for name, of in distances.items()}
+    table = pd.DataFrame({"id": index.items["id"].to_numpy(), **labels.of, **columns})
+    # A dictionary of distances, nearly all of which differ, would be half as much again.
+    table.to_parquet(run / ASSIGNMENTS, index=False, use_dictionary=["id", *labels.of])
+    hashes = {name: file_hash(run / name) for name in (ASSIGNMENTS, CENTROIDS) if (run / name).exists()}
+    rest = {"sizes": labels.sizes, "facts": labels.facts, "failed": labels.failed, "sha256": hashes}
+    write_json(run / CLUSTERS, rest | {"sum": _sum(rest)})
+
+
+def read_saved_labels(run: Path) -> SavedLabels:
+    """Content of ``clusters.json``.
+
+    Raises:
+        UserError: it is missing or damaged.
+    """
+    kept: SavedLabels = read_as(SavedLabels, run / CLUSTERS, limit=LISTING, fix=RUN_AGAIN)
+    return kept
+
+
+def read_clusters(run: Path, index: Index) -> PseudoLabels | None:
+    """What ``write_clusters`` wrote but distances, in the order of ``index``; None where a run has no clusterings."""
+    if not (run / CLUSTERS).exists():
+        return None
+    rest = read_saved_labels(run)
+    table = read_table(run / ASSIGNMENTS, ["id", *rest["sizes"]], fix=RUN_AGAIN)
+    table = table.set_index("id").reindex(index.items["id"])
+    of = {name: table[name].fillna(UNLABELLED).to_numpy(dtype=np.int64, copy=True) for name in rest["sizes"]}
+    return PseudoLabels(of, rest["sizes"], rest["facts"], rest["failed"])

@@ -1,0 +1,181 @@
+"""The loop of deep clustering: a round extracts, clusters and trains. One loop serves every method."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from xdcbench.config.base import Modality
+from xdcbench.config.keys import VERSIONS, config_hash
+from xdcbench.config.stages import RoundStage
+from xdcbench.data.clip_dataset import ClipDataset
+from xdcbench.data.context import Context
+from xdcbench.data.index import Index, check_failed, write_failed
+from xdcbench.data.shards.reader import ShardReader
+from xdcbench.errors import UserError
+from xdcbench.evaluation.base_record import base_record
+from xdcbench.models.encoders import (
+    Encoder,
+    EncoderMetadata,
+    load_encoder_metadata,
+    load_encoders,
+    save_encoders,
+)
+from xdcbench.models.weights import save_weights
+from xdcbench.pretraining.learner import Learner
+from xdcbench.pretraining.pseudo_labels import UNLABELLED, PseudoLabels, make_pseudo_labels
+from xdcbench.results.records import Record, write_records
+from xdcbench.training import should_stop
+from xdcbench.utils.distributed import is_main_process
+from xdcbench.utils.runtime import Stream, numpy_generator, pick_device
+
+TRACKS: dict[str, tuple[Modality, ...]] = {
+    "video": ("video", "audio"),
+    "image": ("video",),
+    "audio": ("audio",),
+}
+"""Tracks that an item needs: every method learns from the same items, those with video and audio."""
+
+
+def run(config: RoundStage, inputs: dict[str, Path], work: Path, context: Context) -> None:
+    """Stage: one round of a method, from the encoders of the round before (paper, section 3)."""
+    index, metadata = Index.load(inputs["data"]), load_encoder_metadata(inputs["encoders"])
+    device = pick_device(context.device)
+    encoders = load_encoders(inputs["encoders"], config.encoders, device=device, consent=context.consent)
+    rows = index.rows(index.splits[0], config.part, tracks=TRACKS[index.media])
+    clips = clips_for(index, context.roots[index.name], encoders)
+    labels = make_pseudo_labels(
+        config,
+        index,
+        rows,
+        encoders,
+        clips,
+        previous=inputs["encoders"],
+        work=work,
+        device=device,
+        workers=context.num_workers,
+    )
+    check_failed(index, rows, labels.failed, limit=config.pretrain.max_failed)
+    learner = Learner(config, labels, encoders, clips, device, context.num_workers)
+    if not config.pretrain.reset_heads:
+        learner.take_heads(inputs["encoders"])
+    learned, held_out = split_rows(rows, labels, config)
+    rule = config.pretrain.early_stopping
+    if rule and not len(held_out):
+        raise UserError(f"{config.method}: no item is held out to see the loss saturate; raise val_fraction")
+    trainer = learner.trainer(work, context, items=index.items["id"].array)
+    with learner.reader(learned, held_out) as reader:
+        history, failed = trainer.fit(
+            lambda epoch, done: reader.section(2 * epoch, done),
+            learner.loss,
+            validate=lambda: learner.validate(reader.section(reader.next)[1]),
+            until=(lambda rows: should_stop(validation_losses(rows), rule)) if rule else None,
+        )
+    failed |= labels.failed
+    check_failed(index, rows, failed, limit=config.pretrain.max_failed)
+    new = EncoderMetadata(
+        method=config.method,
+        config_hash=config_hash(config, metadata.config_hash, index.fingerprint),
+        pretrain_data=index.name,
+        pretrain_subset=index.subset,
+        pretrain_items=len(rows) - len(failed),
+        seed=config.seed,
+        round=config.round,
+        epochs=metadata.epochs + len(history),
+        encoders=config.encoders,
+        models=metadata.models,
+        hyperparameters={"round": config.round}
+        | {f"k_{name}": c.k for name, c in config.clusterings.items()},
+    )
+    if not is_main_process():
+        return
+    save_encoders(work, encoders, new)
+    for modality, heads in learner.heads.items():
+        sources = {"sources": " ".join(heads.sizes)}
+        save_weights(heads, work / f"{modality}_heads.safetensors", metadata=sources)
+    write_failed(work, index, failed)
+    write_records(work, list(records(config, index, rows, new, labels, history, failed, work, context)))
+
+
+def clips_for(index: Index, root: Path | ShardReader, encoders: dict[Modality, Encoder]) -> ClipDataset:
+    """A reader that obeys what the encoders declare."""
+    specs = {modality: encoder.input for modality, encoder in encoders.items()}
+    return ClipDataset(index, root, **specs)  # type: ignore[arg-type]
+
+
+def split_rows(rows: np.ndarray, labels: PseudoLabels, config: RoundStage) -> tuple[np.ndarray, np.ndarray]:
+    """Rows to learn from and rows held out for the validation loss; the same in every round.
+
+    Raises:
+        UserError: nothing is left to learn from.
+    """
+    sources = {source for heads in config.heads.values() for source in heads}
+    labeled = np.all([labels.of[source][rows] != UNLABELLED for source in sources], axis=0)
+    order = numpy_generator(config.seed, Stream.VALIDATION_ITEMS).permutation(len(rows))
+    held = np.isin(np.arange(len(rows)), order[: int(config.pretrain.val_fraction * len(rows))])
+    if (labeled & ~held).sum() < 2:
+        raise UserError(f"{config.method}: only {(labeled & ~held).sum()} labeled items to learn from")
+    return rows[labeled & ~held], rows[labeled & held]
+
+
+def validation_losses(history: Sequence[dict[str, float]]) -> list[float]:
+    """The loss of each epoch on the items that are held out, summed over encoders and label sources.
+
+    Raises:
+        UserError: none of them could be read.
+    """
+    losses = [
+        [value for name, value in row.items() if name.startswith("val_") and name.endswith("_loss")]
+        for row in history
+    ]
+    if not all(losses):
+        raise UserError("no held-out clip could be read to see the loss saturate; see the log for the files")
+    return [sum(of) for of in losses]
+
+
+def records(
+    config: RoundStage,
+    index: Index,
+    rows: np.ndarray,
+    metadata: EncoderMetadata,
+    labels: PseudoLabels,
+    history: list[dict[str, float]],
+    failed: dict[int, str],
+    work: Path,
+    context: Context,
+) -> Iterator[Record]:
+    """One record per clustering and fact, and per training measure of the last epoch."""
+    settings, listed = config.pretrain, index.listed(index.splits[0], config.part)
+    about = base_record(
+        index,
+        metadata,
+        work,
+        context,
+        modality=None,
+        precision=settings.precision,
+        config_hash=metadata.config_hash,
+    )
+    base = about.model_copy(
+        update={
+            "evaluation": "round",
+            "protocol": "round",
+            "evaluation_version": VERSIONS["round"],
+            "epochs": len(history),
+            "split": index.splits[0],
+            "items_expected": len(listed),
+            "items_used": len(rows) - len(failed),
+            "items_failed": len(failed) + len(index.unreadable(listed)),
+            "failed_items": index.names({*failed, *index.unreadable(listed)}),
+            "seed": config.seed,
+        }
+    )
+    for name, found in labels.facts.items():
+        hyperparameters = {**base.hyperparameters, "clustering": name}
+        for metric, value in found.items():
+            update = {"metric": metric, "value": value, "hyperparameters": hyperparameters}
+            yield base.model_copy(update=update | {"higher_is_better": metric.startswith(("nmi", "purity"))})
+    start = {name: value for name, value in history[0].items() if name.startswith("initial_")}
+    for metric, value in {**history[-1], **start}.items():
+        if metric not in ("clips_per_second", "data_wait"):
+            update = {"metric": metric, "value": value}
+            yield base.model_copy(update=update | {"higher_is_better": not metric.endswith("loss")})

@@ -1,0 +1,88 @@
+"""Clusters as a reader meets them: size, most frequent labels, purity, and items nearest to the center first."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from xdcbench.data.index import Index
+from xdcbench.data.scanning.items import LABELS
+
+SHARES = 4
+"""Most frequent labels that a cluster names."""
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """One cluster.
+
+    Attributes:
+        number: as assignments hold it.
+        size: items.
+        spread: mean distance of its items to its center, of those whose distance is known; nan without.
+        shares: the most frequent labels, each with the share of the items that have it, largest first.
+        nearest: positions of items in the index, nearest to the center first.
+    """
+
+    number: int
+    size: int
+    spread: float
+    shares: tuple[tuple[str, float], ...]
+    nearest: tuple[int, ...]
+
+    @property
+    def purity(self) -> float | None:
+        """Share of the most frequent label; None without labels."""
+        return self.shares[0][1] if self.shares else None
+
+
+def labels_of(index: Index) -> list[tuple[str, ...]]:
+    """Names of the labels of each item: one, none, or several in a multi-label dataset."""
+    if LABELS in index.items:
+        return [tuple(index.classes[label] for label in labels) for labels in index.items[LABELS]]
+    return [(index.classes[label],) if label >= 0 else () for label in index.labels]
+
+
+def clusters_of(
+    assignments: np.ndarray, distances: np.ndarray, labels: Sequence[tuple[str, ...]], *, nearest: int
+) -> list[Cluster]:
+    """Every cluster that is not empty: the purest first, without labels the largest and then most compact.
+
+    Args:
+        assignments: float (items,), cluster of each item; NaN or negative where it has none.
+        distances: float (items,), of each item to its center; NaN where unknown, and such items are shown last.
+        labels: names of the labels of each item.
+        nearest: number of items to name.
+    """
+    known = np.nan_to_num(assignments, nan=-1).astype(np.int64)
+    rows = np.flatnonzero(known >= 0)
+    order = rows[np.lexsort((rows, distances[rows], known[rows]))]
+    numbers, starts = np.unique(known[order], return_index=True)
+    found = [
+        _cluster(int(number), members, distances, labels, nearest)
+        for number, members in zip(numbers, np.split(order, starts)[1:], strict=True)
+    ]
+    return ranked(found)
+
+
+def _cluster(
+    number: int, members: np.ndarray, distances: np.ndarray, labels: Sequence[tuple[str, ...]], nearest: int
+) -> Cluster:
+    counts = Counter(label for row in members for label in set(labels[row]))
+    frequent = sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:SHARES]
+    measured = distances[members][~np.isnan(distances[members])]
+    return Cluster(
+        number=number,
+        size=len(members),
+        spread=float(measured.mean()) if len(measured) else float("nan"),
+        shares=tuple((label, count / len(members)) for label, count in frequent),
+        nearest=tuple(int(row) for row in members[:nearest]),
+    )
+
+
+def ranked(clusters: Iterable[Cluster]) -> list[Cluster]:
+    """By purity where any cluster has it, then by size, then by how close its items lie to the center."""
+    return sorted(
+        clusters, key=lambda c: (-(c.purity or 0.0), -c.size, np.nan_to_num(c.spread, nan=np.inf), c.number)
+    )

@@ -1,0 +1,221 @@
+"""The gallery: one page over the clusters of a round, with the items nearest to each center."""
+
+import base64
+import math
+import mimetypes
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+
+from xdcbench.config.base import Modality
+from xdcbench.errors import UserError
+from xdcbench.reports.clusters.clusters import Cluster, clusters_of, labels_of
+from xdcbench.reports.clusters.distances import distances_of
+from xdcbench.reports.clusters.origin import ClusteredRound
+from xdcbench.reports.clusters.previews import Preview, Previews
+from xdcbench.reports.html import render
+from xdcbench.utils.format import short
+from xdcbench.utils.io import atomic_write
+from xdcbench.utils.runtime import pick_device
+
+SINGLE_FILE = 40_000_000
+"""Bytes of media that one file may hold."""
+SAMPLE, SURE = 32, 1.5
+"""Items by which the bytes of all are guessed, and how far above the limit a guess must be to count."""
+
+KINDS: dict[tuple[Modality, ...], tuple[str, str, str]] = {
+    ("audio",): ("Audio clusters", "Audio cluster", "to listen to"),
+    ("video",): ("Visual clusters", "Visual cluster", "to look at"),
+}
+JOINT = ("Joint clusters", "Joint cluster", "of audio and video together")
+
+Sections = dict[str, list[Cluster]]
+Link = Callable[[str], str]
+
+
+def write_gallery(
+    found: ClusteredRound, to: Path, *, nearest: int, single_file: bool, device: str, workers: int
+) -> Iterator[str]:
+    """Write ``index.html`` into ``to``, and its previews into ``media`` beside it or, as one file, into itself.
+
+    Args:
+        found: whose clusters.
+        to: folder, made where it is not there; previews that it holds are kept.
+        nearest: items of each cluster.
+        single_file: put the previews into the page.
+        device: that a sample is encoded on where the round kept no distances.
+        workers: processes that read that sample.
+
+    Returns:
+        Lines for the user: what was written, and how many items could not be shown.
+
+    Raises:
+        UserError: the previews are too many for one file, or nothing can be written.
+    """
+    labels = labels_of(found.index)
+    distances = distances_of(found, device=pick_device(device), workers=workers)
+    sections = {
+        name: clusters_of(
+            found.table[name].to_numpy(dtype=np.float64), distances[name], labels, nearest=nearest
+        )
+        for name in sorted(found.config.clusterings, key=lambda name: found.config.clusterings[name].features)
+    }
+    wanted: dict[int, set[Modality]] = {}
+    for name, clusters in sections.items():
+        for row in (row for cluster in clusters for row in cluster.nearest):
+            wanted.setdefault(row, set()).update(found.config.clusterings[name].features)
+    try:
+        to.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory() as scratch:
+            previews = Previews(found, Path(scratch) if single_file else to / "media")
+            if single_file:
+                _refuse_large(previews, wanted)
+            made = previews.make(wanted)
+            link = _inside(previews.folder, made) if single_file else "media/{}".format
+            page = render("gallery", page_data(found, sections, labels, made, link))
+        with atomic_write(to / "index.html") as part:
+            part.write_text(page, encoding="utf-8")
+    except OSError as error:
+        raise UserError(
+            f"cannot write to {to}: {error.strerror}; give another folder with --output"
+        ) from error
+    gone = sum(bool(preview.gone) for preview in made.values())
+    yield f"gallery {to / 'index.html'} ({sum(map(len, sections.values()))} clusters, {len(made)} items)"
+    if gone:
+        yield f"{gone} of {len(made)} items could not be read any more; their places say why"
+
+
+def _refuse_large(previews: Previews, wanted: Mapping[int, Collection[Modality]]) -> None:
+    """Tell from some previews that all of them will not fit, before hours go into making them.
+
+    Raises:
+        UserError: they are far too large.
+    """
+    some = list(wanted)[:: max(1, len(wanted) // SAMPLE)]
+    made = previews.make({row: wanted[row] for row in some})
+    likely = _size(previews.folder, made) * len(wanted) // max(1, len(some))
+    if likely > SURE * SINGLE_FILE:
+        raise _too_large(f"would be about {short(likely, 'B')}, going by {len(some)} of {len(wanted)} items")
+
+
+def _inside(folder: Path, made: Mapping[int, Preview]) -> Link:
+    """Links that hold the files themselves.
+
+    Raises:
+        UserError: they are too large together.
+    """
+    size = _size(folder, made)
+    if size > SINGLE_FILE:
+        raise _too_large(f"are {short(size, 'B')}")
+
+    def link(name: str) -> str:
+        content = base64.b64encode((folder / name).read_bytes()).decode()
+        return f"data:{mimetypes.guess_type(name)[0]};base64,{content}"
+
+    return link
+
+
+def _size(folder: Path, made: Mapping[int, Preview]) -> int:
+    return sum((folder / name).stat().st_size for preview in made.values() for name in preview.files)
+
+
+def _too_large(said: str) -> UserError:
+    return UserError(
+        f"--single-file: the previews {said}, more than the {short(SINGLE_FILE, 'B')} that one page may hold; show "
+        "fewer with --nearest, or write a folder"
+    )
+
+
+def page_data(
+    found: ClusteredRound,
+    sections: Sections,
+    labels: Sequence[tuple[str, ...]],
+    made: dict[int, Preview],
+    link: Link,
+) -> dict[str, Any]:
+    """What the template shows; text is raw, the template escapes it."""
+    config, index = found.config, found.index
+    heads = {c.shares[0][0] for clusters in sections.values() for c in clusters if c.shares}
+    return {
+        "method": config.method,
+        "round": config.round,
+        "seed": config.seed,
+        "key": found.run.name,
+        "before": found.encoders.name,
+        "dataset": index.name,
+        "items": int((found.table[list(config.clusterings)] >= 0).any(axis=1).sum()),
+        "synthetic": index.world,
+        "gone": sum(bool(preview.gone) for preview in made.values()),
+        "shown": len(made),
+        "labeled": bool(heads),
+        "classes": sorted(heads, key=str.casefold),
+        "sections": [
+            _section(found, name, clusters, labels, made, link) for name, clusters in sections.items()
+        ],
+    }
+
+
+def _section(
+    found: ClusteredRound,
+    name: str,
+    clusters: list[Cluster],
+    labels: Sequence[tuple[str, ...]],
+    made: dict[int, Preview],
+    link: Link,
+) -> dict[str, Any]:
+    clustering, facts = found.config.clusterings[name], found.facts.get(name, {})
+    title, one, aim = KINDS.get(tuple(clustering.features), JOINT)
+    largest = max((c.size for c in clusters), default=1)
+    return {
+        "name": name,
+        "title": title,
+        "one": one,
+        "aim": aim,
+        "features": clustering.features,
+        "k": clustering.k,
+        "empty": clustering.k - len(clusters),
+        "purity": facts.get("purity"),
+        "nmi": facts.get("nmi_class"),
+        "clusters": [
+            {
+                "number": c.number,
+                "size": c.size,
+                "share": c.size / largest,
+                "spread": None if math.isnan(c.spread) else c.spread,
+                "purity": c.purity,
+                "shares": c.shares,
+                "cards": [
+                    _card(found, row, c, labels[row], made[row], clustering.features, link)
+                    for row in c.nearest
+                ],
+            }
+            for c in clusters
+        ],
+    }
+
+
+def _card(
+    found: ClusteredRound,
+    row: int,
+    cluster: Cluster,
+    labels: tuple[str, ...],
+    preview: Preview,
+    features: Sequence[Modality],
+    link: Link,
+) -> dict[str, Any]:
+    """One item; of its files, those of the modalities that were clustered."""
+    kinds = [
+        *(("image", "video") if "video" in features else ()),
+        *(("spectrogram", "audio") if "audio" in features else ()),
+    ]
+    files = {kind: getattr(preview, kind) if kind in kinds else "" for kind in Preview.__dataclass_fields__}
+    return {
+        **{kind: link(file) if file else "" for kind, file in files.items()},
+        "gone": preview.gone,
+        "item": str(found.index.items["id"].iloc[row]),
+        "labels": labels,
+        "usual": bool(cluster.shares) and cluster.shares[0][0] in labels,
+    }

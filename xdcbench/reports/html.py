@@ -1,0 +1,74 @@
+"""Pages that open from a disk: one HTML file with its style and scripts inside, and nothing from a network."""
+
+import base64
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from xdcbench.utils.shown import printable
+
+ASSETS = Path(__file__).parent / "assets"
+"""Templates, styles and scripts of all pages; ``base.*`` are in every page."""
+
+
+def render(page: str, data: Mapping[str, object]) -> str:
+    """One page: the template ``<page>.html``, with ``base`` and ``<page>`` styles and scripts inline.
+
+    All text of ``data`` is made `visible` and escaped. The page's policy forbids every request but for media
+    beside the file or inside it, and every script but the ones that are put in here, known by their hashes.
+
+    Args:
+        page: name of a template, which extends ``base.html``.
+        data: what the template shows; a name that is missing is an error.
+
+    Returns:
+        A whole HTML document, the same for the same data.
+
+    Raises:
+        jinja2.UndefinedError: the template needs what ``data`` lacks.
+    """
+    base_script, page_script = _asset("base.js"), _asset(f"{page}.js")
+    known = {
+        "policy": _policy(base_script, page_script),
+        "style": Markup(_asset("base.css") + _asset(f"{page}.css")),
+        "base_script": Markup(base_script),
+        "page_script": Markup(page_script),
+    }
+    environment = Environment(
+        loader=FileSystemLoader(ASSETS),
+        autoescape=True,
+        finalize=_visible,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template(f"{page}.html").render(**data, **known)
+
+
+def _visible(value: object) -> object:
+    """Text as it may be seen; what is HTML has been through this already, or is this package's own."""
+    return printable(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+
+
+def _asset(name: str) -> str:
+    """Text of a style or script; a page need have none of its own."""
+    path = ASSETS / name
+    return path.read_text(encoding="utf-8") if path.exists() else ""
+
+
+def _policy(*scripts: str) -> str:
+    """Content security policy, which a browser enforces, of a page with these inline scripts."""
+    digests = [base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in scripts]
+    rules = {
+        "default-src": "'none'",
+        "script-src": " ".join(f"'sha256-{digest}'" for digest in digests),
+        "style-src": "'unsafe-inline'",
+        "img-src": "'self' file: data:",
+        "media-src": "'self' file: data:",
+        "base-uri": "'none'",
+        "form-action": "'none'",
+    }
+    return "; ".join(f"{name} {value}" for name, value in rules.items())

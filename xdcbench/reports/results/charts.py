@@ -1,0 +1,211 @@
+"""Line charts as plain numbers; the template makes them SVG in the page's own colors."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from xdcbench.utils.format import short
+
+WIDTH, HEIGHT = 300, 180
+"""Of a chart, in its own units: about pixels."""
+LEFT, RIGHT, TOP, BOTTOM = 40, 8, 10, 24
+"""Margins that hold the numbers of the axes."""
+DOTS = 8
+"""Points of a line up to which each is marked."""
+WIDE = 30.0
+"""Ratio of largest to smallest positive value from which an axis is logarithmic, where it may be."""
+
+
+@dataclass(frozen=True)
+class Point:
+    """A value ``y`` at ``x``, with the ends of what surrounds it (None: nothing does)."""
+
+    x: float
+    y: float
+    low: float | None = None
+    high: float | None = None
+
+
+@dataclass(frozen=True)
+class Series:
+    """One line. ``style`` counts the page's colors from 1; the ends of its points show as a band, or as whiskers."""
+
+    name: str
+    points: tuple[Point, ...]
+    style: int = 1
+    dashed: bool = False
+    band: bool = False
+
+
+@dataclass(frozen=True)
+class Tick:
+    """A labeled place on an axis, in the chart's units."""
+
+    at: float
+    text: str
+
+
+@dataclass(frozen=True)
+class Line:
+    """A series in the chart's units: path of the line, area around it, marks (x, y), whiskers (x, low, high)."""
+
+    style: int
+    dashed: bool
+    path: str
+    area: str
+    dots: tuple[tuple[float, float], ...]
+    whiskers: tuple[tuple[float, float, float], ...]
+
+
+@dataclass(frozen=True)
+class Chart:
+    """A finished chart: what to draw, and what it says in words for those who do not see it."""
+
+    title: str
+    words: str
+    x_title: str
+    x: tuple[Tick, ...]
+    y: tuple[Tick, ...]
+    breaks: tuple[float, ...]
+    lines: tuple[Line, ...]
+    legend: tuple[Series, ...]
+    width: int = WIDTH
+    height: int = HEIGHT
+    left: int = LEFT
+    right: int = WIDTH - RIGHT
+    top: int = TOP
+    bottom: int = HEIGHT - BOTTOM
+
+
+@dataclass(frozen=True)
+class _Axis:
+    """Maps values between ``low`` and ``high`` to units between ``start`` and ``end``."""
+
+    low: float
+    high: float
+    start: float
+    end: float
+    log: bool = False
+
+    def __call__(self, value: float) -> float:
+        low, high, at = (math.log10(v) if self.log else v for v in (self.low, self.high, value))
+        share = (at - low) / (high - low) if high > low else 0.5
+        return round(self.start + share * (self.end - self.start), 1)
+
+
+def chart(
+    title: str,
+    series: Sequence[Series],
+    *,
+    x_title: str,
+    y_range: tuple[float, float] | None = None,
+    log_x: bool = False,
+    may_log: bool = False,
+    breaks: Sequence[float] = (),
+) -> Chart | None:
+    """Lay out a chart; values that are no finite numbers are gaps.
+
+    Args:
+        title: what ``y`` is.
+        series: lines, those without a point left out.
+        x_title: what ``x`` is; whole numbers.
+        y_range: ends of the y axis; by default, those of the values.
+        log_x: whether the x axis is logarithmic.
+        may_log: make the y axis logarithmic where positive values span more than ``WIDE``.
+        breaks: values of ``x`` at which something begins anew.
+
+    Returns:
+        None where there is nothing to draw.
+    """
+    kept = [one for one in series if any(map(_finite, one.points))]
+    if not kept:
+        return None
+    points = [point for one in kept for point in one.points if _finite(point)]
+    ys = [value for p in points for value in (p.y, p.low, p.high) if value is not None]
+    xs = [point.x for point in points]
+    log_y = may_log and min(ys) > 0 and max(ys) / min(ys) > WIDE
+    low, high, marks = _scale(ys, y_range, log=log_y)
+    x = _Axis(min(xs), max(xs), LEFT, WIDTH - RIGHT, log=log_x)
+    y = _Axis(low, high, HEIGHT - BOTTOM, TOP, log=log_y)
+    return Chart(
+        title=title,
+        words=f"{title} by {x_title}. {' '.join(map(_in_words, kept))}",
+        x_title=x_title,
+        x=tuple(Tick(x(value), short(value)) for value in _whole(xs, x)),
+        y=tuple(Tick(y(value), short(value)) for value in marks),
+        breaks=tuple(x(value) for value in breaks),
+        lines=tuple(_line(one, x, y) for one in kept),
+        legend=tuple(kept),
+    )
+
+
+def _finite(point: Point) -> bool:
+    return math.isfinite(point.y)
+
+
+def _line(series: Series, x: _Axis, y: _Axis) -> Line:
+    points = [point for point in series.points if _finite(point)]
+    around = [(x(p.x), y(p.low), y(p.high)) for p in points if p.low is not None and p.high is not None]
+    edge = [(at, high) for at, _, high in around] + [(at, low) for at, low, _ in reversed(around)]
+    return Line(
+        style=series.style,
+        dashed=series.dashed,
+        path=_runs(series.points, x, y),
+        area=_path(edge, closed=True) if series.band else "",
+        dots=tuple((x(p.x), y(p.y)) for p in points) if len(points) <= DOTS else (),
+        whiskers=() if series.band else tuple(around),
+    )
+
+
+def _runs(points: Sequence[Point], x: _Axis, y: _Axis) -> str:
+    """Path through the points, lifted at gaps."""
+    parts: list[list[tuple[float, float]]] = [[]]
+    for point in points:
+        if _finite(point):
+            parts[-1].append((x(point.x), y(point.y)))
+        elif parts[-1]:
+            parts.append([])
+    return " ".join(_path(part) for part in parts if part)
+
+
+def _path(points: Sequence[tuple[float, float]], *, closed: bool = False) -> str:
+    if not points:
+        return ""
+    several = points if len(points) > 1 else [*points, *points]  # a line without length is a dot
+    return "M" + " L".join(f"{at:g},{up:g}" for at, up in several) + (" Z" if closed else "")
+
+
+def _scale(
+    values: Sequence[float], ends: tuple[float, float] | None, *, log: bool
+) -> tuple[float, float, list[float]]:
+    """Ends of the y axis and the values that are marked on it."""
+    low, high = ends or (min(values), max(values))
+    if log:
+        first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
+        every = max(1, math.ceil((last - first) / 4))
+        return 10.0**first, 10.0**last, [10.0**power for power in range(first, last + 1, every)]
+    step = _step(high - low or abs(high) or 1.0)
+    below, above = math.floor(round(low / step, 9)), math.ceil(round(high / step, 9))
+    above = max(above, below + 1)
+    return below * step, above * step, [round(i * step, 12) for i in range(below, above + 1)]
+
+
+def _step(span: float) -> float:
+    """A step of 1, 2 or 5 times a power of ten that divides ``span`` into five parts or fewer."""
+    power = 10.0 ** math.floor(math.log10(span / 5))
+    return next(power * factor for factor in (1, 2, 5, 10) if span / (power * factor) <= 5 + 1e-9)
+
+
+def _whole(xs: Sequence[float], x: _Axis) -> list[float]:
+    """Those of the values that leave room for their labels, the first among them."""
+    kept: list[float] = []
+    for value in sorted(set(xs)):
+        if not kept or x(value) - x(kept[-1]) >= 36:
+            kept.append(value)
+    return kept
+
+
+def _in_words(series: Series) -> str:
+    points = [point for point in series.points if _finite(point)]
+    ends = f"{points[0].y:.3g}" + (f" to {points[-1].y:.3g}" if len(points) > 1 else "")
+    return f"{series.name}: {ends}."

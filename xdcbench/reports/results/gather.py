@@ -1,0 +1,149 @@
+"""What a report is made of: the runs of one or several results folders, read as one."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from xdcbench.errors import UserError
+from xdcbench.results.records import Record, read_records
+from xdcbench.results.run_facts import RunFacts, read_facts
+from xdcbench.results.run_store import RunStore
+from xdcbench.utils.documents import LISTING, RUN_AGAIN, json_lines, read_as
+from xdcbench.utils.secrets import redact
+
+
+@dataclass(frozen=True)
+class Run:
+    """One complete run.
+
+    Attributes:
+        key: of its directory.
+        folder: its directory.
+        facts: content of ``run.json``.
+        records: what it measured; none for stages that only prepare.
+        epochs: rows of ``metrics.jsonl`` that sum up an epoch; none for what is not trained.
+        failed: reason by id of each item that it could not decode.
+    """
+
+    key: str
+    folder: Path
+    facts: RunFacts
+    records: tuple[Record, ...] = ()
+    epochs: tuple[dict[str, Any], ...] = ()
+    failed: dict[str, str] | None = None
+
+    @property
+    def kind(self) -> str:
+        """Name of its stage."""
+        return str(self.facts["kind"])
+
+    @property
+    def name(self) -> str:
+        """What the plan called it."""
+        return str(self.facts["name"])
+
+    @property
+    def seconds(self) -> float:
+        """Wall-clock seconds times the processes that shared the work."""
+        return float(self.facts["seconds"]) * int(self.facts["world_size"])
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """A run that failed and was not made since: its key, how often, and the last line of its error."""
+
+    key: str
+    times: int
+    error: str
+
+
+@dataclass(frozen=True)
+class Results:
+    """Results folders read as one: ``runs`` by key, sorted; a run that lies in several counts once.
+
+    ``damaged`` says of each run that is left out, and is whole in no folder, what is wrong with it.
+    """
+
+    name: str
+    stores: tuple[RunStore, ...]
+    runs: dict[str, Run]
+    attempts: tuple[Attempt, ...]
+    damaged: dict[str, str]
+
+    @cached_property
+    def records(self) -> list[Record]:
+        """All numbers of all runs, by key of the run."""
+        return [record for run in self.runs.values() for record in run.records]
+
+    def placeless(self, text: str) -> str:
+        """A message that names the results folders as the page does, wherever they lie."""
+        for store in self.stores:
+            text = text.replace(str(store.root), store.root.resolve().name)
+        return text
+
+
+def gather(folders: Sequence[Path]) -> Results:
+    """Read results folders.
+
+    Raises:
+        UserError: a folder is no results folder or of a newer version, or one of its files is unreadable.
+    """
+    stores = tuple(RunStore.existing(folder, option="--results") for folder in folders)
+    damaged = {(store, key): said for store in stores for key, said in store.damaged().items()}
+    records: dict[str, list[Record]] = {}
+    for record in read_records(stores):
+        records.setdefault(record.run, []).append(record)
+    where = {
+        key: store.path(key)
+        for store in reversed(stores)
+        for key in store.there()
+        if (store, key) not in damaged
+    }
+    runs = {key: _run(where[key], records.get(key, ())) for key in sorted(where)}
+    return Results(
+        name=" + ".join(folder.resolve().name for folder in folders),
+        stores=stores,
+        runs=runs,
+        attempts=tuple(
+            attempt for store in stores for attempt in _attempts(store) if attempt.key not in runs
+        ),
+        damaged={key: said for (_, key), said in damaged.items() if key not in runs},
+    )
+
+
+def _run(folder: Path, records: Sequence[Record]) -> Run:
+    facts = read_facts(folder)
+    failed = folder / "failed.json"
+    return Run(
+        key=folder.name,
+        folder=folder,
+        facts=facts,
+        records=tuple(records),
+        epochs=tuple(_epochs(folder / "metrics.jsonl")),
+        # Features name items by their place; what they lack is in the runs that used them, by id.
+        failed=read_as(dict[str, str], failed, limit=LISTING)
+        if failed.exists() and facts["kind"] != "features"
+        else None,
+    )
+
+
+def _epochs(path: Path) -> Iterator[dict[str, Any]]:
+    """Rows that sum up an epoch."""
+    for row in json_lines(path) if path.exists() else ():
+        if not isinstance(row, dict) or not isinstance(row.get("epoch"), int):
+            raise UserError(f"{path}: a line is no row of an epoch. Try: {RUN_AGAIN}")
+        if "steps" not in row and row["epoch"] > 0:
+            yield row
+
+
+def _attempts(store: RunStore) -> list[Attempt]:
+    found = []
+    for folder in sorted((store.runs / ".failed").glob("*/")):
+        tries = sorted(folder.iterdir())
+        error = tries[-1] / "error.txt" if tries else None
+        text = error.read_text(encoding="utf-8", errors="replace") if error and error.is_file() else ""
+        said = redact(text).strip().splitlines()
+        found.append(Attempt(folder.name, len(tries), said[-1] if said else "no error was kept"))
+    return found

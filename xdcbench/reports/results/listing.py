@@ -1,0 +1,75 @@
+"""The list of runs: each with its settings, inputs, records and curves, where links from numbers lead."""
+
+from collections.abc import Collection
+from typing import Any
+
+from xdcbench.reports.results.costs import device
+from xdcbench.reports.results.gather import Results, Run
+from xdcbench.reports.results.pretrainings import curves
+from xdcbench.reports.results.words import flat, hyperparameters, shown
+from xdcbench.utils.format import duration
+
+HEADLINES = ("top1", "recall_at_1", "cluster_accuracy", "nmi_class")
+"""The metric that stands for a run in the list: the first of these that it has."""
+
+
+def listing(results: Results, keys: Collection[str], *, anchor: str) -> list[dict[str, Any]]:
+    """The runs ``keys`` by name, as the template shows them; ``anchor`` goes before their keys in links."""
+    runs = sorted((results.runs[key] for key in keys), key=lambda run: (run.name, run.key))
+    return [_view(run, keys, anchor) for run in runs]
+
+
+def _view(run: Run, listed: Collection[str], anchor: str) -> dict[str, Any]:
+    facts = run.facts
+    return {
+        "anchor": f"{anchor}-{run.key}",
+        "key": run.key,
+        "kind": run.kind,
+        "name": run.name,
+        "suite": facts["suite"],
+        "version": facts["version"],
+        "headline": _headline(run),
+        "seconds": run.seconds,
+        "duration": duration(run.seconds),
+        "device": device(run),
+        "commit": facts["commit"],
+        "settings": flat(facts["science"]),
+        "inputs": [
+            {"name": name, "key": key, "there": key in listed, "anchor": f"{anchor}-{key}"}
+            for name, key in facts["inputs"].items()
+        ],
+        "records": _records(run),
+        "items": _items(run),
+        "failed": len(run.failed or {}),
+        "curves": curves([(int(row["epoch"]), row) for row in run.epochs]),
+    }
+
+
+def _headline(run: Run) -> dict[str, Any] | None:
+    first = {record.metric: record for record in reversed(run.records)}
+    record = next((first[metric] for metric in HEADLINES if metric in first), None)
+    if record is None:
+        return None
+    return {"metric": record.metric, "value": record.value, "text": shown(record), "unit": record.unit}
+
+
+def _items(run: Run) -> str:
+    if not run.records:
+        return ""
+    first = run.records[0]
+    return f"{first.items_used:,} of {first.items_expected:,} used, {first.items_failed:,} failed"
+
+
+def _records(run: Run) -> list[dict[str, str]]:
+    """All numbers of a run; of the hyperparameters, those that tell them apart."""
+    names = {name for record in run.records for name in record.hyperparameters}
+    telling = {name for name in names if len({str(r.hyperparameters.get(name)) for r in run.records}) > 1}
+    return [
+        {
+            "metric": record.metric,
+            "value": shown(record),
+            "unit": record.unit,
+            "told": hyperparameters(record, telling),
+        }
+        for record in run.records
+    ]

@@ -1,0 +1,135 @@
+"""The report: one page over results folders, a pure function of what lies in them."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from xdcbench.errors import UserError
+from xdcbench.reports.html import render
+from xdcbench.reports.results.changes import Comparison, ResultChange, result_changes
+from xdcbench.reports.results.costs import environments, stages
+from xdcbench.reports.results.gather import Results, gather
+from xdcbench.reports.results.integrity import datasets, short_runs
+from xdcbench.reports.results.listing import listing
+from xdcbench.reports.results.pretrainings import pretrainings
+from xdcbench.reports.results.tables import tables
+from xdcbench.results.tables.present import method_titles
+from xdcbench.utils.format import change, duration, number
+from xdcbench.utils.io import atomic_write
+
+NAMED = 12
+"""Numbers that one folder lacks of which the names are given."""
+
+
+def write_report(folders: Sequence[Path], beside: Path | None, out: Path) -> Iterator[str]:
+    """Write the report of ``folders``, read as one.
+
+    Args:
+        folders: results folders.
+        beside: another one to compare them with.
+        out: the file, or the folder in which it is to be ``index.html``; made where it is not there.
+
+    Returns:
+        Lines for the user: what was written.
+
+    Raises:
+        UserError: a folder is no results folder or cannot be read, or the page cannot be written.
+    """
+    path = out if out.suffix in (".html", ".htm") else out / "index.html"
+    here = gather(folders)
+    data = page_data(here, gather([beside]) if beside else None)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with atomic_write(path) as part:
+            part.write_text(render("report", data), encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"cannot write {path}: {error.strerror}; give another with --output") from error
+    left = f"; {len(here.damaged)} damaged and left out" if here.damaged else ""
+    yield f"report  {path} ({len(here.runs)} runs, {len(here.records)} numbers{left})"
+
+
+def page_data(here: Results, there: Results | None = None) -> dict[str, Any]:
+    """What the template shows; text is raw, the template escapes it."""
+    records = here.records
+    made, lacking = tables(here)
+    comparison = None if there is None else result_changes(here, there)
+    others = {key for move in comparison.moved for key in move.runs[1]} if comparison else set()
+    runs = listing(here, here.runs, anchor="run")
+    return {
+        "name": here.name,
+        "worlds": sorted({record.world for record in records}),
+        "facts": {
+            "Runs": f"{len(here.runs):,}",
+            "Numbers": f"{len(records):,}",
+            "Suites": ", ".join(sorted({record.suite for record in records})) or "none",
+            "Methods": f"{len({record.method for record in records}):,}",
+            "Datasets": f"{len({record.dataset for record in records}):,}",
+            "Time spent": duration(sum(run.seconds for run in here.runs.values())),
+        },
+        "tables": made,
+        "lacking": lacking,
+        "pretrainings": pretrainings(here),
+        "datasets": datasets(here),
+        "short_runs": short_runs(here),
+        "evaluated": sum(bool(run.records) for run in here.runs.values()),
+        "stages": stages(here),
+        "environments": environments(here),
+        "runs": runs,
+        "kinds": sorted({run["kind"] for run in runs}),
+        "attempts": here.attempts,
+        "damaged": [{"key": key, "said": here.placeless(said)} for key, said in sorted(here.damaged.items())],
+        "beside": there.name if there else "",
+        "moved": _moved(comparison) if comparison else None,
+        "other_runs": listing(there, others, anchor="beside") if there else [],
+    }
+
+
+def _moved(comparison: Comparison) -> dict[str, Any]:
+    common = (
+        set.intersection(*(set(move.settings) for move in comparison.moved)) if comparison.moved else set()
+    )
+    return {
+        "rows": [_row(move, common) for move in comparison.moved],
+        "common": sorted(common),
+        "significant": sum(bool(move.significant) for move in comparison.moved),
+        "tested": sum(move.significant is not None for move in comparison.moved),
+        "same": comparison.same,
+        "unlike": [{"name": _name(name), "why": why} for name, why in comparison.unlike],
+        "only": [
+            {"where": where, "count": len(names), "names": list(map(_name, names[:NAMED]))}
+            for where, names in (("here", comparison.only_here), ("there", comparison.only_there))
+        ],
+    }
+
+
+def _row(move: ResultChange, common: set[str]) -> dict[str, Any]:
+    """One change; settings that differ in all of them are said once, elsewhere."""
+    d = 1 if move.unit == "%" else 3
+    better = (move.difference > 0) == move.higher_is_better
+    verdict = {True: "better" if better else "worse", False: "not significant", None: ""}[move.significant]
+    method, data, evaluation, dataset, metric, told = move.name
+    return {
+        "training": evaluation == "round",
+        "method": method_titles().get(method, method),
+        "data": data,
+        "what": f"{evaluation} on {dataset}",
+        "metric": f"{metric}, {told}" if told else metric,
+        "here": number(move.here, move.unit),
+        "there": number(move.there, move.unit),
+        "difference": change(move.difference, move.unit),
+        "interval": f"[{move.interval.low:+z.{d}f}, {move.interval.high:+z.{d}f}]".replace("-", "−")
+        if move.interval
+        else "",
+        "p": "" if move.p is None else "< 0.001" if move.p < 0.001 else f"{move.p:.2g}",
+        "verdict": verdict,
+        "items": " / ".join(f"{count:,}" for count in dict.fromkeys(move.items)),
+        "units": move.units,
+        "runs": move.runs,
+        "settings": [name for name in move.settings if name not in common],
+        "why": move.why,
+    }
+
+
+def _name(name: tuple[str, ...]) -> str:
+    method, data, evaluation, dataset, metric, told = name
+    return f"{method}@{data}: {evaluation} on {dataset}, {metric}{f', {told}' if told else ''}"

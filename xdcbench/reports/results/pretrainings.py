@@ -1,0 +1,180 @@
+"""Pretraining as one sees it: learning curves, and the health of the clusters, over the rounds of each chain."""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from xdcbench.reports.results.charts import Chart, Point, Series, chart
+from xdcbench.reports.results.gather import Results, Run
+from xdcbench.reports.results.words import shown
+from xdcbench.results.records import Record
+from xdcbench.results.tables.present import method_titles
+from xdcbench.utils.format import duration
+
+_HEAD = re.compile(r"(video|audio)_(.+)_loss")
+_STYLES = {("video",): 1, ("audio",): 2}
+"""Colors of clusterings by what is clustered; what is of both has the third."""
+_JOINT = 3
+
+MEASURES = {
+    "nmi_class": "NMI with class",
+    "nmi_previous": "NMI with round before",
+    "purity": "Purity",
+}
+SIZES = ("clusters_size_min", "clusters_size_median", "clusters_size_max")
+
+
+@dataclass(frozen=True)
+class Chain:
+    """The rounds of one pretraining, in their order."""
+
+    rounds: tuple[Run, ...]
+
+    @property
+    def science(self) -> dict[str, Any]:
+        """Settings of the last round, with defaults."""
+        settings: dict[str, Any] = self.rounds[-1].facts["config"]
+        return settings
+
+
+def pretrainings(results: Results) -> list[dict[str, Any]]:
+    """Each pretraining with its charts and its numbers, by method, then data, then seed."""
+    titles = method_titles()
+    views = [_view(chain, titles) for chain in _chains(results)]
+    return sorted(views, key=lambda view: (view["method"], view["name"], view["key"]))
+
+
+def _chains(results: Results) -> Iterator[Chain]:
+    """From each round that no other continues from, back to the first."""
+    rounds = {key: run for key, run in results.runs.items() if run.kind == "round"}
+    gone_on = {run.facts["inputs"].get("encoders") for run in rounds.values()}
+    for key in sorted(rounds.keys() - gone_on):
+        chain, at = [rounds[key]], rounds[key]
+        while (before := at.facts["inputs"].get("encoders")) in rounds:
+            at = rounds[before]
+            chain.append(at)
+        yield Chain(tuple(reversed(chain)))
+
+
+def _view(chain: Chain, titles: dict[str, str]) -> dict[str, Any]:
+    last, science = chain.rounds[-1], chain.science
+    styles = {
+        name: _STYLES.get(tuple(sorted(c["features"])), _JOINT) for name, c in science["clusterings"].items()
+    }
+    title = titles.get(science["method"], science["method"])
+    records = [record for run in chain.rounds for record in run.records]
+    return {
+        "method": title,
+        "name": re.sub(r"/round\d+$", "", last.name),
+        "key": last.key,
+        "data": records[0].pretrain_data if records else "",
+        "seed": science["seed"],
+        "seconds": duration(sum(run.seconds for run in chain.rounds)),
+        "rounds": [{"number": run.facts["config"]["round"], "key": run.key} for run in chain.rounds],
+        "clusterings": {name: ", ".join(c["features"]) for name, c in science["clusterings"].items()},
+        "charts": [*_learning(chain), *(one for one in _health(records, styles) if one)],
+        "table": _table(records),
+    }
+
+
+# --------------------------------------------------------------------------------------------- learning
+
+
+def _learning(chain: Chain) -> list[Chart]:
+    """Loss and accuracy by head over all epochs; a round begins where a line does."""
+    starts, epoch = [], 0
+    rows: list[tuple[int, dict[str, Any]]] = []
+    for run in chain.rounds:
+        starts.append(epoch)
+        rows += [(epoch + int(row["epoch"]), row) for row in run.epochs]
+        epoch = rows[-1][0] if rows else 0
+    return curves(rows, breaks=[start + 0.5 for start in starts[1:] if start])
+
+
+def curves(rows: Sequence[tuple[int, dict[str, Any]]], *, breaks: Sequence[float] = ()) -> list[Chart]:
+    """Charts of loss and accuracy of what was trained, one line per head, held-out items dashed.
+
+    Args:
+        rows: epoch, and the row of ``metrics.jsonl`` that sums it up.
+        breaks: epochs at which a round ends.
+    """
+    names = dict.fromkeys(name for _, row in rows for name in row)
+    heads = [found[0].removesuffix("_loss") for name in names if (found := _HEAD.fullmatch(name))]
+    drawn = [
+        chart(
+            title,
+            [*_lines(rows, heads, measure, ""), *_lines(rows, heads, measure, "val_")],
+            x_title="epoch",
+            y_range=span,
+            may_log=span is None,
+            breaks=breaks,
+        )
+        for title, measure, span in (
+            ("Loss", "loss", None),
+            ("Accuracy on its labels", "accuracy", (0.0, 1.0)),
+        )
+    ]
+    return [one for one in drawn if one]
+
+
+def _lines(
+    rows: Sequence[tuple[int, dict[str, Any]]], heads: Sequence[str], measure: str, part: str
+) -> Iterator[Series]:
+    """Lines of the training part ("") or of the held-out one ("val_"); without heads, the whole's."""
+    for place, head in enumerate(heads or [""]):
+        name = f"{part}{head}_{measure}" if head else f"{part}{measure}"
+        modality, _, labels = head.partition("_")
+        said = f"{modality}, labels {labels}" if head else "training"
+        yield Series(
+            f"{said}, held out" if part else said,
+            tuple(Point(epoch, row[name]) for epoch, row in rows if isinstance(row.get(name), int | float)),
+            style=place + 1,
+            dashed=bool(part),
+        )
+
+
+# ---------------------------------------------------------------------------------------- cluster health
+
+
+def _health(records: Sequence[Record], styles: dict[str, int]) -> Iterator[Chart | None]:
+    sizes = [
+        Series(f"clusters {name}", _sizes(records, name), style=style, band=True)
+        for name, style in styles.items()
+    ]
+    most = [point.high or point.y for one in sizes for point in one.points]
+    yield chart("Cluster size, least to most", sizes, x_title="round", y_range=(0.0, max(most, default=1.0)))
+    for metric, title in MEASURES.items():
+        lines = [
+            Series(
+                f"clusters {name}",
+                tuple(Point(n, value) for n, value in _over_rounds(records, metric, name)),
+                style=style,
+            )
+            for name, style in styles.items()
+        ]
+        yield chart(title, lines, x_title="round", y_range=(0.0, 1.0))
+
+
+def _sizes(records: Sequence[Record], name: str) -> tuple[Point, ...]:
+    low, middle, high = (dict(_over_rounds(records, metric, name)) for metric in SIZES)
+    return tuple(Point(n, middle[n], low.get(n), high.get(n)) for n in sorted(middle))
+
+
+def _over_rounds(records: Sequence[Record], metric: str, clustering: str) -> list[tuple[int, float]]:
+    return sorted(
+        (int(record.hyperparameters["round"]), record.value)
+        for record in records
+        if record.metric == metric and record.hyperparameters.get("clustering") == clustering
+    )
+
+
+def _table(records: Sequence[Record]) -> list[dict[str, Any]]:
+    """One row per round and clustering, with the run that each is of."""
+    rows: dict[tuple[int, str], dict[str, Any]] = {}
+    for record in records:
+        if "clustering" in record.hyperparameters:
+            at = int(record.hyperparameters["round"]), str(record.hyperparameters["clustering"])
+            row = rows.setdefault(at, {"round": at[0], "clustering": at[1], "key": record.run})
+            row[record.metric] = shown(record)
+    return [row for _, row in sorted(rows.items())]

@@ -1,0 +1,88 @@
+"""What ``run.json`` says of a run, checked once where it is read."""
+
+from pathlib import Path
+from typing import Annotated, Any, NotRequired
+
+from pydantic import ConfigDict, Field
+from typing_extensions import TypedDict
+
+from xdcbench.utils.documents import RUN_AGAIN, check, read_as
+
+Key = Annotated[str, Field(pattern=r"^\w[\w.-]*$")]
+"""Key of a run, which is the name of its folder."""
+
+OTHERS = ConfigDict(extra="allow")
+
+
+class RunFacts(TypedDict):
+    """What a run says of itself; ``config`` holds the settings of its stage, ``inputs`` keys of runs by role."""
+
+    __pydantic_config__ = OTHERS  # type: ignore[misc]
+
+    key: Key
+    kind: str
+    version: Annotated[int, Field(ge=0, le=10**6)]
+    name: str
+    suite: str
+    science: dict[str, Any]
+    config: dict[str, Any]
+    inputs: dict[str, Key]
+    seconds: Annotated[float, Field(ge=0, le=1e12)]
+    device: str
+    world_size: Annotated[int, Field(ge=1, le=10**6)]
+    versions: dict[str, str]
+    commit: str
+
+
+class _Clustering(TypedDict):
+    __pydantic_config__ = OTHERS  # type: ignore[misc]
+    features: list[str]
+    k: int
+
+
+class _Round(TypedDict):
+    __pydantic_config__ = OTHERS  # type: ignore[misc]
+    method: str
+    round: Annotated[int, Field(ge=1, le=10**6)]
+    seed: int
+    clusterings: dict[str, _Clustering]
+    heads: NotRequired[dict[str, list[str]]]
+
+
+class _RoundInputs(TypedDict):
+    __pydantic_config__ = OTHERS  # type: ignore[misc]
+    encoders: str
+    data: str
+
+
+class _Index(TypedDict):
+    __pydantic_config__ = OTHERS  # type: ignore[misc]
+    dataset: NotRequired[dict[str, Any]]
+
+
+class _Pretrained(TypedDict):
+    __pydantic_config__ = OTHERS  # type: ignore[misc]
+    encoders: dict[str, Any]
+
+
+class _Evaluation(TypedDict):
+    __pydantic_config__ = OTHERS  # type: ignore[misc]
+    settings: NotRequired[dict[str, Any]]
+
+
+_CONFIGS: dict[str, Any] = {"round": _Round, "index": _Index, "pretrained": _Pretrained}
+"""What is read of the settings of each kind of stage; of all other kinds, `_Evaluation`."""
+
+
+def read_facts(run: Path) -> RunFacts:
+    """What the run directory ``run`` says of itself.
+
+    Raises:
+        UserError: its ``run.json`` is missing, damaged, or a value is of another type.
+    """
+    path = run / "run.json"
+    facts: RunFacts = read_as(RunFacts, path, fix=RUN_AGAIN)
+    check(_CONFIGS.get(facts["kind"], _Evaluation), facts["config"], f"{path}: config", fix=RUN_AGAIN)
+    if facts["kind"] == "round":
+        check(_RoundInputs, facts["inputs"], f"{path}: inputs", fix=RUN_AGAIN)
+    return facts

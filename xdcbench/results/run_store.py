@@ -1,0 +1,267 @@
+"""The results folder: keys, run directories that appear whole or not at all, locks, failures."""
+
+import logging
+import shutil
+from collections.abc import Collection, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from xdcbench.errors import UserError
+from xdcbench.results.marker import MARKER, SCHEMA_VERSION, holds_runs, is_marked
+from xdcbench.utils.documents import write_json
+from xdcbench.utils.io import drop_links, fsync, remove_part_files
+from xdcbench.utils.locks import READ_ONLY, LockedError, lock
+from xdcbench.utils.manifest import CHECKPOINTS, MANIFEST, State, find_damage, write_manifest
+
+PRUNED = "pruned.json"
+"""File of a run that has its records but no longer all that a new stage could need (``prune``)."""
+
+DAMAGED = ".damaged"
+"""Folder in ``runs`` of damaged runs that ``verify-results --repair`` has moved aside."""
+
+log = logging.getLogger("xdcbench")
+
+
+class RunStore:
+    """A results folder.
+
+    ``runs/<key>/`` holds complete runs; ``runs/.building/<key>/`` one in work, with its checkpoints;
+    ``runs/.failed/<key>/<attempt>/`` the log and error of an attempt that failed. A run counts as complete while
+    its files are those that its manifest names (``damage``).
+
+    Raises:
+        UserError: the folder cannot be written, or is of another version of this layout.
+    """
+
+    def __init__(self, root: Path, *, write: bool = True) -> None:
+        self.root = root
+        self.runs = root / "runs"
+        self._hashed: set[State] = set()
+        self._named: set[str] = set()
+        marked = is_marked(root)
+        if write:
+            try:
+                (self.runs / ".building").mkdir(parents=True, exist_ok=True)
+                if not marked:
+                    write_json(root / MARKER, {"schema_version": SCHEMA_VERSION})
+            except OSError as error:
+                # A complete folder that is read-only serves a run with nothing to do.
+                if error.errno not in READ_ONLY or not self.runs.is_dir():
+                    raise _unwritable(root, error) from error
+
+    @classmethod
+    def existing(cls, root: Path, *, option: str) -> "RunStore":
+        """A results folder to read; nothing is made.
+
+        Args:
+            root: its path.
+            option: of the command line, which names another folder.
+
+        Raises:
+            UserError: ``root`` is no results folder, or one of another version.
+        """
+        if not (root / MARKER).exists() and not holds_runs(root):
+            raise UserError(
+                f"{root} is no results folder; run a suite with --results {root}, or name another with {option}"
+            )
+        return cls(root, write=False)
+
+    def path(self, key: str) -> Path:
+        """Where the run ``key`` lies once it is complete."""
+        return self.runs / key
+
+    def work(self, key: str) -> Path:
+        """Where the run ``key`` is built."""
+        return self.runs / ".building" / key
+
+    def lock(self, key: str) -> Path:
+        """The file that is locked while the run ``key`` is built."""
+        return self.work(key).with_suffix(".lock")
+
+    # ------------------------------------------------------------------------------- what is there
+
+    def damage(self, key: str, *, thorough: bool = False) -> str:
+        """What is wrong with the run ``key``, which the log names once; empty where it is whole, or not there.
+
+        Args:
+            key: of the run.
+            thorough: hash all its files, as is due before they are read; each is hashed once by one process.
+
+        Raises:
+            UserError: a file is there and cannot be read.
+        """
+        path = self.path(key)
+        if not path.is_dir():
+            return ""
+        try:
+            said = find_damage(path, thorough=thorough, hashed=self._hashed)
+        except OSError as error:
+            raise UserError(
+                f"cannot read {error.filename or path}: {error.strerror}. Try: the same command once it can be read"
+            ) from error
+        if said and key not in self._named:
+            self._named.add(key)
+            log.warning("%s is damaged: %s; it is left out until its suite makes it again", path, said)
+        return said
+
+    def complete(self, key: str, *, thorough: bool = False) -> bool:
+        """Whether the run ``key`` is there, undamaged; ``thorough`` is as for ``damage``, which names what is wrong."""
+        return self.path(key).is_dir() and not self.damage(key, thorough=thorough)
+
+    def whole(self, key: str, *, thorough: bool = False) -> bool:
+        """Whether the run ``key`` is complete with all that a stage may read of it."""
+        return not (self.path(key) / PRUNED).exists() and self.complete(key, thorough=thorough)
+
+    def require(self, key: str) -> Path:
+        """Directory of a complete run whose files are about to be read: all are hashed.
+
+        Raises:
+            UserError: it is not there, or damaged.
+        """
+        if said := self.damage(key, thorough=True):
+            raise UserError(f"{self.path(key)} is damaged: {said}. Try: run its suite, which makes it again")
+        if not self.path(key).is_dir():
+            raise UserError(f"no run {key} in {self.root}; run its suite, which makes it")
+        return self.path(key)
+
+    def stamp(self, key: str) -> tuple[int, int] | None:
+        """What tells the run ``key`` from one that takes its place; None where it is not there."""
+        try:
+            facts = (self.path(key) / MANIFEST).stat()
+        except OSError:
+            return None
+        return facts.st_ino, facts.st_mtime_ns
+
+    def there(self) -> list[str]:
+        """Keys of all run directories, damaged ones included, sorted."""
+        if not self.runs.is_dir():
+            return []
+        return sorted(p.name for p in self.runs.iterdir() if p.is_dir() and not p.name.startswith("."))
+
+    def keys(self, among: Collection[str] | None = None) -> list[str]:
+        """Keys of all complete runs, or of those ``among`` others, sorted; the log names each damaged one, once."""
+        damaged = self.damaged(among)
+        return [key for key in self.there() if (among is None or key in among) and key not in damaged]
+
+    def damaged(self, among: Collection[str] | None = None) -> dict[str, str]:
+        """What is wrong with each damaged run, by key; one that cannot be read counts as damaged here."""
+        found: dict[str, str] = {}
+        for key in self.there():
+            if among is not None and key not in among:
+                continue
+            try:
+                said = self.damage(key)
+            except UserError as error:
+                said = str(error)
+                log.warning("%s", said)
+            if said:
+                found[key] = said
+        return found
+
+    # ------------------------------------------------------------------------------------- writing
+
+    @contextmanager
+    def in_use(self, *, alone: bool = False) -> Iterator[None]:
+        """Hold the folder, together with others who use it or ``alone``, by a lock that ends with this process.
+
+        A folder that is read-only is not locked, since nothing can go from it, and nobody can be ``alone`` in it.
+
+        Raises:
+            UserError: it is held in a way that goes not together with this one, or cannot be locked.
+        """
+        with ExitStack() as stack:
+            try:
+                stack.enter_context(lock(self.root / ".lock", shared=not alone))
+            except LockedError as error:
+                other = "a run is at work" if alone else "`xdcbench prune` is at work"
+                raise UserError(f"{other} in {self.root}; wait until it has ended") from error
+            except OSError as error:
+                if alone:
+                    raise UserError(f"cannot change anything in {self.root}: {error.strerror}") from error
+                if error.errno not in READ_ONLY:
+                    raise _unwritable(self.root, error) from error
+            yield
+
+    @contextmanager
+    def held(self, key: str) -> Iterator[None]:
+        """Hold the run ``key``, so that no other process builds it; one that does is waited for.
+
+        Raises:
+            UserError: nothing can be written.
+        """
+        with ExitStack() as stack:
+            waiting = f"waiting for {key}, which another command is making in {self.root}"
+            try:
+                (self.runs / ".building").mkdir(exist_ok=True)
+                stack.enter_context(lock(self.lock(key), waiting=waiting))
+            except OSError as error:
+                raise _unwritable(self.root, error) from error
+            yield
+
+    def begin(self, key: str, *, anew: bool = False) -> Path:
+        """The folder in which ``key``, which is held, is built: with what an interrupted build left, or ``anew``."""
+        work = self.work(key)
+        if anew:
+            shutil.rmtree(work, ignore_errors=True)
+        try:
+            drop_links(work)
+            work.mkdir(exist_ok=True)
+            remove_part_files(work)
+        except OSError as error:
+            raise _unwritable(self.root, error) from error
+        return work
+
+    @contextmanager
+    def building(self, key: str, *, anew: bool = False) -> Iterator[Path]:
+        """``held``, and the folder of ``begin``."""
+        with self.held(key):
+            yield self.begin(key, anew=anew)
+
+    def publish(self, key: str, work: Path) -> None:
+        """Make ``work`` the run ``key`` by one rename, once all of it is on the disk; an earlier one goes.
+
+        Its checkpoints go afterwards: killed before, the run is resumed from them.
+        """
+        target, old = self.path(key), work.with_name(f"{key}.old")
+        write_manifest(work)
+        shutil.rmtree(old, ignore_errors=True)
+        if target.exists():
+            target.rename(old)
+        work.rename(target)
+        for folder in (self.runs, work.parent):
+            fsync(folder)
+        self._named.discard(key)
+        shutil.rmtree(old, ignore_errors=True)
+        for path in (path for pattern in CHECKPOINTS for path in target.glob(pattern)):
+            path.unlink()
+
+    def fail(self, key: str, error: str) -> Path:
+        """Keep the log and the error of a failed attempt; returns their folder."""
+        attempts = self.runs / ".failed" / key
+        attempts.mkdir(parents=True, exist_ok=True)
+        attempt = attempts / f"{len(list(attempts.iterdir())) + 1:03d}"
+        attempt.mkdir()
+        (attempt / "error.txt").write_text(error, encoding="utf-8", errors="backslashreplace")
+        log = self.work(key) / "log.txt"
+        if log.exists():
+            shutil.copy(log, attempt / "log.txt")
+        return attempt
+
+    def resolve(self, prefix: str) -> Path:
+        """The one run, damaged or not, or failed attempt whose key starts with ``prefix`` or ends so after the kind.
+
+        Raises:
+            UserError: none or several match.
+        """
+        failed = self.runs / ".failed"
+        everything = self.there() + (sorted(p.name for p in failed.iterdir()) if failed.is_dir() else [])
+        found = sorted({k for k in everything if k.startswith(prefix) or k.split("-")[-1].startswith(prefix)})
+        if len(found) != 1:
+            many = f"matches {len(found)} runs: {', '.join(found[:5])}" if found else "matches no run"
+            raise UserError(f"{prefix!r} {many} in {self.root}; give more of the key, or another --results")
+        path = self.path(found[0])
+        return path if path.is_dir() else failed / found[0]
+
+
+def _unwritable(root: Path, error: OSError) -> UserError:
+    return UserError(f"cannot write results to {root}: {error.strerror}; give another with --results")

@@ -1,0 +1,145 @@
+"""Two methods on the test items of both: run against run, and over splits and seeds."""
+
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from xdcbench.results.statistics.intervals import (
+    Interval,
+    Run,
+    Sample,
+    difference_interval,
+    hierarchical,
+    summary,
+    t_interval,
+)
+from xdcbench.results.statistics.predictions import Pairs
+from xdcbench.results.statistics.significance import mcnemar, sign_flip
+
+
+class Unit(NamedTuple):
+    """What two runs must share to be paired: the split, and the seed in words.
+
+    ``repetition`` is the seed that counts as one: of the pretraining, or of the evaluation below a single one.
+    """
+
+    split: str
+    seed: str
+    repetition: str
+
+
+@dataclass(frozen=True)
+class PairedResult:
+    """Two runs of one split and seed on the items of both; values in %, differences in points.
+
+    ``a_alone`` and ``b_alone`` count items that only one had right, ``unread_a`` and ``unread_b`` items that
+    only one could not read. ``p`` is McNemar's with groups kept together, ``p_items`` with items taken as
+    independent. ``interval`` is None where the groups are too few for one.
+    """
+
+    split: str
+    seed: str
+    runs: tuple[str, str]
+    a: float
+    b: float
+    difference: float
+    interval: Interval | None
+    items: int
+    groups: int
+    a_alone: int
+    b_alone: int
+    unread_a: int
+    unread_b: int
+    p: float
+    p_items: float
+    p_holm: float
+
+
+@dataclass(frozen=True)
+class Overall:
+    """The mean over ``seeds`` of means over ``splits``, %, differences in points.
+
+    ``interval`` is by t over several seeds, from the test items alone with one; ``deviation``,
+    ``bootstrap`` (of seeds and items), ``p`` (of sign flips over seeds) and ``p_holm`` need several.
+    """
+
+    splits: tuple[str, ...]
+    seeds: tuple[str, ...]
+    a: float
+    b: float
+    difference: float
+    deviation: float | None
+    groups: int
+    interval: Interval | None
+    bootstrap: Interval | None
+    p: float | None
+    p_holm: float | None
+
+
+def paired_result(unit: Unit, runs: tuple[str, str], pairs: Pairs) -> PairedResult:
+    """Compare two runs; ``p_holm`` is ``p`` until a family is known.
+
+    Args:
+        unit: split and seed of both.
+        runs: their keys.
+        pairs: their common items.
+    """
+    difference = pairs.a - pairs.b
+    sample = Sample.of([Run(unit.repetition, unit.split, pairs.groups, difference)])
+    interval = difference_interval(sample)
+    p = mcnemar(pairs.a, pairs.b, pairs.groups)
+    return PairedResult(
+        split=unit.split,
+        seed=unit.seed,
+        runs=runs,
+        a=100.0 * float(pairs.a.mean()),
+        b=100.0 * float(pairs.b.mean()),
+        difference=100.0 * float(difference.mean()),
+        interval=interval and interval.percent,
+        items=len(difference),
+        groups=len(sample.sums),
+        a_alone=int((difference > 0).sum()),
+        b_alone=int((difference < 0).sum()),
+        unread_a=pairs.only_b,
+        unread_b=pairs.only_a,
+        p=p,
+        p_items=mcnemar(pairs.a, pairs.b, np.arange(len(difference))),
+        p_holm=p,
+    )
+
+
+def overall(pairs: Mapping[Unit, Pairs]) -> Overall | None:
+    """The mean over seeds and over the splits that every seed has; None where that is one run or none."""
+    splits_of: dict[str, set[str]] = defaultdict(set)
+    for unit in pairs:
+        splits_of[unit.repetition].add(unit.split)
+    splits = set.intersection(*splits_of.values())
+    kept = {unit: both for unit, both in pairs.items() if unit.split in splits}
+    if len(kept) < 2:
+        return None
+    a, b, sample = (
+        Sample.of([Run(u.repetition, u.split, p.groups, score(p)) for u, p in kept.items()])
+        for score in (lambda p: p.a, lambda p: p.b, lambda p: p.a - p.b)
+    )
+    means = (100.0 * sample.seed_means).tolist()
+    difference, deviation, n = summary(means)
+    several = n > 1 and bool(sample.sums.any())
+    interval = t_interval(sample) if several else difference_interval(sample)
+    bootstrap = hierarchical(sample) if several else None
+    p = sign_flip(means) if n > 1 else None
+    return Overall(
+        splits=tuple(sorted(splits)),
+        seeds=tuple(sorted(splits_of)),
+        a=100.0 * float(a.seed_means.mean()),
+        b=100.0 * float(b.seed_means.mean()),
+        difference=difference,
+        deviation=deviation,
+        groups=len(sample.sums),
+        interval=interval and interval.percent,
+        bootstrap=bootstrap and bootstrap.percent,
+        p=p,
+        p_holm=p,
+    )

@@ -1,0 +1,179 @@
+"""From records and published rows to a grid: its rows, groups and footnotes."""
+
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from xdcbench.config.table import Table
+from xdcbench.errors import UserError
+from xdcbench.results.published import Published, choose
+from xdcbench.results.records import Record
+from xdcbench.results.tables.cells import (
+    Intervals,
+    Item,
+    counterpart,
+    field,
+    measured_cell,
+    published_cell,
+    said,
+    split_settings,
+)
+from xdcbench.results.tables.footnotes import cell_notes, number_notes, published_notes, record_notes
+from xdcbench.results.tables.grid import Cell, Grid, Group, Row, ranked
+from xdcbench.results.tables.placing import Placed, near, place, place_apart, same_frames, unique
+from xdcbench.results.tables.unavailable import UnavailableResult
+from xdcbench.utils.format import natural
+from xdcbench.utils.messages import unknown_name
+
+SYNTHETIC, REAL, PUBLISHED = "measured (synthetic data)", "measured", "published"
+
+
+def build(
+    table: Table,
+    records: Sequence[Record],
+    published: Sequence[Published],
+    *,
+    titles: Mapping[str, str] | None = None,
+    printed_as: Mapping[str, str] | None = None,
+    intervals: Intervals | None = None,
+    lacks: Sequence[UnavailableResult] = (),
+) -> Grid:
+    """Fill a table; the order of ``records`` does not matter.
+
+    Numbers from synthetic worlds, from real data and from papers form separate groups; so do published
+    ones that do not state their frames or protocol. What comes close to a column but differs in protocol,
+    split or frames is left out, and a footnote counts it.
+
+    Args:
+        table: rows, columns and the published rows that it asks for.
+        records: of any number of results folders; a run that comes twice counts once.
+        published: all published rows; ``table.published`` chooses among them.
+        titles: display names of methods; others show as they are.
+        printed_as: what published.csv calls a method, where it has another name there.
+        intervals: gives measured cells their intervals; None leaves them without.
+        lacks: what a plan asks for and this machine cannot measure.
+
+    Raises:
+        UserError: the table names a record field or a published row that does not exist.
+    """
+    _check_fields(table)
+    columns = table.columns
+    runs, clashes = unique(r for r in near(records, columns) if _within(r, table))
+    measured, unfit = place(runs, columns)
+    stated, apart = place_apart(choose(published, table.published), columns)
+    printed, unfit_printed = place(stated, columns)
+    printed, other_frames = same_frames(printed, measured, columns)
+    lacking = [(i, k) for k in lacks if _within(k, table) for i, c in enumerate(columns) if k.under(c)]
+    fill = _Fill(table, titles or {}, printed_as or {}, intervals, printed)
+
+    def rows_of(world: str) -> tuple[Row, ...]:
+        of_world = [(i, r) for i, r in measured if (r.world == "real") == (world == "real")]
+        return ranked(fill.rows(of_world, [(i, lack) for i, lack in lacking if lack.world == world]))
+
+    groups = tuple(
+        Group(title, tuple(rows))
+        for title, rows in (
+            (SYNTHETIC, rows_of("synthetic")),
+            (REAL, rows_of("real")),
+            (PUBLISHED, fill.rows(printed)),
+            *((f"{PUBLISHED}, {words}", fill.rows(part)) for words, part in sorted(apart.items())),
+        )
+        if rows
+    )
+    shown = [row for part in (printed, *apart.values()) for _, row in part]
+    notes = [
+        *table.footnotes,
+        *(f"Only {name} {', '.join(said(v) or 'none' for v in some)}." for name, some in table.where.items()),
+        *cell_notes(groups, columns),
+        *number_notes(groups, columns, synthetic=SYNTHETIC),
+        *record_notes([record for _, record in measured]),
+        *published_notes(shown),
+        *(f"Left out: {n} {why}." for why, n in sorted((unfit + unfit_printed + other_frames).items())),
+    ]
+    if clashes:
+        notes.append(
+            f"Records that repeat a run's number with another value: {clashes}; one of each is shown."
+        )
+    if not groups:
+        notes.append("No record fits this table.")
+    return Grid(table.title, table.rows, tuple(c.title for c in columns), groups, tuple(notes), table.figure)
+
+
+def _check_fields(table: Table) -> None:
+    for name in (*table.rows, *table.where):
+        if name not in Record.model_fields and not name.startswith("hyperparameters."):
+            known = [*Record.model_fields, "hyperparameters.NAME"]
+            raise UserError(f"table {table.title!r}: {unknown_name('field of a record', name, known)}")
+
+
+def _within(item: Record | UnavailableResult, table: Table) -> bool:
+    return all(field(item, name) in some for name, some in table.where.items())
+
+
+@dataclass(frozen=True)
+class _Fill:
+    """Makes rows of what stands under the columns of a table; fields as in ``build``."""
+
+    table: Table
+    titles: Mapping[str, str]
+    printed_as: Mapping[str, str]
+    intervals: Intervals | None
+    printed: Placed[Published]
+
+    def rows(self, placed: Placed[Item], lacking: Sequence[tuple[int, UnavailableResult]] = ()) -> list[Row]:
+        by_labels: dict[tuple[str, ...], Placed[Item]] = defaultdict(list)
+        for i, item in placed:
+            by_labels[self.labels(item)].append((i, item))
+        absent: dict[tuple[str, ...], dict[int, str]] = self.reasons(by_labels, lacking)
+        rows: list[tuple[tuple[int, int], Row]] = []
+        for labels in [*by_labels, *sorted(absent.keys() - by_labels.keys())]:
+            entries = by_labels.get(labels, [])
+            rank, shown = self.rank(labels), self.shown(labels)
+            for setting, part in split_settings(entries, self.table.columns) if entries else [("", [])]:
+                cells = (
+                    self.cell([item for at, item in part if at == i], i, absent[labels].get(i, ""))
+                    for i in range(len(self.table.columns))
+                )
+                rows.append((rank, Row(shown, setting, tuple(cells))))
+        if not any(isinstance(item, Published) for _, item in placed):  # those keep the order of their file
+            rows.sort(key=lambda pair: [natural(text) for text in (*pair[1].labels, pair[1].setting)])
+        return [row for _, row in sorted(rows, key=lambda pair: pair[0])]
+
+    def labels(self, item: Record | Published | UnavailableResult) -> tuple[str, ...]:
+        return tuple(said(field(item, name)) for name in self.table.rows)
+
+    def shown(self, labels: Sequence[str]) -> tuple[str, ...]:
+        named = zip(self.table.rows, labels, strict=True)
+        return tuple(self.titles.get(label, label) if name == "method" else label for name, label in named)
+
+    def rank(self, labels: Sequence[str]) -> tuple[int, int]:
+        """Place of a row's method in the order that the table states, then of its pretraining data there."""
+        named = dict(zip(self.table.rows, labels, strict=True))
+        methods, data = self.table.methods, self.table.pretrain_data
+        like = (i for i, m in enumerate(methods) if named.get("method") in (m, self.printed_as.get(m)))
+        place = next(like, len(methods))
+        known = place < len(methods) and named.get("pretrain_data") in data
+        return place, data.index(named["pretrain_data"]) if known else len(data)
+
+    def reasons(
+        self, known: Collection[tuple[str, ...]], lacking: Sequence[tuple[int, UnavailableResult]]
+    ) -> dict[tuple[str, ...], dict[int, str]]:
+        """Why there is no number, by labels and column; a label that a lack does not state fits any."""
+        found: dict[tuple[str, ...], dict[int, str]] = defaultdict(dict)
+        for i, lack in lacking:
+            own = self.labels(lack)
+            rows = [row for row in known if all(b in ("", a) for a, b in zip(row, own, strict=True))]
+            for labels in rows or [own]:
+                found[labels].setdefault(i, lack.reason)
+        return found
+
+    def cell(self, items: Sequence[Record | Published], at: int, absent: str) -> Cell:
+        records = [item for item in items if isinstance(item, Record)]
+        if not records:
+            rows = [item for item in items if isinstance(item, Published)]
+            return published_cell(rows) if rows else Cell(absent=absent)
+        method = self.printed_as.get(records[0].method, records[0].method)
+        beside = [row for i, row in self.printed if i == at]
+        cell = measured_cell(records, self.intervals)
+        reference = counterpart(records[0], cell, self.table.columns[at], beside, method)
+        return replace(cell, reference=reference)

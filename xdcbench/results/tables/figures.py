@@ -1,0 +1,218 @@
+"""A table drawn as SVG or PDF: one panel per column over a number that names rows, such as k or a size."""
+
+import io
+import math
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
+
+from xdcbench.config.table import Chart
+from xdcbench.results.published import LEGEND, MARKS
+from xdcbench.results.tables.grid import Cell, Grid, Row
+from xdcbench.utils.format import short
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+FigureFormat = Literal["svg", "pdf"]
+FIGURE_FORMATS: tuple[FigureFormat, ...] = get_args(FigureFormat)
+
+INK = "#767676"
+COLOURS = ("#3f7fd0", "#c8641e", "#2b8f5a", "#cc4a55", "#8f66c9", "#1f8a96", "#9a7430", "#b8559c", "#6f7f2f")
+"""Text and lines: each at least 3:1 against white and against a dark page, since the background is clear."""
+SHAPES = "osD^vPX*"
+
+_TITLES, _PANEL, _LABELS, _ENTRY, _NOTE, _GAP = 0.55, 2.2, 0.5, 0.165, 0.15, 0.12
+"""Heights of parts of the figure, in inches."""
+_STYLE: dict[Any, Any] = {
+    "svg.hashsalt": "xdcbench",  # the same table gives the same bytes
+    "svg.fonttype": "none",
+    "pdf.fonttype": 42,
+    "font.size": 9,
+    "text.color": INK,
+    "axes.edgecolor": INK,
+    "axes.labelcolor": INK,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "xtick.color": INK,
+    "ytick.color": INK,
+}
+
+
+class _Point(NamedTuple):
+    x: float
+    y: float
+    cell: Cell
+
+
+@dataclass(frozen=True)
+class _Line:
+    """Points of one name and group by column; measured and published share a name."""
+
+    name: str
+    group: str
+    columns: tuple[tuple[_Point, ...], ...]
+
+    @property
+    def cells(self) -> list[Cell]:
+        return [point.cell for points in self.columns for point in points]
+
+    @property
+    def measured(self) -> bool:
+        return any(cell.status == "measured" for cell in self.cells)
+
+    @property
+    def label(self) -> str:
+        """Name and group, with the marks of unverified numbers."""
+        statuses = {cell.status for cell in self.cells}
+        return f"{self.name} ({self.group}){''.join(m for status, m in MARKS.items() if status in statuses)}"
+
+
+def draw(grid: Grid, chart: Chart, fmt: FigureFormat) -> bytes | None:
+    """The figure, with text as text, on a clear background, the same bytes for the same table.
+
+    Measured numbers are filled and joined by a solid line, with bars of one standard deviation over seeds,
+    or else the 95 % interval where the table has it; published ones are hollow and dashed, with their mark
+    in the legend. Rows without a number on the axis are named below.
+
+    Args:
+        grid: the finished table.
+        chart: its fields are among the grid's.
+        fmt: svg or pdf.
+
+    Returns:
+        None where there is nothing to draw.
+    """
+    lines, left_out = _lines(grid, chart)
+    if not lines:
+        return None
+    from xdcbench.utils.plotting import Figure, FigureCanvasPdf, FigureCanvasSVG, rc_context
+
+    notes = _notes(lines, left_out)
+    below = [_LABELS, _ENTRY * math.ceil(len(lines) / 2) + _GAP, _NOTE * len(notes) + _GAP]
+    height = _TITLES + _PANEL + sum(below)
+    with rc_context(_STYLE):
+        figure = Figure(figsize=(max(6.4, 3.2 * len(grid.columns)), height))
+        {"svg": FigureCanvasSVG, "pdf": FigureCanvasPdf}[fmt](figure)
+        _panels(figure, grid, chart, lines)
+        figure.subplots_adjust(
+            left=0.07, right=0.98, top=1 - _TITLES / height, bottom=sum(below) / height, wspace=0.25
+        )
+        figure.legend(
+            *figure.axes[0].get_legend_handles_labels(),
+            loc="upper center",
+            bbox_to_anchor=(0.5, sum(below[1:]) / height),
+            ncols=2,
+            frameon=False,
+            fontsize=8,
+            borderpad=0,
+            labelspacing=0.4,
+        )
+        for i, note in enumerate(reversed(notes)):
+            figure.text(0.02, (_GAP / 2 + _NOTE * i) / height, note, fontsize=7)
+        file = io.BytesIO()
+        dateless = {"Date": None} if fmt == "svg" else {"CreationDate": None}
+        figure.savefig(file, format=fmt, transparent=True, metadata={"Title": grid.title, **dateless})
+    return file.getvalue()
+
+
+# ---------------------------------------------------------------------------------------- what is drawn
+
+
+def _lines(grid: Grid, chart: Chart) -> tuple[list[_Line], list[str]]:
+    """Lines in the order of the table, and names of the rows that have no place on the axis."""
+    lines: list[_Line] = []
+    left_out: dict[str, None] = {}
+    at = grid.fields.index(chart.x)
+    for group in grid.groups:
+        found: dict[str, list[tuple[float, Row]]] = defaultdict(list)
+        for row in group.rows:
+            x = row.labels[at]
+            if x.isdecimal() and (int(x) > 0 or not chart.log):
+                name = [*row.labels[:at], *row.labels[at + 1 :], row.setting]
+                found[", ".join(filter(None, name))].append((float(x), row))
+            elif any(cell.value is not None for cell in row.cells):
+                left_out[" ".join(filter(None, row.shown))] = None
+        lines += [_Line(name, group.title, _points(rows, len(grid.columns))) for name, rows in found.items()]
+    return [line for line in lines if line.cells], list(left_out)
+
+
+def _points(rows: list[tuple[float, Row]], columns: int) -> tuple[tuple[_Point, ...], ...]:
+    rows = sorted(rows, key=lambda entry: entry[0])
+    return tuple(
+        tuple(_Point(x, y, row.cells[i]) for x, row in rows if (y := row.cells[i].value) is not None)
+        for i in range(columns)
+    )
+
+
+def _notes(lines: Sequence[_Line], left_out: Sequence[str]) -> list[str]:
+    cells = [cell for line in lines for cell in line.cells]
+    bars = {_bar(cell)[1] for cell in cells} - {""}
+    statuses = {cell.status for cell in cells}
+    return [
+        *([f"Bars: {' or '.join(sorted(bars))}."] if bars else []),
+        *(f"{MARKS[status]} {words}." for status, words in LEGEND.items() if status in statuses),
+        *([f"Not drawn: {'; '.join(left_out)}."] if left_out else []),
+    ]
+
+
+def _bar(cell: Cell) -> tuple[tuple[float, float], str]:
+    """Lengths below and above the number, and what they are; 0 and "" without."""
+    if cell.spread is not None:
+        return (cell.spread, cell.spread), "standard deviation over seeds"
+    if cell.interval is not None and cell.value is not None:
+        low, high = cell.interval
+        return (cell.value - low, high - cell.value), "95 % interval from the test items"
+    return (0.0, 0.0), ""
+
+
+# ------------------------------------------------------------------------------------------ how it is drawn
+
+
+def _panels(figure: "Figure", grid: Grid, chart: Chart, lines: Sequence[_Line]) -> None:
+    names = list(dict.fromkeys(line.name for line in lines))
+    xs = {point.x for line in lines for points in line.columns for point in points}
+    ticks = _apart(sorted(xs), log=chart.log)
+    panels = figure.subplots(1, len(grid.columns), squeeze=False, sharex=True)[0]
+    for i, (axes, title) in enumerate(zip(panels, grid.columns, strict=True)):
+        if chart.log:
+            axes.set_xscale("log")
+        for line in lines:
+            _plot(axes, line, i, place=names.index(line.name))
+        axes.set_title(title, fontsize=9)
+        axes.set_xlabel(chart.title)
+        axes.set_xticks(ticks, [short(x) for x in ticks])
+        axes.set_xticks([], minor=True)
+        axes.margins(x=0.1, y=0.12)
+    figure.suptitle(grid.title, fontsize=10)
+
+
+def _plot(axes: "Axes", line: _Line, column: int, *, place: int) -> None:
+    points = line.columns[column]
+    bars = [_bar(point.cell)[0] for point in points]
+    color = COLOURS[place % len(COLOURS)]
+    axes.errorbar(
+        [point.x for point in points],
+        [point.y for point in points],
+        yerr=list(zip(*bars, strict=True)) if any(map(any, bars)) else None,
+        label=line.label,
+        color=color,
+        marker=SHAPES[place % len(SHAPES)],
+        markersize=5,
+        markerfacecolor=color if line.measured else "none",
+        linestyle="-" if line.measured else "--",
+        linewidth=1.2,
+        capsize=2,
+    )
+
+
+def _apart(xs: Sequence[float], *, log: bool) -> list[float]:
+    """Those of ascending numbers that leave room for their labels."""
+    places = [math.log(x) if log else x for x in xs]
+    kept: list[int] = []
+    for i, place in enumerate(places):
+        if not kept or place - places[kept[-1]] >= 0.15 * (places[-1] - places[0]):
+            kept.append(i)
+    return [xs[i] for i in kept]

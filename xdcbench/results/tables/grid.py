@@ -1,0 +1,159 @@
+"""The finished table: cells with all that is needed to judge a number, in rows and groups; and its best numbers."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from xdcbench.config.table import Chart
+from xdcbench.results.published import MARKS, Status
+from xdcbench.utils.format import LONG
+
+NOTHING, ABSENT = "—", "n/a"
+
+
+@dataclass(frozen=True)
+class Reference:
+    """The published number that a measured one is compared with; ``value`` in per cent, ``source`` its row's id."""
+
+    value: float
+    status: Status
+    source: str
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A number, or nothing (``value`` None), with its origin.
+
+    ``spread`` is the sample standard deviation over the ``n`` seeds, None below two. Item counts are
+    sums over splits, each with its worst seed. ``splits_missing`` are the dataset's splits that some
+    seed lacks. ``interval`` holds the ends of the 95 % interval from the test items, where it was asked for
+    and there is one. ``source`` is the id of a published row, ``status`` "" where there is no number.
+    ``absent`` says why a number that a suite asks for cannot be measured on this machine, "" otherwise.
+    """
+
+    value: float | None = None
+    spread: float | None = None
+    n: int = 0
+    interval: tuple[float, float] | None = None
+    unit: str = ""
+    frames: int | None = None
+    splits: tuple[str, ...] = ()
+    splits_missing: tuple[str, ...] = ()
+    seeds: tuple[str, ...] = ()
+    runs: tuple[str, ...] = ()
+    items_used: int | None = None
+    items_expected: int | None = None
+    items_failed: int | None = None
+    status: Status | Literal["measured", ""] = ""
+    source: str = ""
+    higher_is_better: bool = True
+    dataset: str = ""
+    fingerprint: str = ""
+    subset: str = ""
+    absent: str = ""
+    reference: Reference | None = None
+    rank: Literal["best", "second", ""] = ""
+
+    @property
+    def digits(self) -> int:
+        """Decimals shown: one for per cent, three for measures between 0 and 1."""
+        return 1 if self.unit == "%" else 3
+
+    @property
+    def text(self) -> str:
+        """What a reader sees: ``74.2 ± 0.3 [71.0, 77.1]`` or ``74.2†``; emphasis is the renderer's."""
+        if self.value is None or self.status == "":
+            return ABSENT if self.absent else NOTHING
+        spread = "" if self.spread is None else f" ± {self.spread:z.{self.digits}f}"
+        mark = "" if self.status == "measured" else MARKS[self.status]
+        ends = (
+            "" if self.interval is None else " [{:z.{d}f}, {:z.{d}f}]".format(*self.interval, d=self.digits)
+        )
+        return f"{self.value:z.{self.digits}f}{spread}{ends}{mark}"
+
+    @property
+    def delta(self) -> float | None:
+        """Measured minus published, in points."""
+        if self.value is None or self.reference is None:
+            return None
+        return self.value - self.reference.value
+
+    @property
+    def delta_text(self) -> str:
+        """The difference with its sign and the mark of the published number: ``(−0.7†)``, "" without one."""
+        if self.delta is None or self.reference is None:
+            return ""
+        return f"({self.delta:+z.1f}{MARKS[self.reference.status]})".replace("-", "−")
+
+    @property
+    def test_items(self) -> tuple[object, ...]:
+        """What two numbers must share to be ranked: the test items and the frames of each clip."""
+        return self.fingerprint, self.subset, self.splits, self.frames
+
+
+@dataclass(frozen=True)
+class Row:
+    """Cells in the order of the columns, under the labels that name the row.
+
+    ``setting`` tells rows of equal labels apart ("" where there is one).
+    """
+
+    labels: tuple[str, ...]
+    setting: str
+    cells: tuple[Cell, ...]
+
+    @property
+    def shown(self) -> tuple[str, ...]:
+        """Labels, long numbers with separators, the first with the setting in brackets."""
+        first, *others = (_separated(label) for label in self.labels)
+        return (f"{first} ({self.setting})" if self.setting else first, *others)
+
+
+@dataclass(frozen=True)
+class Group:
+    """Rows that may be compared with each other."""
+
+    title: str
+    rows: tuple[Row, ...]
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A finished table, before it takes a format.
+
+    ``fields`` name the labels, ``columns`` the cells; ``chart`` says how it is drawn, if at all.
+    """
+
+    title: str
+    fields: tuple[str, ...]
+    columns: tuple[str, ...]
+    groups: tuple[Group, ...]
+    footnotes: tuple[str, ...]
+    chart: Chart | None = None
+
+
+def _separated(label: str) -> str:
+    return f"{int(label):,}" if label.isdecimal() and int(label) >= LONG else label
+
+
+def ranked(rows: Sequence[Row]) -> tuple[Row, ...]:
+    """The rows with the best and the second number of each column named so, and all that read the same.
+
+    A column with one number, or with numbers on different test items, has neither.
+    """
+    columns = [_ranked_column(column) for column in zip(*(row.cells for row in rows), strict=True)]
+    return tuple(replace(row, cells=tuple(column[i] for column in columns)) for i, row in enumerate(rows))
+
+
+def _ranked_column(column: Sequence[Cell]) -> list[Cell]:
+    numbers = {i: round(cell.value, cell.digits) for i, cell in enumerate(column) if cell.value is not None}
+    if len(numbers) < 2 or len({column[i].test_items for i in numbers}) > 1:
+        return list(column)
+    higher = column[next(iter(numbers))].higher_is_better
+    best, second, *_ = [*sorted(set(numbers.values()), reverse=higher), None]
+    return [
+        cell
+        if numbers.get(i) is None
+        else replace(cell, rank="best" if numbers[i] == best else "second" if numbers[i] == second else "")
+        for i, cell in enumerate(column)
+    ]
