@@ -26,6 +26,7 @@ from xdcbench.data.dataloader import batches
 from xdcbench.data.index import Index
 from xdcbench.data.local import find_local
 from xdcbench.data.preparation.prepare import Build, prepare
+from xdcbench.data.restarting_loader import PREFETCH
 from xdcbench.data.shards.layout import ShardSettings
 from xdcbench.data.shards.reader import ShardReader, open_shards
 from xdcbench.data.synthetic import write_world
@@ -50,9 +51,6 @@ K = 128
 EPOCH_STEPS = 16
 EPOCHS = 100_000
 """More than there is time for."""
-
-READ_AHEAD = 3
-"""Batches that each process reads before they are asked for."""
 
 
 @dataclass(frozen=True)
@@ -239,7 +237,7 @@ def reading_speed(learner: Learner, *, seconds: float) -> float:
 
 def ahead(learner: Learner) -> int:
     """Batches that may be read before the first step; what comes after them comes as fast as it is read."""
-    return max(1, READ_AHEAD * learner.workers)
+    return max(1, PREFETCH * learner.workers)
 
 
 def training_rows(learner: Learner) -> np.ndarray:
