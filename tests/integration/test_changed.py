@@ -8,6 +8,8 @@ import pytest
 
 from tests.integration.helpers import one_thread, records, xdcbench
 
+pytestmark = pytest.mark.slow
+
 SUITE = Path(__file__).with_name("changed.yaml")
 
 

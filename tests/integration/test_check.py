@@ -59,6 +59,7 @@ def permuted(labels: PseudoLabels) -> PseudoLabels:
     return labels
 
 
+@pytest.mark.slow
 def test_fails_when_pseudo_labels_are_permuted(
     pico: Path, reference: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

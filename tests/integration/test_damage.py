@@ -25,6 +25,8 @@ from tests.integration.damage import (
 from tests.integration.helpers import PICO, records
 from xdcbench.results.run_store import RunStore
 
+pytestmark = pytest.mark.slow
+
 NEW_SHOTS = ("--set", "evaluations.audio_low_shot.per_class=[2]")
 """Of which nothing is measured yet, from features that are there."""
 

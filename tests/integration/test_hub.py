@@ -14,6 +14,8 @@ import torch
 from tests.conftest import ROOT
 from tests.integration.helpers import PICO, one_thread, records, xdcbench
 
+pytestmark = pytest.mark.slow
+
 ABOUT = {"method", "run", "config_hash", "suite"}
 """Fields that say which encoders were measured, by name, not what was found."""
 

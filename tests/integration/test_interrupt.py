@@ -16,6 +16,7 @@ def words(out: Path) -> list[object]:
     return ["run", "--suite", PICO, "--results", out, "--device", "cpu", "--checkpoint-seconds", 0]
 
 
+@pytest.mark.slow
 def test_kill_9_and_the_same_command(pico: Path, tmp_path: Path) -> None:
     """Killed inside round 2 (after a checkpoint), then while evaluating."""
     out = tmp_path / "out"
@@ -43,7 +44,14 @@ def test_kill_9_and_the_same_command(pico: Path, tmp_path: Path) -> None:
     assert not any(out.glob("runs/*/*checkpoint*"))
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR2, signal.SIGHUP])
+@pytest.mark.parametrize(
+    "number",
+    [
+        signal.SIGTERM,
+        pytest.param(signal.SIGUSR2, marks=pytest.mark.slow),
+        pytest.param(signal.SIGHUP, marks=pytest.mark.slow),
+    ],
+)
 def test_asked_to_end_it_saves_and_says_that_it_goes_on(number: signal.Signals, tmp_path: Path) -> None:
     """The whole process group gets the signal, as from a scheduler; readers of media, too."""
     out = tmp_path / "out"

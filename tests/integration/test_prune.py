@@ -37,6 +37,7 @@ def out(pico: Path, tmp_path: Path) -> Path:
     return tmp_path / "out"
 
 
+@pytest.mark.slow
 def test_a_pruned_folder_is_complete_and_a_new_evaluation_gets_what_it_needs(pico: Path, out: Path) -> None:
     before, measured = files(out), records(out)
     said = prune(out, "--dry-run", "--encoders")

@@ -9,6 +9,8 @@ import pytest
 from tests.integration.helpers import one_thread, records, xdcbench
 from xdcbench.utils.documents import read_json
 
+pytestmark = pytest.mark.slow
+
 SUITE = Path(__file__).with_name("prepared.yaml")
 WORLD = ("classes=3", "size=32", "kinetics_train=14", "kinetics_val=2", "ucf101_groups=3", "esc50_per_fold=2")
 NAMES = ("kinetics400", "ucf101", "esc50")

@@ -71,6 +71,7 @@ def test_another_seed_runs_what_hangs_on_it(pico: Path, tmp_path: Path) -> None:
     assert all("seed1" in name for *_, name in to_do)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("broken", [2, 20])
 def test_unreadable_files_are_counted_and_named(pico: Path, tmp_path: Path, broken: int) -> None:
     """A few are skipped and stand in the record; too many fail the stage with one message."""

@@ -78,6 +78,7 @@ def alone(tiny_runs: Path, torn: Path, tmp_path_factory: pytest.TempPathFactory)
     return work
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [2, 3])
 def test_uneven_shares_with_an_unreadable_item_are_labeled_as_by_one(
     tiny_runs: Path, torn: Path, alone: Path, tmp_path: Path, count: int
@@ -95,6 +96,7 @@ def test_uneven_shares_with_an_unreadable_item_are_labeled_as_by_one(
         assert sorted(path.name for path in many.iterdir()) == sorted(path.name for path in one.iterdir())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("reached", "killed", "says"),
     [
@@ -134,6 +136,7 @@ def _process(launcher: int, number: int) -> int:
     return int(found)
 
 
+@pytest.mark.slow
 def test_fewer_items_than_processes(tiny_runs: Path, world: Path, tmp_path: Path) -> None:
     """Two items in blocks of one: one process of three has none."""
     for number in (1, 3):

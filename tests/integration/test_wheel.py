@@ -76,6 +76,7 @@ def test_wheel_holds_every_file_of_the_package(wheel: Path) -> None:
     assert "xdcbench/py.typed" in held
 
 
+@pytest.mark.slow
 def test_wheel_writes_galleries_and_reports(python: Python, pico: Path, tmp_path: Path) -> None:
     python(
         "-m",

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pandas as pd
+import pytest
 
 from tests.integration.helpers import one_thread, xdcbench
 
@@ -11,6 +12,7 @@ AUDIOSET = ("audioset_unbalanced", "audioset_balanced", "audioset_eval")
 SIZES = {"classes": 3, "ig_random": 24, "ig_kinetics": 8, **dict.fromkeys((*UNUSED, *AUDIOSET), 0)}
 
 
+@pytest.mark.slow
 def test_table_4_from_nothing(tmp_path: Path) -> None:
     """Curated against uncurated, of one size, from media files to cells."""
     sizes = [word for name, count in SIZES.items() for word in ("--set", f"world.{name}={count}")]

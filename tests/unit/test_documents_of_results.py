@@ -100,7 +100,16 @@ def test_damaged_content_is_one_line(out: Path, name: str) -> None:
     assert not any(str(path) in text for text in tried(out, path)), "whole again"
 
 
-@pytest.mark.parametrize("name", [name for name in FILES if name.endswith(".json")])
+def weight(name: str) -> tuple[pytest.MarkDecorator, ...]:
+    """Files of many values take minutes; those of the index are left."""
+    return (
+        (pytest.mark.slow,) if name.endswith(("/run.json", "/records.json")) and "index" not in name else ()
+    )
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=weight(name)) for name in FILES if name.endswith(".json")]
+)
 def test_values_of_other_types_are_one_line(out: Path, name: str) -> None:
     path = out / name
     whole = path.read_bytes()

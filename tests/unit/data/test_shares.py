@@ -75,7 +75,7 @@ stop()
 """
 
 
-@pytest.mark.parametrize("torn", [False, True])
+@pytest.mark.parametrize("torn", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_two_processes_train_on_a_last_batch_of_three(
     tmp_path_factory: pytest.TempPathFactory, torn: bool
 ) -> None:

@@ -28,7 +28,7 @@ def run(
     )
 
 
-@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize("unbuffered", ["", pytest.param("1", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("words", [["list", "tables"], ["data", "list"], ["--help"]])
 def test_a_full_disk_is_one_line(words: list[str], unbuffered: str) -> None:
     with Path("/dev/full").open("w") as full:

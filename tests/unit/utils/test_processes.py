@@ -40,6 +40,7 @@ def test_the_other_names_the_cause_within_a_minute(end: str, cause: str) -> None
     assert time.monotonic() - begun < 60
 
 
+@pytest.mark.slow
 def test_a_process_that_waits_for_a_silent_one_ends() -> None:
     """Stopped, not killed: its connections stay open, as those of a machine that lost power do."""
     code = """
@@ -77,6 +78,7 @@ os._exit(0)
 """
 
 
+@pytest.mark.slow
 def test_asked_to_end_since_another_died_it_names_that_one() -> None:
     """As torchrun does: it ends the others by SIGTERM as soon as one is gone."""
     work = f"""
@@ -90,6 +92,7 @@ def test_asked_to_end_since_another_died_it_names_that_one() -> None:
     assert out.strip() == GONE, error
 
 
+@pytest.mark.slow
 def test_asked_to_end_while_it_looks_for_the_cause_it_still_names_it() -> None:
     work = f"""
         all_reduce_scalar(1)
@@ -102,6 +105,7 @@ def test_asked_to_end_while_it_looks_for_the_cause_it_still_names_it() -> None:
     assert out.strip() == GONE, error
 
 
+@pytest.mark.slow
 def test_all_asked_to_end_is_nobody_s_failure() -> None:
     work = """
         all_reduce_scalar(1)
