@@ -86,3 +86,13 @@ def read_facts(run: Path) -> RunFacts:
     if facts["kind"] == "round":
         check(_RoundInputs, facts["inputs"], f"{path}: inputs", fix=RUN_AGAIN)
     return facts
+
+
+def flat(tree: dict[str, Any], above: str = "") -> dict[str, Any]:
+    """Nested settings by dotted names, such as ``schedule.lr``."""
+    found: dict[str, Any] = {}
+    for name, value in tree.items():
+        found |= (
+            flat(value, f"{above}{name}.") if isinstance(value, dict) and value else {above + name: value}
+        )
+    return found

@@ -2,7 +2,7 @@
 
 import logging
 import shutil
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -255,12 +255,17 @@ class RunStore:
         """
         failed = self.runs / ".failed"
         everything = self.there() + (sorted(p.name for p in failed.iterdir()) if failed.is_dir() else [])
-        found = sorted({k for k in everything if k.startswith(prefix) or k.split("-")[-1].startswith(prefix)})
+        found = keys_named(prefix, everything)
         if len(found) != 1:
             many = f"matches {len(found)} runs: {', '.join(found[:5])}" if found else "matches no run"
             raise UserError(f"{prefix!r} {many} in {self.root}; give more of the key, or another --results")
         path = self.path(found[0])
         return path if path.is_dir() else failed / found[0]
+
+
+def keys_named(prefix: str, keys: Iterable[str]) -> list[str]:
+    """Those of ``keys`` that start with ``prefix``, or whose hash does, sorted."""
+    return sorted({key for key in keys if key.startswith(prefix) or key.split("-")[-1].startswith(prefix)})
 
 
 def _unwritable(root: Path, error: OSError) -> UserError:

@@ -6,7 +6,8 @@ from typing import Any
 from xdcbench.reports.results.costs import device
 from xdcbench.reports.results.gather import Results, Run
 from xdcbench.reports.results.pretrainings import curves
-from xdcbench.reports.results.words import flat, hyperparameters, shown
+from xdcbench.reports.results.words import hyperparameters, settings, shown
+from xdcbench.results.statistics.counterparts import varying
 from xdcbench.utils.format import duration
 
 HEADLINES = ("top1", "recall_at_1", "cluster_accuracy", "nmi_class")
@@ -33,7 +34,7 @@ def _view(run: Run, listed: Collection[str], anchor: str) -> dict[str, Any]:
         "duration": duration(run.seconds),
         "device": device(run),
         "commit": facts["commit"],
-        "settings": flat(facts["science"]),
+        "settings": settings(facts["science"]),
         "inputs": [
             {"name": name, "key": key, "there": key in listed, "anchor": f"{anchor}-{key}"}
             for name, key in facts["inputs"].items()
@@ -62,8 +63,7 @@ def _items(run: Run) -> str:
 
 def _records(run: Run) -> list[dict[str, str]]:
     """All numbers of a run; of the hyperparameters, those that tell them apart."""
-    names = {name for record in run.records for name in record.hyperparameters}
-    telling = {name for name in names if len({str(r.hyperparameters.get(name)) for r in run.records}) > 1}
+    telling = varying(run.records)
     return [
         {
             "metric": record.metric,

@@ -13,6 +13,7 @@ from xdcbench.reports.results.integrity import datasets, short_runs
 from xdcbench.reports.results.listing import listing
 from xdcbench.reports.results.pretrainings import pretrainings
 from xdcbench.reports.results.tables import tables
+from xdcbench.results.statistics.significance import p_text
 from xdcbench.results.tables.present import method_titles
 from xdcbench.utils.format import change, duration, number
 from xdcbench.utils.io import atomic_write
@@ -104,7 +105,7 @@ def _moved(comparison: Comparison) -> dict[str, Any]:
 
 def _row(move: ResultChange, common: set[str]) -> dict[str, Any]:
     """One change; settings that differ in all of them are said once, elsewhere."""
-    d = 1 if move.unit == "%" else 3
+    ends = move.interval
     better = (move.difference > 0) == move.higher_is_better
     verdict = {True: "better" if better else "worse", False: "not significant", None: ""}[move.significant]
     method, data, evaluation, dataset, metric, told = move.name
@@ -117,10 +118,8 @@ def _row(move: ResultChange, common: set[str]) -> dict[str, Any]:
         "here": number(move.here, move.unit),
         "there": number(move.there, move.unit),
         "difference": change(move.difference, move.unit),
-        "interval": f"[{move.interval.low:+z.{d}f}, {move.interval.high:+z.{d}f}]".replace("-", "−")
-        if move.interval
-        else "",
-        "p": "" if move.p is None else "< 0.001" if move.p < 0.001 else f"{move.p:.2g}",
+        "interval": f"[{', '.join(change(end, move.unit) for end in (ends.low, ends.high))}]" if ends else "",
+        "p": "" if move.p is None else p_text(move.p),
         "verdict": verdict,
         "items": " / ".join(f"{count:,}" for count in dict.fromkeys(move.items)),
         "units": move.units,

@@ -4,7 +4,6 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
@@ -30,19 +29,6 @@ class Predictions:
     groups: np.ndarray
     labels: np.ndarray
     scores: np.ndarray
-
-
-class Pairs(NamedTuple):
-    """Items that two runs have in common: ``groups`` (str), scores ``a`` and ``b`` (float64), all (pairs,).
-
-    ``only_a`` and ``only_b`` are the numbers of items that the other run could not read.
-    """
-
-    groups: np.ndarray
-    a: np.ndarray
-    b: np.ndarray
-    only_a: int
-    only_b: int
 
 
 def run_folder(stores: Sequence[RunStore], key: str) -> Path:
@@ -116,34 +102,6 @@ def cell_interval(records: Sequence[Record], stores: Sequence[RunStore]) -> Inte
         runs.append(Run(str(seed), record.split, items.groups, items.scores))
     interval = share_interval(runs)
     return interval and interval.percent
-
-
-def pair(a: Predictions, b: Predictions, *, names: tuple[str, str]) -> Pairs:
-    """The items of both runs side by side; those of one run alone are counted and left out.
-
-    Args:
-        a: of one run.
-        b: of another on the same test list.
-        names: of both, for messages.
-
-    Raises:
-        UserError: they have no item in common, or disagree about the label or group of one.
-    """
-    common, at_a, at_b = np.intersect1d(a.ids, b.ids, assume_unique=True, return_indices=True)
-    if not len(common):
-        raise UserError(
-            f"{names[0]} and {names[1]} have no test item in common; compare runs on one test list"
-        )
-    for what, left, right in (("label", a.labels, b.labels), ("group", a.groups, b.groups)):
-        differ = np.flatnonzero(left[at_a] != right[at_b])
-        if len(differ):
-            i = differ[0]
-            raise UserError(
-                f"item {common[i]!r} has {what} {left[at_a][i]} in {names[0]} and {right[at_b][i]} in "
-                f"{names[1]}; make both from the same files"
-            )
-    alone = len(a.ids) - len(common), len(b.ids) - len(common)
-    return Pairs(a.groups[at_a], a.scores[at_a], b.scores[at_b], *alone)
 
 
 def _read(path: Path) -> dict[str, np.ndarray]:

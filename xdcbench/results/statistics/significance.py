@@ -1,12 +1,17 @@
 """Tests of the difference between two methods, and Holm's correction for several of them."""
 
 from collections.abc import Sequence
+from typing import TypeVar
 
 import numpy as np
 
 LEVEL = 0.05
+SMALLEST = 0.0001
+"""The least p value that is written as a number."""
 EXACT_SEEDS = 16
 """Up to so many seeds every choice of signs is counted; beyond, 2**16 of them are drawn."""
+
+P = TypeVar("P", float, float | None)
 
 
 def mcnemar(a: np.ndarray, b: np.ndarray, groups: np.ndarray) -> float:
@@ -69,11 +74,19 @@ def seeds_needed(comparisons: int) -> int:
     return seeds
 
 
-def holm(ps: Sequence[float]) -> list[float]:
-    """Holm's adjusted p values (1979), in the order given: below a level, the family's error is too."""
-    adjusted = [0.0] * len(ps)
-    highest = 0.0
-    for rank, i in enumerate(sorted(range(len(ps)), key=lambda i: ps[i])):
-        highest = max(highest, min(1.0, (len(ps) - rank) * ps[i]))
+def holm(ps: Sequence[P]) -> list[P]:
+    """Holm's adjusted p values (1979), in the order given: below a level, the family's error is too.
+
+    None, for what was not tested, stays.
+    """
+    family = {i: p for i, p in enumerate(ps) if p is not None}
+    adjusted, highest = list(ps), 0.0
+    for rank, i in enumerate(sorted(family, key=lambda i: family[i])):
+        highest = max(highest, min(1.0, (len(family) - rank) * family[i]))
         adjusted[i] = highest
     return adjusted
+
+
+def p_text(p: float) -> str:
+    """A p value in two digits: ``0.031``, ``< 0.0001``."""
+    return f"{p:.2g}" if p >= SMALLEST else f"< {SMALLEST:g}"

@@ -9,7 +9,7 @@ from xdcbench.results.statistics.compare import Block, Comparison
 from xdcbench.results.statistics.intervals import FEW_GROUPS, REPLICATES, Interval
 from xdcbench.results.statistics.intervals import LEVEL as COVERAGE
 from xdcbench.results.statistics.paired import Overall, PairedResult
-from xdcbench.results.statistics.significance import LEVEL, seeds_needed, smallest_p
+from xdcbench.results.statistics.significance import LEVEL, p_text, seeds_needed, smallest_p
 from xdcbench.utils.documents import write_json
 
 SCHEMA_VERSION = 2
@@ -76,7 +76,7 @@ def _duel(one: PairedResult) -> str:
     by_group = " by group" if one.groups < one.items else ""
     return (
         f"{one.a:.1f} and {one.b:.1f} %; {_interval(one.interval)}; McNemar{by_group} {_p(one.p)}, "
-        f"Holm {_p(one.p_holm, '')}"
+        f"Holm {p_text(one.p_holm)}"
     )
 
 
@@ -94,7 +94,7 @@ def _overall(mean: Overall) -> str:
     if mean.bootstrap is not None:
         parts.append(f"hierarchical bootstrap {mean.bootstrap.low:.1f} to {mean.bootstrap.high:.1f}")
     if mean.p is not None and mean.p_holm is not None:
-        parts.append(f"sign flips over seeds {_p(mean.p)}, Holm {_p(mean.p_holm, '')}")
+        parts.append(f"sign flips over seeds {_p(mean.p)}, Holm {p_text(mean.p_holm)}")
     return "; ".join(parts)
 
 
@@ -137,6 +137,6 @@ def _interval(interval: Interval | None) -> str:
     return f"{100 * COVERAGE:.0f} %{by} {interval.low:.1f} to {interval.high:.1f}"
 
 
-def _p(p: float, equals: str = "p = ") -> str:
-    small = 0.0001
-    return f"{equals.replace('=', '<') or '< '}{small:g}" if p < small else f"{equals}{p:.2g}"
+def _p(p: float) -> str:
+    text = p_text(p)
+    return f"p {text}" if text.startswith("<") else f"p = {text}"

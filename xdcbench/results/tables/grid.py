@@ -6,7 +6,7 @@ from typing import Literal
 
 from xdcbench.config.table import Chart
 from xdcbench.results.published import MARKS, Status
-from xdcbench.utils.format import LONG
+from xdcbench.utils.format import LONG, change
 
 NOTHING, ABSENT = "—", "n/a"
 
@@ -83,7 +83,7 @@ class Cell:
         """The difference with its sign and the mark of the published number: ``(−0.7†)``, "" without one."""
         if self.delta is None or self.reference is None:
             return ""
-        return f"({self.delta:+z.1f}{MARKS[self.reference.status]})".replace("-", "−")
+        return f"({change(self.delta, '%')}{MARKS[self.reference.status]})"
 
     @property
     def test_items(self) -> tuple[object, ...]:
