@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, field_validator
 
 from xdcbench.errors import UserError
 from xdcbench.results.run_store import RunStore
-from xdcbench.utils.documents import RUN_AGAIN, check, read_json, write_json
+from xdcbench.utils.documents import RUN_AGAIN, check, check_schema, read_json, write_json
 
 SCHEMA_VERSION = 2
 
@@ -90,7 +90,7 @@ def read_records(stores: Sequence[RunStore], keys: Iterable[str] | None = None) 
         keys: only these runs; None reads all.
 
     Raises:
-        UserError: a file that is no list of records of a schema that this version reads.
+        UserError: a file is no list of records, or of another schema.
     """
     found: dict[str, Path] = {}
     wanted = None if keys is None else set(keys)
@@ -106,11 +106,7 @@ def _read(path: Path) -> list[Record]:
     rows = read_json(path, fix=RUN_AGAIN)
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         raise UserError(f"{path} is no list of records. Try: {RUN_AGAIN}")
-    stated = (row.get("schema_version") for row in rows)
-    newest = max((version for version in stated if isinstance(version, int)), default=0)
-    if newest > SCHEMA_VERSION:
-        raise UserError(
-            f"{path} has records of schema {newest}; this xdcbench reads up to {SCHEMA_VERSION}; upgrade it"
-        )
+    for row in rows:
+        check_schema(row.get("schema_version"), SCHEMA_VERSION, f"{path} has records of", fix=RUN_AGAIN)
     records: list[Record] = check(list[Record], rows, str(path), fix=RUN_AGAIN)
     return records

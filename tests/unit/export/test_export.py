@@ -185,6 +185,10 @@ def test_a_copy_may_lack_programs_but_no_weights(out: Path) -> None:
     ("change", "said"),
     [
         ({"schema_version": 3}, "newer xdcbench"),
+        (
+            {"schema_version": 1, "surprise": 1},
+            r"export\.json is an export of schema 1, of an older xdcbench; this one reads 2\. Try: export the run",
+        ),
         ({"encoders": 3}, "encoders:"),
         ({"surprise": 1}, "surprise"),
     ],
