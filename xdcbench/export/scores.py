@@ -2,16 +2,19 @@
 
 import json
 from collections import defaultdict
-from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
-from xdcbench.export.markdown import plain, table
+from tabulate import tabulate
+
 from xdcbench.results.records import Record, read_records
 from xdcbench.results.run_facts import read_facts
 from xdcbench.results.run_store import RunStore
-from xdcbench.results.statistics.predictions import cell_interval
+from xdcbench.results.statistics.predictions import cell_ends
 from xdcbench.results.tables.cells import REPETITION, measured_cell
 from xdcbench.results.tables.grid import Cell
+from xdcbench.results.tables.render import escape_markdown
 from xdcbench.utils.format import natural
 
 INTERVALS = (
@@ -54,7 +57,7 @@ def scores_of(key: str, store: RunStore) -> list[Score]:
     found = [
         Score(
             records[0],
-            measured_cell(records, lambda some: _ends(some, store)),
+            measured_cell(records, partial(cell_ends, stores=[store])),
             len({record.hyperparameters.get(REPETITION) for record in records}),
         )
         for records in cells.values()
@@ -80,10 +83,10 @@ def scores_text(scores: list[Score]) -> str:
         draws = [f"mean of {score.draws} draws"] if score.draws > 1 else []
         rows.append(
             [
-                plain(first.evaluation),
-                plain(first.dataset) + (" (synthetic)" if first.world == "synthetic" else ""),
-                plain(", ".join(cell.splits)),
-                plain(", ".join([first.metric, *telling, *draws])),
+                escape_markdown(first.evaluation),
+                escape_markdown(first.dataset) + (" (synthetic)" if first.world == "synthetic" else ""),
+                escape_markdown(", ".join(cell.splits)),
+                escape_markdown(", ".join([first.metric, *telling, *draws])),
                 f"{cell.value:.2f} {cell.unit}".strip(),
                 f"{cell.interval[0]:.1f} to {cell.interval[1]:.1f}" if cell.interval else "",
                 cell.items_used,
@@ -91,9 +94,9 @@ def scores_text(scores: list[Score]) -> str:
             ]
         )
     head = ["evaluation", "dataset", "splits", "metric", "value", "95 % interval", "test items", "runs"]
-    return f"{table(rows, head)}\n\n{INTERVALS}"
+    return f"{markdown_table(rows, head)}\n\n{INTERVALS}"
 
 
-def _ends(records: Sequence[Record], store: RunStore) -> tuple[float, float] | None:
-    found = cell_interval(records, [store])
-    return (found.low, found.high) if found else None
+def markdown_table(rows: list[list[Any]], head: list[str]) -> str:
+    """A table; cells are Markdown already."""
+    return tabulate(rows, head, tablefmt="pipe", disable_numparse=True)

@@ -10,7 +10,7 @@ from xdcbench.reports.results.charts import Chart, Point, Series, chart
 from xdcbench.reports.results.gather import Results
 from xdcbench.results.published import MARKS
 from xdcbench.results.records import Record
-from xdcbench.results.statistics.predictions import cell_interval
+from xdcbench.results.statistics.predictions import cell_ends
 from xdcbench.results.tables.build import PUBLISHED
 from xdcbench.results.tables.grid import Cell, Grid
 from xdcbench.results.tables.present import grids
@@ -24,11 +24,10 @@ def tables(results: Results) -> tuple[list[dict[str, Any]], list[str]]:
 
     def ends(records: Sequence[Record]) -> tuple[float, float] | None:
         try:
-            found = cell_interval(records, results.stores)
+            return cell_ends(records, results.stores)
         except UserError as error:
             lacking[results.placeless(str(error))] = None
             return None
-        return (found.low, found.high) if found else None
 
     names = [name for name, _ in rows("tables")]
     made = grids(names, results.records, intervals=ends)

@@ -104,6 +104,12 @@ def cell_interval(records: Sequence[Record], stores: Sequence[RunStore]) -> Inte
     return interval and interval.percent
 
 
+def cell_ends(records: Sequence[Record], stores: Sequence[RunStore]) -> tuple[float, float] | None:
+    """Ends of ``cell_interval``, as cells of tables hold them."""
+    found = cell_interval(records, stores)
+    return (found.low, found.high) if found else None
+
+
 def _read(path: Path) -> dict[str, np.ndarray]:
     import pyarrow as pa
     import pyarrow.parquet as pq

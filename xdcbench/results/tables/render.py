@@ -45,9 +45,9 @@ def render(grid: Grid, fmt: Format) -> str:
     return formats[fmt](grid)
 
 
-def _flat(text: str) -> str:
+def _flat(text: object) -> str:
     """Text on one line, without control characters."""
-    return "".join(c for c in " ".join(text.split()) if c.isprintable())
+    return "".join(c for c in " ".join(str(text).split()) if c.isprintable())
 
 
 def _header(grid: Grid) -> list[str]:
@@ -92,16 +92,17 @@ _MARKDOWN = _Emphasis(best="**{}**", second="<u>{}</u>", delta="{}", group="*{}*
 _TEXT = _Emphasis(best="*{}", second="_{}", delta="{}", group="[{}]", best_name="*", second_name="_")
 
 
-def _escape_markdown(text: str) -> str:
-    escaped = re.sub(r"([\\`*\[\]|$~#]|(?<!\w)_|_(?!\w))", r"\\\1", _flat(text))
+def escape_markdown(text: object) -> str:
+    """Text as Markdown that shows it as it is, on one line, whatever it holds."""
+    escaped = re.sub(r"([\\`*\[\]|$~#!]|(?<!\w)_|_(?!\w))", r"\\\1", _flat(text))
     return html.escape(escaped, quote=False)
 
 
 def _markdown(grid: Grid) -> str:
-    lines = _body(grid, _escape_markdown, _MARKDOWN)
-    table = _aligned(grid, lines, [_escape_markdown(name) for name in _header(grid)], "pipe")
-    notes = "\n".join(f"- {_escape_markdown(note)}" for note in _notes(grid, _MARKDOWN))
-    return f"### {_escape_markdown(grid.title)}\n\n{table}\n\n{notes}\n"
+    lines = _body(grid, escape_markdown, _MARKDOWN)
+    table = _aligned(grid, lines, [escape_markdown(name) for name in _header(grid)], "pipe")
+    notes = "\n".join(f"- {escape_markdown(note)}" for note in _notes(grid, _MARKDOWN))
+    return f"### {escape_markdown(grid.title)}\n\n{table}\n\n{notes}\n"
 
 
 def _text(grid: Grid) -> str:
