@@ -42,7 +42,7 @@ def export_lines(name: str, out: Path, to: Path | None, consent: Consent = NO_CO
         name: key of a run or the beginning of it, METHOD or METHOD@PRETRAINING_DATA.
         out: results folder.
         to: folder to write; None: ``exports/<key>`` in ``out``.
-        consent: the code of others that the user lets run.
+        consent: the code of others that may run.
 
     Raises:
         UserError: there is no such run, it has no encoders (any more), or the folder holds something else.
@@ -69,24 +69,20 @@ def find_runs(name: str, store: RunStore) -> list[Path]:
         UserError: none or several match, or what matches has no encoders.
     """
     method, at, data = name.partition("@")
-    by_run = {}
-    followed = set()
+    by_run, followed = {}, set()
     for key in store.keys():  # noqa: SIM118 - a store is no mapping
         about = read_facts(store.path(key))
         if about["kind"] in HOLDERS:
             by_run[key] = load_encoder_metadata(store.path(key))
         if about["kind"] == "round" and about["config"]["round"] > 1:
             followed.add(about["inputs"]["encoders"])
-    named = [
-        key
-        for key, metadata in by_run.items()
-        if metadata.method == method and data in ("", metadata.pretrain_data)
+    last = [
+        store.path(key)
+        for key, of in by_run.items()
+        if of.method == method and data in ("", of.pretrain_data) and key not in followed
     ]
-    last = [store.path(key) for key in named if key not in followed]
     if not last and at:
-        known = ", ".join(
-            sorted({f"{metadata.method}@{metadata.pretrain_data}" for metadata in by_run.values()})
-        )
+        known = ", ".join(sorted({f"{of.method}@{of.pretrain_data}" for of in by_run.values()}))
         raise UserError(
             f"{name!r} names no encoders in {store.root}; give one of {known or 'its runs'}, or a run's key"
         )
