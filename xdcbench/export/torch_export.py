@@ -60,11 +60,7 @@ def takes(declared: VideoInput | AudioInput) -> str:
 
 
 def write_program(encoder: Encoder, path: Path) -> None:
-    """Trace an encoder with a batch of any size, on the CPU, in eval mode, and write the program.
-
-    Args:
-        encoder: on the CPU; put into eval mode.
-        path: the ``.pt2`` file to write.
+    """Trace an encoder, on the CPU, with a batch of any size in eval mode, and write the program (``.pt2``).
 
     Raises:
         UserError: the encoder uses operators that torch does not have.
@@ -86,14 +82,9 @@ def write_program(encoder: Encoder, path: Path) -> None:
 
 @torch.inference_mode()
 def differences(encoders: Mapping[Modality, Encoder], folder: Path) -> dict[Modality, float]:
-    """Largest difference of the features of ``<modality>.pt2`` in ``folder``, as it is loaded.
+    """Largest difference, on the scale of ``TOLERANCE``, of the features of ``<modality>.pt2`` in ``folder``.
 
-    Args:
-        encoders: those that the programs were made from, on the CPU, in eval mode.
-        folder: of the programs.
-
-    Returns:
-        By modality, on the scale of ``TOLERANCE``.
+    ``encoders`` are those that the programs were made from, on the CPU, in eval mode.
 
     Raises:
         UserError: an encoder's features are not finite.

@@ -19,13 +19,7 @@ def render(page: str, data: Mapping[str, object]) -> str:
 
     All text of ``data`` is made `visible` and escaped. The page's policy forbids every request but for media
     beside the file or inside it, and every script but the ones that are put in here, known by their hashes.
-
-    Args:
-        page: name of a template, which extends ``base.html``.
-        data: what the template shows; a name that is missing is an error.
-
-    Returns:
-        A whole HTML document, the same for the same data.
+    The same data gives the same document.
 
     Raises:
         jinja2.UndefinedError: the template needs what ``data`` lacks.

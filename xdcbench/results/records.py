@@ -83,11 +83,7 @@ def write_records(run: Path, records: Iterable[Record]) -> None:
 def read_records(stores: Sequence[RunStore], keys: Iterable[str] | None = None) -> list[Record]:
     """Records of the complete runs of several results folders, read as one; a run key counts once.
 
-    Damaged runs are left out; the log names them.
-
-    Args:
-        stores: results folders.
-        keys: only these runs; None reads all.
+    ``keys`` names the runs to read; None reads all. Damaged runs are left out; the log names them.
 
     Raises:
         UserError: a file is no list of records, or of another schema.

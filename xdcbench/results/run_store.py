@@ -51,11 +51,7 @@ class RunStore:
 
     @classmethod
     def existing(cls, root: Path, *, option: str) -> "RunStore":
-        """A results folder to read; nothing is made.
-
-        Args:
-            root: its path.
-            option: of the command line, which names another folder.
+        """A results folder to read; nothing is made. ``option`` of the command line names another folder.
 
         Raises:
             UserError: ``root`` is no results folder, or one of another version.
@@ -83,9 +79,7 @@ class RunStore:
     def damage(self, key: str, *, thorough: bool = False) -> str:
         """What is wrong with the run ``key``, which the log names once; empty where it is whole, or not there.
 
-        Args:
-            key: of the run.
-            thorough: hash all its files, as is due before they are read; each is hashed once by one process.
+        ``thorough`` hashes all its files, as is due before they are read; each is hashed once by one process.
 
         Raises:
             UserError: a file is there and cannot be read.
@@ -167,7 +161,7 @@ class RunStore:
         A folder that is read-only is not locked, since nothing can go from it, and nobody can be ``alone`` in it.
 
         Raises:
-            UserError: it is held in a way that goes not together with this one, or cannot be locked.
+            UserError: it is locked by another command, or cannot be locked.
         """
         with ExitStack() as stack:
             try:

@@ -13,10 +13,8 @@ from xdcbench.utils.progress import track
 def verify_results(folders: Sequence[Path], *, repair: bool) -> tuple[list[str], int]:
     """Hash every file of every complete run.
 
-    Args:
-        folders: results folders.
-        repair: move each damaged run to ``runs/.damaged``, so that its suite makes it again; a lost
-            ``results.json`` is written again, and copies of whole runs get times by which they count as unchanged.
+    ``repair`` moves each damaged run to ``runs/.damaged``, so that its suite makes it again; a lost
+    ``results.json`` is written again, and copies of whole runs get times by which they count as unchanged.
 
     Returns:
         Lines for the user, and the exit code: 1 where anything was found damaged, also if it is repaired now.

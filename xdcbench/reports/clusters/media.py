@@ -49,10 +49,7 @@ def whole(path: Path) -> Iterator[Path]:
 def write_video(frames: Tensor, fps: float, path: Path) -> None:
     """MP4 with H.264 of the baseline profile, which begins to play before it is whole.
 
-    Args:
-        frames: uint8 (T, H, W, 3), RGB; H and W even.
-        fps: frames per second.
-        path: of the file.
+    ``frames`` are RGB, uint8 (T, H, W, 3), H and W even; ``fps`` of them are shown per second.
     """
     with (
         whole(path) as part,
@@ -74,13 +71,7 @@ def write_image(image: Tensor, path: Path) -> None:
 
 
 def write_audio(wave: Tensor, sample_rate: int, path: Path) -> None:
-    """MP3, mono, at a rate that it knows.
-
-    Args:
-        wave: float32 (samples,), full scale 1.
-        sample_rate: samples per second.
-        path: of the file.
-    """
+    """MP3, mono, at a rate that it knows, of float32 (samples,), full scale 1, ``sample_rate`` of them per second."""
     with whole(path) as part, av.open(local_url(part), "w", format="mp3") as file:
         known = sorted(av.Codec("libmp3lame", "w").audio_rates or ())
         nearest = next((r for r in known if r >= sample_rate), known[-1])
@@ -102,13 +93,10 @@ def write_spectrogram(wave: Tensor, spec: AudioInput, path: Path) -> None:
 
 
 def audio_within(path: Path, *, start: float, seconds: float, sample_rate: int) -> Tensor:
-    """A window of audio of a long file: only what lies around it is decoded.
+    """A window of audio of a long file, float32 (round(seconds * sample_rate),), full scale 1.
 
-    Windows of codecs that carry state over may differ inaudibly from those decoded from the start, which is
-    how encoders are fed.
-
-    Returns:
-        float32 (round(seconds * sample_rate),), mean of the channels, full scale 1; silence outside the track.
+    Channels are averaged, and outside the track there is silence. Only what lies around the window is decoded:
+    codecs that carry state over may differ inaudibly from what encoders are fed, which is decoded from the start.
 
     Raises:
         MediaError: the file cannot be sought in, no audio decodes there, or a sample is no number.

@@ -65,7 +65,7 @@ def find_round(
         out: results folder.
         data_root: folder of the real datasets; a synthetic world lies in the results folder.
         shards: prepared shards, for rounds that were read from some.
-        consent: the code of others that the user lets run.
+        consent: the code of others that may run.
 
     Raises:
         UserError: no run, several, or no clusters in it; or its data or the round before it is not here.

@@ -23,15 +23,9 @@ NAMED = 12
 
 
 def write_report(folders: Sequence[Path], beside: Path | None, out: Path) -> Iterator[str]:
-    """Write the report of ``folders``, read as one.
+    """Write the report of results ``folders``, read as one, and compared with the folder ``beside``.
 
-    Args:
-        folders: results folders.
-        beside: another one to compare them with.
-        out: the file, or the folder in which it is to be ``index.html``; made where it is not there.
-
-    Returns:
-        Lines for the user: what was written.
+    ``out`` is the file, or the folder in which it is to be ``index.html``; made where it is not there.
 
     Raises:
         UserError: a folder is no results folder or cannot be read, or the page cannot be written.

@@ -72,11 +72,11 @@ def compare(
     dataset: str = "",
     evaluation: str = "",
 ) -> list[Block]:
-    """Compare the first of ``names`` with each other one.
+    """Compare the first of ``names`` with each other one, in results ``folders`` that are read as one.
 
     Args:
         names: at least two methods, ``method@pretraining data``, or keys of runs (or their beginnings).
-        folders: results folders, read as one.
+        folders: results folders.
         metric: a share of test items, in %.
         dataset: only this one.
         evaluation: only this one.

@@ -123,13 +123,9 @@ def summary(values: Iterable[float]) -> Summary:
 
 
 def wilson(share: float, n: int) -> Interval:
-    """Wilson's score interval of a share of ``n`` independent items.
+    """Wilson's score interval of a share, 0 to 1, of ``n`` independent items, at least one.
 
     Not SciPy's, which referees in the tests: to import it makes `table --intervals` 1.3 times as long.
-
-    Args:
-        share: 0 to 1.
-        n: at least 1.
     """
     z = NormalDist().inv_cdf((1 + LEVEL) / 2)
     center = share + z * z / (2 * n)

@@ -83,12 +83,8 @@ def load_predictions(record: Record, stores: Sequence[RunStore]) -> Predictions:
 def cell_interval(records: Sequence[Record], stores: Sequence[RunStore]) -> Interval | None:
     """What other test items would have given for the mean of a cell, in %; see ``share_interval``.
 
-    Args:
-        records: of one setting, over seeds and splits, as for ``measured_cell``.
-        stores: results folders that hold their runs.
-
-    Returns:
-        None for a metric that is no share of items, and where there are too few groups.
+    ``records`` are of one setting, over seeds and splits, as for ``measured_cell``. None for a metric that is
+    no share of items, and where there are too few groups.
 
     Raises:
         UserError: as ``load_predictions``.

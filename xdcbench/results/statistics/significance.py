@@ -21,10 +21,7 @@ def mcnemar(a: np.ndarray, b: np.ndarray, groups: np.ndarray) -> float:
     alone) is as likely to have the other sign. The distribution of the sum over all signs is computed, not
     approximated. With groups of one item it is binomial: the exact test of McNemar (1947).
 
-    Args:
-        a: float64 (items,), 1 where right, 0 where wrong.
-        b: the same of the other method, in the same order.
-        groups: (items,), any type that can be sorted.
+    ``a`` and ``b`` are float64 (items,), 1 where right, 0 where wrong; ``groups`` of any type that sorts.
     """
     codes = np.unique(groups, return_inverse=True)[1]
     differences = np.abs(np.rint(np.bincount(codes, a - b))).astype(int)
@@ -43,10 +40,8 @@ def mcnemar(a: np.ndarray, b: np.ndarray, groups: np.ndarray) -> float:
 def sign_flip(differences: Sequence[float]) -> float:
     """Two-sided p of the permutation test over seeds: were the methods alike, each difference could flip.
 
-    It speaks of other seeds on the same test items, and cannot fall below ``smallest_p``.
-
-    Args:
-        differences: of the methods' means, one per seed, at least two.
+    It speaks of other seeds on the same test items, and cannot fall below ``smallest_p``. ``differences`` are
+    of the methods' means, one per seed, at least two.
     """
     from scipy.stats import permutation_test
 

@@ -98,16 +98,9 @@ def counterpart(
 ) -> Reference | None:
     """The published number that a cell reproduces, or None.
 
-    Protocol, dataset, split and metric agree where both stand under ``column``; what remains is checked
-    here: real data, all of it, all splits of a mean, frames, the method, its pretraining data, the
-    architecture and k.
-
-    Args:
-        record: one of the cell's.
-        cell: the measured number.
-        column: where it stands.
-        printed: published rows under that column.
-        method: what published.csv calls the record's method.
+    Protocol, dataset, split and metric agree with the ``printed`` rows, which stand under the same ``column``.
+    What remains is checked here: real data, all of it, all splits of a mean, frames, the ``method`` by its name
+    in published.csv, its pretraining data, the architecture and k. ``record`` is one of the cell's.
     """
     part = column.split == "mean" and cell.splits_missing
     if record.world != "real" or record.subset or record.pretrain_subset or part:

@@ -75,15 +75,7 @@ def draw(grid: Grid, chart: Chart, fmt: FigureFormat) -> bytes | None:
 
     Measured numbers are filled and joined by a solid line, with bars of one standard deviation over seeds,
     or else the 95 % interval where the table has it; published ones are hollow and dashed, with their mark
-    in the legend. Rows without a number on the axis are named below.
-
-    Args:
-        grid: the finished table.
-        chart: its fields are among the grid's.
-        fmt: svg or pdf.
-
-    Returns:
-        None where there is nothing to draw.
+    in the legend. Rows without a number on the axis are named below. None where there is nothing to draw.
     """
     lines, left_out = _lines(grid, chart)
     if not lines:

@@ -81,9 +81,6 @@ def _methods() -> Iterator[tuple[str, dict[str, Any]]]:
 def write_tables(tables: dict[str, Grid], out: Path, formats: Iterable[Format] = FORMATS) -> list[Path]:
     """Write each table as ``<out>/<name>.<format>``, with its figure as SVG and PDF where it has one.
 
-    Returns:
-        The files.
-
     Raises:
         UserError: the folder cannot be written.
     """
