@@ -176,7 +176,7 @@ def table_lines(
     Raises:
         UserError: a folder is no results folder, or a table is unknown.
     """
-    stores = [RunStore.existing(root, option="--results") for root in folders]
+    stores = [RunStore.existing(root) for root in folders]
     ends = None
     if intervals:
         from xdcbench.results.statistics.predictions import cell_ends
@@ -196,7 +196,7 @@ def run_lines(prefix: str, out: Path) -> Iterator[str]:
     Raises:
         UserError: no run, or several, match.
     """
-    store = RunStore.existing(out, option="--results")
+    store = RunStore.existing(out)
     run = store.resolve(prefix)
     if run.parent.name == ".failed":
         for attempt in sorted(run.iterdir()):

@@ -47,7 +47,7 @@ def export_lines(name: str, out: Path, to: Path | None, consent: Consent = NO_CO
     Raises:
         UserError: there is no such run, it has no encoders (any more), or the folder holds something else.
     """
-    store = RunStore.existing(out, option="--results")
+    store = RunStore.existing(out)
     runs = find_runs(name, store)
     if to is not None and len(runs) > 1:
         keys = ", ".join(run.name for run in runs)

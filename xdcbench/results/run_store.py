@@ -50,15 +50,15 @@ class RunStore:
                     raise _unwritable(root, error) from error
 
     @classmethod
-    def existing(cls, root: Path, *, option: str) -> "RunStore":
-        """A results folder to read; nothing is made. ``option`` of the command line names another folder.
+    def existing(cls, root: Path) -> "RunStore":
+        """A results folder to read; nothing is made.
 
         Raises:
             UserError: ``root`` is no results folder, or one of another version.
         """
         if not (root / MARKER).exists() and not holds_runs(root):
             raise UserError(
-                f"{root} is no results folder; run a suite with --results {root}, or name another with {option}"
+                f"{root} is no results folder; run a suite with --results {root}, or name another with --results"
             )
         return cls(root, write=False)
 

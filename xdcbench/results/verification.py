@@ -25,7 +25,7 @@ def verify_results(folders: Sequence[Path], *, repair: bool) -> tuple[list[str],
     lines: list[str] = []
     faults = 0
     for root in folders:
-        store = RunStore.existing(root, option="--results")
+        store = RunStore.existing(root)
         with store.in_use(alone=True) if repair else nullcontext():
             said, bad = _verified(store, repair=repair)
         lines += said

@@ -70,7 +70,7 @@ def find_round(
     Raises:
         UserError: no run, several, or no clusters in it; or its data or the round before it is not here.
     """
-    store = RunStore.existing(out, option="--results")
+    store = RunStore.existing(out)
     key = _last_round(run, store) or _existing(run, store)
     if number is not None:
         key = _earlier(key, number, store)

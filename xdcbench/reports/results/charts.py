@@ -38,6 +38,15 @@ class Series:
 
 
 @dataclass(frozen=True)
+class XAxis:
+    """What is drawn over: its name, whether it is logarithmic, and where something begins anew."""
+
+    title: str
+    log: bool = False
+    breaks: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True)
 class Tick:
     """A labeled place on an axis, in the chart's units."""
 
@@ -96,23 +105,19 @@ class _Axis:
 def chart(
     title: str,
     series: Sequence[Series],
+    x_axis: XAxis,
     *,
-    x_title: str,
     y_range: tuple[float, float] | None = None,
-    log_x: bool = False,
     may_log: bool = False,
-    breaks: Sequence[float] = (),
 ) -> Chart | None:
     """Lay out a chart; values that are no finite numbers are gaps.
 
     Args:
         title: what ``y`` is.
         series: lines, those without a point left out.
-        x_title: what ``x`` is; whole numbers.
+        x_axis: what they are over.
         y_range: ends of the y axis; by default, those of the values.
-        log_x: whether the x axis is logarithmic.
         may_log: make the y axis logarithmic where positive values span more than ``WIDE``.
-        breaks: values of ``x`` at which something begins anew.
 
     Returns:
         None where there is nothing to draw.
@@ -125,15 +130,15 @@ def chart(
     xs = [point.x for point in points]
     log_y = may_log and min(ys) > 0 and max(ys) / min(ys) > WIDE
     low, high, marks = _scale(ys, y_range, log=log_y)
-    x = _Axis(min(xs), max(xs), LEFT, WIDTH - RIGHT, log=log_x)
+    x = _Axis(min(xs), max(xs), LEFT, WIDTH - RIGHT, log=x_axis.log)
     y = _Axis(low, high, HEIGHT - BOTTOM, TOP, log=log_y)
     return Chart(
         title=title,
-        words=f"{title} by {x_title}. {' '.join(map(_in_words, kept))}",
-        x_title=x_title,
+        words=f"{title} by {x_axis.title}. {' '.join(map(_in_words, kept))}",
+        x_title=x_axis.title,
         x=tuple(Tick(x(value), short(value)) for value in _whole(xs, x)),
         y=tuple(Tick(y(value), short(value)) for value in marks),
-        breaks=tuple(x(value) for value in breaks),
+        breaks=tuple(x(value) for value in x_axis.breaks),
         lines=tuple(_line(one, x, y) for one in kept),
         legend=tuple(kept),
     )

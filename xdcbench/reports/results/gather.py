@@ -90,7 +90,7 @@ def gather(folders: Sequence[Path]) -> Results:
     Raises:
         UserError: a folder is no results folder or of a newer version, or one of its files is unreadable.
     """
-    stores = tuple(RunStore.existing(folder, option="--results") for folder in folders)
+    stores = tuple(RunStore.existing(folder) for folder in folders)
     damaged = {(store, key): said for store in stores for key, said in store.damaged().items()}
     records: dict[str, list[Record]] = {}
     for record in read_records(stores):

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from xdcbench.reports.results.charts import Chart, Point, Series, chart
+from xdcbench.reports.results.charts import Chart, Point, Series, XAxis, chart
 from xdcbench.reports.results.gather import Results, Run
 from xdcbench.reports.results.words import shown
 from xdcbench.results.records import Record
@@ -105,10 +105,9 @@ def curves(rows: Sequence[tuple[int, dict[str, Any]]], *, breaks: Sequence[float
         chart(
             title,
             [*_lines(rows, heads, measure, ""), *_lines(rows, heads, measure, "val_")],
-            x_title="epoch",
+            XAxis("epoch", breaks=tuple(breaks)),
             y_range=span,
             may_log=span is None,
-            breaks=breaks,
         )
         for title, measure, span in (
             ("Loss", "loss", None),
@@ -143,7 +142,7 @@ def _health(records: Sequence[Record], styles: dict[str, int]) -> Iterator[Chart
         for name, style in styles.items()
     ]
     most = [point.high or point.y for one in sizes for point in one.points]
-    yield chart("Cluster size, least to most", sizes, x_title="round", y_range=(0.0, max(most, default=1.0)))
+    yield chart("Cluster size, least to most", sizes, XAxis("round"), y_range=(0.0, max(most, default=1.0)))
     for metric, title in MEASURES.items():
         lines = [
             Series(
@@ -153,7 +152,7 @@ def _health(records: Sequence[Record], styles: dict[str, int]) -> Iterator[Chart
             )
             for name, style in styles.items()
         ]
-        yield chart(title, lines, x_title="round", y_range=(0.0, 1.0))
+        yield chart(title, lines, XAxis("round"), y_range=(0.0, 1.0))
 
 
 def _sizes(records: Sequence[Record], name: str) -> tuple[Point, ...]:

@@ -89,7 +89,7 @@ def compare(
         raise UserError(
             f"compare needs two or more different methods or runs, not {', '.join(names) or 'none'}"
         )
-    stores = [RunStore.existing(folder, option="--results") for folder in folders]
+    stores = [RunStore.existing(folder) for folder in folders]
     records = read_records(stores)
     for field, value in {"metric": metric, "dataset": dataset, "evaluation": evaluation}.items():
         known = sorted({str(getattr(record, field)) for record in records})

@@ -111,7 +111,7 @@ def counterpart(
         if (row.method, row.pretrain_data) == (method, record.pretrain_data)
         and row.architecture in ("", record.architecture)
         and row.frames == cell.frames
-        and row.k in (None, field(record, "hyperparameters.k"))
+        and row.k in (None, value_of(record, "hyperparameters.k"))
     ]
     if len({row.value for row in same}) != 1:
         return None
@@ -127,7 +127,7 @@ def _spokesman(rows: Sequence[Published]) -> Published:
 # ------------------------------------------------------------------------------ what may share a cell
 
 
-def field(item: Record | Published | UnavailableResult, name: str) -> Any:
+def value_of(item: Record | Published | UnavailableResult, name: str) -> Any:
     """A field, or with ``hyperparameters.`` a factor; None where the item does not state it.
 
     ``hyperparameters.k`` of clusterings that agree is their number of clusters, of others all of them: ``128/64``.
@@ -169,7 +169,7 @@ def split_settings(entries: Sequence[tuple[int, Item]], columns: Sequence[Column
         for i, items in cells.items()
         if measured or not _one_number(items)
         for name in _settings(items, columns[i])
-        if len({_hashed(field(item, name)) for item in items}) > 1
+        if len({_hashed(value_of(item, name)) for item in items}) > 1
     }
     names = sorted(varying)
     for last in ("suite", "run") if measured else ("source", "id"):
@@ -207,7 +207,7 @@ def _one_number(items: Sequence[Record | Published]) -> bool:
 def _partition(entries: Sequence[tuple[int, Item]], names: Sequence[str]) -> list[_Part[Item]]:
     parts: dict[str, _Part[Item]] = {}
     for i, item in entries:
-        values = [field(item, name) for name in names]
+        values = [value_of(item, name) for name in names]
         words = ["not stated" if value is None else said(value) or "none" for value in values]
         text = ", ".join(
             f"{n.removeprefix('hyperparameters.')} {word}" for n, word in zip(names, words, strict=True)

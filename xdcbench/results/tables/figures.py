@@ -41,26 +41,30 @@ _STYLE: dict[Any, Any] = {
 }
 
 
-class _Point(NamedTuple):
+class DrawnCell(NamedTuple):
+    """A number and its place on the axis."""
+
     x: float
     y: float
     cell: Cell
 
 
 @dataclass(frozen=True)
-class _Line:
+class TableLine:
     """Points of one name and group by column; measured and published share a name."""
 
     name: str
     group: str
-    columns: tuple[tuple[_Point, ...], ...]
+    columns: tuple[tuple[DrawnCell, ...], ...]
 
     @property
     def cells(self) -> list[Cell]:
+        """Of all columns."""
         return [point.cell for points in self.columns for point in points]
 
     @property
     def measured(self) -> bool:
+        """Whether any number is measured here."""
         return any(cell.status == "measured" for cell in self.cells)
 
     @property
@@ -77,7 +81,7 @@ def draw(grid: Grid, chart: Chart, fmt: FigureFormat) -> bytes | None:
     or else the 95 % interval where the table has it; published ones are hollow and dashed, with their mark
     in the legend. Rows without a number on the axis are named below. None where there is nothing to draw.
     """
-    lines, left_out = _lines(grid, chart)
+    lines, left_out = table_lines(grid, chart)
     if not lines:
         return None
     from xdcbench.utils.plotting import Figure, FigureCanvasPdf, FigureCanvasSVG, rc_context
@@ -113,9 +117,9 @@ def draw(grid: Grid, chart: Chart, fmt: FigureFormat) -> bytes | None:
 # ---------------------------------------------------------------------------------------- what is drawn
 
 
-def _lines(grid: Grid, chart: Chart) -> tuple[list[_Line], list[str]]:
+def table_lines(grid: Grid, chart: Chart) -> tuple[list[TableLine], list[str]]:
     """Lines in the order of the table, and names of the rows that have no place on the axis."""
-    lines: list[_Line] = []
+    lines: list[TableLine] = []
     left_out: dict[str, None] = {}
     at = grid.fields.index(chart.x)
     for group in grid.groups:
@@ -127,19 +131,21 @@ def _lines(grid: Grid, chart: Chart) -> tuple[list[_Line], list[str]]:
                 found[", ".join(filter(None, name))].append((float(x), row))
             elif any(cell.value is not None for cell in row.cells):
                 left_out[" ".join(filter(None, row.shown))] = None
-        lines += [_Line(name, group.title, _points(rows, len(grid.columns))) for name, rows in found.items()]
+        lines += [
+            TableLine(name, group.title, _points(rows, len(grid.columns))) for name, rows in found.items()
+        ]
     return [line for line in lines if line.cells], list(left_out)
 
 
-def _points(rows: list[tuple[float, Row]], columns: int) -> tuple[tuple[_Point, ...], ...]:
+def _points(rows: list[tuple[float, Row]], columns: int) -> tuple[tuple[DrawnCell, ...], ...]:
     rows = sorted(rows, key=lambda entry: entry[0])
     return tuple(
-        tuple(_Point(x, y, row.cells[i]) for x, row in rows if (y := row.cells[i].value) is not None)
+        tuple(DrawnCell(x, y, row.cells[i]) for x, row in rows if (y := row.cells[i].value) is not None)
         for i in range(columns)
     )
 
 
-def _notes(lines: Sequence[_Line], left_out: Sequence[str]) -> list[str]:
+def _notes(lines: Sequence[TableLine], left_out: Sequence[str]) -> list[str]:
     cells = [cell for line in lines for cell in line.cells]
     bars = {_bar(cell)[1] for cell in cells} - {""}
     statuses = {cell.status for cell in cells}
@@ -152,18 +158,17 @@ def _notes(lines: Sequence[_Line], left_out: Sequence[str]) -> list[str]:
 
 def _bar(cell: Cell) -> tuple[tuple[float, float], str]:
     """Lengths below and above the number, and what they are; 0 and "" without."""
-    if cell.spread is not None:
-        return (cell.spread, cell.spread), "standard deviation over seeds"
-    if cell.interval is not None and cell.value is not None:
-        low, high = cell.interval
-        return (cell.value - low, high - cell.value), "95 % interval from the test items"
-    return (0.0, 0.0), ""
+    if cell.ends is None or cell.value is None:
+        return (0.0, 0.0), ""
+    low, high = cell.ends
+    kind = "95 % interval from the test items" if cell.spread is None else "standard deviation over seeds"
+    return (cell.value - low, high - cell.value), kind
 
 
 # ------------------------------------------------------------------------------------------ how it is drawn
 
 
-def _panels(figure: "Figure", grid: Grid, chart: Chart, lines: Sequence[_Line]) -> None:
+def _panels(figure: "Figure", grid: Grid, chart: Chart, lines: Sequence[TableLine]) -> None:
     names = list(dict.fromkeys(line.name for line in lines))
     xs = {point.x for line in lines for points in line.columns for point in points}
     ticks = _apart(sorted(xs), log=chart.log)
@@ -181,7 +186,7 @@ def _panels(figure: "Figure", grid: Grid, chart: Chart, lines: Sequence[_Line]) 
     figure.suptitle(grid.title, fontsize=10)
 
 
-def _plot(axes: "Axes", line: _Line, column: int, *, place: int) -> None:
+def _plot(axes: "Axes", line: TableLine, column: int, *, place: int) -> None:
     points = line.columns[column]
     bars = [_bar(point.cell)[0] for point in points]
     color = COLOURS[place % len(COLOURS)]

@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 from xdcbench.config.table import Column
 from xdcbench.results.published import Published
 from xdcbench.results.records import Record
-from xdcbench.results.tables.cells import Item, field, said
+from xdcbench.results.tables.cells import Item, said, value_of
 
 Placed: TypeAlias = list[tuple[int, Item]]
 """Items, each with the number of the column that it stands under."""
@@ -120,9 +120,9 @@ def _differences(column: Column, item: Record | Published) -> _Miss:
             del wanted["split"]
         wanted = {name: want for name, want in wanted.items() if want not in ("", None)}
     return {
-        name.removeprefix("hyperparameters."): (field(item, name), want)
+        name.removeprefix("hyperparameters."): (value_of(item, name), want)
         for name, want in wanted.items()
-        if field(item, name) != want
+        if value_of(item, name) != want
     }
 
 

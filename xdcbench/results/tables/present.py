@@ -11,7 +11,7 @@ from xdcbench.errors import UserError
 from xdcbench.models.pretrained.registry import Release, registry, release_of
 from xdcbench.results.published import load_published
 from xdcbench.results.records import Record
-from xdcbench.results.tables.build import build
+from xdcbench.results.tables.build import MethodNames, build
 from xdcbench.results.tables.cells import Intervals
 from xdcbench.results.tables.grid import Grid
 from xdcbench.results.tables.render import Format, render
@@ -41,20 +41,16 @@ def grids(
     known = registry()
     pretrained = {name: one.title for name, one in (encoders or {}).items() if one.title}
     released = {name: release.title for name, release in known.items()}
-    titles = {SUPERVISED: "Supervised", **released, **method_titles(), **pretrained, **(titles or {})}
     printed_as = {
         name: release.method for name, release in {**known, **dict(_released(encoders or {}))}.items()
     }
     printed_as |= {name: SUPERVISED for name, tree in _methods() if tree.get("family") == SUPERVISED}
+    called = MethodNames(
+        {SUPERVISED: "Supervised", **released, **method_titles(), **pretrained, **(titles or {})}, printed_as
+    )
     return {
         Path(name).stem: build(
-            load_table(name),
-            records,
-            published,
-            titles=titles,
-            printed_as=printed_as,
-            intervals=intervals,
-            lacks=lacks,
+            load_table(name), records, published, names=called, intervals=intervals, lacks=lacks
         )
         for name in names
     }

@@ -51,8 +51,7 @@ def _flat(text: object) -> str:
 
 
 def _header(grid: Grid) -> list[str]:
-    names = {"pretrain_data": "pretraining data", "pretrain_items": "pretraining items"}
-    return [*(names.get(f, f.removeprefix("hyperparameters.")) for f in grid.fields), *grid.columns]
+    return [*grid.header, *grid.columns]
 
 
 def _notes(grid: Grid, emphasis: _Emphasis) -> list[str]:
