@@ -15,14 +15,11 @@ SHARES = 4
 
 @dataclass(frozen=True)
 class Cluster:
-    """One cluster.
+    """One cluster, by its ``number`` in the assignments, of ``size`` items.
 
-    Attributes:
-        number: as assignments hold it.
-        size: items.
-        spread: mean distance of its items to its center, of those whose distance is known; nan without.
-        shares: the most frequent labels, each with the share of the items that have it, largest first.
-        nearest: positions of items in the index, nearest to the center first.
+    ``spread`` is the mean distance of items to its center, of those whose distance is known; nan without.
+    ``shares`` are the most frequent labels, each with the share of the items that have it, largest first;
+    ``nearest`` positions of items in the index, nearest to the center first.
     """
 
     number: int

@@ -1,7 +1,6 @@
 """Small files that every browser plays and shows: looping videos, audio, spectrograms, images."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 
@@ -27,6 +26,7 @@ from xdcbench.data.media.samples import BadSampleError, check_numbers, planes
 from xdcbench.data.media.url import local_url
 from xdcbench.data.spectrogram import LogMel
 from xdcbench.errors import MediaError
+from xdcbench.utils.io import atomic_write
 from xdcbench.utils.plotting import imsave
 
 PREROLL = 1.0
@@ -35,26 +35,13 @@ QUALITY = "26"
 """x264's constant rate factor: about 20 kB for 2 s of 128 x 128."""
 
 
-@contextmanager
-def whole(path: Path) -> Iterator[Path]:
-    """A place to write to that becomes ``path`` when all is written."""
-    part = path.with_name(f".{path.name}")
-    try:
-        yield part
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
-
-
 def write_video(frames: Tensor, fps: float, path: Path) -> None:
     """MP4 with H.264 of the baseline profile, which begins to play before it is whole.
 
     ``frames`` are RGB, uint8 (T, H, W, 3), H and W even; ``fps`` of them are shown per second.
     """
-    with (
-        whole(path) as part,
-        av.open(local_url(part), "w", format="mp4", options={"movflags": "+faststart"}) as file,
-    ):
+    fast = {"movflags": "+faststart"}
+    with atomic_write(path) as part, av.open(local_url(part), "w", format="mp4", options=fast) as file:
         stream = file.add_stream("libx264", rate=Fraction(fps).limit_denominator(1000))
         stream.height, stream.width = frames.shape[1:3]
         stream.pix_fmt, stream.thread_count = "yuv420p", 1
@@ -66,13 +53,13 @@ def write_video(frames: Tensor, fps: float, path: Path) -> None:
 
 def write_image(image: Tensor, path: Path) -> None:
     """JPEG of a frame, uint8 (H, W, 3)."""
-    with whole(path) as part:
+    with atomic_write(path) as part:
         imsave(part, image.numpy(), format="jpg", pil_kwargs={"quality": 82, "optimize": True})
 
 
 def write_audio(wave: Tensor, sample_rate: int, path: Path) -> None:
     """MP3, mono, at a rate that it knows, of float32 (samples,), full scale 1, ``sample_rate`` of them per second."""
-    with whole(path) as part, av.open(local_url(part), "w", format="mp3") as file:
+    with atomic_write(path) as part, av.open(local_url(part), "w", format="mp3") as file:
         known = sorted(av.Codec("libmp3lame", "w").audio_rates or ())
         nearest = next((r for r in known if r >= sample_rate), known[-1])
         stream = file.add_stream("libmp3lame", rate=nearest, layout="mono", options={"b": "64k"})
@@ -88,7 +75,7 @@ def write_spectrogram(wave: Tensor, spec: AudioInput, path: Path) -> None:
     """PNG of the log-mel spectrogram that the encoder takes: time to the right, pitch upwards, loud is light."""
     mel = LogMel(spec)(wave[None])[0, 0].numpy()
     low, high = np.quantile(mel, [0.05, 0.995]).tolist()
-    with whole(path) as part:
+    with atomic_write(path) as part:
         imsave(part, mel, format="png", cmap="magma", origin="lower", vmin=low, vmax=max(high, low + 1e-3))
 
 

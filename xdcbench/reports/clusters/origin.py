@@ -13,7 +13,7 @@ from xdcbench.data.shards.reader import ShardReader
 from xdcbench.data.sources import find_shards, root_of
 from xdcbench.errors import UserError
 from xdcbench.pretraining.pseudo_labels import read_saved_labels
-from xdcbench.results.run_facts import RunFacts, read_facts
+from xdcbench.results.run_facts import read_facts
 from xdcbench.results.run_store import RunStore
 from xdcbench.utils.arrays import read_table
 from xdcbench.utils.cache_folder import cache_folder
@@ -74,7 +74,8 @@ def find_round(
     key = _last_round(run, store) or _existing(run, store)
     if number is not None:
         key = _earlier(key, number, store)
-    facts, path = _facts(store, key), store.require(key)
+    path = store.require(key)
+    facts = read_facts(path)
     config: RoundStage = check(RoundStage, facts["config"], f"{path / 'run.json'}: config", fix=RUN_AGAIN)
     if not (path / "assignments.parquet").exists():
         raise UserError(
@@ -98,10 +99,6 @@ def find_round(
         facts=read_saved_labels(path)["facts"],
         consent=consent,
     )
-
-
-def _facts(store: RunStore, key: str) -> RunFacts:
-    return read_facts(store.path(key))
 
 
 def _existing(prefix: str, store: RunStore) -> str:
@@ -130,7 +127,9 @@ def _last_round(method: str, store: RunStore) -> str | None:
         UserError: the method was pretrained several times.
     """
     rounds = filter(lambda key: key.startswith("round-"), store.keys())
-    own = {key: facts for key in rounds if (facts := _facts(store, key))["config"]["method"] == method}
+    own = {
+        key: facts for key in rounds if (facts := read_facts(store.path(key)))["config"]["method"] == method
+    }
     followed = {facts["inputs"]["encoders"] for facts in own.values()}
     last = sorted(own.keys() - followed)
     if len(last) > 1:
@@ -143,7 +142,7 @@ def _chain(key: str, store: RunStore) -> list[str]:
     """The run and all that its encoders went through, newest first, as far as it is still there."""
     chain = [key]
     while store.complete(chain[-1]):
-        inputs = _facts(store, chain[-1])["inputs"]
+        inputs = read_facts(store.path(chain[-1]))["inputs"]
         before = inputs.get("encoders") or inputs.get("features")
         if before is None:
             break
@@ -153,7 +152,7 @@ def _chain(key: str, store: RunStore) -> list[str]:
 
 def _earlier(key: str, number: int, store: RunStore) -> str:
     rounds = [k for k in _chain(key, store) if k.startswith("round-") and store.complete(k)]
-    by_number = {_facts(store, k)["config"]["round"]: k for k in rounds}
+    by_number = {read_facts(store.path(k))["config"]["round"]: k for k in rounds}
     if number not in by_number:
         there = comma_separated(map(str, sorted(by_number)))
         raise UserError(
@@ -166,7 +165,7 @@ def _root(
     key: str, index: Index, store: RunStore, data_root: Path | None, shards: Sequence[str]
 ) -> Path | ShardReader:
     """Where the files of an index are, or the shards that it was made from."""
-    facts = _facts(store, key)
+    facts = read_facts(store.path(key))
     where = f"{store.path(key) / 'run.json'}: config"
     config: IndexStage = check(IndexStage, facts["config"], where, fix=RUN_AGAIN)
     if "world" in facts["inputs"]:

@@ -41,12 +41,8 @@ THREADS = 2
 class Preview:
     """Files of one item, by name inside the folder of previews; empty where there is none.
 
-    Attributes:
-        image: first frame.
-        video: looping, without audio; none for images.
-        spectrogram: of the audio.
-        audio: what the encoder hears.
-        gone: why there is nothing.
+    ``image`` is the first frame, ``video`` loops without audio, ``spectrogram`` is of the ``audio`` that the
+    encoder hears; ``gone`` says why there is nothing.
     """
 
     image: str = ""

@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean
-from typing import Any
+from typing import Any, NamedTuple
 
 from xdcbench.errors import UserError
 from xdcbench.reports.results.gather import Results
@@ -25,8 +25,22 @@ from xdcbench.results.statistics.significance import LEVEL, holm, smallest_p
 
 ALIKE = ("fingerprint", "subset", "evaluation_version", "unit")
 """Fields in which two numbers must agree to be subtracted."""
-_Name = tuple[str, ...]
 _Both = dict[Place, tuple[Record, Record]]
+
+
+class NumberName(NamedTuple):
+    """What a number is called; ``told`` are the hyperparameters that tell it apart in its run, in words."""
+
+    method: str
+    pretrain_data: str
+    evaluation: str
+    dataset: str
+    metric: str
+    told: str
+
+    def __str__(self) -> str:
+        measure = f"{self.metric}, {self.told}" if self.told else self.metric
+        return f"{self.method}@{self.pretrain_data}: {self.evaluation} on {self.dataset}, {measure}"
 
 
 @dataclass(frozen=True)
@@ -34,20 +48,18 @@ class ResultChange:
     """One number of both folders, a mean over the splits and seeds that both have.
 
     Attributes:
-        name: method, pretraining data, evaluation, dataset, metric, and the hyperparameters that tell it apart.
-        unit: of the values.
         here: value of the folder that is reported.
         there: value of the folder beside it.
         units: number of splits and seeds.
         items: test items used, here and there, summed over ``units``.
-        interval: of the difference, 95 %, where predictions allow one.
-        p: after Holm's correction, where predictions allow one and the seeds suffice for one below ``LEVEL``.
         runs: keys here and there.
         settings: what else differs, in words.
+        interval: of the difference, 95 %, where predictions allow one.
+        p: after Holm's correction, where predictions allow one and the seeds suffice for one below ``LEVEL``.
         why: why there is neither interval nor p, "" where there is.
     """
 
-    name: _Name
+    name: NumberName
     unit: str
     higher_is_better: bool
     here: float
@@ -83,9 +95,9 @@ class Comparison:
 
     moved: tuple[ResultChange, ...]
     same: int
-    unlike: tuple[tuple[_Name, str], ...]
-    only_here: tuple[_Name, ...]
-    only_there: tuple[_Name, ...]
+    unlike: tuple[tuple[NumberName, str], ...]
+    only_here: tuple[NumberName, ...]
+    only_there: tuple[NumberName, ...]
 
 
 def result_changes(here: Results, there: Results) -> Comparison:
@@ -96,7 +108,7 @@ def result_changes(here: Results, there: Results) -> Comparison:
     """
     ours, theirs = _by_name(here.records), _by_name(there.records)
     moves: list[ResultChange] = []
-    unlike: list[tuple[_Name, str]] = []
+    unlike: list[tuple[NumberName, str]] = []
     for name, sides in counterparts(ours, theirs).items():
         found = _move(name, sides, (here, there))
         if isinstance(found, str):
@@ -119,17 +131,17 @@ def _rank(move: ResultChange) -> tuple[Any, ...]:
     return -bool(move.significant), move.p is None, move.unit != "%", -abs(move.difference), move.name
 
 
-def _by_name(records: Sequence[Record]) -> dict[_Name, list[Record]]:
+def _by_name(records: Sequence[Record]) -> dict[NumberName, list[Record]]:
     """Records by what they are called; hyperparameters count that tell the numbers of one run apart."""
-    found: dict[_Name, list[Record]] = defaultdict(list)
+    found: dict[NumberName, list[Record]] = defaultdict(list)
     for r, names in told_apart(records):
         told = hyperparameters(r, {*names, "round"})
-        found[r.method, r.pretrain_data, r.evaluation, r.dataset, r.metric, told].append(r)
+        found[NumberName(r.method, r.pretrain_data, r.evaluation, r.dataset, r.metric, told)].append(r)
     return found
 
 
 def _move(
-    name: _Name, records: tuple[Sequence[Record], Sequence[Record]], results: tuple[Results, Results]
+    name: NumberName, records: tuple[Sequence[Record], Sequence[Record]], results: tuple[Results, Results]
 ) -> ResultChange | str:
     """The difference, or in words why there is none."""
     ours, theirs = records
@@ -184,7 +196,7 @@ def _settings(a: Sequence[Record], b: Sequence[Record]) -> list[str]:
 def _tested(move: ResultChange, both: _Both, results: tuple[Results, Results]) -> ResultChange:
     """The move with its interval and p value, or with the reason that there is none."""
     here, there = results
-    if not is_share(move.name[4]):
+    if not is_share(move.name.metric):
         return replace(move, why="no share of test items")
     try:
         pairs = paired_items(both, (here.stores, there.stores))

@@ -3,13 +3,17 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
+from xdcbench.results.tables.figures import apart
 from xdcbench.utils.format import short
 
 WIDTH, HEIGHT = 300, 180
 """Of a chart, in its own units: about pixels."""
 LEFT, RIGHT, TOP, BOTTOM = 40, 8, 10, 24
 """Margins that hold the numbers of the axes."""
+TICKS_APART = 36
+"""Room that the number of a place on the x axis takes."""
 DOTS = 8
 """Points of a line up to which each is marked."""
 WIDE = 30.0
@@ -136,7 +140,7 @@ def chart(
         title=title,
         words=f"{title} by {x_axis.title}. {' '.join(map(_in_words, kept))}",
         x_title=x_axis.title,
-        x=tuple(Tick(x(value), short(value)) for value in _whole(xs, x)),
+        x=tuple(Tick(x(value), short(value)) for value in apart(xs, x, TICKS_APART)),
         y=tuple(Tick(y(value), short(value)) for value in marks),
         breaks=tuple(x(value) for value in x_axis.breaks),
         lines=tuple(_line(one, x, y) for one in kept),
@@ -164,13 +168,8 @@ def _line(series: Series, x: _Axis, y: _Axis) -> Line:
 
 def _runs(points: Sequence[Point], x: _Axis, y: _Axis) -> str:
     """Path through the points, lifted at gaps."""
-    parts: list[list[tuple[float, float]]] = [[]]
-    for point in points:
-        if _finite(point):
-            parts[-1].append((x(point.x), y(point.y)))
-        elif parts[-1]:
-            parts.append([])
-    return " ".join(_path(part) for part in parts if part)
+    parts = ([(x(p.x), y(p.y)) for p in part] for finite, part in groupby(points, _finite) if finite)
+    return " ".join(map(_path, parts))
 
 
 def _path(points: Sequence[tuple[float, float]], *, closed: bool = False) -> str:
@@ -199,15 +198,6 @@ def _step(span: float) -> float:
     """A step of 1, 2 or 5 times a power of ten that divides ``span`` into five parts or fewer."""
     power = 10.0 ** math.floor(math.log10(span / 5))
     return next(power * factor for factor in (1, 2, 5, 10) if span / (power * factor) <= 5 + 1e-9)
-
-
-def _whole(xs: Sequence[float], x: _Axis) -> list[float]:
-    """Those of the values that leave room for their labels, the first among them."""
-    kept: list[float] = []
-    for value in sorted(set(xs)):
-        if not kept or x(value) - x(kept[-1]) >= 36:
-            kept.append(value)
-    return kept
 
 
 def _in_words(series: Series) -> str:

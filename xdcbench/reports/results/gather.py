@@ -16,15 +16,10 @@ from xdcbench.utils.secrets import redact
 
 @dataclass(frozen=True)
 class Run:
-    """One complete run.
+    """One complete run, its directory and what it says of itself in ``run.json``.
 
-    Attributes:
-        key: of its directory.
-        folder: its directory.
-        facts: content of ``run.json``.
-        records: what it measured; none for stages that only prepare.
-        epochs: rows of ``metrics.jsonl`` that sum up an epoch; none for what is not trained.
-        failed: reason by id of each item that it could not decode.
+    ``records`` are what it measured, ``epochs`` the rows of ``metrics.jsonl`` that sum up an epoch, ``failed``
+    the reason by id of each item that it could not decode; stages that have none of these lack them.
     """
 
     key: str

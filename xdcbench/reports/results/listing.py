@@ -21,7 +21,9 @@ def listing(results: Results, keys: Collection[str], *, anchor: str) -> list[dic
 
 
 def _view(run: Run, listed: Collection[str], anchor: str) -> dict[str, Any]:
-    facts = run.facts
+    facts, used = run.facts, ""
+    for first in run.records[:1]:
+        used = f"{first.items_used:,} of {first.items_expected:,} used, {first.items_failed:,} failed"
     return {
         "anchor": f"{anchor}-{run.key}",
         "key": run.key,
@@ -40,7 +42,7 @@ def _view(run: Run, listed: Collection[str], anchor: str) -> dict[str, Any]:
             for name, key in facts["inputs"].items()
         ],
         "records": _records(run),
-        "items": _items(run),
+        "items": used,
         "failed": len(run.failed or {}),
         "curves": curves([(int(row["epoch"]), row) for row in run.epochs]),
     }
@@ -52,13 +54,6 @@ def _headline(run: Run) -> dict[str, Any] | None:
     if record is None:
         return None
     return {"metric": record.metric, "value": record.value, "text": shown(record), "unit": record.unit}
-
-
-def _items(run: Run) -> str:
-    if not run.records:
-        return ""
-    first = run.records[0]
-    return f"{first.items_used:,} of {first.items_expected:,} used, {first.items_failed:,} failed"
 
 
 def _records(run: Run) -> list[dict[str, str]]:

@@ -89,9 +89,9 @@ def _moved(comparison: Comparison) -> dict[str, Any]:
         "significant": sum(bool(move.significant) for move in comparison.moved),
         "tested": sum(move.significant is not None for move in comparison.moved),
         "same": comparison.same,
-        "unlike": [{"name": _name(name), "why": why} for name, why in comparison.unlike],
+        "unlike": [{"name": str(name), "why": why} for name, why in comparison.unlike],
         "only": [
-            {"where": where, "count": len(names), "names": list(map(_name, names[:NAMED]))}
+            {"where": where, "count": len(names), "names": list(map(str, names[:NAMED]))}
             for where, names in (("here", comparison.only_here), ("there", comparison.only_there))
         ],
     }
@@ -121,8 +121,3 @@ def _row(move: ResultChange, common: set[str]) -> dict[str, Any]:
         "settings": [name for name in move.settings if name not in common],
         "why": move.why,
     }
-
-
-def _name(name: tuple[str, ...]) -> str:
-    method, data, evaluation, dataset, metric, told = name
-    return f"{method}@{data}: {evaluation} on {dataset}, {metric}{f', {told}' if told else ''}"

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from xdcbench.reports.results.charts import Chart, Point, Series, XAxis, chart
@@ -15,7 +14,6 @@ from xdcbench.utils.format import duration
 _HEAD = re.compile(r"(video|audio)_(.+)_loss")
 _STYLES = {("video",): 1, ("audio",): 2}
 """Colors of clusterings by what is clustered; what is of both has the third."""
-_JOINT = 3
 
 MEASURES = {
     "nmi_class": "NMI with class",
@@ -25,19 +23,6 @@ MEASURES = {
 SIZES = ("clusters_size_min", "clusters_size_median", "clusters_size_max")
 
 
-@dataclass(frozen=True)
-class Chain:
-    """The rounds of one pretraining, in their order."""
-
-    rounds: tuple[Run, ...]
-
-    @property
-    def science(self) -> dict[str, Any]:
-        """Settings of the last round, with defaults."""
-        settings: dict[str, Any] = self.rounds[-1].facts["config"]
-        return settings
-
-
 def pretrainings(results: Results) -> list[dict[str, Any]]:
     """Each pretraining with its charts and its numbers, by method, then data, then seed."""
     titles = method_titles()
@@ -45,8 +30,8 @@ def pretrainings(results: Results) -> list[dict[str, Any]]:
     return sorted(views, key=lambda view: (view["method"], view["name"], view["key"]))
 
 
-def _chains(results: Results) -> Iterator[Chain]:
-    """From each round that no other continues from, back to the first."""
+def _chains(results: Results) -> Iterator[list[Run]]:
+    """The rounds of each pretraining, in their order: from one that no other continues from, back to the first."""
     rounds = {key: run for key, run in results.runs.items() if run.kind == "round"}
     gone_on = {run.facts["inputs"].get("encoders") for run in rounds.values()}
     for key in sorted(rounds.keys() - gone_on):
@@ -54,50 +39,41 @@ def _chains(results: Results) -> Iterator[Chain]:
         while (before := at.facts["inputs"].get("encoders")) in rounds:
             at = rounds[before]
             chain.append(at)
-        yield Chain(tuple(reversed(chain)))
+        yield chain[::-1]
 
 
-def _view(chain: Chain, titles: dict[str, str]) -> dict[str, Any]:
-    last, science = chain.rounds[-1], chain.science
-    styles = {
-        name: _STYLES.get(tuple(sorted(c["features"])), _JOINT) for name, c in science["clusterings"].items()
-    }
-    title = titles.get(science["method"], science["method"])
-    records = [record for run in chain.rounds for record in run.records]
+def _view(rounds: Sequence[Run], titles: dict[str, str]) -> dict[str, Any]:
+    last, science = rounds[-1], rounds[-1].facts["config"]
+    styles = {name: _STYLES.get(tuple(c["features"]), 3) for name, c in science["clusterings"].items()}
+    records = [record for run in rounds for record in run.records]
     return {
-        "method": title,
+        "method": titles.get(science["method"], science["method"]),
         "name": re.sub(r"/round\d+$", "", last.name),
         "key": last.key,
         "data": records[0].pretrain_data if records else "",
         "seed": science["seed"],
-        "seconds": duration(sum(run.seconds for run in chain.rounds)),
-        "rounds": [{"number": run.facts["config"]["round"], "key": run.key} for run in chain.rounds],
+        "seconds": duration(sum(run.seconds for run in rounds)),
+        "rounds": [{"number": run.facts["config"]["round"], "key": run.key} for run in rounds],
         "clusterings": {name: ", ".join(c["features"]) for name, c in science["clusterings"].items()},
-        "charts": [*_learning(chain), *(one for one in _health(records, styles) if one)],
+        "charts": [*_learning(rounds), *(one for one in _health(records, styles) if one)],
         "table": _table(records),
     }
 
 
-# --------------------------------------------------------------------------------------------- learning
-
-
-def _learning(chain: Chain) -> list[Chart]:
+def _learning(rounds: Sequence[Run]) -> list[Chart]:
     """Loss and accuracy by head over all epochs; a round begins where a line does."""
-    starts, epoch = [], 0
-    rows: list[tuple[int, dict[str, Any]]] = []
-    for run in chain.rounds:
-        starts.append(epoch)
-        rows += [(epoch + int(row["epoch"]), row) for row in run.epochs]
-        epoch = rows[-1][0] if rows else 0
+    starts, rows = [], list[tuple[int, dict[str, Any]]]()
+    for run in rounds:
+        before = rows[-1][0] if rows else 0
+        starts.append(before)
+        rows += [(before + int(row["epoch"]), row) for row in run.epochs]
     return curves(rows, breaks=[start + 0.5 for start in starts[1:] if start])
 
 
 def curves(rows: Sequence[tuple[int, dict[str, Any]]], *, breaks: Sequence[float] = ()) -> list[Chart]:
     """Charts of loss and accuracy of what was trained, one line per head, held-out items dashed.
 
-    Args:
-        rows: epoch, and the row of ``metrics.jsonl`` that sums it up.
-        breaks: epochs at which a round ends.
+    ``rows`` are epochs with the row of ``metrics.jsonl`` that sums each up; at ``breaks`` a round ends.
     """
     names = dict.fromkeys(name for _, row in rows for name in row)
     heads = [found[0].removesuffix("_loss") for name in names if (found := _HEAD.fullmatch(name))]
@@ -133,9 +109,6 @@ def _lines(
         )
 
 
-# ---------------------------------------------------------------------------------------- cluster health
-
-
 def _health(records: Sequence[Record], styles: dict[str, int]) -> Iterator[Chart | None]:
     sizes = [
         Series(f"clusters {name}", _sizes(records, name), style=style, band=True)
@@ -145,11 +118,7 @@ def _health(records: Sequence[Record], styles: dict[str, int]) -> Iterator[Chart
     yield chart("Cluster size, least to most", sizes, XAxis("round"), y_range=(0.0, max(most, default=1.0)))
     for metric, title in MEASURES.items():
         lines = [
-            Series(
-                f"clusters {name}",
-                tuple(Point(n, value) for n, value in _over_rounds(records, metric, name)),
-                style=style,
-            )
+            Series(f"clusters {name}", tuple(Point(*at) for at in _over_rounds(records, metric, name)), style)
             for name, style in styles.items()
         ]
         yield chart(title, lines, XAxis("round"), y_range=(0.0, 1.0))

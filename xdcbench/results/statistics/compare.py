@@ -106,9 +106,6 @@ def compare(
     return blocks
 
 
-# --------------------------------------------------------------------------------- what a name stands for
-
-
 def _named(name: str, records: Sequence[Record]) -> list[Record]:
     method, at, data = name.partition("@")
     found = [r for r in records if r.method == method and (not at or r.pretrain_data == data)]
@@ -148,9 +145,6 @@ def _by_place(name: str, records: Sequence[Record]) -> dict[Place, Record]:
                 f"--results, or by the key of a run"
             )
     return {place_of(record): record for record in records}
-
-
-# -------------------------------------------------------------------------------------- what is compared
 
 
 def _block(key: _Key, sides: dict[str, list[Record]], stores: Sequence[RunStore]) -> Block:

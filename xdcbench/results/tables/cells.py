@@ -124,9 +124,6 @@ def _spokesman(rows: Sequence[Published]) -> Published:
     return next((row for row in rows if row.status == "verified"), rows[0])
 
 
-# ------------------------------------------------------------------------------ what may share a cell
-
-
 def value_of(item: Record | Published | UnavailableResult, name: str) -> Any:
     """A field, or with ``hyperparameters.`` a factor; None where the item does not state it.
 

@@ -3,7 +3,7 @@
 import io
 import math
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
@@ -114,9 +114,6 @@ def draw(grid: Grid, chart: Chart, fmt: FigureFormat) -> bytes | None:
     return file.getvalue()
 
 
-# ---------------------------------------------------------------------------------------- what is drawn
-
-
 def table_lines(grid: Grid, chart: Chart) -> tuple[list[TableLine], list[str]]:
     """Lines in the order of the table, and names of the rows that have no place on the axis."""
     lines: list[TableLine] = []
@@ -165,13 +162,11 @@ def _bar(cell: Cell) -> tuple[tuple[float, float], str]:
     return (cell.value - low, high - cell.value), kind
 
 
-# ------------------------------------------------------------------------------------------ how it is drawn
-
-
 def _panels(figure: "Figure", grid: Grid, chart: Chart, lines: Sequence[TableLine]) -> None:
     names = list(dict.fromkeys(line.name for line in lines))
     xs = {point.x for line in lines for points in line.columns for point in points}
-    ticks = _apart(sorted(xs), log=chart.log)
+    place: Callable[[float], float] = math.log if chart.log else float
+    ticks = apart(xs, place, 0.15 * (place(max(xs)) - place(min(xs))))
     panels = figure.subplots(1, len(grid.columns), squeeze=False, sharex=True)[0]
     for i, (axes, title) in enumerate(zip(panels, grid.columns, strict=True)):
         if chart.log:
@@ -205,11 +200,10 @@ def _plot(axes: "Axes", line: TableLine, column: int, *, place: int) -> None:
     )
 
 
-def _apart(xs: Sequence[float], *, log: bool) -> list[float]:
-    """Those of ascending numbers that leave room for their labels."""
-    places = [math.log(x) if log else x for x in xs]
-    kept: list[int] = []
-    for i, place in enumerate(places):
-        if not kept or place - places[kept[-1]] >= 0.15 * (places[-1] - places[0]):
-            kept.append(i)
-    return [xs[i] for i in kept]
+def apart(values: Iterable[float], place: Callable[[float], float], room: float) -> list[float]:
+    """Those of ``values``, ascending, whose places leave room for their labels, the first among them."""
+    kept: list[float] = []
+    for value in sorted(set(values)):
+        if not kept or place(value) - place(kept[-1]) >= room:
+            kept.append(value)
+    return kept

@@ -34,11 +34,8 @@ def unique(records: Iterable[Record]) -> tuple[list[Record], int]:
 
 def near(records: Iterable[Record], columns: Sequence[Column]) -> list[Record]:
     """Records of an evaluation, dataset and metric that some column holds; others belong to other tables."""
-    datasets: dict[tuple[str, str], set[str]] = defaultdict(set)
-    for column in columns:
-        datasets[column.evaluation, column.metric].add(column.dataset)
-    held = ((record, datasets.get((record.evaluation, record.metric), set())) for record in records)
-    return [record for record, some in held if record.dataset in some or "" in some]
+    held = {(column.evaluation, column.metric, column.dataset) for column in columns}
+    return [r for r in records if any((r.evaluation, r.metric, some) in held for some in (r.dataset, ""))]
 
 
 def place(items: Iterable[Item], columns: Sequence[Column]) -> tuple[Placed[Item], Counter[str]]:
