@@ -3,13 +3,13 @@
 import logging
 import shutil
 from collections.abc import Collection, Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 
 from xdcbench.errors import UserError
 from xdcbench.results.marker import MARKER, SCHEMA_VERSION, holds_runs, is_marked
 from xdcbench.utils.documents import write_json
-from xdcbench.utils.io import drop_links, fsync, remove_part_files
+from xdcbench.utils.io import drop_links, fsync, remove_part_files, writing
 from xdcbench.utils.locks import READ_ONLY, LockedError, lock
 from xdcbench.utils.manifest import CHECKPOINTS, MANIFEST, State, find_damage, write_manifest
 
@@ -40,14 +40,15 @@ class RunStore:
         self._named: set[str] = set()
         marked = is_marked(root)
         if write:
-            try:
-                (self.runs / ".building").mkdir(parents=True, exist_ok=True)
-                if not marked:
-                    write_json(root / MARKER, {"schema_version": SCHEMA_VERSION})
-            except OSError as error:
-                # A complete folder that is read-only serves a run with nothing to do.
-                if error.errno not in READ_ONLY or not self.runs.is_dir():
-                    raise _unwritable(root, error) from error
+            with self._writing():
+                try:
+                    (self.runs / ".building").mkdir(parents=True, exist_ok=True)
+                    if not marked:
+                        write_json(root / MARKER, {"schema_version": SCHEMA_VERSION})
+                except OSError as error:
+                    # A complete folder that is read-only serves a run with nothing to do.
+                    if error.errno not in READ_ONLY or not self.runs.is_dir():
+                        raise
 
     @classmethod
     def existing(cls, root: Path) -> "RunStore":
@@ -164,17 +165,21 @@ class RunStore:
             UserError: it is locked by another command, or cannot be locked.
         """
         with ExitStack() as stack:
-            try:
-                stack.enter_context(lock(self.root / ".lock", shared=not alone))
-            except LockedError as error:
-                other = "a run is at work" if alone else "`xdcbench prune` is at work"
-                raise UserError(f"{other} in {self.root}; wait until it has ended") from error
-            except OSError as error:
-                if alone:
-                    raise UserError(f"cannot change anything in {self.root}: {error.strerror}") from error
-                if error.errno not in READ_ONLY:
-                    raise _unwritable(self.root, error) from error
+            with self._writing():
+                try:
+                    stack.enter_context(lock(self.root / ".lock", shared=not alone))
+                except LockedError as error:
+                    other = "a run is at work" if alone else "`xdcbench prune` is at work"
+                    raise UserError(f"{other} in {self.root}; wait until it has ended") from error
+                except OSError as error:
+                    if alone:
+                        raise UserError(f"cannot change anything in {self.root}: {error.strerror}") from error
+                    if error.errno not in READ_ONLY:
+                        raise
             yield
+
+    def _writing(self) -> AbstractContextManager[None]:
+        return writing(f"results to {self.root}", "give another with --results")
 
     @contextmanager
     def held(self, key: str) -> Iterator[None]:
@@ -183,13 +188,11 @@ class RunStore:
         Raises:
             UserError: nothing can be written.
         """
+        waiting = f"waiting for {key}, which another command is making in {self.root}"
         with ExitStack() as stack:
-            waiting = f"waiting for {key}, which another command is making in {self.root}"
-            try:
+            with self._writing():
                 (self.runs / ".building").mkdir(exist_ok=True)
                 stack.enter_context(lock(self.lock(key), waiting=waiting))
-            except OSError as error:
-                raise _unwritable(self.root, error) from error
             yield
 
     def begin(self, key: str, *, anew: bool = False) -> Path:
@@ -197,12 +200,10 @@ class RunStore:
         work = self.work(key)
         if anew:
             shutil.rmtree(work, ignore_errors=True)
-        try:
+        with self._writing():
             drop_links(work)
             work.mkdir(exist_ok=True)
             remove_part_files(work)
-        except OSError as error:
-            raise _unwritable(self.root, error) from error
         return work
 
     @contextmanager
@@ -260,7 +261,3 @@ class RunStore:
 def keys_named(prefix: str, keys: Iterable[str]) -> list[str]:
     """Those of ``keys`` that start with ``prefix``, or whose hash does, sorted."""
     return sorted({key for key in keys if key.startswith(prefix) or key.split("-")[-1].startswith(prefix)})
-
-
-def _unwritable(root: Path, error: OSError) -> UserError:
-    return UserError(f"cannot write results to {root}: {error.strerror}; give another with --results")

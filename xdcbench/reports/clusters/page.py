@@ -1,7 +1,6 @@
 """The gallery: one page over the clusters of a round, with the items nearest to each center."""
 
 import base64
-import math
 import mimetypes
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -20,7 +19,7 @@ from xdcbench.reports.clusters.origin import ClusteredRound
 from xdcbench.reports.clusters.previews import Preview, Previews
 from xdcbench.reports.html import render
 from xdcbench.utils.format import short
-from xdcbench.utils.io import atomic_write
+from xdcbench.utils.io import atomic_write, writing
 from xdcbench.utils.runtime import pick_device
 
 SINGLE_FILE = 40_000_000
@@ -69,7 +68,7 @@ def write_gallery(
     for name, clusters in sections.items():
         for row in (row for cluster in clusters for row in cluster.nearest):
             wanted[row] |= {*found.config.clusterings[name].features}
-    try:
+    with writing(f"to {to}", "give another folder with --output"):
         to.mkdir(parents=True, exist_ok=True)
         with TemporaryDirectory() as scratch:
             previews = Previews(found, Path(scratch) if single_file else to / "media")
@@ -80,10 +79,6 @@ def write_gallery(
             page = render("gallery", page_data(found, sections, labels, made, link))
         with atomic_write(to / "index.html") as part:
             part.write_text(page, encoding="utf-8")
-    except OSError as error:
-        raise UserError(
-            f"cannot write to {to}: {error.strerror}; give another folder with --output"
-        ) from error
     gone = sum(bool(preview.gone) for preview in made.values())
     yield f"gallery {to / 'index.html'} ({sum(map(len, sections.values()))} clusters, {len(made)} items)"
     if gone:
@@ -163,7 +158,6 @@ class _Shown:
     def section(self, name: str, clusters: list[Cluster]) -> dict[str, Any]:
         clustering, facts = self.found.config.clusterings[name], self.found.facts.get(name, {})
         title, one, aim = KINDS.get(tuple(clustering.features), JOINT)
-        largest = max((c.size for c in clusters), default=1)
         return {
             "name": name,
             "title": title,
@@ -172,19 +166,11 @@ class _Shown:
             "features": clustering.features,
             "k": clustering.k,
             "empty": clustering.k - len(clusters),
+            "largest": max((c.size for c in clusters), default=1),
             "purity": facts.get("purity"),
             "nmi": facts.get("nmi_class"),
             "clusters": [
-                {
-                    "number": c.number,
-                    "size": c.size,
-                    "share": c.size / largest,
-                    "spread": None if math.isnan(c.spread) else c.spread,
-                    "purity": c.purity,
-                    "shares": c.shares,
-                    "cards": [self.card(row, c, clustering.features) for row in c.nearest],
-                }
-                for c in clusters
+                (c, [self.card(row, c, clustering.features) for row in c.nearest]) for c in clusters
             ],
         }
 

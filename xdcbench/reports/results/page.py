@@ -4,7 +4,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from xdcbench.errors import UserError
 from xdcbench.reports.html import render
 from xdcbench.reports.results.changes import Comparison, ResultChange, result_changes
 from xdcbench.reports.results.costs import environments, stages
@@ -16,7 +15,7 @@ from xdcbench.reports.results.tables import tables
 from xdcbench.results.statistics.significance import p_text
 from xdcbench.results.tables.present import method_titles
 from xdcbench.utils.format import change, duration, number
-from xdcbench.utils.io import atomic_write
+from xdcbench.utils.io import atomic_write, writing
 
 NAMED = 12
 """Numbers that one folder lacks of which the names are given."""
@@ -33,12 +32,10 @@ def write_report(folders: Sequence[Path], beside: Path | None, out: Path) -> Ite
     path = out if out.suffix in (".html", ".htm") else out / "index.html"
     here = gather(folders)
     data = page_data(here, gather([beside]) if beside else None)
-    try:
+    with writing(path, "give another with --output"):
         path.parent.mkdir(parents=True, exist_ok=True)
         with atomic_write(path) as part:
             part.write_text(render("report", data), encoding="utf-8")
-    except OSError as error:
-        raise UserError(f"cannot write {path}: {error.strerror}; give another with --output") from error
     left = f"; {len(here.damaged)} damaged and left out" if here.damaged else ""
     yield f"report  {path} ({len(here.runs)} runs, {len(here.records)} numbers{left})"
 

@@ -4,13 +4,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from xdcbench.errors import UserError
 from xdcbench.results.statistics.compare import Block, Comparison
 from xdcbench.results.statistics.intervals import FEW_GROUPS, REPLICATES, Interval
 from xdcbench.results.statistics.intervals import LEVEL as COVERAGE
 from xdcbench.results.statistics.paired import Overall, PairedResult
 from xdcbench.results.statistics.significance import LEVEL, p_text, seeds_needed, smallest_p
 from xdcbench.utils.documents import write_json
+from xdcbench.utils.io import writing
 
 SCHEMA_VERSION = 2
 """Version of the JSON file."""
@@ -45,10 +45,8 @@ def write_verdict(blocks: Sequence[Block], path: Path) -> None:
         "replicates": REPLICATES,
         "blocks": [asdict(block) for block in blocks],
     }
-    try:
+    with writing(path, "give another file with --output"):
         write_json(path, content)
-    except OSError as error:
-        raise UserError(f"cannot write {path}: {error.strerror}; give another file with --output") from error
 
 
 def _comparison(comparison: Comparison, block: Block) -> Iterator[str]:

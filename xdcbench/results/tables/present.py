@@ -7,7 +7,6 @@ from typing import Any, get_args
 from xdcbench.config.load import load_table, read
 from xdcbench.config.models import PretrainedEncoders
 from xdcbench.config.paths import folder
-from xdcbench.errors import UserError
 from xdcbench.models.pretrained.registry import Release, registry, release_of
 from xdcbench.results.published import load_published
 from xdcbench.results.records import Record
@@ -16,7 +15,7 @@ from xdcbench.results.tables.cells import Intervals
 from xdcbench.results.tables.grid import Grid
 from xdcbench.results.tables.render import Format, render
 from xdcbench.results.tables.unavailable import UnavailableResult
-from xdcbench.utils.io import atomic_write
+from xdcbench.utils.io import atomic_write, writing
 
 SUPERVISED = "supervised"
 """The family of methods that published.csv calls by this one name, whatever they have learned from."""
@@ -81,7 +80,7 @@ def write_tables(tables: dict[str, Grid], out: Path, formats: Iterable[Format] =
         UserError: the folder cannot be written.
     """
     written = []
-    try:
+    with writing(f"tables to {out}", "give another folder with --output"):
         out.mkdir(parents=True, exist_ok=True)
         for name, grid in tables.items():
             contents = {fmt: render(grid, fmt).encode() for fmt in formats} | figures(grid)
@@ -90,10 +89,6 @@ def write_tables(tables: dict[str, Grid], out: Path, formats: Iterable[Format] =
                 with atomic_write(path) as part:
                     part.write_bytes(content)
                 written.append(path)
-    except OSError as error:
-        raise UserError(
-            f"cannot write tables to {out}: {error.strerror}; give another folder with --output"
-        ) from error
     return written
 
 
