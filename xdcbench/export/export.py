@@ -8,8 +8,7 @@ from pathlib import Path
 from xdcbench.config.base import Modality
 from xdcbench.errors import UserError
 from xdcbench.evaluation.base_record import architecture
-from xdcbench.export.model_card import card_text, data_of
-from xdcbench.export.scores import scores_of
+from xdcbench.export.model_card import card_text, data_of, scores_of
 from xdcbench.export.torch_export import TOLERANCE, differences, takes, write_program
 from xdcbench.models.encoders import Encoder, EncoderMetadata, load_encoder_metadata, load_encoders
 from xdcbench.models.pretrained.exported import (
@@ -38,11 +37,8 @@ HOLDERS = ("init", "round", "pretrained")
 def export_lines(name: str, out: Path, to: Path | None, consent: Consent = NO_CODE) -> Iterator[str]:
     """Export the encoders that a name stands for, one folder each, and say what was written.
 
-    Args:
-        name: key of a run or the beginning of it, METHOD or METHOD@PRETRAINING_DATA.
-        out: results folder.
-        to: folder to write; None: ``exports/<key>`` in ``out``.
-        consent: the code of others that may run.
+    ``name`` is a run's key or the beginning of it, METHOD or METHOD@PRETRAINING_DATA; ``out`` the results folder;
+    ``to`` the folder to write, ``exports/<key>`` in ``out`` by default.
 
     Raises:
         UserError: there is no such run, it has no encoders (any more), or the folder holds something else.

@@ -1,22 +1,39 @@
 """The model card of exported encoders, in Markdown: what they are, what they learned from, how they did."""
 
+import json
+from collections import defaultdict
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from tabulate import tabulate
 
 from xdcbench.config.data import Dataset
 from xdcbench.config.load import load_dataset
 from xdcbench.config.models import VideoInput
 from xdcbench.config.paths import folder, names
-from xdcbench.export.scores import Score, markdown_table, scores_text
 from xdcbench.models.encoders import EncoderMetadata
 from xdcbench.models.pretrained.exported import MANIFEST, METADATA_FILE, Export, Exported
 from xdcbench.models.pretrained.origins import OWN
+from xdcbench.results.records import Record, read_records
 from xdcbench.results.run_facts import RunFacts, read_facts
 from xdcbench.results.run_store import RunStore
+from xdcbench.results.statistics.predictions import cell_ends
+from xdcbench.results.tables.cells import REPETITION, measured_cell
+from xdcbench.results.tables.grid import Cell
 from xdcbench.results.tables.render import escape_markdown
 from xdcbench.utils.documents import RUN_AGAIN, check
+from xdcbench.utils.format import natural
+
+INTERVALS = (
+    "Means over the splits named. Intervals say what other test items would have given, not other seeds. The runs' "
+    "records hold more measures and all settings."
+)
+
+MEASURES = ("nmi",)
+"""What is told beside shares in %; the other measures of clusters are in the records."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +57,41 @@ def data_of(about: RunFacts, metadata: EncoderMetadata, store: RunStore) -> Data
     return Data(metadata.pretrain_data, load_dataset(metadata.pretrain_data) if known else None)
 
 
+@dataclass(frozen=True)
+class Score:
+    """One number, over splits, draws and evaluation seeds, with its 95 % interval, and one of its records."""
+
+    first: Record
+    cell: Cell
+    draws: int
+
+
+def scores_of(key: str, store: RunStore) -> list[Score]:
+    """All that the results folder's evaluations have found of the encoders of one run."""
+    inputs = {k: read_facts(store.path(k))["inputs"] for k in store.keys()}  # noqa: SIM118
+    features = {k for k, of in inputs.items() if k.startswith("features-") and of.get("encoders") == key}
+    measured = [
+        k
+        for k, of in inputs.items()
+        if of.get("features") in features or (of.get("encoders") == key and not k.startswith("round-"))
+    ]
+    cells: dict[str, list[Record]] = defaultdict(list)
+    for record in read_records([store], measured):
+        if record.unit == "%" or record.metric in MEASURES:
+            settings = {name: value for name, value in record.hyperparameters.items() if name != REPETITION}
+            cell = (record.evaluation, record.dataset, record.metric, record.config_hash, settings)
+            cells[json.dumps(cell, sort_keys=True)].append(record)
+    found = [
+        Score(
+            records[0],
+            measured_cell(records, partial(cell_ends, stores=[store])),
+            len({record.hyperparameters.get(REPETITION) for record in records}),
+        )
+        for records in cells.values()
+    ]
+    return sorted(found, key=lambda s: (s.first.evaluation, s.first.dataset, natural(s.first.metric)))
+
+
 def card_text(export: Export, *, data: Data, scores: list[Score], about: RunFacts) -> str:
     """The model card of an export, whose run says ``about`` itself how its encoders were made."""
     environment = Environment(
@@ -59,7 +111,7 @@ def card_text(export: Export, *, data: Data, scores: list[Score], about: RunFact
         encoders=_encoders(export),
         programs={m: encoder for m, encoder in export.encoders.items() if encoder.program},
         own=[m for m, encoder in export.encoders.items() if encoder.source == OWN[m == "audio"]],
-        scores=scores_text(scores),
+        scores=_scores(scores),
         metadata_file=METADATA_FILE,
         manifest=MANIFEST,
     )
@@ -70,7 +122,7 @@ def _encoders(export: Export) -> str:
         [m, escape_markdown(e.architecture), f"{e.parameters:,}", e.features, escape_markdown(_input(e))]
         for m, e in export.encoders.items()
     ]
-    return markdown_table(rows, ["modality", "architecture", "parameters", "features", "takes"])
+    return _table(rows, ["modality", "architecture", "parameters", "features", "takes"])
 
 
 def _input(encoder: Exported) -> str:
@@ -78,3 +130,40 @@ def _input(encoder: Exported) -> str:
     if isinstance(of, VideoInput):
         return f"{of.frames} RGB frames of {of.size} x {of.size} at {of.fps:g} per second"
     return f"{of.seconds:g} s of mono audio at {of.sample_rate} Hz, as {of.n_mels} x {of.frames} log-mel"
+
+
+def _scores(scores: list[Score]) -> str:
+    """Scores as Markdown: a table, one row each, and what its intervals mean."""
+    if not scores:
+        return (
+            "None yet: no evaluation of these encoders is in the results folder that they were exported from."
+        )
+    rows = []
+    for score in scores:
+        first, cell = score.first, score.cell
+        alike = [s.first.hyperparameters for s in scores if s.first.evaluation == first.evaluation]
+        telling = [
+            f"{name}={value}"
+            for name, value in first.hyperparameters.items()
+            if name != REPETITION and any(other.get(name) != value for other in alike)
+        ]
+        draws = [f"mean of {score.draws} draws"] if score.draws > 1 else []
+        rows.append(
+            [
+                escape_markdown(first.evaluation),
+                escape_markdown(first.dataset) + (" (synthetic)" if first.world == "synthetic" else ""),
+                escape_markdown(", ".join(cell.splits)),
+                escape_markdown(", ".join([first.metric, *telling, *draws])),
+                f"{cell.value:.2f} {cell.unit}".strip(),
+                f"{cell.interval[0]:.1f} to {cell.interval[1]:.1f}" if cell.interval else "",
+                cell.items_used,
+                " ".join(f"`{run}`" for run in cell.runs),
+            ]
+        )
+    head = ["evaluation", "dataset", "splits", "metric", "value", "95 % interval", "test items", "runs"]
+    return f"{_table(rows, head)}\n\n{INTERVALS}"
+
+
+def _table(rows: list[list[Any]], head: list[str]) -> str:
+    """A table; cells are Markdown already."""
+    return tabulate(rows, head, tablefmt="pipe", disable_numparse=True)

@@ -95,8 +95,12 @@ def differences(encoders: Mapping[Modality, Encoder], folder: Path) -> dict[Moda
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # torch warns of how it reads its own file
             program = torch.export.load(folder / f"{modality}.pt2").module()
-        found = program(raw)
-        apart[modality] = _difference(encoder(encoder.prepare(raw)), found, modality)
+        found, expected = program(raw), encoder(encoder.prepare(raw))
+        if not expected.isfinite().all():
+            raise UserError(
+                f"the {modality} encoder gives features that are not finite; there is nothing to export"
+            )
+        apart[modality] = float((expected - found).abs().max() / max(1.0, float(expected.abs().max())))
     return apart
 
 
@@ -119,11 +123,3 @@ def _foreign(program: ExportedProgram) -> list[str]:
     graphs = (part.graph for part in program.graph_module.modules() if isinstance(part, fx.GraphModule))
     targets = (node.target for graph in graphs for node in graph.nodes)
     return sorted({t.name() for t in targets if isinstance(t, OpOverload) and t.namespace not in TORCH})
-
-
-def _difference(expected: Tensor, found: Tensor, modality: str) -> float:
-    if not expected.isfinite().all():
-        raise UserError(
-            f"the {modality} encoder gives features that are not finite; there is nothing to export"
-        )
-    return float((expected - found).abs().max() / max(1.0, float(expected.abs().max())))

@@ -104,7 +104,7 @@ def load_published(path: Path) -> list[Published]:
 
     Raises:
         UserError: the file is missing or no CSV of these columns, a value is out of its type, or an id
-            comes twice; the message names file, line, column and value.
+            comes twice; it names file, line, column and value.
     """
     try:
         with path.open(encoding="utf-8", newline="") as file:

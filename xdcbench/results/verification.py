@@ -35,31 +35,26 @@ def verify_results(folders: Sequence[Path], *, repair: bool) -> tuple[list[str],
 
 def _verified(store: RunStore, *, repair: bool) -> tuple[list[str], int]:
     lines: list[str] = []
-    faults = 0
     if not is_marked(store.root):
-        faults += 1
         lines.append(f"damaged  {store.root / MARKER}")
         if repair:
             RunStore(store.root)
             lines.append(f"repaired {store.root / MARKER}: written again")
     keys = store.there()
     with track(f"verifying {store.root}", len(keys)) as tick:
-        for key in keys:
-            path = store.path(key)
+        for path in map(store.path, keys):
             try:
                 said = find_damage(path, thorough=True, hashed=set())
             except OSError as error:
                 lines.append(f"damaged  {error.filename or path} cannot be read: {error.strerror}")
-                faults += 1
             else:
-                if said:
-                    faults += 1
-                    lines.append(f"damaged  {path}: {said}")
-                if repair and said:
+                lines += [f"damaged  {path}: {said}"] if said else []
+                if said and repair:
                     lines.append(f"repaired {path}: moved to {_moved(path)}; its suite makes it again")
                 elif repair:
                     renew(path)
             tick()
+    faults = sum(line.startswith("damaged") for line in lines)
     return [*lines, f"{store.root}: {len(keys)} runs verified, {faults or 'nothing'} damaged"], faults
 
 

@@ -36,11 +36,7 @@ def sample(assignments: np.ndarray, *, seed: int) -> np.ndarray:
 
 
 def _measured(found: ClusteredRound, *, device: torch.device, workers: int) -> dict[str, np.ndarray]:
-    """Encode a sample again, with the encoders that the round clustered with.
-
-    Raises:
-        UserError: their weights were pruned.
-    """
+    """Encode a sample again, with the encoders that the round clustered with, unless their weights were pruned."""
     needed = sorted({m for c in found.config.clusterings.values() for m in c.features})
     if not all((found.encoders / f"{modality}.safetensors").exists() for modality in needed):
         raise UserError(

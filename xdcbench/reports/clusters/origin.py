@@ -24,18 +24,14 @@ from xdcbench.utils.messages import comma_separated
 
 @dataclass(frozen=True)
 class ClusteredRound:
-    """A round that made clusters.
+    """A round that made clusters, in its directory ``run``, by the encoders of the round before.
 
     Attributes:
-        run: its run directory.
-        config: of its stage.
-        encoders: run directory of the encoders whose features were clustered, those of the round before.
-        index: the items.
-        root: folder of their files, or the prepared shards.
+        root: folder of the items' files, or the prepared shards.
         table: per item of ``index``, in its order: a column of clusters per clustering, NaN where it has none,
             and, in rounds that kept it, ``<clustering>_distance`` to the cluster's center.
         facts: measures of each clustering, as recorded.
-        consent: the code of others that the user lets run.
+        consent: the code of others that may run.
     """
 
     run: Path
@@ -57,15 +53,10 @@ def find_round(
     shards: Sequence[str],
     consent: Consent = NO_CODE,
 ) -> ClusteredRound:
-    """The round that a user means.
+    """The round that a user means: ``run`` is a key, the beginning of its hash, or a method, of which it is the last.
 
-    Args:
-        run: key or the beginning of its hash, or a method, of which it is the last round.
-        number: of another round that the run's encoders went through; None takes the run itself.
-        out: results folder.
-        data_root: folder of the real datasets; a synthetic world lies in the results folder.
-        shards: prepared shards, for rounds that were read from some.
-        consent: the code of others that may run.
+    ``number`` is that of another round that its encoders went through. ``out`` is the results folder, ``data_root``
+    that of the real datasets, ``shards`` are prepared ones, for rounds that were read from some.
 
     Raises:
         UserError: no run, several, or no clusters in it; or its data or the round before it is not here.
@@ -102,11 +93,7 @@ def find_round(
 
 
 def _existing(prefix: str, store: RunStore) -> str:
-    """Key of a complete round.
-
-    Raises:
-        UserError: it is none; the message names the round that its encoders are of.
-    """
+    """Key of a complete round; where it is none, the message names the round that its encoders are of."""
     key = store.resolve(prefix).name
     if not store.path(key).is_dir():
         raise UserError(f"{key} failed; `xdcbench show {key}` says why")
@@ -121,11 +108,7 @@ def _existing(prefix: str, store: RunStore) -> str:
 
 
 def _last_round(method: str, store: RunStore) -> str | None:
-    """Key of the last round of a method; None where no run is of that method.
-
-    Raises:
-        UserError: the method was pretrained several times.
-    """
+    """Key of the last round of a method, pretrained once; None where no run is of that method."""
     rounds = filter(lambda key: key.startswith("round-"), store.keys())
     own = {
         key: facts for key in rounds if (facts := read_facts(store.path(key)))["config"]["method"] == method

@@ -42,16 +42,8 @@ def write_gallery(
 ) -> Iterator[str]:
     """Write ``index.html`` into ``to``, and its previews into ``media`` beside it or, as one file, into itself.
 
-    Args:
-        found: whose clusters.
-        to: folder, made where it is not there; previews that it holds are kept.
-        nearest: items of each cluster.
-        single_file: put the previews into the page.
-        device: that a sample is encoded on where the round kept no distances.
-        workers: processes that read that sample.
-
-    Returns:
-        Lines for the user: what was written, and how many items could not be shown.
+    Previews that ``to`` holds are kept. Where the round kept no distances, a sample is encoded on ``device`` and
+    read by so many ``workers``. Returns lines for the user: what was written, how many items could not be shown.
 
     Raises:
         UserError: the previews are too many for one file, or nothing can be written.

@@ -45,18 +45,12 @@ class NumberName(NamedTuple):
 
 @dataclass(frozen=True)
 class ResultChange:
-    """One number of both folders, a mean over the splits and seeds that both have.
+    """One number ``here``, in the folder that is reported, and ``there``, in the one beside it.
 
-    Attributes:
-        here: value of the folder that is reported.
-        there: value of the folder beside it.
-        units: number of splits and seeds.
-        items: test items used, here and there, summed over ``units``.
-        runs: keys here and there.
-        settings: what else differs, in words.
-        interval: of the difference, 95 %, where predictions allow one.
-        p: after Holm's correction, where predictions allow one and the seeds suffice for one below ``LEVEL``.
-        why: why there is neither interval nor p, "" where there is.
+    Both are means over the ``units`` (splits and seeds) that both folders have, of ``runs`` by key and of test
+    ``items``, summed over units. ``settings`` says what else differs. ``interval``, 95 %, is of the difference and
+    ``p`` after Holm's correction, where predictions allow them and, for p, the seeds suffice for one below
+    ``LEVEL``; ``why`` says why there is neither.
     """
 
     name: NumberName

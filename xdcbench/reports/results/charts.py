@@ -114,17 +114,10 @@ def chart(
     y_range: tuple[float, float] | None = None,
     may_log: bool = False,
 ) -> Chart | None:
-    """Lay out a chart; values that are no finite numbers are gaps.
+    """Lay out a chart of what has points; values that are no finite numbers are gaps. None if there is nothing to draw.
 
-    Args:
-        title: what ``y`` is.
-        series: lines, those without a point left out.
-        x_axis: what they are over.
-        y_range: ends of the y axis; by default, those of the values.
-        may_log: make the y axis logarithmic where positive values span more than ``WIDE``.
-
-    Returns:
-        None where there is nothing to draw.
+    The y axis ends where ``y_range`` says, or else the values; ``may_log`` makes it logarithmic where positive
+    values span more than ``WIDE``.
     """
     kept = [one for one in series if any(map(_finite, one.points))]
     if not kept:

@@ -74,12 +74,8 @@ def compare(
 ) -> list[Block]:
     """Compare the first of ``names`` with each other one, in results ``folders`` that are read as one.
 
-    Args:
-        names: at least two methods, ``method@pretraining data``, or keys of runs (or their beginnings).
-        folders: results folders.
-        metric: a share of test items, in %.
-        dataset: only this one.
-        evaluation: only this one.
+    Names are methods, ``method@pretraining data``, or keys of runs (or their beginnings). ``metric`` is a share of
+    test items; ``dataset`` and ``evaluation`` choose one, "" all.
 
     Raises:
         UserError: a name is unknown or ambiguous, nothing was measured for two of them alike, or their
@@ -129,11 +125,7 @@ def _by_block(records: Sequence[Record]) -> dict[_Key, list[Record]]:
 
 
 def _by_place(name: str, records: Sequence[Record]) -> dict[Place, Record]:
-    """The record of each split and seed.
-
-    Raises:
-        UserError: the records are of several settings, or two are of one split and seed.
-    """
+    """The record of each split and seed; refused where records are of several settings, or two of one place."""
     column = Column(title="", evaluation=records[0].evaluation, split="mean")
     for draw in sorted({record.hyperparameters.get(REPETITION) for record in records}, key=str):
         drawn = [record for record in records if record.hyperparameters.get(REPETITION) == draw]

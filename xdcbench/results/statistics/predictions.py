@@ -74,8 +74,11 @@ def load_predictions(record: Record, stores: Sequence[RunStore]) -> Predictions:
         own &= columns[name] == record.hyperparameters[name]
     order = np.flatnonzero(own)[np.argsort(columns["id"][own])]
     sorted_ = {name: column[order] for name, column in columns.items()}
-    scores = _right(record.metric, sorted_).astype(np.float64)
-    predictions = Predictions(sorted_["id"], sorted_["group"], sorted_["label"], scores)
+    if depth := _DEPTH.fullmatch(record.metric):
+        right = sorted_["rank"] <= int(depth[1])
+    else:
+        right = sorted_["prediction"] == sorted_["label"]
+    predictions = Predictions(sorted_["id"], sorted_["group"], sorted_["label"], right.astype(np.float64))
     _check(record, predictions, path)
     return predictions
 
@@ -116,16 +119,6 @@ def _read(path: Path) -> dict[str, np.ndarray]:
         said = "is missing" if not path.exists() else f"is not readable ({str(error).splitlines()[0]})"
         raise UserError(f"{path} {said}; {AGAIN}") from error
     return {name: table[name].to_numpy() for name in table.column_names}
-
-
-def _right(metric: str, columns: dict[str, np.ndarray]) -> np.ndarray:
-    """Whether each item counts for a metric, bool (items,)."""
-    right: np.ndarray
-    if depth := _DEPTH.fullmatch(metric):
-        right = columns["rank"] <= int(depth[1])
-    else:
-        right = columns["prediction"] == columns["label"]
-    return right
 
 
 def _check(record: Record, predictions: Predictions, path: Path) -> None:
