@@ -82,12 +82,10 @@ def write_program(encoder: Encoder, path: Path) -> None:
 
 @torch.inference_mode()
 def differences(encoders: Mapping[Modality, Encoder], folder: Path) -> dict[Modality, float]:
-    """Largest difference, on the scale of ``TOLERANCE``, of the features of ``<modality>.pt2`` in ``folder``.
+    """Largest difference, on the scale of ``TOLERANCE``, of the features of each ``<modality>.pt2`` in ``folder``.
 
-    ``encoders`` are those that the programs were made from, on the CPU, in eval mode.
-
-    Raises:
-        UserError: an encoder's features are not finite.
+    ``encoders`` are those that the programs were made from, on the CPU, in eval mode. Features that are not
+    finite raise a UserError.
     """
     apart = {}
     for modality, encoder in encoders.items():

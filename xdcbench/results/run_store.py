@@ -27,10 +27,8 @@ class RunStore:
 
     ``runs/<key>/`` holds complete runs; ``runs/.building/<key>/`` one in work, with its checkpoints;
     ``runs/.failed/<key>/<attempt>/`` the log and error of an attempt that failed. A run counts as complete while
-    its files are those that its manifest names (``damage``).
-
-    Raises:
-        UserError: the folder cannot be written, or is of another version of this layout.
+    its files are those that its manifest names (``damage``). Methods raise a UserError where files cannot be read
+    or written, and on a folder of another version of this layout.
     """
 
     def __init__(self, root: Path, *, write: bool = True) -> None:
@@ -52,11 +50,7 @@ class RunStore:
 
     @classmethod
     def existing(cls, root: Path) -> "RunStore":
-        """A results folder to read; nothing is made.
-
-        Raises:
-            UserError: ``root`` is no results folder, or one of another version.
-        """
+        """A results folder to read; nothing is made, and any other folder is refused."""
         if not (root / MARKER).exists() and not holds_runs(root):
             raise UserError(
                 f"{root} is no results folder; run a suite with --results {root}, or name another with --results"
@@ -81,9 +75,6 @@ class RunStore:
         """What is wrong with the run ``key``, which the log names once; empty where it is whole, or not there.
 
         ``thorough`` hashes all its files, as is due before they are read; each is hashed once by one process.
-
-        Raises:
-            UserError: a file is there and cannot be read.
         """
         path = self.path(key)
         if not path.is_dir():
@@ -108,11 +99,7 @@ class RunStore:
         return not (self.path(key) / PRUNED).exists() and self.complete(key, thorough=thorough)
 
     def require(self, key: str) -> Path:
-        """Directory of a complete run whose files are about to be read: all are hashed.
-
-        Raises:
-            UserError: it is not there, or damaged.
-        """
+        """Directory of a complete run whose files are about to be read: all are hashed. Any other run is refused."""
         if said := self.damage(key, thorough=True):
             raise UserError(f"{self.path(key)} is damaged: {said}. Try: run its suite, which makes it again")
         if not self.path(key).is_dir():
@@ -159,10 +146,8 @@ class RunStore:
     def in_use(self, *, alone: bool = False) -> Iterator[None]:
         """Hold the folder, together with others who use it or ``alone``, by a lock that ends with this process.
 
-        A folder that is read-only is not locked, since nothing can go from it, and nobody can be ``alone`` in it.
-
-        Raises:
-            UserError: it is locked by another command, or cannot be locked.
+        Refused while another command holds it otherwise. A folder that is read-only is not locked, since nothing can
+        go from it, and nobody can be ``alone`` in it.
         """
         with ExitStack() as stack:
             with self._writing():
@@ -183,11 +168,7 @@ class RunStore:
 
     @contextmanager
     def held(self, key: str) -> Iterator[None]:
-        """Hold the run ``key``, so that no other process builds it; one that does is waited for.
-
-        Raises:
-            UserError: nothing can be written.
-        """
+        """Hold the run ``key``, so that no other process builds it; one that does is waited for."""
         waiting = f"waiting for {key}, which another command is making in {self.root}"
         with ExitStack() as stack:
             with self._writing():
@@ -243,11 +224,7 @@ class RunStore:
         return attempt
 
     def resolve(self, prefix: str) -> Path:
-        """The one run, damaged or not, or failed attempt whose key starts with ``prefix`` or ends so after the kind.
-
-        Raises:
-            UserError: none or several match.
-        """
+        """The one run, damaged or not, or failed attempt that ``keys_named`` finds; none and several are refused."""
         failed = self.runs / ".failed"
         everything = self.there() + (sorted(p.name for p in failed.iterdir()) if failed.is_dir() else [])
         found = keys_named(prefix, everything)

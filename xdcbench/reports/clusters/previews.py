@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections.abc import Collection, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -84,17 +84,13 @@ class Previews:
 
     def preview(self, row: int, modalities: Iterable[Modality]) -> Preview:
         """Files of one item; where it cannot be read, the reason."""
-        preview = Preview()
         try:
-            if "video" in modalities:
-                preview = replace(preview, **self._seen(row))
-            if "audio" in modalities:
-                preview = replace(preview, **self._heard(row))
+            seen = self._seen(row) if "video" in modalities else {}
+            return Preview(**seen, **(self._heard(row) if "audio" in modalities else {}))
         except MediaError as error:
             return Preview(gone=error.reason)
         except UserError as error:  # of prepared shards
             return Preview(gone=str(error))
-        return preview
 
     def _seen(self, row: int) -> dict[str, str]:
         image, video = (self._path(row, suffix) for suffix in ("jpg", "mp4"))

@@ -80,11 +80,7 @@ class Results:
 
 
 def gather(folders: Sequence[Path]) -> Results:
-    """Read results folders.
-
-    Raises:
-        UserError: a folder is no results folder or of a newer version, or one of its files is unreadable.
-    """
+    """Read results folders; a UserError where one is none or of another version, or one of its files is unreadable."""
     stores = tuple(RunStore.existing(folder) for folder in folders)
     damaged = {(store, key): said for store in stores for key, said in store.damaged().items()}
     records: dict[str, list[Record]] = {}

@@ -45,7 +45,6 @@ def _dataset(results: Results, run: Run) -> dict[str, Any]:
         "failed": [{"id": name, "reason": why, "key": key} for name, (why, key) in sorted(failed.items())],
         "missing": [str(name) for name in items.loc[items["bytes"] == MISSING, "id"]],
         "verified": verified,
-        "users": len(users),
     }
 
 

@@ -30,7 +30,6 @@ def _view(run: Run, listed: Collection[str], anchor: str) -> dict[str, Any]:
         "kind": run.kind,
         "name": run.name,
         "suite": facts["suite"],
-        "version": facts["version"],
         "headline": _headline(run),
         "seconds": run.seconds,
         "duration": duration(run.seconds),
@@ -43,7 +42,6 @@ def _view(run: Run, listed: Collection[str], anchor: str) -> dict[str, Any]:
         ],
         "records": _records(run),
         "items": used,
-        "failed": len(run.failed or {}),
         "curves": curves([(int(row["epoch"]), row) for row in run.epochs]),
     }
 

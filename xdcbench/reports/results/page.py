@@ -113,7 +113,6 @@ def _row(move: ResultChange, common: set[str]) -> dict[str, Any]:
         "p": "" if move.p is None else p_text(move.p),
         "verdict": verdict,
         "items": " / ".join(f"{count:,}" for count in dict.fromkeys(move.items)),
-        "units": move.units,
         "runs": move.runs,
         "settings": [name for name in move.settings if name not in common],
         "why": move.why,

@@ -51,9 +51,7 @@ def is_share(metric: str) -> bool:
 
 
 def load_predictions(record: Record, stores: Sequence[RunStore]) -> Predictions:
-    """The scores behind a record.
-
-    Of a run with several numbers, rows count whose columns agree with the record's hyperparameters of the same names.
+    """The scores behind a record: of a run with several numbers, rows whose columns agree with its hyperparameters.
 
     Raises:
         UserError: the file is missing, unreadable, lacks a column, names an item twice, or does not give

@@ -2,7 +2,7 @@
 
 import json
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from statistics import fmean, stdev
 from typing import Any, TypeVar
 
@@ -131,19 +131,13 @@ def value_of(item: Record | Published | UnavailableResult, name: str) -> Any:
     """
     if isinstance(item, Published):
         return getattr(item, _PRINTED.get(name, name), None)
-    if not name.startswith("hyperparameters."):
-        return getattr(item, name, None)
     factor = name.removeprefix("hyperparameters.")
-    return (
-        item.hyperparameters.get(factor)
-        if factor != "k" or "k" in item.hyperparameters
-        else _clusters(item.hyperparameters)
-    )
-
-
-def _clusters(hyperparameters: Mapping[str, Any]) -> Any:
-    ks = [value for name, value in sorted(hyperparameters.items()) if name.startswith("k_")]
-    return "/".join(map(str, ks)) if len(set(ks)) > 1 else next(iter(ks), None)
+    if factor == name:
+        return getattr(item, name, None)
+    if factor == "k" and "k" not in item.hyperparameters:
+        ks = [value for at, value in sorted(item.hyperparameters.items()) if at.startswith("k_")]
+        return "/".join(map(str, ks)) if len(set(ks)) > 1 else next(iter(ks), None)
+    return item.hyperparameters.get(factor)
 
 
 def said(value: Any) -> str:

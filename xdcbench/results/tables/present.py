@@ -7,7 +7,7 @@ from typing import Any, get_args
 from xdcbench.config.load import load_table, read
 from xdcbench.config.models import PretrainedEncoders
 from xdcbench.config.paths import folder
-from xdcbench.models.pretrained.registry import Release, registry, release_of
+from xdcbench.models.pretrained.registry import registry, release_of
 from xdcbench.results.published import load_published
 from xdcbench.results.records import Record
 from xdcbench.results.tables.build import MethodNames, build
@@ -40,9 +40,10 @@ def grids(
     known = registry()
     pretrained = {name: one.title for name, one in (encoders or {}).items() if one.title}
     released = {name: release.title for name, release in known.items()}
-    printed_as = {
-        name: release.method for name, release in {**known, **dict(_released(encoders or {}))}.items()
-    }
+    printed_as = {name: release.method for name, release in known.items()}
+    for name, given in (encoders or {}).items():
+        if given.video and (release := release_of(given.video)):
+            printed_as[name] = release.method
     printed_as |= {name: SUPERVISED for name, tree in _methods() if tree.get("family") == SUPERVISED}
     called = MethodNames(
         {SUPERVISED: "Supervised", **released, **method_titles(), **pretrained, **(titles or {})}, printed_as
@@ -58,14 +59,6 @@ def grids(
 def method_titles() -> dict[str, str]:
     """Display name of each method of the library."""
     return {name: str(tree["title"]) for name, tree in _methods()}
-
-
-def _released(encoders: Mapping[str, PretrainedEncoders]) -> Iterator[tuple[str, Release]]:
-    """Encoders that are releases, each with its release."""
-    for name, pretrained in encoders.items():
-        release = release_of(pretrained.video) if pretrained.video else None
-        if release:
-            yield name, release
 
 
 def _methods() -> Iterator[tuple[str, dict[str, Any]]]:

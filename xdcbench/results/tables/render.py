@@ -27,8 +27,7 @@ class _Emphasis(NamedTuple):
 
 
 def render(grid: Grid, fmt: Format) -> str:
-    """The text of a table, ending in a newline; CSV is the full form, with one line per number
-    and one per number that cannot be measured here.
+    """The text of a table, ending in a newline; CSV has one line per number, or per number not available here.
 
     Raises:
         UserError: no such format.
