@@ -110,7 +110,11 @@ def export_run(run: Path, target: Path, store: RunStore, consent: Consent = NO_C
             export, data=data_of(about, metadata, store), scores=scores_of(run.name, store), about=about
         )
         (building / "README.md").write_text(text, encoding="utf-8")
-        _publish(building, target)
+        old = building.with_name(f"{building.name}.old")
+        if target.exists():
+            target.rename(old)
+        building.rename(target)
+        shutil.rmtree(old, ignore_errors=True)
     except OSError as error:
         raise UserError(
             f"cannot write {target} ({error.strerror or error}); give another folder with --output"
@@ -133,6 +137,10 @@ def _described(about: RunFacts, metadata: EncoderMetadata, building: Path, conse
                 f"{about['key']}: the {modality} program differs from its encoder by {difference:.1e}, more than "
                 f"{TOLERANCE:.0e}; it computes what torch.export cannot keep"
             )
+    programs = {
+        m: Program(file=f"{m}.pt2", takes=takes(encoders[m].input), difference=difference)
+        for m, difference in apart.items()
+    }
     described = {
         m: Exported(
             architecture=architecture(metadata, m),
@@ -141,9 +149,7 @@ def _described(about: RunFacts, metadata: EncoderMetadata, building: Path, conse
             parameters=sum(p.numel() for p in encoder.parameters()),
             input=encoder.input,
             weights=f"{m}.safetensors",
-            program=Program(file=f"{m}.pt2", takes=takes(encoder.input), difference=apart[m])
-            if m in apart
-            else None,
+            program=programs.get(m),
             untraced=untraced.get(m, ""),
         )
         for m, encoder in encoders.items()
@@ -177,9 +183,8 @@ def _traced(encoder: Encoder, path: Path) -> str:
             raise
         path.unlink(missing_ok=True)
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        log.warning(
-            "no %s: torch.export cannot trace this encoder (%s); its weights are exported", path.name, reason
-        )
+        said = "no %s: torch.export cannot trace this encoder (%s); its weights are exported"
+        log.warning(said, path.name, reason)
         return reason
     return ""
 
@@ -216,11 +221,3 @@ def _refuse_another(target: Path, run: Path, metadata: EncoderMetadata) -> None:
             f"{target} holds other encoders, of {there.run} ({there.name}); remove it, or give another "
             "folder with --output"
         )
-
-
-def _publish(building: Path, target: Path) -> None:
-    old = building.with_name(f"{building.name}.old")
-    if target.exists():
-        target.rename(old)
-    building.rename(target)
-    shutil.rmtree(old, ignore_errors=True)

@@ -27,11 +27,6 @@ from xdcbench.results.tables.render import escape_markdown
 from xdcbench.utils.documents import RUN_AGAIN, check
 from xdcbench.utils.format import natural
 
-INTERVALS = (
-    "Means over the splits named. Intervals say what other test items would have given, not other seeds. The runs' "
-    "records hold more measures and all settings."
-)
-
 MEASURES = ("nmi",)
 """What is told beside shares in %; the other measures of clusters are in the records."""
 
@@ -133,11 +128,7 @@ def _input(encoder: Exported) -> str:
 
 
 def _scores(scores: list[Score]) -> str:
-    """Scores as Markdown: a table, one row each, and what its intervals mean."""
-    if not scores:
-        return (
-            "None yet: no evaluation of these encoders is in the results folder that they were exported from."
-        )
+    """Scores as a table, one row each; "" without any."""
     rows = []
     for score in scores:
         first, cell = score.first, score.cell
@@ -161,7 +152,7 @@ def _scores(scores: list[Score]) -> str:
             ]
         )
     head = ["evaluation", "dataset", "splits", "metric", "value", "95 % interval", "test items", "runs"]
-    return f"{_table(rows, head)}\n\n{INTERVALS}"
+    return _table(rows, head) if rows else ""
 
 
 def _table(rows: list[list[Any]], head: list[str]) -> str:

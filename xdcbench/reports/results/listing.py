@@ -21,16 +21,18 @@ def listing(results: Results, keys: Collection[str], *, anchor: str) -> list[dic
 
 
 def _view(run: Run, listed: Collection[str], anchor: str) -> dict[str, Any]:
-    facts, used = run.facts, ""
+    facts, telling, used = run.facts, varying(run.records), ""
     for first in run.records[:1]:
         used = f"{first.items_used:,} of {first.items_expected:,} used, {first.items_failed:,} failed"
+    by_metric = {record.metric: record for record in reversed(run.records)}
+    headline = next((by_metric[metric] for metric in HEADLINES if metric in by_metric), None)
     return {
         "anchor": f"{anchor}-{run.key}",
         "key": run.key,
         "kind": run.kind,
         "name": run.name,
         "suite": facts["suite"],
-        "headline": _headline(run),
+        "headline": headline and {"of": headline, "text": shown(headline)},
         "seconds": run.seconds,
         "duration": duration(run.seconds),
         "device": device(run),
@@ -40,29 +42,10 @@ def _view(run: Run, listed: Collection[str], anchor: str) -> dict[str, Any]:
             {"name": name, "key": key, "there": key in listed, "anchor": f"{anchor}-{key}"}
             for name, key in facts["inputs"].items()
         ],
-        "records": _records(run),
+        "records": [
+            {"metric": r.metric, "value": shown(r), "unit": r.unit, "told": hyperparameters(r, telling)}
+            for r in run.records
+        ],
         "items": used,
         "curves": curves([(int(row["epoch"]), row) for row in run.epochs]),
     }
-
-
-def _headline(run: Run) -> dict[str, Any] | None:
-    first = {record.metric: record for record in reversed(run.records)}
-    record = next((first[metric] for metric in HEADLINES if metric in first), None)
-    if record is None:
-        return None
-    return {"metric": record.metric, "value": record.value, "text": shown(record), "unit": record.unit}
-
-
-def _records(run: Run) -> list[dict[str, str]]:
-    """All numbers of a run; of the hyperparameters, those that tell them apart."""
-    telling = varying(run.records)
-    return [
-        {
-            "metric": record.metric,
-            "value": shown(record),
-            "unit": record.unit,
-            "told": hyperparameters(record, telling),
-        }
-        for record in run.records
-    ]

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator, Sequence
+from itertools import product
 from typing import Any
 
 from xdcbench.reports.results.charts import Chart, Point, Series, XAxis, chart
@@ -15,11 +16,7 @@ _HEAD = re.compile(r"(video|audio)_(.+)_loss")
 _STYLES = {("video",): 1, ("audio",): 2}
 """Colors of clusterings by what is clustered; what is of both has the third."""
 
-MEASURES = {
-    "nmi_class": "NMI with class",
-    "nmi_previous": "NMI with round before",
-    "purity": "Purity",
-}
+MEASURES = {"nmi_class": "NMI with class", "nmi_previous": "NMI with round before", "purity": "Purity"}
 SIZES = ("clusters_size_min", "clusters_size_median", "clusters_size_max")
 
 
@@ -77,27 +74,20 @@ def curves(rows: Sequence[tuple[int, dict[str, Any]]], *, breaks: Sequence[float
     """
     names = dict.fromkeys(name for _, row in rows for name in row)
     heads = [found[0].removesuffix("_loss") for name in names if (found := _HEAD.fullmatch(name))]
-    drawn = [
-        chart(
-            title,
-            [*_lines(rows, heads, measure, ""), *_lines(rows, heads, measure, "val_")],
-            XAxis("epoch", breaks=tuple(breaks)),
-            y_range=span,
-            may_log=span is None,
-        )
-        for title, measure, span in (
-            ("Loss", "loss", None),
-            ("Accuracy on its labels", "accuracy", (0.0, 1.0)),
-        )
-    ]
+    x = XAxis("epoch", breaks=tuple(breaks))
+    loss, accuracy = (list(_lines(rows, heads or [""], measure)) for measure in ("loss", "accuracy"))
+    drawn = (
+        chart("Loss", loss, x, may_log=True),
+        chart("Accuracy on its labels", accuracy, x, y_range=(0.0, 1.0)),
+    )
     return [one for one in drawn if one]
 
 
 def _lines(
-    rows: Sequence[tuple[int, dict[str, Any]]], heads: Sequence[str], measure: str, part: str
+    rows: Sequence[tuple[int, dict[str, Any]]], heads: Sequence[str], measure: str
 ) -> Iterator[Series]:
-    """Lines of the training part ("") or of the held-out one ("val_"); without heads, the whole's."""
-    for place, head in enumerate(heads or [""]):
+    """Lines of the training part, then of the held-out one; the head "" is the whole's."""
+    for part, (place, head) in product(("", "val_"), enumerate(heads)):
         name = f"{part}{head}_{measure}" if head else f"{part}{measure}"
         modality, _, labels = head.partition("_")
         said = f"{modality}, labels {labels}" if head else "training"

@@ -20,9 +20,8 @@ Value = TypeVar("Value")
 
 
 class Unit(NamedTuple):
-    """The place of two runs that are paired.
-
-    ``repetition`` is the seed that counts as one: of the pretraining, or of the evaluation below a single one.
+    """Split and seed of two runs that are paired; ``repetition`` is the seed that counts as one: of the
+    pretraining, or of the evaluation below a single one.
     """
 
     split: str
@@ -50,10 +49,7 @@ def place_of(record: Record) -> Place:
 
 
 def told_apart(records: Iterable[Record]) -> Iterator[tuple[Record, list[str]]]:
-    """Records with the names of the hyperparameters that tell the numbers of their run apart.
-
-    Draws of training items are repetitions, as seeds are.
-    """
+    """Records with the names of the hyperparameters, but for draws, that tell the numbers of their run apart."""
     of_run: dict[str, list[Record]] = defaultdict(list)
     for record in records:
         of_run[record.run].append(record)
@@ -88,11 +84,7 @@ def disagreement(
 def paired_items(
     both: Mapping[Place, tuple[Record, Record]], stores: tuple[Sequence[RunStore], Sequence[RunStore]]
 ) -> dict[Unit, Pairs]:
-    """The test items of counterparts side by side; ``stores`` hold the runs of either side.
-
-    Raises:
-        UserError: as ``load_predictions`` and ``pair``.
-    """
+    """The test items of counterparts side by side; ``stores`` hold the runs of either side."""
     several = len({a.pretrain_seed for a, _ in both.values()}) > 1
     found = {}
     for (split, seed), (a, b) in both.items():

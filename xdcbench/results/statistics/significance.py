@@ -1,5 +1,6 @@
 """Tests of the difference between two methods, and Holm's correction for several of them."""
 
+import math
 from collections.abc import Sequence
 from typing import TypeVar
 
@@ -63,10 +64,7 @@ def smallest_p(seeds: int) -> float:
 
 def seeds_needed(comparisons: int) -> int:
     """The fewest seeds with which ``sign_flip`` can reach the level after Holm's correction."""
-    seeds = 2
-    while comparisons * smallest_p(seeds) > LEVEL:
-        seeds += 1
-    return seeds
+    return max(2, math.ceil(1 + math.log2(comparisons / LEVEL)))
 
 
 def holm(ps: Sequence[P]) -> list[P]:

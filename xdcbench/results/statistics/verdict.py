@@ -33,11 +33,7 @@ def verdict_lines(blocks: Sequence[Block]) -> Iterator[str]:
 
 
 def write_verdict(blocks: Sequence[Block], path: Path) -> None:
-    """Write all numbers as JSON, at full precision.
-
-    Raises:
-        UserError: the file cannot be written.
-    """
+    """Write all numbers as JSON, at full precision; a UserError where the file cannot be written."""
     content = {
         "schema_version": SCHEMA_VERSION,
         "coverage": COVERAGE,

@@ -128,18 +128,12 @@ def table_lines(grid: Grid, chart: Chart) -> tuple[list[TableLine], list[str]]:
                 found[", ".join(filter(None, name))].append((float(x), row))
             elif any(cell.value is not None for cell in row.cells):
                 left_out[" ".join(filter(None, row.shown))] = None
-        lines += [
-            TableLine(name, group.title, _points(rows, len(grid.columns))) for name, rows in found.items()
-        ]
+        for line, rows in found.items():
+            rows.sort(key=lambda entry: entry[0])
+            cells = ([(x, row.cells[i]) for x, row in rows] for i in range(len(grid.columns)))
+            columns = (tuple(DrawnCell(x, c.value, c) for x, c in of if c.value is not None) for of in cells)
+            lines.append(TableLine(line, group.title, tuple(columns)))
     return [line for line in lines if line.cells], list(left_out)
-
-
-def _points(rows: list[tuple[float, Row]], columns: int) -> tuple[tuple[DrawnCell, ...], ...]:
-    rows = sorted(rows, key=lambda entry: entry[0])
-    return tuple(
-        tuple(DrawnCell(x, y, row.cells[i]) for x, row in rows if (y := row.cells[i].value) is not None)
-        for i in range(columns)
-    )
 
 
 def _notes(lines: Sequence[TableLine], left_out: Sequence[str]) -> list[str]:

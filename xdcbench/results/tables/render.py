@@ -27,11 +27,7 @@ class _Emphasis(NamedTuple):
 
 
 def render(grid: Grid, fmt: Format) -> str:
-    """The text of a table, ending in a newline; CSV has one line per number, or per number not available here.
-
-    Raises:
-        UserError: no such format.
-    """
+    """The text of a table, ending in a newline; CSV has one line per number, or per number not available here."""
     formats: dict[str, Callable[[Grid], str]] = {
         "md": _markdown,
         "tex": _latex,
