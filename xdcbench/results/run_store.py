@@ -69,8 +69,6 @@ class RunStore:
         """The file that is locked while the run ``key`` is built."""
         return self.work(key).with_suffix(".lock")
 
-    # ------------------------------------------------------------------------------- what is there
-
     def damage(self, key: str, *, thorough: bool = False) -> str:
         """What is wrong with the run ``key``, which the log names once; empty where it is whole, or not there.
 
@@ -139,8 +137,6 @@ class RunStore:
             if said:
                 found[key] = said
         return found
-
-    # ------------------------------------------------------------------------------------- writing
 
     @contextmanager
     def in_use(self, *, alone: bool = False) -> Iterator[None]:
