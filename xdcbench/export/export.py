@@ -3,9 +3,11 @@
 import os
 import shutil
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
-from xdcbench.config.base import Modality
+import torch
+
 from xdcbench.errors import UserError
 from xdcbench.evaluation.base_record import architecture
 from xdcbench.export.model_card import card_text, data_of, scores_of
@@ -61,8 +63,7 @@ def export_lines(name: str, out: Path, to: Path | None, consent: Consent = NO_CO
 def find_runs(name: str, store: RunStore) -> list[Path]:
     """Runs whose encoders ``name`` stands for: of a method the last round of each seed and setting.
 
-    Raises:
-        UserError: none or several match, or what matches has no encoders.
+    A UserError where none or several match, or what matches has no encoders.
     """
     method, at, data = name.partition("@")
     by_run, followed = {}, set()
@@ -126,11 +127,12 @@ def export_run(run: Path, target: Path, store: RunStore, consent: Consent = NO_C
 
 def _described(about: RunFacts, metadata: EncoderMetadata, building: Path, consent: Consent) -> Export:
     """The manifest of a folder that holds weights and metadata; programs are added to the folder."""
+    load = partial(load_encoders, building, metadata.encoders, device=torch.device("cpu"), consent=consent)
     # Two copies: one to trace, one placed as the suite runs it, by which the program is judged.
-    encoders = {m: e.eval() for m, e in _loaded(building, metadata, consent).items()}
+    encoders = {m: e.eval() for m, e in load().items()}
     untraced = {m: why for m, encoder in encoders.items() if (why := _traced(encoder, building / f"{m}.pt2"))}
-    traced = {m: encoder for m, encoder in _loaded(building, metadata, consent).items() if m not in untraced}
-    apart = differences({m: encoder.eval() for m, encoder in traced.items()}, building) if traced else {}
+    traced = {m: encoder.eval() for m, encoder in load().items() if m not in untraced}
+    apart = differences(traced, building) if traced else {}
     for modality, difference in apart.items():
         if not difference <= TOLERANCE:
             raise UserError(
@@ -166,12 +168,6 @@ def _described(about: RunFacts, metadata: EncoderMetadata, building: Path, conse
         commit=about["commit"],
         **{field: getattr(metadata, field) for field in shared},
     )
-
-
-def _loaded(folder: Path, metadata: EncoderMetadata, consent: Consent) -> dict[Modality, Encoder]:
-    import torch
-
-    return load_encoders(folder, metadata.encoders, device=torch.device("cpu"), consent=consent)
 
 
 def _traced(encoder: Encoder, path: Path) -> str:

@@ -141,8 +141,7 @@ def _parse(line: Sequence[str], *, place: str) -> Published:
 def choose(rows: Sequence[Published], wanted: Sequence[str]) -> list[Published]:
     """The rows that a table asks for by id or ``table:N``, in the order of the request, each once.
 
-    Raises:
-        UserError: a request that no row answers.
+    A request that no row answers is a UserError.
     """
     chosen: dict[str, Published] = {}
     for request in wanted:

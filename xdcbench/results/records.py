@@ -36,9 +36,7 @@ class Record(BaseModel):
     dataset: str
     world: str  # "real", or "synthetic" for a generated world
     fingerprint: str  # of the dataset
-    shards: dict[str, Any] | None = (
-        None  # fingerprints and settings of the prepared shards; None: original files
-    )
+    shards: dict[str, Any] | None = None  # fingerprints and settings of prepared ones; None: original files
     verified: dict[str, int] | None = None  # counts of `data verify`; None: never verified
     subset: str  # "" for the whole dataset, else the subset in words
     items_expected: int  # test items that the official lists name (after the subset)

@@ -91,11 +91,7 @@ def regression_changes(records: Sequence[Record], reference: Reference) -> list[
 
 
 def load_reference(path: Path) -> Reference:
-    """Read a reference file.
-
-    Raises:
-        UserError: there is none, or it is not one.
-    """
+    """Read a reference file; a UserError where there is none, or it is not one."""
     if not path.exists():
         raise UserError(
             f"no reference {path}; make one with `xdcbench check --update` from results that you trust"
@@ -114,11 +110,7 @@ def settings_digest(suite: Suite) -> str:
 
 
 def write_reference(path: Path, suite: str, plan: str, records: Sequence[Record]) -> Reference:
-    """Write a new reference from ``records``, keeping the tolerances of an earlier one.
-
-    Raises:
-        UserError: the file cannot be written.
-    """
+    """Write a new reference from ``records``, keeping the tolerances of an earlier one; a UserError if it cannot."""
     tolerances = load_reference(path).tolerances if path.exists() else TOLERANCES
     reference = Reference(
         suite=suite, plan=plan, tolerances=tolerances, values=values_of(records, tolerances)

@@ -69,8 +69,7 @@ _CONFIGS: dict[str, Any] = {"round": _Round, "index": _Index, "pretrained": _Pre
 def read_facts(run: Path) -> RunFacts:
     """What the run directory ``run`` says of itself.
 
-    Raises:
-        UserError: its ``run.json`` is missing, damaged, or a value is of another type.
+    A UserError where its ``run.json`` is missing, damaged, or a value is of another type.
     """
     path = run / "run.json"
     facts: RunFacts = read_as(RunFacts, path, fix=RUN_AGAIN)

@@ -50,16 +50,13 @@ def write_gallery(
     """
     labels = labels_of(found.index)
     distances = distances_of(found, device=pick_device(device), workers=workers)
-    sections = {
-        name: clusters_of(
-            found.table[name].to_numpy(dtype=np.float64), distances[name], labels, nearest=nearest
-        )
-        for name in sorted(found.config.clusterings, key=lambda name: found.config.clusterings[name].features)
-    }
+    sections: Sections = {}
     wanted: dict[int, set[Modality]] = defaultdict(set)
-    for name, clusters in sections.items():
-        for row in (row for cluster in clusters for row in cluster.nearest):
-            wanted[row] |= {*found.config.clusterings[name].features}
+    for name, clustering in sorted(found.config.clusterings.items(), key=lambda item: item[1].features):
+        numbers = found.table[name].to_numpy(dtype=np.float64)
+        sections[name] = clusters_of(numbers, distances[name], labels, nearest=nearest)
+        for row in (row for cluster in sections[name] for row in cluster.nearest):
+            wanted[row] |= {*clustering.features}
     with writing(f"to {to}", "give another folder with --output"):
         to.mkdir(parents=True, exist_ok=True)
         with TemporaryDirectory() as scratch:

@@ -101,21 +101,16 @@ def result_changes(here: Results, there: Results) -> Comparison:
     have an interval and a p value, which Holm's correction takes as one family.
     """
     ours, theirs = _by_name(here.records), _by_name(there.records)
-    moves: list[ResultChange] = []
-    unlike: list[tuple[NumberName, str]] = []
-    for name, sides in counterparts(ours, theirs).items():
-        found = _move(name, sides, (here, there))
-        if isinstance(found, str):
-            unlike.append((name, found))
-        else:
-            moves.append(found)
+    both = counterparts(ours, theirs)
+    found = {name: _move(name, sides, (here, there)) for name, sides in both.items()}
+    moves = [move for move in found.values() if isinstance(move, ResultChange)]
     changed = [move for move in moves if move.difference]
     corrected = holm([move.p for move in changed])
     moved = [replace(move, p=p) for move, p in zip(changed, corrected, strict=True)]
     return Comparison(
         moved=tuple(sorted(moved, key=_rank)),
         same=len(moves) - len(changed),
-        unlike=tuple(unlike),
+        unlike=tuple((name, why) for name, why in found.items() if isinstance(why, str)),
         only_here=tuple(sorted(ours.keys() - theirs.keys())),
         only_there=tuple(sorted(theirs.keys() - ours.keys())),
     )

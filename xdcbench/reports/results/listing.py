@@ -21,9 +21,7 @@ def listing(results: Results, keys: Collection[str], *, anchor: str) -> list[dic
 
 
 def _view(run: Run, listed: Collection[str], anchor: str) -> dict[str, Any]:
-    facts, telling, used = run.facts, varying(run.records), ""
-    for first in run.records[:1]:
-        used = f"{first.items_used:,} of {first.items_expected:,} used, {first.items_failed:,} failed"
+    facts, telling = run.facts, varying(run.records)
     by_metric = {record.metric: record for record in reversed(run.records)}
     headline = next((by_metric[metric] for metric in HEADLINES if metric in by_metric), None)
     return {
@@ -46,6 +44,6 @@ def _view(run: Run, listed: Collection[str], anchor: str) -> dict[str, Any]:
             {"metric": r.metric, "value": shown(r), "unit": r.unit, "told": hyperparameters(r, telling)}
             for r in run.records
         ],
-        "items": used,
+        "first": next(iter(run.records), None),
         "curves": curves([(int(row["epoch"]), row) for row in run.epochs]),
     }

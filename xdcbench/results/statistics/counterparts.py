@@ -74,10 +74,10 @@ def disagreement(
 ) -> tuple[str, str, str] | None:
     """The first of ``fields`` in which counterparts differ, with both values, all in words."""
     for field in fields:
-        for values in ((getattr(a, field), getattr(b, field)) for a, b in pairs):
-            if values[0] != values[1]:
-                left, right = (str(value) or "none" for value in values)
-                return field.replace("_", " "), left, right
+        for a, b in pairs:
+            left, right = getattr(a, field), getattr(b, field)
+            if left != right:
+                return field.replace("_", " "), str(left) or "none", str(right) or "none"
     return None
 
 

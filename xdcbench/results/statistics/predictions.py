@@ -32,11 +32,7 @@ class Predictions:
 
 
 def run_folder(stores: Sequence[RunStore], key: str) -> Path:
-    """The run directory ``key`` of the first results folder that has it whole.
-
-    Raises:
-        UserError: none has it.
-    """
+    """The run directory ``key`` of the first results folder that has it whole; a UserError where none has."""
     for store in stores:
         if store.complete(key):
             return store.path(key)
@@ -84,11 +80,8 @@ def load_predictions(record: Record, stores: Sequence[RunStore]) -> Predictions:
 def cell_interval(records: Sequence[Record], stores: Sequence[RunStore]) -> Interval | None:
     """What other test items would have given for the mean of a cell, in %; see ``share_interval``.
 
-    ``records`` are of one setting, over seeds and splits, as for ``measured_cell``. None for a metric that is
-    no share of items, and where there are too few groups.
-
-    Raises:
-        UserError: as ``load_predictions``.
+    ``records`` are of one setting, over seeds and splits, as for ``measured_cell``; errors are those of
+    ``load_predictions``. None for a metric that is no share of items, and where there are too few groups.
     """
     if not all(is_share(record.metric) for record in records):
         return None

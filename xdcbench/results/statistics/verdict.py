@@ -19,9 +19,7 @@ SCHEMA_VERSION = 2
 def verdict_lines(blocks: Sequence[Block]) -> Iterator[str]:
     """One block of lines per evaluation and dataset; what could not be compared is named as well."""
     for block in blocks:
-        where = " ".join(
-            [block.evaluation, *(f"({name} {value})" for name, value in block.hyperparameters.items())]
-        )
+        where = block.evaluation + "".join(f" ({name} {of})" for name, of in block.hyperparameters.items())
         if not block.comparisons:
             yield f"{where} on {block.dataset}: not measured for {', '.join(block.absent)}"
             continue
@@ -67,11 +65,8 @@ def _said(a: str, b: str, difference: float, p: float | None) -> str:
 
 
 def _duel(one: PairedResult) -> str:
-    by_group = " by group" if one.groups < one.items else ""
-    return (
-        f"{one.a:.1f} and {one.b:.1f} %; {_interval(one.interval)}; McNemar{by_group} {_p(one.p)}, "
-        f"Holm {p_text(one.p_holm)}"
-    )
+    test = "McNemar by group" if one.groups < one.items else "McNemar"
+    return f"{one.a:.1f} and {one.b:.1f} %; {_interval(one.interval)}; {test} {_p(one.p, one.p_holm)}"
 
 
 def _items(one: PairedResult, a: str, b: str) -> str:
@@ -88,7 +83,7 @@ def _overall(mean: Overall) -> str:
     if mean.bootstrap is not None:
         parts.append(f"hierarchical bootstrap {mean.bootstrap.low:.1f} to {mean.bootstrap.high:.1f}")
     if mean.p is not None and mean.p_holm is not None:
-        parts.append(f"sign flips over seeds {_p(mean.p)}, Holm {p_text(mean.p_holm)}")
+        parts.append(f"sign flips over seeds {_p(mean.p, mean.p_holm)}")
     return "; ".join(parts)
 
 
@@ -131,6 +126,6 @@ def _interval(interval: Interval | None) -> str:
     return f"{100 * COVERAGE:.0f} %{by} {interval.low:.1f} to {interval.high:.1f}"
 
 
-def _p(p: float) -> str:
+def _p(p: float, p_holm: float) -> str:
     text = p_text(p)
-    return f"p {text}" if text.startswith("<") else f"p = {text}"
+    return f"p {text if text.startswith('<') else f'= {text}'}, Holm {p_text(p_holm)}"

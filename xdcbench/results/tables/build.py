@@ -36,31 +36,21 @@ class MethodNames:
     printed_as: Mapping[str, str] = field(default_factory=dict)
 
 
-NO_NAMES = MethodNames()
-
-
 def build(
     table: Table,
     records: Sequence[Record],
     published: Sequence[Published],
     *,
-    names: MethodNames = NO_NAMES,
+    names: MethodNames | None = None,
     intervals: Intervals | None = None,
     lacks: Sequence[UnavailableResult] = (),
 ) -> Grid:
-    """Fill a table; the order of ``records`` does not matter.
+    """Fill a table; the order of ``records`` does not matter, and a run that comes twice counts once.
 
-    Numbers from synthetic worlds, from real data and from papers form separate groups; so do published
-    ones that do not state their frames or protocol. What comes close to a column but differs in protocol,
-    split or frames is left out, and a footnote counts it.
-
-    Args:
-        table: rows, columns and the published rows that it asks for.
-        records: of any number of results folders; a run that comes twice counts once.
-        published: all published rows; ``table.published`` chooses among them.
-        names: what methods are called.
-        intervals: gives measured cells their intervals; None leaves them without.
-        lacks: what a plan asks for and this machine cannot measure.
+    Numbers from synthetic worlds, from real data and from papers form separate groups; so do published ones, of
+    which ``table.published`` chooses, that do not state their frames or protocol. What comes close to a column but
+    differs in protocol, split or frames is left out, and a footnote counts it. ``intervals`` gives measured cells
+    theirs; ``lacks`` are what a plan asks for and this machine cannot measure.
 
     Raises:
         UserError: the table names a record field or a published row that does not exist.
@@ -73,7 +63,7 @@ def build(
     printed, unfit_printed = place(stated, columns)
     printed, other_frames = same_frames(printed, measured, columns)
     lacking = [(i, k) for k in lacks if _within(k, table) for i, c in enumerate(columns) if k.under(c)]
-    fill = _Fill(table, names, intervals, printed)
+    fill = _Fill(table, names or MethodNames(), intervals, printed)
 
     def rows_of(world: str) -> tuple[Row, ...]:
         of_world = [(i, r) for i, r in measured if (r.world == "real") == (world == "real")]

@@ -63,11 +63,6 @@ class TableLine:
         return [point.cell for points in self.columns for point in points]
 
     @property
-    def measured(self) -> bool:
-        """Whether any number is measured here."""
-        return any(cell.status == "measured" for cell in self.cells)
-
-    @property
     def label(self) -> str:
         """Name and group, with the marks of unverified numbers."""
         statuses = {cell.status for cell in self.cells}
@@ -179,6 +174,7 @@ def _plot(axes: "Axes", line: TableLine, column: int, *, place: int) -> None:
     points = line.columns[column]
     bars = [_bar(point.cell)[0] for point in points]
     color = COLOURS[place % len(COLOURS)]
+    measured = any(cell.status == "measured" for cell in line.cells)
     axes.errorbar(
         [point.x for point in points],
         [point.y for point in points],
@@ -187,8 +183,8 @@ def _plot(axes: "Axes", line: TableLine, column: int, *, place: int) -> None:
         color=color,
         marker=SHAPES[place % len(SHAPES)],
         markersize=5,
-        markerfacecolor=color if line.measured else "none",
-        linestyle="-" if line.measured else "--",
+        markerfacecolor=color if measured else "none",
+        linestyle="-" if measured else "--",
         linewidth=1.2,
         capsize=2,
     )

@@ -24,10 +24,10 @@ def unique(records: Iterable[Record]) -> tuple[list[Record], int]:
         hyperparameters = json.dumps(r.hyperparameters, sort_keys=True, default=str)
         seeds = str(r.pretrain_seed), str(r.seed)
         found[r.run, r.evaluation, r.dataset, r.split, r.metric, *seeds, hyperparameters].append(r)
-    copies = [
-        sorted(same, key=lambda r: r.model_dump_json()) if len(same) > 1 else same
-        for _, same in sorted(found.items())
-    ]
+    copies = [same for _, same in sorted(found.items())]
+    for same in copies:
+        if len(same) > 1:
+            same.sort(key=lambda r: r.model_dump_json())
     clashes = sum(other.value != first.value for first, *others in copies for other in others)
     return [first for first, *_ in copies], clashes
 

@@ -69,27 +69,21 @@ def _methods() -> Iterator[tuple[str, dict[str, Any]]]:
 def write_tables(tables: dict[str, Grid], out: Path, formats: Iterable[Format] = FORMATS) -> list[Path]:
     """Write each table as ``<out>/<name>.<format>``, with its figure as SVG and PDF where it has one.
 
-    Raises:
-        UserError: the folder cannot be written.
+    A folder that cannot be written is a UserError.
     """
     written = []
     with writing(f"tables to {out}", "give another folder with --output"):
         out.mkdir(parents=True, exist_ok=True)
         for name, grid in tables.items():
-            contents = {fmt: render(grid, fmt).encode() for fmt in formats} | figures(grid)
+            contents: dict[str, bytes] = {fmt: render(grid, fmt).encode() for fmt in formats}
+            if grid.chart is not None:
+                from xdcbench.results.tables.figures import FIGURE_FORMATS, draw
+
+                drawn = {fmt: draw(grid, grid.chart, fmt) for fmt in FIGURE_FORMATS}
+                contents |= {fmt: content for fmt, content in drawn.items() if content is not None}
             for suffix, content in contents.items():
                 path = out / f"{name}.{suffix}"
                 with atomic_write(path) as part:
                     part.write_bytes(content)
                 written.append(path)
     return written
-
-
-def figures(grid: Grid) -> dict[str, bytes]:
-    """The figure of a table by format; none where the table has no figure, or nothing to draw."""
-    if grid.chart is None:
-        return {}
-    from xdcbench.results.tables.figures import FIGURE_FORMATS, draw
-
-    drawn = {fmt: draw(grid, grid.chart, fmt) for fmt in FIGURE_FORMATS}
-    return {fmt: content for fmt, content in drawn.items() if content is not None}
