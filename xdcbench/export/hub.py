@@ -46,11 +46,15 @@ class AudioClassifier(AudioResNet):
         return logits
 
 
-_BUILT: dict[Modality, tuple[Callable[..., R2Plus1D | AudioResNet], Callable[..., nn.Module]]] = {
+_CLASSES: dict[Modality, tuple[Callable[..., R2Plus1D | AudioResNet], Callable[..., nn.Module]]] = {
     "video": (R2Plus1D, VideoClassifier),
     "audio": (AudioResNet, AudioClassifier),
 }
 """The encoder of each modality, and the same with a classifier."""
+_FILES: dict[Modality, type[PretrainedVideo | PretrainedAudio]] = {
+    "video": PretrainedVideo,
+    "audio": PretrainedAudio,
+}
 
 
 def encoder(
@@ -71,16 +75,12 @@ def encoder(
     if isinstance(pretraining, str) and pretraining in released and not Path(pretraining).exists():
         pretraining = fetch(released[pretraining], progress=progress)
     run, model = _declared(pretraining, modality, bn_momentum)
-    plain, classifier = _BUILT[modality]
+    plain, classifier = _CLASSES[modality]
     built = plain(model)
     if run is not None:
         load_weights(built, run / f"{modality}.safetensors")
     elif pretraining is not None:
-        weights = str(pretraining)
-        filled(
-            built,
-            PretrainedVideo(weights=weights) if modality == "video" else PretrainedAudio(weights=weights),
-        )
+        filled(built, _FILES[modality](weights=str(pretraining)))
     if num_classes is None:
         return built
     return _with_weights(classifier(model, classes=num_classes), built)

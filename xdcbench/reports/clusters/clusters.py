@@ -73,8 +73,6 @@ def _cluster(members: pd.DataFrame, labels: Sequence[tuple[str, ...]], nearest: 
 
 def ranked(clusters: Iterable[Cluster]) -> list[Cluster]:
     """By purity where any cluster has it, then by size, then by how close its items lie to the center."""
-    far = float("inf")
     return sorted(
-        clusters,
-        key=lambda c: (-(c.purity or 0.0), -c.size, far if c.spread is None else c.spread, c.number),
+        clusters, key=lambda c: (-(c.purity or 0.0), -c.size, c.spread is None, c.spread or 0.0, c.number)
     )

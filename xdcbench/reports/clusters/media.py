@@ -1,6 +1,5 @@
 """Small files that every browser plays and shows: looping videos, audio, spectrograms, images."""
 
-from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 
@@ -114,10 +113,3 @@ def audio_within(path: Path, *, start: float, seconds: float, sample_rate: int) 
     wave = np.concatenate([np.zeros(max(0, round((first - start) * sample_rate)), np.float32), *parts])
     wave = wave[max(0, round((start - first) * sample_rate)) :][: round(seconds * sample_rate)]
     return torch.from_numpy(np.pad(wave, (0, round(seconds * sample_rate) - len(wave))))
-
-
-def made(path: Path, write: Callable[[Path], None]) -> Path:
-    """The file, written now unless it is there."""
-    if not path.exists():
-        write(path)
-    return path

@@ -16,14 +16,7 @@ from xdcbench.data.clip_dataset import ClipDataset, ClipSpec
 from xdcbench.errors import MediaError, UserError
 from xdcbench.models.encoders import load_encoder_metadata
 from xdcbench.pretraining.pseudo_labels import clips_of
-from xdcbench.reports.clusters.media import (
-    audio_within,
-    made,
-    write_audio,
-    write_image,
-    write_spectrogram,
-    write_video,
-)
+from xdcbench.reports.clusters.media import audio_within, write_audio, write_image, write_spectrogram, write_video
 from xdcbench.reports.clusters.origin import ClusteredRound
 from xdcbench.utils.progress import track
 
@@ -97,17 +90,20 @@ class Previews:
         moves = not self.video.is_image
         if not image.exists() or (moves and not video.exists()):
             frames: Tensor = self.video[self.specs[row]]["video"]
-            made(image, lambda path: write_image(frames[0], path))
-            if moves:
-                made(video, lambda path: write_video(frames, VIDEO.fps, path))
+            if not image.exists():
+                write_image(frames[0], image)
+            if moves and not video.exists():
+                write_video(frames, VIDEO.fps, video)
         return {"image": image.name, "video": video.name if moves else ""}
 
     def _heard(self, row: int) -> dict[str, str]:
         audio, spectrogram = (self._path(row, suffix) for suffix in ("mp3", "png"))
         if not audio.exists() or not spectrogram.exists():
             wave = self._wave(row)
-            made(audio, lambda path: write_audio(wave, self.heard.sample_rate, path))
-            made(spectrogram, lambda path: write_spectrogram(wave, self.heard, path))
+            if not audio.exists():
+                write_audio(wave, self.heard.sample_rate, audio)
+            if not spectrogram.exists():
+                write_spectrogram(wave, self.heard, spectrogram)
         return {"audio": audio.name, "spectrogram": spectrogram.name}
 
     def _wave(self, row: int) -> Tensor:
