@@ -62,9 +62,9 @@ def xdc_video_encoder(
     Raises:
         xdcbench.errors.UserError: an unknown name, a file that was changed, weights that do not fit.
     """
-    from xdcbench.export.hub import video_encoder
+    from xdcbench.export.hub import encoder
 
-    return video_encoder(pretraining, progress=progress, num_classes=num_classes, bn_momentum=bn_momentum)
+    return encoder("video", pretraining, num_classes=num_classes, bn_momentum=bn_momentum, progress=progress)
 
 
 def xdc_audio_encoder(
@@ -90,6 +90,6 @@ def xdc_audio_encoder(
     Raises:
         xdcbench.errors.UserError: a file that was changed, weights that do not fit.
     """
-    from xdcbench.export.hub import audio_encoder
+    from xdcbench.export.hub import encoder
 
-    return audio_encoder(pretraining, num_classes=num_classes, bn_momentum=bn_momentum)
+    return encoder("audio", pretraining, num_classes=num_classes, bn_momentum=bn_momentum)

@@ -13,7 +13,7 @@ from tests.golden.simulated import ROOT, full_suite, measured
 from xdcbench.config.table import Column, Table
 from xdcbench.results.published import load_published
 from xdcbench.results.records import Record
-from xdcbench.results.tables.build import build
+from xdcbench.results.tables.build import MethodNames, build
 from xdcbench.results.tables.grid import Grid
 from xdcbench.results.tables.present import FORMATS, grids
 from xdcbench.results.tables.render import Format, render
@@ -86,7 +86,7 @@ def rich() -> Grid:
         RICH,
         records,
         load_published(ROOT / "baselines" / "published.csv"),
-        titles={"xdc": "XDC", "sdc": "SDC"},
+        names=MethodNames({"xdc": "XDC", "sdc": "SDC"}),
         intervals=lambda runs: (runs[0].value - 1.5, runs[0].value + 1.25) if runs[0].unit else None,
         lacks=[lack],
     )

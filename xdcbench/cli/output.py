@@ -4,6 +4,7 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from xdcbench.config.paths import folder
@@ -17,7 +18,6 @@ from xdcbench.results.records import Record, read_records
 from xdcbench.results.regression import load_reference, regression_changes, settings_digest, write_reference
 from xdcbench.results.run_facts import read_facts
 from xdcbench.results.run_store import RunStore
-from xdcbench.results.tables.cells import Intervals
 from xdcbench.results.tables.grid import Grid
 from xdcbench.results.tables.present import grids, write_tables
 from xdcbench.results.tables.render import Format, render
@@ -168,17 +168,6 @@ def check_against(request: Request, reference: Path | None, *, update: bool) -> 
     return [*map(str, moves), said], MOVED if moves else PASSED
 
 
-def ends_of(stores: Sequence[RunStore]) -> Intervals:
-    """Intervals of cells from the predictions that lie in results folders."""
-    from xdcbench.results.statistics.predictions import cell_interval
-
-    def ends(records: Sequence[Record]) -> tuple[float, float] | None:
-        found = cell_interval(records, stores)
-        return (found.low, found.high) if found else None
-
-    return ends
-
-
 def table_lines(
     names: Sequence[str], folders: Sequence[Path], fmt: Format, out: Path | None, *, intervals: bool = False
 ) -> Iterator[str]:
@@ -187,12 +176,13 @@ def table_lines(
     Raises:
         UserError: a folder is no results folder, or a table is unknown.
     """
-    stores = [RunStore.existing(root, option="--results") for root in folders]
-    tables = grids(
-        names or [name for name, _ in rows("tables")],
-        read_records(stores),
-        intervals=ends_of(stores) if intervals else None,
-    )
+    stores = [RunStore.existing(root) for root in folders]
+    ends = None
+    if intervals:
+        from xdcbench.results.statistics.predictions import cell_ends
+
+        ends = partial(cell_ends, stores=stores)
+    tables = grids(names or [name for name, _ in rows("tables")], read_records(stores), intervals=ends)
     for grid in tables.values():
         if names or any(group.rows for group in grid.groups):
             yield from render(grid, fmt).split("\n")
@@ -206,7 +196,7 @@ def run_lines(prefix: str, out: Path) -> Iterator[str]:
     Raises:
         UserError: no run, or several, match.
     """
-    store = RunStore.existing(out, option="--results")
+    store = RunStore.existing(out)
     run = store.resolve(prefix)
     if run.parent.name == ".failed":
         for attempt in sorted(run.iterdir()):

@@ -3,13 +3,14 @@
 import os
 import shutil
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
-from xdcbench.config.base import Modality
+import torch
+
 from xdcbench.errors import UserError
 from xdcbench.evaluation.base_record import architecture
-from xdcbench.export.model_card import card_text, data_of
-from xdcbench.export.scores import scores_of
+from xdcbench.export.model_card import card_text, data_of, scores_of
 from xdcbench.export.torch_export import TOLERANCE, differences, takes, write_program
 from xdcbench.models.encoders import Encoder, EncoderMetadata, load_encoder_metadata, load_encoders
 from xdcbench.models.pretrained.exported import (
@@ -38,16 +39,13 @@ HOLDERS = ("init", "round", "pretrained")
 def export_lines(name: str, out: Path, to: Path | None, consent: Consent = NO_CODE) -> Iterator[str]:
     """Export the encoders that a name stands for, one folder each, and say what was written.
 
-    Args:
-        name: key of a run or the beginning of it, METHOD or METHOD@PRETRAINING_DATA.
-        out: results folder.
-        to: folder to write; None: ``exports/<key>`` in ``out``.
-        consent: the code of others that the user lets run.
+    ``name`` is a run's key or the beginning of it, METHOD or METHOD@PRETRAINING_DATA; ``out`` the results folder;
+    ``to`` the folder to write, ``exports/<key>`` in ``out`` by default.
 
     Raises:
         UserError: there is no such run, it has no encoders (any more), or the folder holds something else.
     """
-    store = RunStore.existing(out, option="--results")
+    store = RunStore.existing(out)
     runs = find_runs(name, store)
     if to is not None and len(runs) > 1:
         keys = ", ".join(run.name for run in runs)
@@ -65,28 +63,23 @@ def export_lines(name: str, out: Path, to: Path | None, consent: Consent = NO_CO
 def find_runs(name: str, store: RunStore) -> list[Path]:
     """Runs whose encoders ``name`` stands for: of a method the last round of each seed and setting.
 
-    Raises:
-        UserError: none or several match, or what matches has no encoders.
+    A UserError where none or several match, or what matches has no encoders.
     """
     method, at, data = name.partition("@")
-    by_run = {}
-    followed = set()
+    by_run, followed = {}, set()
     for key in store.keys():  # noqa: SIM118 - a store is no mapping
         about = read_facts(store.path(key))
         if about["kind"] in HOLDERS:
             by_run[key] = load_encoder_metadata(store.path(key))
         if about["kind"] == "round" and about["config"]["round"] > 1:
             followed.add(about["inputs"]["encoders"])
-    named = [
-        key
-        for key, metadata in by_run.items()
-        if metadata.method == method and data in ("", metadata.pretrain_data)
+    last = [
+        store.path(key)
+        for key, of in by_run.items()
+        if of.method == method and data in ("", of.pretrain_data) and key not in followed
     ]
-    last = [store.path(key) for key in named if key not in followed]
     if not last and at:
-        known = ", ".join(
-            sorted({f"{metadata.method}@{metadata.pretrain_data}" for metadata in by_run.values()})
-        )
+        known = ", ".join(sorted({f"{of.method}@{of.pretrain_data}" for of in by_run.values()}))
         raise UserError(
             f"{name!r} names no encoders in {store.root}; give one of {known or 'its runs'}, or a run's key"
         )
@@ -118,7 +111,11 @@ def export_run(run: Path, target: Path, store: RunStore, consent: Consent = NO_C
             export, data=data_of(about, metadata, store), scores=scores_of(run.name, store), about=about
         )
         (building / "README.md").write_text(text, encoding="utf-8")
-        _publish(building, target)
+        old = building.with_name(f"{building.name}.old")
+        if target.exists():
+            target.rename(old)
+        building.rename(target)
+        shutil.rmtree(old, ignore_errors=True)
     except OSError as error:
         raise UserError(
             f"cannot write {target} ({error.strerror or error}); give another folder with --output"
@@ -130,17 +127,22 @@ def export_run(run: Path, target: Path, store: RunStore, consent: Consent = NO_C
 
 def _described(about: RunFacts, metadata: EncoderMetadata, building: Path, consent: Consent) -> Export:
     """The manifest of a folder that holds weights and metadata; programs are added to the folder."""
+    load = partial(load_encoders, building, metadata.encoders, device=torch.device("cpu"), consent=consent)
     # Two copies: one to trace, one placed as the suite runs it, by which the program is judged.
-    encoders = {m: e.eval() for m, e in _loaded(building, metadata, consent).items()}
+    encoders = {m: e.eval() for m, e in load().items()}
     untraced = {m: why for m, encoder in encoders.items() if (why := _traced(encoder, building / f"{m}.pt2"))}
-    traced = {m: encoder for m, encoder in _loaded(building, metadata, consent).items() if m not in untraced}
-    apart = differences({m: encoder.eval() for m, encoder in traced.items()}, building) if traced else {}
+    traced = {m: encoder.eval() for m, encoder in load().items() if m not in untraced}
+    apart = differences(traced, building) if traced else {}
     for modality, difference in apart.items():
         if not difference <= TOLERANCE:
             raise UserError(
                 f"{about['key']}: the {modality} program differs from its encoder by {difference:.1e}, more than "
                 f"{TOLERANCE:.0e}; it computes what torch.export cannot keep"
             )
+    programs = {
+        m: Program(file=f"{m}.pt2", takes=takes(encoders[m].input), difference=difference)
+        for m, difference in apart.items()
+    }
     described = {
         m: Exported(
             architecture=architecture(metadata, m),
@@ -149,9 +151,7 @@ def _described(about: RunFacts, metadata: EncoderMetadata, building: Path, conse
             parameters=sum(p.numel() for p in encoder.parameters()),
             input=encoder.input,
             weights=f"{m}.safetensors",
-            program=Program(file=f"{m}.pt2", takes=takes(encoder.input), difference=apart[m])
-            if m in apart
-            else None,
+            program=programs.get(m),
             untraced=untraced.get(m, ""),
         )
         for m, encoder in encoders.items()
@@ -170,12 +170,6 @@ def _described(about: RunFacts, metadata: EncoderMetadata, building: Path, conse
     )
 
 
-def _loaded(folder: Path, metadata: EncoderMetadata, consent: Consent) -> dict[Modality, Encoder]:
-    import torch
-
-    return load_encoders(folder, metadata.encoders, device=torch.device("cpu"), consent=consent)
-
-
 def _traced(encoder: Encoder, path: Path) -> str:
     """Write the program of an encoder; why there is none, which only others' code may give cause to."""
     try:
@@ -185,9 +179,8 @@ def _traced(encoder: Encoder, path: Path) -> str:
             raise
         path.unlink(missing_ok=True)
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        log.warning(
-            "no %s: torch.export cannot trace this encoder (%s); its weights are exported", path.name, reason
-        )
+        said = "no %s: torch.export cannot trace this encoder (%s); its weights are exported"
+        log.warning(said, path.name, reason)
         return reason
     return ""
 
@@ -224,11 +217,3 @@ def _refuse_another(target: Path, run: Path, metadata: EncoderMetadata) -> None:
             f"{target} holds other encoders, of {there.run} ({there.name}); remove it, or give another "
             "folder with --output"
         )
-
-
-def _publish(building: Path, target: Path) -> None:
-    old = building.with_name(f"{building.name}.old")
-    if target.exists():
-        target.rename(old)
-    building.rename(target)
-    shutil.rmtree(old, ignore_errors=True)

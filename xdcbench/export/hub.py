@@ -1,7 +1,7 @@
 """What torch.hub loads: encoders by name, folder or file, with a new classifier."""
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
 
 from torch import Tensor, nn
 
@@ -18,7 +18,6 @@ from xdcbench.pretraining.pretrained import CLASSIFIER, filled
 from xdcbench.utils.messages import comma_separated
 
 Place = str | Path | None
-Model = TypeVar("Model", bound=nn.Module)
 
 
 class VideoClassifier(R2Plus1D):
@@ -47,50 +46,44 @@ class AudioClassifier(AudioResNet):
         return logits
 
 
-def video_encoder(
-    pretraining: Place, *, progress: bool, num_classes: int | None, bn_momentum: float | None
-) -> R2Plus1D:
-    """The video encoder that ``hubconf.py`` describes.
+_CLASSES: dict[Modality, tuple[Callable[..., R2Plus1D | AudioResNet], Callable[..., nn.Module]]] = {
+    "video": (R2Plus1D, VideoClassifier),
+    "audio": (AudioResNet, AudioClassifier),
+}
+"""The encoder of each modality, and the same with a classifier."""
+_FILES: dict[Modality, type[PretrainedVideo | PretrainedAudio]] = {
+    "video": PretrainedVideo,
+    "audio": PretrainedAudio,
+}
+
+
+def encoder(
+    modality: Modality,
+    pretraining: Place,
+    *,
+    num_classes: int | None = None,
+    bn_momentum: float | None = None,
+    progress: bool = False,
+) -> nn.Module:
+    """The encoder of a modality, as ``hubconf.py`` describes it.
 
     Raises:
-        UserError: a name, folder or number that does not fit; weights that cannot be had.
+        UserError: a name, folder or number that does not fit; weights that cannot be had, or do not fit.
     """
     _check(pretraining, num_classes, bn_momentum)
-    if isinstance(pretraining, str) and pretraining in registry() and not Path(pretraining).exists():
-        pretraining = fetch(registry()[pretraining], progress=progress)
-    run, model = _declared(pretraining, "video", bn_momentum)
-    assert isinstance(model, VideoModel)
-    encoder = R2Plus1D(model)
+    released = registry() if modality == "video" else {}
+    if isinstance(pretraining, str) and pretraining in released and not Path(pretraining).exists():
+        pretraining = fetch(released[pretraining], progress=progress)
+    run, model = _declared(pretraining, modality, bn_momentum)
+    plain, classifier = _CLASSES[modality]
+    built = plain(model)
     if run is not None:
-        load_weights(encoder, run / "video.safetensors")
+        load_weights(built, run / f"{modality}.safetensors")
     elif pretraining is not None:
-        filled(encoder, PretrainedVideo(weights=str(pretraining)))
-    return (
-        encoder
-        if num_classes is None
-        else _with_weights(VideoClassifier(model, classes=num_classes), encoder)
-    )
-
-
-def audio_encoder(pretraining: Place, *, num_classes: int | None, bn_momentum: float | None) -> AudioResNet:
-    """The audio encoder that ``hubconf.py`` describes.
-
-    Raises:
-        UserError: a folder or number that does not fit; weights that do not fit.
-    """
-    _check(pretraining, num_classes, bn_momentum)
-    run, model = _declared(pretraining, "audio", bn_momentum)
-    assert isinstance(model, AudioModel)
-    encoder = AudioResNet(model)
-    if run is not None:
-        load_weights(encoder, run / "audio.safetensors")
-    elif pretraining is not None:
-        filled(encoder, PretrainedAudio(weights=str(pretraining)))
-    return (
-        encoder
-        if num_classes is None
-        else _with_weights(AudioClassifier(model, classes=num_classes), encoder)
-    )
+        filled(built, _FILES[modality](weights=str(pretraining)))
+    if num_classes is None:
+        return built
+    return _with_weights(classifier(model, classes=num_classes), built)
 
 
 def _declared(
@@ -110,9 +103,8 @@ def _declared(
             )
         if modality in metadata.sources:
             raise UserError(
-                f"{run}: its {modality} encoder is {metadata.sources[modality]}, "
-                f"which is not built from here; build it "
-                f"yourself and load {modality}.safetensors, whose names begin with net."
+                f"{run}: its {modality} encoder is {metadata.sources[modality]}, which is not built from here; "
+                f"build it yourself and load {modality}.safetensors, whose names begin with net."
             )
         model = metadata.models.video if modality == "video" else metadata.models.audio
     return run, model if bn_momentum is None else model.model_copy(update={"bn_momentum": bn_momentum})
@@ -149,7 +141,7 @@ def _classifier(features: int, classes: int) -> nn.Linear:
     return linear
 
 
-def _with_weights(model: Model, encoder: nn.Module) -> Model:
+def _with_weights(model: nn.Module, built: nn.Module) -> nn.Module:
     own = {name: tensor for name, tensor in model.state_dict().items() if name.startswith(f"{CLASSIFIER}.")}
-    model.load_state_dict(encoder.state_dict() | own)
+    model.load_state_dict(built.state_dict() | own)
     return model

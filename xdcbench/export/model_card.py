@@ -1,21 +1,34 @@
 """The model card of exported encoders, in Markdown: what they are, what they learned from, how they did."""
 
+import json
+from collections import defaultdict
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from tabulate import tabulate
 
 from xdcbench.config.data import Dataset
 from xdcbench.config.load import load_dataset
 from xdcbench.config.models import VideoInput
 from xdcbench.config.paths import folder, names
-from xdcbench.export.markdown import plain, table
-from xdcbench.export.scores import Score, scores_text
 from xdcbench.models.encoders import EncoderMetadata
 from xdcbench.models.pretrained.exported import MANIFEST, METADATA_FILE, Export, Exported
 from xdcbench.models.pretrained.origins import OWN
+from xdcbench.results.records import Record, read_records
 from xdcbench.results.run_facts import RunFacts, read_facts
 from xdcbench.results.run_store import RunStore
+from xdcbench.results.statistics.predictions import cell_ends
+from xdcbench.results.tables.cells import REPETITION, measured_cell
+from xdcbench.results.tables.grid import Cell
+from xdcbench.results.tables.render import escape_markdown
 from xdcbench.utils.documents import RUN_AGAIN, check
+from xdcbench.utils.format import natural
+
+MEASURES = ("nmi",)
+"""What is told beside shares in %; the other measures of clusters are in the records."""
 
 
 @dataclass(frozen=True)
@@ -28,13 +41,7 @@ class Data:
 
 
 def data_of(about: RunFacts, metadata: EncoderMetadata, store: RunStore) -> Data:
-    """The pretraining data of a run: as its index has it, else by name from the library.
-
-    Args:
-        about: the run's ``run.json``.
-        metadata: of its encoders.
-        store: that holds the run.
-    """
+    """The pretraining data of a run: as its index in ``store`` has it, else by name from the library."""
     index = about["inputs"].get("data", "-")
     if store.complete(index):
         found = read_facts(store.path(index))
@@ -45,77 +52,72 @@ def data_of(about: RunFacts, metadata: EncoderMetadata, store: RunStore) -> Data
     return Data(metadata.pretrain_data, load_dataset(metadata.pretrain_data) if known else None)
 
 
+@dataclass(frozen=True)
+class Score:
+    """One number, over splits, draws and evaluation seeds, with its 95 % interval, and one of its records."""
+
+    first: Record
+    cell: Cell
+    draws: int
+
+
+def scores_of(key: str, store: RunStore) -> list[Score]:
+    """All that the results folder's evaluations have found of the encoders of one run."""
+    inputs = {k: read_facts(store.path(k))["inputs"] for k in store.keys()}  # noqa: SIM118
+    features = {k for k, of in inputs.items() if k.startswith("features-") and of.get("encoders") == key}
+    measured = [
+        k
+        for k, of in inputs.items()
+        if of.get("features") in features or (of.get("encoders") == key and not k.startswith("round-"))
+    ]
+    cells: dict[str, list[Record]] = defaultdict(list)
+    for record in read_records([store], measured):
+        if record.unit == "%" or record.metric in MEASURES:
+            settings = {name: value for name, value in record.hyperparameters.items() if name != REPETITION}
+            cell = (record.evaluation, record.dataset, record.metric, record.config_hash, settings)
+            cells[json.dumps(cell, sort_keys=True)].append(record)
+    found = [
+        Score(
+            records[0],
+            measured_cell(records, partial(cell_ends, stores=[store])),
+            len({record.hyperparameters.get(REPETITION) for record in records}),
+        )
+        for records in cells.values()
+    ]
+    return sorted(found, key=lambda s: (s.first.evaluation, s.first.dataset, natural(s.first.metric)))
+
+
 def card_text(export: Export, *, data: Data, scores: list[Score], about: RunFacts) -> str:
-    """The model card.
-
-    Args:
-        export: the folder's manifest.
-        data: what was learned from.
-        scores: found by evaluations.
-        about: the run's ``run.json``, for how its encoders were made.
-    """
-    sections = {
-        "Use": _use(export),
-        "Encoders": _encoders(export),
-        "Method": _method(export, about),
-        "Data": _data(export, data),
-        "Scores": scores_text(scores),
-        "Intended use": USE,
-        "Files": FILES,
-        "Provenance": _provenance(export),
-    }
-    title = f"# {plain(f'{export.method} on {data.name}' if data.name != 'none' else export.method)}"
-    parts = [title, _lead(export, data), *(f"## {name}\n\n{text}" for name, text in sections.items())]
-    return "\n\n".join(parts) + "\n"
-
-
-def _lead(export: Export, data: Data) -> str:
-    """What this is, in a sentence or two, for whoever knows nothing of it."""
-    both = " and ".join({"video": "a video encoder", "audio": "an audio encoder"}[m] for m in export.encoders)
-    learned = plain(data.dataset.title if data.dataset else data.name)
-    if data.synthetic:
-        learned = f"a small synthetic world in the layout of {learned}: a trial, of no use for real media"
-    made = "not trained" if data.name == "none" else f"pretrained on {learned}"
-    return (
-        f"{both.capitalize()}, {made}. Made and measured by xdcbench, a benchmark of learning from audio and video "
-        "after XDC ([Alwassel et al., NeurIPS 2020](https://arxiv.org/abs/1911.12667))."
+    """The model card of an export, whose run says ``about`` itself how its encoders were made."""
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
     )
-
-
-def _use(export: Export) -> str:
-    """Lines to copy: without this package, from torch.hub, in a suite."""
-    lines = ["import torch", ""]
-    for modality, encoder in export.encoders.items():
-        if encoder.program:
-            batch = "frames" if modality == "video" else "samples"
-            lines += [
-                f"# {batch}: {encoder.program.takes}",
-                f'{modality} = torch.export.load("{encoder.program.file}").module()',
-                f"features = {modality}({batch})  # float32 (B, {encoder.features})",
-            ]
-    own = [m for m, encoder in export.encoders.items() if encoder.source == OWN[m == "audio"]]
-    if own:
-        lines += ["# from a clone of xdcbench, to finetune"]
-        lines += [
-            f'{m} = torch.hub.load(CLONE, "xdc_{m}_encoder", source="local", pretraining=FOLDER)' for m in own
-        ]
-    code = "\n".join(lines) if len(lines) > 2 else ""
-    suite = "In a suite of xdcbench: `encoders: {mine: {run: FOLDER}}`. FOLDER is where this file lies."
-    return f"```python\n{code}\n```\n\n{suite}" if code else suite
+    environment.filters["plain"] = escape_markdown
+    kinds = {"video": "a video encoder", "audio": "an audio encoder"}
+    return environment.get_template("model_card.md.jinja").render(
+        export=export,
+        data=data,
+        about=about,
+        kinds=[kinds[modality] for modality in export.encoders],
+        encoders=_encoders(export),
+        programs={m: encoder for m, encoder in export.encoders.items() if encoder.program},
+        own=[m for m, encoder in export.encoders.items() if encoder.source == OWN[m == "audio"]],
+        scores=_scores(scores),
+        metadata_file=METADATA_FILE,
+        manifest=MANIFEST,
+    )
 
 
 def _encoders(export: Export) -> str:
     rows = [
-        [m, plain(e.architecture), f"{e.parameters:,}", e.features, plain(_input(e))]
+        [m, escape_markdown(e.architecture), f"{e.parameters:,}", e.features, escape_markdown(_input(e))]
         for m, e in export.encoders.items()
     ]
-    text = table(rows, ["modality", "architecture", "parameters", "features", "takes"])
-    lacking = [
-        f"\n\nThere is no program of the {m} encoder: torch.export cannot trace it ({plain(e.untraced)})."
-        for m, e in export.encoders.items()
-        if e.program is None
-    ]
-    return text + "".join(lacking)
+    return _table(rows, ["modality", "architecture", "parameters", "features", "takes"])
 
 
 def _input(encoder: Exported) -> str:
@@ -125,78 +127,34 @@ def _input(encoder: Exported) -> str:
     return f"{of.seconds:g} s of mono audio at {of.sample_rate} Hz, as {of.n_mels} x {of.frames} log-mel"
 
 
-def _method(export: Export, about: RunFacts) -> str:
-    made = about["config"]
-    if about["kind"] == "init":
-        return f"Random weights, drawn from seed {export.seed}: nothing was learned."
-    if about["kind"] == "pretrained":
-        parts = {m: part for m in export.encoders if (part := made["encoders"].get(m))}
-        lines = [
-            f"- {m}: {plain(part['source'])}, {plain(Path(part['weights'] or 'no weights').name)}"
-            for m, part in parts.items()
+def _scores(scores: list[Score]) -> str:
+    """Scores as a table, one row each; "" without any."""
+    rows = []
+    for score in scores:
+        first, cell = score.first, score.cell
+        alike = [s.first.hyperparameters for s in scores if s.first.evaluation == first.evaluation]
+        telling = [
+            f"{name}={value}"
+            for name, value in first.hyperparameters.items()
+            if name != REPETITION and any(other.get(name) != value for other in alike)
         ]
-        return "\n".join(["Not trained by this suite.", "", *lines]).rstrip()
-    lines = []
-    for modality, sources in made["heads"].items():
-        said = [_labels(source, made["clusterings"].get(source)) for source in sources]
-        lines.append(f"- The {modality} encoder predicts {' and '.join(said)}.")
-    labeled = any("labels" in sources for sources in made["heads"].values())
-    head = (
-        f"{plain(export.method)}, with{'' if labeled else 'out'} labels: {_count(export.round, 'round')}, "
-        f"{_count(export.epochs, 'epoch')} in all, seed {export.seed}."
-    )
-    return "\n".join([head, "", *lines])
+        draws = [f"mean of {score.draws} draws"] if score.draws > 1 else []
+        rows.append(
+            [
+                escape_markdown(first.evaluation),
+                escape_markdown(first.dataset) + (" (synthetic)" if first.world == "synthetic" else ""),
+                escape_markdown(", ".join(cell.splits)),
+                escape_markdown(", ".join([first.metric, *telling, *draws])),
+                f"{cell.value:.2f} {cell.unit}".strip(),
+                f"{cell.interval[0]:.1f} to {cell.interval[1]:.1f}" if cell.interval else "",
+                cell.items_used,
+                " ".join(f"`{run}`" for run in cell.runs),
+            ]
+        )
+    head = ["evaluation", "dataset", "splits", "metric", "value", "95 % interval", "test items", "runs"]
+    return _table(rows, head) if rows else ""
 
 
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}{'s' if number != 1 else ''}"
-
-
-def _labels(source: str, clustering: dict[str, Any] | None) -> str:
-    if clustering is None:
-        return "the dataset's labels"
-    return f"{clustering['k']} clusters of {' and '.join(clustering['features'])} features"
-
-
-def _data(export: Export, data: Data) -> str:
-    if data.name == "none":
-        return "None."
-    of = data.dataset
-    said = [f"- Name: {plain(f'{of.title} ({data.name})' if of else data.name)}"]
-    said += [f"- Items: {export.pretrain_items:,}"] if export.pretrain_items else []
-    said += [f"- Subset: {plain(export.pretrain_subset)}"] if export.pretrain_subset else []
-    if data.synthetic:
-        said += [
-            "- A synthetic world that xdcbench wrote in this dataset's layout: no file of the dataset was seen."
-        ]
-        return "\n".join(said)
-    said += [
-        f"- License of the data: {plain((of and of.license) or 'not stated; ask whoever gave them to you')}"
-    ]
-    said += [f"- Source: {plain(of.source)}"] if of and of.source else []
-    return "\n".join(said)
-
-
-def _provenance(export: Export) -> str:
-    facts = {
-        "run": export.run,
-        "stage": export.name,
-        "suite": export.suite,
-        "config_hash": export.config_hash,
-        "commit": export.commit or "not known",
-        "made with": ", ".join(f"{name} {version}" for name, version in export.versions.items()),
-        "exported with": f"torch {export.exported_with['torch']}",
-    }
-    return "\n".join(f"- {name}: {plain(value)}" for name, value in facts.items())
-
-
-USE = """\
-Research: features for probing, retrieval and clustering of video or audio, and a start for finetuning. Nothing was
-measured but what stands above, so nothing is known of other data, of other lengths of clips, or of how the encoders
-treat people whom the data show. They inherit what their data got wrong, and are not for decisions about people."""
-
-FILES = f"""\
-- `<modality>.safetensors`: weights; `{METADATA_FILE}`: architecture and input, as xdcbench reads them.
-- `{MANIFEST}`: all of this for programs, with the SHA-256 of each file.
-- `<modality>.pt2`: an ExportedProgram, which gives features without xdcbench. torch may unpickle parts of such a file:
-  load it only from whom you trust. The other files are read without running anything they hold."""
+def _table(rows: list[list[Any]], head: list[str]) -> str:
+    """A table; cells are Markdown already."""
+    return tabulate(rows, head, tablefmt="pipe", disable_numparse=True)

@@ -60,11 +60,7 @@ def takes(declared: VideoInput | AudioInput) -> str:
 
 
 def write_program(encoder: Encoder, path: Path) -> None:
-    """Trace an encoder with a batch of any size, on the CPU, in eval mode, and write the program.
-
-    Args:
-        encoder: on the CPU; put into eval mode.
-        path: the ``.pt2`` file to write.
+    """Trace an encoder, on the CPU, with a batch of any size in eval mode, and write the program (``.pt2``).
 
     Raises:
         UserError: the encoder uses operators that torch does not have.
@@ -86,17 +82,10 @@ def write_program(encoder: Encoder, path: Path) -> None:
 
 @torch.inference_mode()
 def differences(encoders: Mapping[Modality, Encoder], folder: Path) -> dict[Modality, float]:
-    """Largest difference of the features of ``<modality>.pt2`` in ``folder``, as it is loaded.
+    """Largest difference, on the scale of ``TOLERANCE``, of the features of each ``<modality>.pt2`` in ``folder``.
 
-    Args:
-        encoders: those that the programs were made from, on the CPU, in eval mode.
-        folder: of the programs.
-
-    Returns:
-        By modality, on the scale of ``TOLERANCE``.
-
-    Raises:
-        UserError: an encoder's features are not finite.
+    ``encoders`` are those that the programs were made from, on the CPU, in eval mode. Features that are not
+    finite raise a UserError.
     """
     apart = {}
     for modality, encoder in encoders.items():
@@ -104,8 +93,12 @@ def differences(encoders: Mapping[Modality, Encoder], folder: Path) -> dict[Moda
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # torch warns of how it reads its own file
             program = torch.export.load(folder / f"{modality}.pt2").module()
-        found = program(raw)
-        apart[modality] = _difference(encoder(encoder.prepare(raw)), found, modality)
+        found, expected = program(raw), encoder(encoder.prepare(raw))
+        if not expected.isfinite().all():
+            raise UserError(
+                f"the {modality} encoder gives features that are not finite; there is nothing to export"
+            )
+        apart[modality] = float((expected - found).abs().max() / max(1.0, float(expected.abs().max())))
     return apart
 
 
@@ -128,11 +121,3 @@ def _foreign(program: ExportedProgram) -> list[str]:
     graphs = (part.graph for part in program.graph_module.modules() if isinstance(part, fx.GraphModule))
     targets = (node.target for graph in graphs for node in graph.nodes)
     return sorted({t.name() for t in targets if isinstance(t, OpOverload) and t.namespace not in TORCH})
-
-
-def _difference(expected: Tensor, found: Tensor, modality: str) -> float:
-    if not expected.isfinite().all():
-        raise UserError(
-            f"the {modality} encoder gives features that are not finite; there is nothing to export"
-        )
-    return float((expected - found).abs().max() / max(1.0, float(expected.abs().max())))

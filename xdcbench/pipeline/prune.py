@@ -60,7 +60,7 @@ def prune_lines(
     Raises:
         UserError: ``out`` is no results folder or read-only, or a run is at work in it.
     """
-    store = RunStore.existing(out, option="--results")
+    store = RunStore.existing(out)
     counts: dict[str, int] = defaultdict(int)
     sizes: dict[str, int] = defaultdict(int)
     # Between two stages no key is locked, and what the next one needs must not go.

@@ -17,18 +17,9 @@ ASSETS = Path(__file__).parent / "assets"
 def render(page: str, data: Mapping[str, object]) -> str:
     """One page: the template ``<page>.html``, with ``base`` and ``<page>`` styles and scripts inline.
 
-    All text of ``data`` is made `visible` and escaped. The page's policy forbids every request but for media
-    beside the file or inside it, and every script but the ones that are put in here, known by their hashes.
-
-    Args:
-        page: name of a template, which extends ``base.html``.
-        data: what the template shows; a name that is missing is an error.
-
-    Returns:
-        A whole HTML document, the same for the same data.
-
-    Raises:
-        jinja2.UndefinedError: the template needs what ``data`` lacks.
+    All text of ``data`` is made `visible` and escaped; what the template needs and ``data`` lacks is an error. The
+    page's policy forbids every request but for media beside the file or inside it, and every script but the ones
+    that are put in here, known by their hashes. The same data gives the same document.
     """
     base_script, page_script = _asset("base.js"), _asset(f"{page}.js")
     known = {

@@ -1,4 +1,4 @@
-"""What says that a folder is a results folder, and of which version."""
+"""The file that says that a folder is a results folder, and of which version."""
 
 import json
 import logging
@@ -8,8 +8,6 @@ from xdcbench.errors import UserError
 from xdcbench.utils.manifest import MANIFEST
 
 MARKER = "results.json"
-"""File that says that a folder is a results folder, and of which version."""
-
 SCHEMA_VERSION = 3
 """Version of the layout of a results folder: 3 has the names of today. Others are refused."""
 

@@ -3,9 +3,9 @@
 import csv
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 from xdcbench.errors import UserError
 
@@ -21,29 +21,6 @@ LEGEND: dict[Status, str] = {
     "unverified": "attributed to its source, which could not be read: unverified",
     "unverified-low": "unverified, and of low confidence",
 }
-
-
-@dataclass(frozen=True)
-class Published:
-    """One published number, in per cent. ``frames``, ``k``, ``pretrain_size``: None where not stated."""
-
-    id: str
-    table: int
-    method: str
-    architecture: str
-    pretrain_data: str
-    pretrain_size: int | None
-    protocol: Protocol
-    dataset: str
-    split: str
-    frames: int | None
-    k: int | None
-    selection: Selection
-    metric: str
-    value: float
-    status: Status
-    source: str
-    note: str
 
 
 def _name(text: str) -> str:
@@ -86,25 +63,40 @@ def _one_of(kind: Any) -> Callable[[str], str]:
     return parse
 
 
-_PARSERS: dict[str, Callable[[str], Any]] = {
-    "id": _name,
-    "table": _table,
-    "method": _name,
-    "architecture": str,
-    "pretrain_data": _name,
-    "pretrain_size": _count,
-    "protocol": _one_of(Protocol),
-    "dataset": _name,
-    "split": _name,
-    "frames": _count,
-    "k": _count,
-    "selection": _one_of(Selection),
-    "metric": _name,
-    "value": _per_cent,
-    "status": _one_of(Status),
-    "source": _name,
-    "note": str,
-}
+Name = Annotated[str, _name]
+Count = Annotated[int | None, _count]
+
+
+@dataclass(frozen=True)
+class Published:
+    """One published number, in per cent. ``frames``, ``k``, ``pretrain_size``: None where not stated."""
+
+    id: Name
+    table: Annotated[int, _table]
+    method: Name
+    architecture: str
+    pretrain_data: Name
+    pretrain_size: Count
+    protocol: Protocol
+    dataset: Name
+    split: Name
+    frames: Count
+    k: Count
+    selection: Selection
+    metric: Name
+    value: Annotated[float, _per_cent]
+    status: Status
+    source: Name
+    note: str
+
+
+def _parser(kind: Any) -> Callable[[str], Any]:
+    """Makes the value of a column from its text; a ValueError says what it must be."""
+    found: Callable[[str], Any] = kind.__metadata__[0] if get_origin(kind) is Annotated else str
+    return _one_of(kind) if get_origin(kind) is Literal else found
+
+
+_PARSERS = {name: _parser(kind) for name, kind in get_type_hints(Published, include_extras=True).items()}
 
 
 def load_published(path: Path) -> list[Published]:
@@ -112,7 +104,7 @@ def load_published(path: Path) -> list[Published]:
 
     Raises:
         UserError: the file is missing or no CSV of these columns, a value is out of its type, or an id
-            comes twice; the message names file, line, column and value.
+            comes twice; it names file, line, column and value.
     """
     try:
         with path.open(encoding="utf-8", newline="") as file:
@@ -121,9 +113,8 @@ def load_published(path: Path) -> list[Published]:
             lines = [(reader.line_num, line) for line in reader if line]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise UserError(f"{path}: cannot be read as CSV ({error}); restore it from the repository") from error
-    wanted = [field.name for field in fields(Published)]
-    if header != wanted:
-        raise UserError(f"{path}, line 1: columns are {','.join(header)}; write {','.join(wanted)}")
+    if header != [*_PARSERS]:
+        raise UserError(f"{path}, line 1: columns are {','.join(header)}; write {','.join(_PARSERS)}")
     rows: dict[str, Published] = {}
     for number, line in lines:
         row = _parse(line, place=f"{path}, line {number}")
@@ -150,8 +141,7 @@ def _parse(line: Sequence[str], *, place: str) -> Published:
 def choose(rows: Sequence[Published], wanted: Sequence[str]) -> list[Published]:
     """The rows that a table asks for by id or ``table:N``, in the order of the request, each once.
 
-    Raises:
-        UserError: a request that no row answers.
+    A request that no row answers is a UserError.
     """
     chosen: dict[str, Published] = {}
     for request in wanted:

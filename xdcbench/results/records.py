@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, field_validator
 
 from xdcbench.errors import UserError
 from xdcbench.results.run_store import RunStore
-from xdcbench.utils.documents import RUN_AGAIN, check, read_json, write_json
+from xdcbench.utils.documents import RUN_AGAIN, check, check_schema, read_json, write_json
 
 SCHEMA_VERSION = 2
 
@@ -36,9 +36,7 @@ class Record(BaseModel):
     dataset: str
     world: str  # "real", or "synthetic" for a generated world
     fingerprint: str  # of the dataset
-    shards: dict[str, Any] | None = (
-        None  # fingerprints and settings of the prepared shards; None: original files
-    )
+    shards: dict[str, Any] | None = None  # fingerprints and settings of prepared ones; None: original files
     verified: dict[str, int] | None = None  # counts of `data verify`; None: never verified
     subset: str  # "" for the whole dataset, else the subset in words
     items_expected: int  # test items that the official lists name (after the subset)
@@ -83,14 +81,10 @@ def write_records(run: Path, records: Iterable[Record]) -> None:
 def read_records(stores: Sequence[RunStore], keys: Iterable[str] | None = None) -> list[Record]:
     """Records of the complete runs of several results folders, read as one; a run key counts once.
 
-    Damaged runs are left out; the log names them.
-
-    Args:
-        stores: results folders.
-        keys: only these runs; None reads all.
+    ``keys`` names the runs to read; None reads all. Damaged runs are left out; the log names them.
 
     Raises:
-        UserError: a file that is no list of records of a schema that this version reads.
+        UserError: a file is no list of records, or of another schema.
     """
     found: dict[str, Path] = {}
     wanted = None if keys is None else set(keys)
@@ -106,11 +100,7 @@ def _read(path: Path) -> list[Record]:
     rows = read_json(path, fix=RUN_AGAIN)
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         raise UserError(f"{path} is no list of records. Try: {RUN_AGAIN}")
-    stated = (row.get("schema_version") for row in rows)
-    newest = max((version for version in stated if isinstance(version, int)), default=0)
-    if newest > SCHEMA_VERSION:
-        raise UserError(
-            f"{path} has records of schema {newest}; this xdcbench reads up to {SCHEMA_VERSION}; upgrade it"
-        )
+    for row in rows:
+        check_schema(row.get("schema_version"), SCHEMA_VERSION, f"{path} has records of", fix=RUN_AGAIN)
     records: list[Record] = check(list[Record], rows, str(path), fix=RUN_AGAIN)
     return records

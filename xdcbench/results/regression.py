@@ -12,6 +12,7 @@ from xdcbench.config.suite import Suite
 from xdcbench.errors import UserError
 from xdcbench.results.records import Record
 from xdcbench.utils.documents import read_as, write_json
+from xdcbench.utils.io import writing
 
 TOLERANCES = {
     "top1": 40.0,
@@ -23,9 +24,8 @@ TOLERANCES = {
 }
 """What a change of processor or library version may move, per metric; a metric without one is not kept.
 
-Purity moves by whole clusters: of smoke's four classes, two that share a cluster cost 0.25.
-
-A new reference starts from these; its file may then be edited, and ``--update`` keeps what it says.
+Purity moves by whole clusters: of smoke's four classes, two that share a cluster cost 0.25. A new reference
+starts from these; its file may then be edited, and ``--update`` keeps what it says.
 """
 
 
@@ -48,16 +48,14 @@ class RegressionChange:
     tolerance: float
 
     def __str__(self) -> str:
-        def text(value: float | None) -> str:
-            return "nothing" if value is None else f"{value:.4g}"
-
-        return f"{self.name}: expected {text(self.expected)} ± {self.tolerance:g}, found {text(self.found)}"
+        expected, found = ("nothing" if v is None else f"{v:.4g}" for v in (self.expected, self.found))
+        return f"{self.name}: expected {expected} ± {self.tolerance:g}, found {found}"
 
 
 def name_of(record: Record, metric: str) -> str:
     """What a value is called: method, data, seed and what was measured."""
-    parts = (record.method, record.pretrain_data, f"seed{record.pretrain_seed}", record.evaluation)
-    return "/".join((*parts, record.dataset, metric))
+    encoders = f"{record.method}/{record.pretrain_data}/seed{record.pretrain_seed}"
+    return f"{encoders}/{record.evaluation}/{record.dataset}/{metric}"
 
 
 def values_of(records: Iterable[Record], tolerances: Mapping[str, float]) -> dict[str, float]:
@@ -93,11 +91,7 @@ def regression_changes(records: Sequence[Record], reference: Reference) -> list[
 
 
 def load_reference(path: Path) -> Reference:
-    """Read a reference file.
-
-    Raises:
-        UserError: there is none, or it is not one.
-    """
+    """Read a reference file; a UserError where there is none, or it is not one."""
     if not path.exists():
         raise UserError(
             f"no reference {path}; make one with `xdcbench check --update` from results that you trust"
@@ -116,20 +110,12 @@ def settings_digest(suite: Suite) -> str:
 
 
 def write_reference(path: Path, suite: str, plan: str, records: Sequence[Record]) -> Reference:
-    """Write a new reference from ``records``, keeping the tolerances of an earlier one.
-
-    Raises:
-        UserError: the file cannot be written.
-    """
+    """Write a new reference from ``records``, keeping the tolerances of an earlier one; a UserError if it cannot."""
     tolerances = load_reference(path).tolerances if path.exists() else TOLERANCES
     reference = Reference(
         suite=suite, plan=plan, tolerances=tolerances, values=values_of(records, tolerances)
     )
-    try:
+    with writing(f"the reference {path}", "give another with --baseline"):
         path.parent.mkdir(parents=True, exist_ok=True)
         write_json(path, reference.model_dump(mode="json"))
-    except OSError as error:
-        raise UserError(
-            f"cannot write the reference {path}: {error.strerror}; give another with --baseline"
-        ) from error
     return reference

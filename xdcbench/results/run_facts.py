@@ -11,13 +11,11 @@ from xdcbench.utils.documents import RUN_AGAIN, check, read_as
 Key = Annotated[str, Field(pattern=r"^\w[\w.-]*$")]
 """Key of a run, which is the name of its folder."""
 
-OTHERS = ConfigDict(extra="allow")
-
 
 class RunFacts(TypedDict):
     """What a run says of itself; ``config`` holds the settings of its stage, ``inputs`` keys of runs by role."""
 
-    __pydantic_config__ = OTHERS  # type: ignore[misc]
+    __pydantic_config__ = ConfigDict(extra="allow")  # type: ignore[misc]
 
     key: Key
     kind: str
@@ -35,13 +33,11 @@ class RunFacts(TypedDict):
 
 
 class _Clustering(TypedDict):
-    __pydantic_config__ = OTHERS  # type: ignore[misc]
     features: list[str]
     k: int
 
 
 class _Round(TypedDict):
-    __pydantic_config__ = OTHERS  # type: ignore[misc]
     method: str
     round: Annotated[int, Field(ge=1, le=10**6)]
     seed: int
@@ -50,23 +46,19 @@ class _Round(TypedDict):
 
 
 class _RoundInputs(TypedDict):
-    __pydantic_config__ = OTHERS  # type: ignore[misc]
     encoders: str
     data: str
 
 
 class _Index(TypedDict):
-    __pydantic_config__ = OTHERS  # type: ignore[misc]
     dataset: NotRequired[dict[str, Any]]
 
 
 class _Pretrained(TypedDict):
-    __pydantic_config__ = OTHERS  # type: ignore[misc]
     encoders: dict[str, Any]
 
 
 class _Evaluation(TypedDict):
-    __pydantic_config__ = OTHERS  # type: ignore[misc]
     settings: NotRequired[dict[str, Any]]
 
 
@@ -77,8 +69,7 @@ _CONFIGS: dict[str, Any] = {"round": _Round, "index": _Index, "pretrained": _Pre
 def read_facts(run: Path) -> RunFacts:
     """What the run directory ``run`` says of itself.
 
-    Raises:
-        UserError: its ``run.json`` is missing, damaged, or a value is of another type.
+    A UserError where its ``run.json`` is missing, damaged, or a value is of another type.
     """
     path = run / "run.json"
     facts: RunFacts = read_as(RunFacts, path, fix=RUN_AGAIN)
@@ -86,3 +77,13 @@ def read_facts(run: Path) -> RunFacts:
     if facts["kind"] == "round":
         check(_RoundInputs, facts["inputs"], f"{path}: inputs", fix=RUN_AGAIN)
     return facts
+
+
+def flat(tree: dict[str, Any], above: str = "") -> dict[str, Any]:
+    """Nested settings by dotted names, such as ``schedule.lr``."""
+    found: dict[str, Any] = {}
+    for name, value in tree.items():
+        found |= (
+            flat(value, f"{above}{name}.") if isinstance(value, dict) and value else {above + name: value}
+        )
+    return found

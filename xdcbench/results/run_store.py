@@ -2,14 +2,14 @@
 
 import logging
 import shutil
-from collections.abc import Collection, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 
 from xdcbench.errors import UserError
 from xdcbench.results.marker import MARKER, SCHEMA_VERSION, holds_runs, is_marked
 from xdcbench.utils.documents import write_json
-from xdcbench.utils.io import drop_links, fsync, remove_part_files
+from xdcbench.utils.io import drop_links, fsync, remove_part_files, writing
 from xdcbench.utils.locks import READ_ONLY, LockedError, lock
 from xdcbench.utils.manifest import CHECKPOINTS, MANIFEST, State, find_damage, write_manifest
 
@@ -27,10 +27,8 @@ class RunStore:
 
     ``runs/<key>/`` holds complete runs; ``runs/.building/<key>/`` one in work, with its checkpoints;
     ``runs/.failed/<key>/<attempt>/`` the log and error of an attempt that failed. A run counts as complete while
-    its files are those that its manifest names (``damage``).
-
-    Raises:
-        UserError: the folder cannot be written, or is of another version of this layout.
+    its files are those that its manifest names (``damage``). Methods raise a UserError where files cannot be read
+    or written, and on a folder of another version of this layout.
     """
 
     def __init__(self, root: Path, *, write: bool = True) -> None:
@@ -40,29 +38,22 @@ class RunStore:
         self._named: set[str] = set()
         marked = is_marked(root)
         if write:
-            try:
-                (self.runs / ".building").mkdir(parents=True, exist_ok=True)
-                if not marked:
-                    write_json(root / MARKER, {"schema_version": SCHEMA_VERSION})
-            except OSError as error:
-                # A complete folder that is read-only serves a run with nothing to do.
-                if error.errno not in READ_ONLY or not self.runs.is_dir():
-                    raise _unwritable(root, error) from error
+            with self._writing():
+                try:
+                    (self.runs / ".building").mkdir(parents=True, exist_ok=True)
+                    if not marked:
+                        write_json(root / MARKER, {"schema_version": SCHEMA_VERSION})
+                except OSError as error:
+                    # A complete folder that is read-only serves a run with nothing to do.
+                    if error.errno not in READ_ONLY or not self.runs.is_dir():
+                        raise
 
     @classmethod
-    def existing(cls, root: Path, *, option: str) -> "RunStore":
-        """A results folder to read; nothing is made.
-
-        Args:
-            root: its path.
-            option: of the command line, which names another folder.
-
-        Raises:
-            UserError: ``root`` is no results folder, or one of another version.
-        """
+    def existing(cls, root: Path) -> "RunStore":
+        """A results folder to read; nothing is made, and any other folder is refused."""
         if not (root / MARKER).exists() and not holds_runs(root):
             raise UserError(
-                f"{root} is no results folder; run a suite with --results {root}, or name another with {option}"
+                f"{root} is no results folder; run a suite with --results {root}, or name another with --results"
             )
         return cls(root, write=False)
 
@@ -78,17 +69,10 @@ class RunStore:
         """The file that is locked while the run ``key`` is built."""
         return self.work(key).with_suffix(".lock")
 
-    # ------------------------------------------------------------------------------- what is there
-
     def damage(self, key: str, *, thorough: bool = False) -> str:
         """What is wrong with the run ``key``, which the log names once; empty where it is whole, or not there.
 
-        Args:
-            key: of the run.
-            thorough: hash all its files, as is due before they are read; each is hashed once by one process.
-
-        Raises:
-            UserError: a file is there and cannot be read.
+        ``thorough`` hashes all its files, as is due before they are read; each is hashed once by one process.
         """
         path = self.path(key)
         if not path.is_dir():
@@ -113,11 +97,7 @@ class RunStore:
         return not (self.path(key) / PRUNED).exists() and self.complete(key, thorough=thorough)
 
     def require(self, key: str) -> Path:
-        """Directory of a complete run whose files are about to be read: all are hashed.
-
-        Raises:
-            UserError: it is not there, or damaged.
-        """
+        """Directory of a complete run whose files are about to be read: all are hashed. Any other run is refused."""
         if said := self.damage(key, thorough=True):
             raise UserError(f"{self.path(key)} is damaged: {said}. Try: run its suite, which makes it again")
         if not self.path(key).is_dir():
@@ -158,44 +138,38 @@ class RunStore:
                 found[key] = said
         return found
 
-    # ------------------------------------------------------------------------------------- writing
-
     @contextmanager
     def in_use(self, *, alone: bool = False) -> Iterator[None]:
         """Hold the folder, together with others who use it or ``alone``, by a lock that ends with this process.
 
-        A folder that is read-only is not locked, since nothing can go from it, and nobody can be ``alone`` in it.
-
-        Raises:
-            UserError: it is held in a way that goes not together with this one, or cannot be locked.
+        Refused while another command holds it otherwise. A folder that is read-only is not locked, since nothing can
+        go from it, and nobody can be ``alone`` in it.
         """
         with ExitStack() as stack:
-            try:
-                stack.enter_context(lock(self.root / ".lock", shared=not alone))
-            except LockedError as error:
-                other = "a run is at work" if alone else "`xdcbench prune` is at work"
-                raise UserError(f"{other} in {self.root}; wait until it has ended") from error
-            except OSError as error:
-                if alone:
-                    raise UserError(f"cannot change anything in {self.root}: {error.strerror}") from error
-                if error.errno not in READ_ONLY:
-                    raise _unwritable(self.root, error) from error
+            with self._writing():
+                try:
+                    stack.enter_context(lock(self.root / ".lock", shared=not alone))
+                except LockedError as error:
+                    other = "a run is at work" if alone else "`xdcbench prune` is at work"
+                    raise UserError(f"{other} in {self.root}; wait until it has ended") from error
+                except OSError as error:
+                    if alone:
+                        raise UserError(f"cannot change anything in {self.root}: {error.strerror}") from error
+                    if error.errno not in READ_ONLY:
+                        raise
             yield
+
+    def _writing(self) -> AbstractContextManager[None]:
+        return writing(f"results to {self.root}", "give another with --results")
 
     @contextmanager
     def held(self, key: str) -> Iterator[None]:
-        """Hold the run ``key``, so that no other process builds it; one that does is waited for.
-
-        Raises:
-            UserError: nothing can be written.
-        """
+        """Hold the run ``key``, so that no other process builds it; one that does is waited for."""
+        waiting = f"waiting for {key}, which another command is making in {self.root}"
         with ExitStack() as stack:
-            waiting = f"waiting for {key}, which another command is making in {self.root}"
-            try:
+            with self._writing():
                 (self.runs / ".building").mkdir(exist_ok=True)
                 stack.enter_context(lock(self.lock(key), waiting=waiting))
-            except OSError as error:
-                raise _unwritable(self.root, error) from error
             yield
 
     def begin(self, key: str, *, anew: bool = False) -> Path:
@@ -203,12 +177,10 @@ class RunStore:
         work = self.work(key)
         if anew:
             shutil.rmtree(work, ignore_errors=True)
-        try:
+        with self._writing():
             drop_links(work)
             work.mkdir(exist_ok=True)
             remove_part_files(work)
-        except OSError as error:
-            raise _unwritable(self.root, error) from error
         return work
 
     @contextmanager
@@ -248,14 +220,10 @@ class RunStore:
         return attempt
 
     def resolve(self, prefix: str) -> Path:
-        """The one run, damaged or not, or failed attempt whose key starts with ``prefix`` or ends so after the kind.
-
-        Raises:
-            UserError: none or several match.
-        """
+        """The one run, damaged or not, or failed attempt that ``keys_named`` finds; none and several are refused."""
         failed = self.runs / ".failed"
         everything = self.there() + (sorted(p.name for p in failed.iterdir()) if failed.is_dir() else [])
-        found = sorted({k for k in everything if k.startswith(prefix) or k.split("-")[-1].startswith(prefix)})
+        found = keys_named(prefix, everything)
         if len(found) != 1:
             many = f"matches {len(found)} runs: {', '.join(found[:5])}" if found else "matches no run"
             raise UserError(f"{prefix!r} {many} in {self.root}; give more of the key, or another --results")
@@ -263,5 +231,6 @@ class RunStore:
         return path if path.is_dir() else failed / found[0]
 
 
-def _unwritable(root: Path, error: OSError) -> UserError:
-    return UserError(f"cannot write results to {root}: {error.strerror}; give another with --results")
+def keys_named(prefix: str, keys: Iterable[str]) -> list[str]:
+    """Those of ``keys`` that start with ``prefix``, or whose hash does, sorted."""
+    return sorted({key for key in keys if key.startswith(prefix) or key.split("-")[-1].startswith(prefix)})

@@ -13,10 +13,8 @@ from xdcbench.utils.progress import track
 def verify_results(folders: Sequence[Path], *, repair: bool) -> tuple[list[str], int]:
     """Hash every file of every complete run.
 
-    Args:
-        folders: results folders.
-        repair: move each damaged run to ``runs/.damaged``, so that its suite makes it again; a lost
-            ``results.json`` is written again, and copies of whole runs get times by which they count as unchanged.
+    ``repair`` moves each damaged run to ``runs/.damaged``, so that its suite makes it again; a lost
+    ``results.json`` is written again, and copies of whole runs get times by which they count as unchanged.
 
     Returns:
         Lines for the user, and the exit code: 1 where anything was found damaged, also if it is repaired now.
@@ -27,7 +25,7 @@ def verify_results(folders: Sequence[Path], *, repair: bool) -> tuple[list[str],
     lines: list[str] = []
     faults = 0
     for root in folders:
-        store = RunStore.existing(root, option="--results")
+        store = RunStore.existing(root)
         with store.in_use(alone=True) if repair else nullcontext():
             said, bad = _verified(store, repair=repair)
         lines += said
@@ -37,31 +35,26 @@ def verify_results(folders: Sequence[Path], *, repair: bool) -> tuple[list[str],
 
 def _verified(store: RunStore, *, repair: bool) -> tuple[list[str], int]:
     lines: list[str] = []
-    faults = 0
     if not is_marked(store.root):
-        faults += 1
         lines.append(f"damaged  {store.root / MARKER}")
         if repair:
             RunStore(store.root)
             lines.append(f"repaired {store.root / MARKER}: written again")
     keys = store.there()
     with track(f"verifying {store.root}", len(keys)) as tick:
-        for key in keys:
-            path = store.path(key)
+        for path in map(store.path, keys):
             try:
                 said = find_damage(path, thorough=True, hashed=set())
             except OSError as error:
                 lines.append(f"damaged  {error.filename or path} cannot be read: {error.strerror}")
-                faults += 1
             else:
-                if said:
-                    faults += 1
-                    lines.append(f"damaged  {path}: {said}")
-                if repair and said:
+                lines += [f"damaged  {path}: {said}"] if said else []
+                if said and repair:
                     lines.append(f"repaired {path}: moved to {_moved(path)}; its suite makes it again")
                 elif repair:
                     renew(path)
             tick()
+    faults = sum(line.startswith("damaged") for line in lines)
     return [*lines, f"{store.root}: {len(keys)} runs verified, {faults or 'nothing'} damaged"], faults
 
 

@@ -91,6 +91,23 @@ def check(kind: Any, content: Any, name: str, *, fix: str = RESTORE) -> Any:
         raise UserError(f"{name}: {place}: {first['msg']}. Try: {fix}") from error
 
 
+def check_schema(stated: Any, known: int, what: str, *, fix: str) -> None:
+    """Refuse content of another schema by its number, before its fields are looked at.
+
+    Args:
+        stated: the number in the content; anything but a whole number is left to `check`.
+        known: the number that this version reads.
+        what: the content, up to its number: ``FILE has records of``.
+        fix: what mends content of an older schema.
+
+    Raises:
+        UserError: it is of another schema.
+    """
+    if isinstance(stated, int) and stated != known:
+        age, mend = ("a newer", "upgrade xdcbench") if stated > known else ("an older", fix)
+        raise UserError(f"{what} schema {stated}, of {age} xdcbench; this one reads {known}. Try: {mend}")
+
+
 def json_lines(path: Path, *, limit: int = LISTING, fix: str = RESTORE) -> Iterator[Any]:
     """Values of a file with one per line; NaN and infinities, which losses may be, are let through.
 

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from xdcbench.errors import UserError
+
 PART = re.compile(r"\..+\.\d+")
 """Name of a part file: hidden, and ended by the number of the process that writes it."""
 
@@ -30,6 +32,19 @@ def atomic_write(path: Path, *, durable: bool = False) -> Iterator[Path]:
             fsync(path.parent)
     finally:
         part.unlink(missing_ok=True)
+
+
+@contextmanager
+def writing(what: object, mend: str) -> Iterator[None]:
+    """Around what writes files of the user's.
+
+    Raises:
+        UserError: ``what`` cannot be written; it says how to ``mend`` that.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise UserError(f"cannot write {what}: {error.strerror}; {mend}") from error
 
 
 def file_hash(path: Path) -> str:

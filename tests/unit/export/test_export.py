@@ -22,13 +22,13 @@ from xdcbench.data.context import Context
 from xdcbench.errors import UserError
 from xdcbench.export import export as module
 from xdcbench.export.export import export_lines, find_runs
-from xdcbench.export.markdown import plain
 from xdcbench.models.encoders import load_encoders
 from xdcbench.models.pretrained.exported import read_export, verified
 from xdcbench.models.pretrained.origins import find_origin
 from xdcbench.pipeline.executor import run_stage
 from xdcbench.pipeline.graph import Stage
 from xdcbench.results.run_store import RunStore
+from xdcbench.results.tables.render import escape_markdown as plain
 from xdcbench.utils.code import Consent
 from xdcbench.utils.manifest import write_manifest
 
@@ -185,6 +185,10 @@ def test_a_copy_may_lack_programs_but_no_weights(out: Path) -> None:
     ("change", "said"),
     [
         ({"schema_version": 3}, "newer xdcbench"),
+        (
+            {"schema_version": 1, "surprise": 1},
+            r"export\.json is an export of schema 1, of an older xdcbench; this one reads 2\. Try: export the run",
+        ),
         ({"encoders": 3}, "encoders:"),
         ({"surprise": 1}, "surprise"),
     ],

@@ -78,6 +78,17 @@ def test_newer_schema_is_refused(tmp_path: Path, make_record: Maker) -> None:
         read_records([store])
 
 
+def test_older_schema_is_refused_by_its_number(tmp_path: Path) -> None:
+    store = filled(tmp_path, {"a-1": []})
+    path = rewritten(store, json.dumps([{"schema_version": SCHEMA_VERSION - 1, "mood": "good"}]))
+    with pytest.raises(UserError) as error:
+        read_records([store])
+    assert str(error.value) == (
+        f"{path} has records of schema {SCHEMA_VERSION - 1}, of an older xdcbench; this one reads {SCHEMA_VERSION}. "
+        "Try: make the run again with `xdcbench run --policy always` and its suite"
+    )
+
+
 @pytest.mark.parametrize(
     ("content", "said"),
     [
@@ -85,7 +96,7 @@ def test_newer_schema_is_refused(tmp_path: Path, make_record: Maker) -> None:
         ("{}", "is no list of records"),
         ("[3]", "is no list of records"),
         ("null", "is no list of records"),
-        ('[{"schema_version": 1}]', "run: Field required"),
+        ('[{"suite": "smoke"}]', "run: Field required"),
     ],
 )
 def test_file_that_holds_no_records_is_named(tmp_path: Path, content: str, said: str) -> None:

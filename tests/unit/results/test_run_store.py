@@ -399,7 +399,7 @@ def test_a_lost_marker_is_made_again_from_what_is_there(
     marker.unlink()
     if content is not None:
         marker.write_text(content)
-    assert RunStore.existing(tmp_path, option="--results").keys() == [KEY], "reading needs no marker"
+    assert RunStore.existing(tmp_path).keys() == [KEY], "reading needs no marker"
     assert caplog.messages == [
         f"{marker} is damaged or missing; it is made again, and the runs next to it stay"
     ]
@@ -410,7 +410,7 @@ def test_a_lost_marker_is_made_again_from_what_is_there(
 
 def test_what_is_no_results_folder_is_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=f"{tmp_path} is no results folder; .*another with --results"):
-        RunStore.existing(tmp_path, option="--results")
+        RunStore.existing(tmp_path)
 
 
 @pytest.mark.parametrize("root", ["file", "file/results"])

@@ -26,7 +26,7 @@ from xdcbench.data.sources import find_source
 from xdcbench.errors import UserError
 from xdcbench.evaluation.features import run as features_run
 from xdcbench.export.export import export_lines
-from xdcbench.export.hub import video_encoder
+from xdcbench.export.hub import encoder as hub_encoder
 from xdcbench.models.encoders import EncoderMetadata, load_encoders, save_encoders
 from xdcbench.models.pretrained.exported import MANIFEST, is_export
 from xdcbench.models.pretrained.origins import find_origin
@@ -149,7 +149,7 @@ PLACES: dict[str, Callable[[Path, Path], Any]] = {
         renamed(run, "evil_module"), ("video",), device=CPU
     ),
     "export of a results folder": lambda tmp, run: list(export_lines(*reversed(results(tmp)), None)),
-    "torch.hub": lambda tmp, run: video_encoder(run, progress=False, num_classes=None, bn_momentum=None),
+    "torch.hub": lambda tmp, run: hub_encoder("video", run),
     "gate": lambda tmp, run: load_code(NAME, Consent(typed=frozenset({"evil_module:Other"})), "x"),
     "gate, file": lambda tmp, run: find_code(NAME, Consent(), "x"),
     "pickled weights": lambda tmp, run: read_tensors(pickled(tmp)),

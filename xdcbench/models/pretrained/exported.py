@@ -9,7 +9,7 @@ from typing_extensions import TypedDict
 from xdcbench.config.base import Config, Modality
 from xdcbench.config.models import AudioInput, Models, VideoInput
 from xdcbench.errors import UserError
-from xdcbench.utils.documents import check, read_as, read_json
+from xdcbench.utils.documents import check, check_schema, read_as, read_json
 from xdcbench.utils.io import file_hash
 from xdcbench.utils.names import Name
 
@@ -94,16 +94,12 @@ def read_export(folder: Path) -> Export:
     """What an exported folder says of itself.
 
     Raises:
-        UserError: its manifest is unreadable, incomplete or of a newer version.
+        UserError: its manifest is unreadable, incomplete or of another schema.
     """
     path = folder / MANIFEST
     content = read_json(path, fix=FIX)
-    version = content.get("schema_version") if isinstance(content, dict) else None
-    if isinstance(version, int) and version > SCHEMA_VERSION:
-        raise UserError(
-            f"{path} was written by a newer xdcbench (export schema {version}, this one reads up to "
-            f"{SCHEMA_VERSION}); upgrade xdcbench"
-        )
+    if isinstance(content, dict):
+        check_schema(content.get("schema_version"), SCHEMA_VERSION, f"{path} is an export of", fix=FIX)
     export: Export = check(Export, content, str(path), fix=FIX)
     return export
 

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 
 from xdcbench.data.index import Index
 from xdcbench.data.scanning.items import LABELS
@@ -15,19 +16,16 @@ SHARES = 4
 
 @dataclass(frozen=True)
 class Cluster:
-    """One cluster.
+    """One cluster, by its ``number`` in the assignments, of ``size`` items.
 
-    Attributes:
-        number: as assignments hold it.
-        size: items.
-        spread: mean distance of its items to its center, of those whose distance is known; nan without.
-        shares: the most frequent labels, each with the share of the items that have it, largest first.
-        nearest: positions of items in the index, nearest to the center first.
+    ``spread`` is the mean distance of items to its center, of those whose distance is known; None without.
+    ``shares`` are the most frequent labels, each with the share of the items that have it, largest first;
+    ``nearest`` positions of items in the index, nearest to the center first.
     """
 
     number: int
     size: int
-    spread: float
+    spread: float | None
     shares: tuple[tuple[str, float], ...]
     nearest: tuple[int, ...]
 
@@ -55,34 +53,26 @@ def clusters_of(
         labels: names of the labels of each item.
         nearest: number of items to name.
     """
-    known = np.nan_to_num(assignments, nan=-1).astype(np.int64)
-    rows = np.flatnonzero(known >= 0)
-    order = rows[np.lexsort((rows, distances[rows], known[rows]))]
-    numbers, starts = np.unique(known[order], return_index=True)
-    found = [
-        _cluster(int(number), members, distances, labels, nearest)
-        for number, members in zip(numbers, np.split(order, starts)[1:], strict=True)
-    ]
-    return ranked(found)
+    items = pd.DataFrame({"number": assignments, "distance": distances})
+    items = items[items["number"] >= 0].sort_values("distance", kind="stable")
+    return ranked(_cluster(members, labels, nearest) for _, members in items.groupby("number"))
 
 
-def _cluster(
-    number: int, members: np.ndarray, distances: np.ndarray, labels: Sequence[tuple[str, ...]], nearest: int
-) -> Cluster:
-    counts = Counter(label for row in members for label in set(labels[row]))
+def _cluster(members: pd.DataFrame, labels: Sequence[tuple[str, ...]], nearest: int) -> Cluster:
+    counts = Counter(label for row in members.index for label in set(labels[row]))
     frequent = sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:SHARES]
-    measured = distances[members][~np.isnan(distances[members])]
+    measured = members["distance"].dropna().to_numpy()
     return Cluster(
-        number=number,
+        number=int(members["number"].iloc[0]),
         size=len(members),
-        spread=float(measured.mean()) if len(measured) else float("nan"),
+        spread=float(measured.mean()) if len(measured) else None,
         shares=tuple((label, count / len(members)) for label, count in frequent),
-        nearest=tuple(int(row) for row in members[:nearest]),
+        nearest=tuple(int(row) for row in members.index[:nearest]),
     )
 
 
 def ranked(clusters: Iterable[Cluster]) -> list[Cluster]:
     """By purity where any cluster has it, then by size, then by how close its items lie to the center."""
     return sorted(
-        clusters, key=lambda c: (-(c.purity or 0.0), -c.size, np.nan_to_num(c.spread, nan=np.inf), c.number)
+        clusters, key=lambda c: (-(c.purity or 0.0), -c.size, c.spread is None, c.spread or 0.0, c.number)
     )

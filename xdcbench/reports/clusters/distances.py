@@ -1,14 +1,12 @@
 """How far items lie from the centers of their clusters: as a round kept it, or measured again on a sample."""
 
-from collections.abc import Mapping
-
 import numpy as np
+import pandas as pd
 import torch
 
 from xdcbench.clustering.assigner import Assigner, load_assigners
 from xdcbench.clustering.preprocess import concat
-from xdcbench.config.base import DISTANCE, Modality
-from xdcbench.config.pretraining import Clustering
+from xdcbench.config.base import DISTANCE
 from xdcbench.data.clip_dataset import ClipDataset
 from xdcbench.errors import UserError
 from xdcbench.models.encoders import load_encoders
@@ -33,19 +31,12 @@ def distances_of(found: ClusteredRound, *, device: torch.device, workers: int) -
 def sample(assignments: np.ndarray, *, seed: int) -> np.ndarray:
     """Positions (int64, ascending) of up to ``SAMPLE`` items of each cluster, the same for one seed."""
     order = numpy_generator(seed, Stream.PAGE_SAMPLE).permutation(np.flatnonzero(assignments >= 0))
-    ranks = np.zeros(len(assignments), dtype=np.int64)
-    for number in np.unique(assignments[order]):
-        mine = order[assignments[order] == number]
-        ranks[mine] = np.arange(len(mine))
-    return np.sort(order[ranks[order] < SAMPLE])
+    kept: np.ndarray = pd.Series(order).groupby(assignments[order]).head(SAMPLE).to_numpy()
+    return np.sort(kept)
 
 
 def _measured(found: ClusteredRound, *, device: torch.device, workers: int) -> dict[str, np.ndarray]:
-    """Encode a sample again, with the encoders that the round clustered with.
-
-    Raises:
-        UserError: their weights were pruned.
-    """
+    """Encode a sample again, with the encoders that the round clustered with, unless their weights were pruned."""
     needed = sorted({m for c in found.config.clusterings.values() for m in c.features})
     if not all((found.encoders / f"{modality}.safetensors").exists() for modality in needed):
         raise UserError(
@@ -70,15 +61,11 @@ def _measured(found: ClusteredRound, *, device: torch.device, workers: int) -> d
     )
     distances = {}
     for name, clustering in config.clusterings.items():
-        raw = _joined(clustering, features, l2=config.pretrain.concat_l2)
+        parts = [torch.from_numpy(features[modality]) for modality in clustering.features]
+        raw = parts[0] if len(parts) == 1 else concat(parts, l2=config.pretrain.concat_l2)
         distances[name] = np.full(len(found.table), np.nan, dtype=np.float32)
         distances[name][wanted] = _to_centers(raw, assigners[name], tables[name][wanted])
     return distances
-
-
-def _joined(clustering: Clustering, features: Mapping[Modality, np.ndarray], *, l2: bool) -> torch.Tensor:
-    parts = [torch.from_numpy(features[m]) for m in clustering.features]
-    return parts[0] if len(parts) == 1 else concat(parts, l2=l2)
 
 
 def _to_centers(raw: torch.Tensor, assigner: Assigner, numbers: np.ndarray) -> np.ndarray:

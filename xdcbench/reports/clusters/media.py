@@ -1,7 +1,5 @@
 """Small files that every browser plays and shows: looping videos, audio, spectrograms, images."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
 
@@ -27,6 +25,7 @@ from xdcbench.data.media.samples import BadSampleError, check_numbers, planes
 from xdcbench.data.media.url import local_url
 from xdcbench.data.spectrogram import LogMel
 from xdcbench.errors import MediaError
+from xdcbench.utils.io import atomic_write
 from xdcbench.utils.plotting import imsave
 
 PREROLL = 1.0
@@ -35,29 +34,13 @@ QUALITY = "26"
 """x264's constant rate factor: about 20 kB for 2 s of 128 x 128."""
 
 
-@contextmanager
-def whole(path: Path) -> Iterator[Path]:
-    """A place to write to that becomes ``path`` when all is written."""
-    part = path.with_name(f".{path.name}")
-    try:
-        yield part
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
-
-
 def write_video(frames: Tensor, fps: float, path: Path) -> None:
     """MP4 with H.264 of the baseline profile, which begins to play before it is whole.
 
-    Args:
-        frames: uint8 (T, H, W, 3), RGB; H and W even.
-        fps: frames per second.
-        path: of the file.
+    ``frames`` are RGB, uint8 (T, H, W, 3), H and W even; ``fps`` of them are shown per second.
     """
-    with (
-        whole(path) as part,
-        av.open(local_url(part), "w", format="mp4", options={"movflags": "+faststart"}) as file,
-    ):
+    fast = {"movflags": "+faststart"}
+    with atomic_write(path) as part, av.open(local_url(part), "w", format="mp4", options=fast) as file:
         stream = file.add_stream("libx264", rate=Fraction(fps).limit_denominator(1000))
         stream.height, stream.width = frames.shape[1:3]
         stream.pix_fmt, stream.thread_count = "yuv420p", 1
@@ -69,19 +52,13 @@ def write_video(frames: Tensor, fps: float, path: Path) -> None:
 
 def write_image(image: Tensor, path: Path) -> None:
     """JPEG of a frame, uint8 (H, W, 3)."""
-    with whole(path) as part:
+    with atomic_write(path) as part:
         imsave(part, image.numpy(), format="jpg", pil_kwargs={"quality": 82, "optimize": True})
 
 
 def write_audio(wave: Tensor, sample_rate: int, path: Path) -> None:
-    """MP3, mono, at a rate that it knows.
-
-    Args:
-        wave: float32 (samples,), full scale 1.
-        sample_rate: samples per second.
-        path: of the file.
-    """
-    with whole(path) as part, av.open(local_url(part), "w", format="mp3") as file:
+    """MP3, mono, at a rate that it knows, of float32 (samples,), full scale 1, ``sample_rate`` of them per second."""
+    with atomic_write(path) as part, av.open(local_url(part), "w", format="mp3") as file:
         known = sorted(av.Codec("libmp3lame", "w").audio_rates or ())
         nearest = next((r for r in known if r >= sample_rate), known[-1])
         stream = file.add_stream("libmp3lame", rate=nearest, layout="mono", options={"b": "64k"})
@@ -97,18 +74,15 @@ def write_spectrogram(wave: Tensor, spec: AudioInput, path: Path) -> None:
     """PNG of the log-mel spectrogram that the encoder takes: time to the right, pitch upwards, loud is light."""
     mel = LogMel(spec)(wave[None])[0, 0].numpy()
     low, high = np.quantile(mel, [0.05, 0.995]).tolist()
-    with whole(path) as part:
+    with atomic_write(path) as part:
         imsave(part, mel, format="png", cmap="magma", origin="lower", vmin=low, vmax=max(high, low + 1e-3))
 
 
 def audio_within(path: Path, *, start: float, seconds: float, sample_rate: int) -> Tensor:
-    """A window of audio of a long file: only what lies around it is decoded.
+    """A window of audio of a long file, float32 (round(seconds * sample_rate),), full scale 1.
 
-    Windows of codecs that carry state over may differ inaudibly from those decoded from the start, which is
-    how encoders are fed.
-
-    Returns:
-        float32 (round(seconds * sample_rate),), mean of the channels, full scale 1; silence outside the track.
+    Channels are averaged, and outside the track there is silence. Only what lies around the window is decoded:
+    codecs that carry state over may differ inaudibly from what encoders are fed, which is decoded from the start.
 
     Raises:
         MediaError: the file cannot be sought in, no audio decodes there, or a sample is no number.
@@ -139,10 +113,3 @@ def audio_within(path: Path, *, start: float, seconds: float, sample_rate: int) 
     wave = np.concatenate([np.zeros(max(0, round((first - start) * sample_rate)), np.float32), *parts])
     wave = wave[max(0, round((start - first) * sample_rate)) :][: round(seconds * sample_rate)]
     return torch.from_numpy(np.pad(wave, (0, round(seconds * sample_rate) - len(wave))))
-
-
-def made(path: Path, write: Callable[[Path], None]) -> Path:
-    """The file, written now unless it is there."""
-    if not path.exists():
-        write(path)
-    return path

@@ -13,7 +13,7 @@ from xdcbench.data.shards.reader import ShardReader
 from xdcbench.data.sources import find_shards, root_of
 from xdcbench.errors import UserError
 from xdcbench.pretraining.pseudo_labels import read_saved_labels
-from xdcbench.results.run_facts import RunFacts, read_facts
+from xdcbench.results.run_facts import read_facts
 from xdcbench.results.run_store import RunStore
 from xdcbench.utils.arrays import read_table
 from xdcbench.utils.cache_folder import cache_folder
@@ -24,18 +24,14 @@ from xdcbench.utils.messages import comma_separated
 
 @dataclass(frozen=True)
 class ClusteredRound:
-    """A round that made clusters.
+    """A round that made clusters, in its directory ``run``, by the encoders of the round before.
 
     Attributes:
-        run: its run directory.
-        config: of its stage.
-        encoders: run directory of the encoders whose features were clustered, those of the round before.
-        index: the items.
-        root: folder of their files, or the prepared shards.
+        root: folder of the items' files, or the prepared shards.
         table: per item of ``index``, in its order: a column of clusters per clustering, NaN where it has none,
             and, in rounds that kept it, ``<clustering>_distance`` to the cluster's center.
         facts: measures of each clustering, as recorded.
-        consent: the code of others that the user lets run.
+        consent: the code of others that may run.
     """
 
     run: Path
@@ -57,24 +53,20 @@ def find_round(
     shards: Sequence[str],
     consent: Consent = NO_CODE,
 ) -> ClusteredRound:
-    """The round that a user means.
+    """The round that a user means: ``run`` is a key, the beginning of its hash, or a method, of which it is the last.
 
-    Args:
-        run: key or the beginning of its hash, or a method, of which it is the last round.
-        number: of another round that the run's encoders went through; None takes the run itself.
-        out: results folder.
-        data_root: folder of the real datasets; a synthetic world lies in the results folder.
-        shards: prepared shards, for rounds that were read from some.
-        consent: the code of others that the user lets run.
+    ``number`` is that of another round that its encoders went through. ``out`` is the results folder, ``data_root``
+    that of the real datasets, ``shards`` are prepared ones, for rounds that were read from some.
 
     Raises:
         UserError: no run, several, or no clusters in it; or its data or the round before it is not here.
     """
-    store = RunStore.existing(out, option="--results")
+    store = RunStore.existing(out)
     key = _last_round(run, store) or _existing(run, store)
     if number is not None:
         key = _earlier(key, number, store)
-    facts, path = _facts(store, key), store.require(key)
+    path = store.require(key)
+    facts = read_facts(path)
     config: RoundStage = check(RoundStage, facts["config"], f"{path / 'run.json'}: config", fix=RUN_AGAIN)
     if not (path / "assignments.parquet").exists():
         raise UserError(
@@ -100,16 +92,8 @@ def find_round(
     )
 
 
-def _facts(store: RunStore, key: str) -> RunFacts:
-    return read_facts(store.path(key))
-
-
 def _existing(prefix: str, store: RunStore) -> str:
-    """Key of a complete round.
-
-    Raises:
-        UserError: it is none; the message names the round that its encoders are of.
-    """
+    """Key of a complete round; where it is none, the message names the round that its encoders are of."""
     key = store.resolve(prefix).name
     if not store.path(key).is_dir():
         raise UserError(f"{key} failed; `xdcbench show {key}` says why")
@@ -124,13 +108,11 @@ def _existing(prefix: str, store: RunStore) -> str:
 
 
 def _last_round(method: str, store: RunStore) -> str | None:
-    """Key of the last round of a method; None where no run is of that method.
-
-    Raises:
-        UserError: the method was pretrained several times.
-    """
+    """Key of the last round of a method, pretrained once; None where no run is of that method."""
     rounds = filter(lambda key: key.startswith("round-"), store.keys())
-    own = {key: facts for key in rounds if (facts := _facts(store, key))["config"]["method"] == method}
+    own = {
+        key: facts for key in rounds if (facts := read_facts(store.path(key)))["config"]["method"] == method
+    }
     followed = {facts["inputs"]["encoders"] for facts in own.values()}
     last = sorted(own.keys() - followed)
     if len(last) > 1:
@@ -143,7 +125,7 @@ def _chain(key: str, store: RunStore) -> list[str]:
     """The run and all that its encoders went through, newest first, as far as it is still there."""
     chain = [key]
     while store.complete(chain[-1]):
-        inputs = _facts(store, chain[-1])["inputs"]
+        inputs = read_facts(store.path(chain[-1]))["inputs"]
         before = inputs.get("encoders") or inputs.get("features")
         if before is None:
             break
@@ -153,7 +135,7 @@ def _chain(key: str, store: RunStore) -> list[str]:
 
 def _earlier(key: str, number: int, store: RunStore) -> str:
     rounds = [k for k in _chain(key, store) if k.startswith("round-") and store.complete(k)]
-    by_number = {_facts(store, k)["config"]["round"]: k for k in rounds}
+    by_number = {read_facts(store.path(k))["config"]["round"]: k for k in rounds}
     if number not in by_number:
         there = comma_separated(map(str, sorted(by_number)))
         raise UserError(
@@ -166,7 +148,7 @@ def _root(
     key: str, index: Index, store: RunStore, data_root: Path | None, shards: Sequence[str]
 ) -> Path | ShardReader:
     """Where the files of an index are, or the shards that it was made from."""
-    facts = _facts(store, key)
+    facts = read_facts(store.path(key))
     where = f"{store.path(key) / 'run.json'}: config"
     config: IndexStage = check(IndexStage, facts["config"], where, fix=RUN_AGAIN)
     if "world" in facts["inputs"]:

@@ -1,9 +1,10 @@
 """The gallery: one page over the clusters of a round, with the items nearest to each center."""
 
 import base64
-import math
 import mimetypes
+from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -18,7 +19,7 @@ from xdcbench.reports.clusters.origin import ClusteredRound
 from xdcbench.reports.clusters.previews import Preview, Previews
 from xdcbench.reports.html import render
 from xdcbench.utils.format import short
-from xdcbench.utils.io import atomic_write
+from xdcbench.utils.io import atomic_write, writing
 from xdcbench.utils.runtime import pick_device
 
 SINGLE_FILE = 40_000_000
@@ -41,33 +42,22 @@ def write_gallery(
 ) -> Iterator[str]:
     """Write ``index.html`` into ``to``, and its previews into ``media`` beside it or, as one file, into itself.
 
-    Args:
-        found: whose clusters.
-        to: folder, made where it is not there; previews that it holds are kept.
-        nearest: items of each cluster.
-        single_file: put the previews into the page.
-        device: that a sample is encoded on where the round kept no distances.
-        workers: processes that read that sample.
-
-    Returns:
-        Lines for the user: what was written, and how many items could not be shown.
+    Previews that ``to`` holds are kept. Where the round kept no distances, a sample is encoded on ``device`` and
+    read by so many ``workers``. Returns lines for the user: what was written, how many items could not be shown.
 
     Raises:
         UserError: the previews are too many for one file, or nothing can be written.
     """
     labels = labels_of(found.index)
     distances = distances_of(found, device=pick_device(device), workers=workers)
-    sections = {
-        name: clusters_of(
-            found.table[name].to_numpy(dtype=np.float64), distances[name], labels, nearest=nearest
-        )
-        for name in sorted(found.config.clusterings, key=lambda name: found.config.clusterings[name].features)
-    }
-    wanted: dict[int, set[Modality]] = {}
-    for name, clusters in sections.items():
-        for row in (row for cluster in clusters for row in cluster.nearest):
-            wanted.setdefault(row, set()).update(found.config.clusterings[name].features)
-    try:
+    sections: Sections = {}
+    wanted: dict[int, set[Modality]] = defaultdict(set)
+    for name, clustering in sorted(found.config.clusterings.items(), key=lambda item: item[1].features):
+        numbers = found.table[name].to_numpy(dtype=np.float64)
+        sections[name] = clusters_of(numbers, distances[name], labels, nearest=nearest)
+        for row in (row for cluster in sections[name] for row in cluster.nearest):
+            wanted[row] |= {*clustering.features}
+    with writing(f"to {to}", "give another folder with --output"):
         to.mkdir(parents=True, exist_ok=True)
         with TemporaryDirectory() as scratch:
             previews = Previews(found, Path(scratch) if single_file else to / "media")
@@ -78,10 +68,6 @@ def write_gallery(
             page = render("gallery", page_data(found, sections, labels, made, link))
         with atomic_write(to / "index.html") as part:
             part.write_text(page, encoding="utf-8")
-    except OSError as error:
-        raise UserError(
-            f"cannot write to {to}: {error.strerror}; give another folder with --output"
-        ) from error
     gone = sum(bool(preview.gone) for preview in made.values())
     yield f"gallery {to / 'index.html'} ({sum(map(len, sections.values()))} clusters, {len(made)} items)"
     if gone:
@@ -89,11 +75,7 @@ def write_gallery(
 
 
 def _refuse_large(previews: Previews, wanted: Mapping[int, Collection[Modality]]) -> None:
-    """Tell from some previews that all of them will not fit, before hours go into making them.
-
-    Raises:
-        UserError: they are far too large.
-    """
+    """Tell from some previews that all of them are far too large, before hours go into making them."""
     some = list(wanted)[:: max(1, len(wanted) // SAMPLE)]
     made = previews.make({row: wanted[row] for row in some})
     likely = _size(previews.folder, made) * len(wanted) // max(1, len(some))
@@ -102,11 +84,7 @@ def _refuse_large(previews: Previews, wanted: Mapping[int, Collection[Modality]]
 
 
 def _inside(folder: Path, made: Mapping[int, Preview]) -> Link:
-    """Links that hold the files themselves.
-
-    Raises:
-        UserError: they are too large together.
-    """
+    """Links that hold the files themselves; refused where they are too large together."""
     size = _size(folder, made)
     if size > SINGLE_FILE:
         raise _too_large(f"are {short(size, 'B')}")
@@ -139,6 +117,7 @@ def page_data(
     """What the template shows; text is raw, the template escapes it."""
     config, index = found.config, found.index
     heads = {c.shares[0][0] for clusters in sections.values() for c in clusters if c.shares}
+    shown = _Shown(found, labels, made, link)
     return {
         "method": config.method,
         "round": config.round,
@@ -152,70 +131,50 @@ def page_data(
         "shown": len(made),
         "labeled": bool(heads),
         "classes": sorted(heads, key=str.casefold),
-        "sections": [
-            _section(found, name, clusters, labels, made, link) for name, clusters in sections.items()
-        ],
+        "sections": [shown.section(name, clusters) for name, clusters in sections.items()],
     }
 
 
-def _section(
-    found: ClusteredRound,
-    name: str,
-    clusters: list[Cluster],
-    labels: Sequence[tuple[str, ...]],
-    made: dict[int, Preview],
-    link: Link,
-) -> dict[str, Any]:
-    clustering, facts = found.config.clusterings[name], found.facts.get(name, {})
-    title, one, aim = KINDS.get(tuple(clustering.features), JOINT)
-    largest = max((c.size for c in clusters), default=1)
-    return {
-        "name": name,
-        "title": title,
-        "one": one,
-        "aim": aim,
-        "features": clustering.features,
-        "k": clustering.k,
-        "empty": clustering.k - len(clusters),
-        "purity": facts.get("purity"),
-        "nmi": facts.get("nmi_class"),
-        "clusters": [
-            {
-                "number": c.number,
-                "size": c.size,
-                "share": c.size / largest,
-                "spread": None if math.isnan(c.spread) else c.spread,
-                "purity": c.purity,
-                "shares": c.shares,
-                "cards": [
-                    _card(found, row, c, labels[row], made[row], clustering.features, link)
-                    for row in c.nearest
-                ],
-            }
-            for c in clusters
-        ],
-    }
+@dataclass(frozen=True)
+class _Shown:
+    """What sections and cards are made of; fields as in ``page_data``."""
 
+    found: ClusteredRound
+    labels: Sequence[tuple[str, ...]]
+    made: dict[int, Preview]
+    link: Link
 
-def _card(
-    found: ClusteredRound,
-    row: int,
-    cluster: Cluster,
-    labels: tuple[str, ...],
-    preview: Preview,
-    features: Sequence[Modality],
-    link: Link,
-) -> dict[str, Any]:
-    """One item; of its files, those of the modalities that were clustered."""
-    kinds = [
-        *(("image", "video") if "video" in features else ()),
-        *(("spectrogram", "audio") if "audio" in features else ()),
-    ]
-    files = {kind: getattr(preview, kind) if kind in kinds else "" for kind in Preview.__dataclass_fields__}
-    return {
-        **{kind: link(file) if file else "" for kind, file in files.items()},
-        "gone": preview.gone,
-        "item": str(found.index.items["id"].iloc[row]),
-        "labels": labels,
-        "usual": bool(cluster.shares) and cluster.shares[0][0] in labels,
-    }
+    def section(self, name: str, clusters: list[Cluster]) -> dict[str, Any]:
+        clustering, facts = self.found.config.clusterings[name], self.found.facts.get(name, {})
+        title, one, aim = KINDS.get(tuple(clustering.features), JOINT)
+        return {
+            "name": name,
+            "title": title,
+            "one": one,
+            "aim": aim,
+            "features": clustering.features,
+            "k": clustering.k,
+            "empty": clustering.k - len(clusters),
+            "largest": max((c.size for c in clusters), default=1),
+            "purity": facts.get("purity"),
+            "nmi": facts.get("nmi_class"),
+            "clusters": [
+                (c, [self.card(row, c, clustering.features) for row in c.nearest]) for c in clusters
+            ],
+        }
+
+    def card(self, row: int, cluster: Cluster, features: Sequence[Modality]) -> dict[str, Any]:
+        """One item; of its files, those of the modalities that were clustered."""
+        preview = self.made[row]
+        files = {"image": "", "video": "", "spectrogram": "", "audio": ""}
+        if "video" in features:
+            files |= {"image": preview.image, "video": preview.video}
+        if "audio" in features:
+            files |= {"spectrogram": preview.spectrogram, "audio": preview.audio}
+        return {
+            **{kind: self.link(file) if file else "" for kind, file in files.items()},
+            "gone": preview.gone,
+            "item": str(self.found.index.items["id"].iloc[row]),
+            "labels": self.labels[row],
+            "usual": bool(cluster.shares) and cluster.shares[0][0] in self.labels[row],
+        }

@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections.abc import Collection, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -16,14 +16,7 @@ from xdcbench.data.clip_dataset import ClipDataset, ClipSpec
 from xdcbench.errors import MediaError, UserError
 from xdcbench.models.encoders import load_encoder_metadata
 from xdcbench.pretraining.pseudo_labels import clips_of
-from xdcbench.reports.clusters.media import (
-    audio_within,
-    made,
-    write_audio,
-    write_image,
-    write_spectrogram,
-    write_video,
-)
+from xdcbench.reports.clusters.media import audio_within, write_audio, write_image, write_spectrogram, write_video
 from xdcbench.reports.clusters.origin import ClusteredRound
 from xdcbench.utils.progress import track
 
@@ -41,12 +34,8 @@ THREADS = 2
 class Preview:
     """Files of one item, by name inside the folder of previews; empty where there is none.
 
-    Attributes:
-        image: first frame.
-        video: looping, without audio; none for images.
-        spectrogram: of the audio.
-        audio: what the encoder hears.
-        gone: why there is nothing.
+    ``image`` is the first frame, ``video`` loops without audio, ``spectrogram`` is of the ``audio`` that the
+    encoder hears; ``gone`` says why there is nothing.
     """
 
     image: str = ""
@@ -88,34 +77,33 @@ class Previews:
 
     def preview(self, row: int, modalities: Iterable[Modality]) -> Preview:
         """Files of one item; where it cannot be read, the reason."""
-        preview = Preview()
         try:
-            if "video" in modalities:
-                preview = replace(preview, **self._seen(row))
-            if "audio" in modalities:
-                preview = replace(preview, **self._heard(row))
+            seen = self._seen(row) if "video" in modalities else {}
+            return Preview(**seen, **(self._heard(row) if "audio" in modalities else {}))
         except MediaError as error:
             return Preview(gone=error.reason)
         except UserError as error:  # of prepared shards
             return Preview(gone=str(error))
-        return preview
 
     def _seen(self, row: int) -> dict[str, str]:
         image, video = (self._path(row, suffix) for suffix in ("jpg", "mp4"))
         moves = not self.video.is_image
         if not image.exists() or (moves and not video.exists()):
             frames: Tensor = self.video[self.specs[row]]["video"]
-            made(image, lambda path: write_image(frames[0], path))
-            if moves:
-                made(video, lambda path: write_video(frames, VIDEO.fps, path))
+            if not image.exists():
+                write_image(frames[0], image)
+            if moves and not video.exists():
+                write_video(frames, VIDEO.fps, video)
         return {"image": image.name, "video": video.name if moves else ""}
 
     def _heard(self, row: int) -> dict[str, str]:
         audio, spectrogram = (self._path(row, suffix) for suffix in ("mp3", "png"))
         if not audio.exists() or not spectrogram.exists():
             wave = self._wave(row)
-            made(audio, lambda path: write_audio(wave, self.heard.sample_rate, path))
-            made(spectrogram, lambda path: write_spectrogram(wave, self.heard, path))
+            if not audio.exists():
+                write_audio(wave, self.heard.sample_rate, audio)
+            if not spectrogram.exists():
+                write_spectrogram(wave, self.heard, spectrogram)
         return {"audio": audio.name, "spectrogram": spectrogram.name}
 
     def _wave(self, row: int) -> Tensor:

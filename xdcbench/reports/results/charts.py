@@ -3,13 +3,17 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
+from xdcbench.results.tables.figures import apart
 from xdcbench.utils.format import short
 
 WIDTH, HEIGHT = 300, 180
 """Of a chart, in its own units: about pixels."""
 LEFT, RIGHT, TOP, BOTTOM = 40, 8, 10, 24
 """Margins that hold the numbers of the axes."""
+TICKS_APART = 36
+"""Room that the number of a place on the x axis takes."""
 DOTS = 8
 """Points of a line up to which each is marked."""
 WIDE = 30.0
@@ -35,6 +39,15 @@ class Series:
     style: int = 1
     dashed: bool = False
     band: bool = False
+
+
+@dataclass(frozen=True)
+class XAxis:
+    """What is drawn over: its name, whether it is logarithmic, and where something begins anew."""
+
+    title: str
+    log: bool = False
+    breaks: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -96,26 +109,15 @@ class _Axis:
 def chart(
     title: str,
     series: Sequence[Series],
+    x_axis: XAxis,
     *,
-    x_title: str,
     y_range: tuple[float, float] | None = None,
-    log_x: bool = False,
     may_log: bool = False,
-    breaks: Sequence[float] = (),
 ) -> Chart | None:
-    """Lay out a chart; values that are no finite numbers are gaps.
+    """Lay out a chart of what has points; values that are no finite numbers are gaps. None if there is nothing to draw.
 
-    Args:
-        title: what ``y`` is.
-        series: lines, those without a point left out.
-        x_title: what ``x`` is; whole numbers.
-        y_range: ends of the y axis; by default, those of the values.
-        log_x: whether the x axis is logarithmic.
-        may_log: make the y axis logarithmic where positive values span more than ``WIDE``.
-        breaks: values of ``x`` at which something begins anew.
-
-    Returns:
-        None where there is nothing to draw.
+    The y axis ends where ``y_range`` says, or else the values; ``may_log`` makes it logarithmic where positive
+    values span more than ``WIDE``.
     """
     kept = [one for one in series if any(map(_finite, one.points))]
     if not kept:
@@ -125,15 +127,15 @@ def chart(
     xs = [point.x for point in points]
     log_y = may_log and min(ys) > 0 and max(ys) / min(ys) > WIDE
     low, high, marks = _scale(ys, y_range, log=log_y)
-    x = _Axis(min(xs), max(xs), LEFT, WIDTH - RIGHT, log=log_x)
+    x = _Axis(min(xs), max(xs), LEFT, WIDTH - RIGHT, log=x_axis.log)
     y = _Axis(low, high, HEIGHT - BOTTOM, TOP, log=log_y)
     return Chart(
         title=title,
-        words=f"{title} by {x_title}. {' '.join(map(_in_words, kept))}",
-        x_title=x_title,
-        x=tuple(Tick(x(value), short(value)) for value in _whole(xs, x)),
+        words=f"{title} by {x_axis.title}. {' '.join(map(_in_words, kept))}",
+        x_title=x_axis.title,
+        x=tuple(Tick(x(value), short(value)) for value in apart(xs, x, TICKS_APART)),
         y=tuple(Tick(y(value), short(value)) for value in marks),
-        breaks=tuple(x(value) for value in breaks),
+        breaks=tuple(x(value) for value in x_axis.breaks),
         lines=tuple(_line(one, x, y) for one in kept),
         legend=tuple(kept),
     )
@@ -159,13 +161,8 @@ def _line(series: Series, x: _Axis, y: _Axis) -> Line:
 
 def _runs(points: Sequence[Point], x: _Axis, y: _Axis) -> str:
     """Path through the points, lifted at gaps."""
-    parts: list[list[tuple[float, float]]] = [[]]
-    for point in points:
-        if _finite(point):
-            parts[-1].append((x(point.x), y(point.y)))
-        elif parts[-1]:
-            parts.append([])
-    return " ".join(_path(part) for part in parts if part)
+    parts = ([(x(p.x), y(p.y)) for p in part] for finite, part in groupby(points, _finite) if finite)
+    return " ".join(map(_path, parts))
 
 
 def _path(points: Sequence[tuple[float, float]], *, closed: bool = False) -> str:
@@ -194,15 +191,6 @@ def _step(span: float) -> float:
     """A step of 1, 2 or 5 times a power of ten that divides ``span`` into five parts or fewer."""
     power = 10.0 ** math.floor(math.log10(span / 5))
     return next(power * factor for factor in (1, 2, 5, 10) if span / (power * factor) <= 5 + 1e-9)
-
-
-def _whole(xs: Sequence[float], x: _Axis) -> list[float]:
-    """Those of the values that leave room for their labels, the first among them."""
-    kept: list[float] = []
-    for value in sorted(set(xs)):
-        if not kept or x(value) - x(kept[-1]) >= 36:
-            kept.append(value)
-    return kept
 
 
 def _in_words(series: Series) -> str:

@@ -1,6 +1,6 @@
 """Where the time went, and on what it was spent."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from statistics import median
 from typing import Any
 
@@ -37,21 +37,19 @@ def device(run: Run) -> str:
 
 
 def environments(results: Results) -> dict[str, Any]:
-    """Commit and versions of each environment in which runs were made, the most used first.
+    """Commit, device and versions of each environment in which runs were made, the most used first.
 
-    Returns:
-        ``columns`` with commit, device and number of runs, and ``rows`` of a name, its value in each, and
-        whether they differ.
+    ``columns`` are numbers of runs; each of ``rows`` has a name, its value in each, and whether they differ.
     """
-    used: dict[tuple[tuple[str, str], ...], list[Run]] = defaultdict(list)
+    used = Counter[tuple[tuple[str, str], ...]]()
     for run in results.runs.values():
         facts = {"commit": run.facts["commit"] or "not known", "device": run.facts["device"]}
-        used[tuple((facts | run.facts["versions"]).items())].append(run)
-    ordered = sorted(used.items(), key=lambda entry: (-len(entry[1]), entry[0]))
+        used[tuple((facts | run.facts["versions"]).items())] += 1
+    ordered = sorted(used.items(), key=lambda entry: (-entry[1], entry[0]))
     names = list(dict.fromkeys(name for facts, _ in ordered for name, _ in facts))
     values = [dict(facts) for facts, _ in ordered]
     return {
-        "columns": [len(runs) for _, runs in ordered],
+        "columns": [count for _, count in ordered],
         "rows": [
             {
                 "name": name,

@@ -1,5 +1,6 @@
 """What a report is made of: the runs of one or several results folders, read as one."""
 
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,15 +17,10 @@ from xdcbench.utils.secrets import redact
 
 @dataclass(frozen=True)
 class Run:
-    """One complete run.
+    """One complete run, its directory and what it says of itself in ``run.json``.
 
-    Attributes:
-        key: of its directory.
-        folder: its directory.
-        facts: content of ``run.json``.
-        records: what it measured; none for stages that only prepare.
-        epochs: rows of ``metrics.jsonl`` that sum up an epoch; none for what is not trained.
-        failed: reason by id of each item that it could not decode.
+    ``records`` are what it measured, ``epochs`` the rows of ``metrics.jsonl`` that sum up an epoch, ``failed``
+    the reason by id of each item that it could not decode; stages that have none of these lack them.
     """
 
     key: str
@@ -85,30 +81,20 @@ class Results:
 
 
 def gather(folders: Sequence[Path]) -> Results:
-    """Read results folders.
-
-    Raises:
-        UserError: a folder is no results folder or of a newer version, or one of its files is unreadable.
-    """
-    stores = tuple(RunStore.existing(folder, option="--results") for folder in folders)
+    """Read results folders; a UserError where one is none or of another version, or one of its files is unreadable."""
+    stores = tuple(RunStore.existing(folder) for folder in folders)
     damaged = {(store, key): said for store in stores for key, said in store.damaged().items()}
-    records: dict[str, list[Record]] = {}
+    records: dict[str, list[Record]] = defaultdict(list)
     for record in read_records(stores):
-        records.setdefault(record.run, []).append(record)
-    where = {
-        key: store.path(key)
-        for store in reversed(stores)
-        for key in store.there()
-        if (store, key) not in damaged
-    }
-    runs = {key: _run(where[key], records.get(key, ())) for key in sorted(where)}
+        records[record.run].append(record)
+    there = ((store, key) for store in reversed(stores) for key in store.there())
+    where = {key: store.path(key) for store, key in there if (store, key) not in damaged}
+    runs = {key: _run(where[key], records[key]) for key in sorted(where)}
     return Results(
         name=" + ".join(folder.resolve().name for folder in folders),
         stores=stores,
         runs=runs,
-        attempts=tuple(
-            attempt for store in stores for attempt in _attempts(store) if attempt.key not in runs
-        ),
+        attempts=tuple(one for store in stores for one in _attempts(store) if one.key not in runs),
         damaged={key: said for (_, key), said in damaged.items() if key not in runs},
     )
 
@@ -116,16 +102,15 @@ def gather(folders: Sequence[Path]) -> Results:
 def _run(folder: Path, records: Sequence[Record]) -> Run:
     facts = read_facts(folder)
     failed = folder / "failed.json"
+    # Features name items by their place; what they lack is in the runs that used them, by id.
+    by_id = failed.exists() and facts["kind"] != "features"
     return Run(
         key=folder.name,
         folder=folder,
         facts=facts,
         records=tuple(records),
         epochs=tuple(_epochs(folder / "metrics.jsonl")),
-        # Features name items by their place; what they lack is in the runs that used them, by id.
-        failed=read_as(dict[str, str], failed, limit=LISTING)
-        if failed.exists() and facts["kind"] != "features"
-        else None,
+        failed=read_as(dict[str, str], failed, limit=LISTING) if by_id else None,
     )
 
 

@@ -5,6 +5,7 @@ from typing import Any
 from xdcbench.data.index import Index
 from xdcbench.data.scanning.items import MISSING
 from xdcbench.reports.results.gather import Results, Run
+from xdcbench.results.records import Record
 
 
 def datasets(results: Results) -> list[dict[str, Any]]:
@@ -45,21 +46,10 @@ def _dataset(results: Results, run: Run) -> dict[str, Any]:
         "failed": [{"id": name, "reason": why, "key": key} for name, (why, key) in sorted(failed.items())],
         "missing": [str(name) for name in items.loc[items["bytes"] == MISSING, "id"]],
         "verified": verified,
-        "users": len(users),
     }
 
 
-def short_runs(results: Results) -> list[dict[str, Any]]:
-    """Evaluations that went without some of the test items that they should have had."""
-    return [
-        {
-            "key": run.key,
-            "name": run.name,
-            "expected": first.items_expected,
-            "used": first.items_used,
-            "failed": first.items_failed,
-        }
-        for run in results.runs.values()
-        for first in run.records[:1]
-        if first.items_used < first.items_expected
-    ]
+def short_runs(results: Results) -> list[tuple[Run, Record]]:
+    """Evaluations that went without some of the test items that they should have had, each with a record."""
+    first = ((run, run.records[0]) for run in results.runs.values() if run.records)
+    return [(run, record) for run, record in first if record.items_used < record.items_expected]

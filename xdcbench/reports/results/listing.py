@@ -6,7 +6,8 @@ from typing import Any
 from xdcbench.reports.results.costs import device
 from xdcbench.reports.results.gather import Results, Run
 from xdcbench.reports.results.pretrainings import curves
-from xdcbench.reports.results.words import flat, hyperparameters, shown
+from xdcbench.reports.results.words import hyperparameters, settings, shown
+from xdcbench.results.statistics.counterparts import varying
 from xdcbench.utils.format import duration
 
 HEADLINES = ("top1", "recall_at_1", "cluster_accuracy", "nmi_class")
@@ -20,56 +21,29 @@ def listing(results: Results, keys: Collection[str], *, anchor: str) -> list[dic
 
 
 def _view(run: Run, listed: Collection[str], anchor: str) -> dict[str, Any]:
-    facts = run.facts
+    facts, telling = run.facts, varying(run.records)
+    by_metric = {record.metric: record for record in reversed(run.records)}
+    headline = next((by_metric[metric] for metric in HEADLINES if metric in by_metric), None)
     return {
         "anchor": f"{anchor}-{run.key}",
         "key": run.key,
         "kind": run.kind,
         "name": run.name,
         "suite": facts["suite"],
-        "version": facts["version"],
-        "headline": _headline(run),
+        "headline": headline and {"of": headline, "text": shown(headline)},
         "seconds": run.seconds,
         "duration": duration(run.seconds),
         "device": device(run),
         "commit": facts["commit"],
-        "settings": flat(facts["science"]),
+        "settings": settings(facts["science"]),
         "inputs": [
             {"name": name, "key": key, "there": key in listed, "anchor": f"{anchor}-{key}"}
             for name, key in facts["inputs"].items()
         ],
-        "records": _records(run),
-        "items": _items(run),
-        "failed": len(run.failed or {}),
+        "records": [
+            {"metric": r.metric, "value": shown(r), "unit": r.unit, "told": hyperparameters(r, telling)}
+            for r in run.records
+        ],
+        "first": next(iter(run.records), None),
         "curves": curves([(int(row["epoch"]), row) for row in run.epochs]),
     }
-
-
-def _headline(run: Run) -> dict[str, Any] | None:
-    first = {record.metric: record for record in reversed(run.records)}
-    record = next((first[metric] for metric in HEADLINES if metric in first), None)
-    if record is None:
-        return None
-    return {"metric": record.metric, "value": record.value, "text": shown(record), "unit": record.unit}
-
-
-def _items(run: Run) -> str:
-    if not run.records:
-        return ""
-    first = run.records[0]
-    return f"{first.items_used:,} of {first.items_expected:,} used, {first.items_failed:,} failed"
-
-
-def _records(run: Run) -> list[dict[str, str]]:
-    """All numbers of a run; of the hyperparameters, those that tell them apart."""
-    names = {name for record in run.records for name in record.hyperparameters}
-    telling = {name for name in names if len({str(r.hyperparameters.get(name)) for r in run.records}) > 1}
-    return [
-        {
-            "metric": record.metric,
-            "value": shown(record),
-            "unit": record.unit,
-            "told": hyperparameters(record, telling),
-        }
-        for record in run.records
-    ]

@@ -4,7 +4,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from xdcbench.errors import UserError
 from xdcbench.reports.html import render
 from xdcbench.reports.results.changes import Comparison, ResultChange, result_changes
 from xdcbench.reports.results.costs import environments, stages
@@ -13,24 +12,19 @@ from xdcbench.reports.results.integrity import datasets, short_runs
 from xdcbench.reports.results.listing import listing
 from xdcbench.reports.results.pretrainings import pretrainings
 from xdcbench.reports.results.tables import tables
+from xdcbench.results.statistics.significance import p_text
 from xdcbench.results.tables.present import method_titles
 from xdcbench.utils.format import change, duration, number
-from xdcbench.utils.io import atomic_write
+from xdcbench.utils.io import atomic_write, writing
 
 NAMED = 12
 """Numbers that one folder lacks of which the names are given."""
 
 
 def write_report(folders: Sequence[Path], beside: Path | None, out: Path) -> Iterator[str]:
-    """Write the report of ``folders``, read as one.
+    """Write the report of results ``folders``, read as one, and compared with the folder ``beside``.
 
-    Args:
-        folders: results folders.
-        beside: another one to compare them with.
-        out: the file, or the folder in which it is to be ``index.html``; made where it is not there.
-
-    Returns:
-        Lines for the user: what was written.
+    ``out`` is the file, or the folder in which it is to be ``index.html``; made where it is not there.
 
     Raises:
         UserError: a folder is no results folder or cannot be read, or the page cannot be written.
@@ -38,12 +32,10 @@ def write_report(folders: Sequence[Path], beside: Path | None, out: Path) -> Ite
     path = out if out.suffix in (".html", ".htm") else out / "index.html"
     here = gather(folders)
     data = page_data(here, gather([beside]) if beside else None)
-    try:
+    with writing(path, "give another with --output"):
         path.parent.mkdir(parents=True, exist_ok=True)
         with atomic_write(path) as part:
             part.write_text(render("report", data), encoding="utf-8")
-    except OSError as error:
-        raise UserError(f"cannot write {path}: {error.strerror}; give another with --output") from error
     left = f"; {len(here.damaged)} damaged and left out" if here.damaged else ""
     yield f"report  {path} ({len(here.runs)} runs, {len(here.records)} numbers{left})"
 
@@ -94,9 +86,9 @@ def _moved(comparison: Comparison) -> dict[str, Any]:
         "significant": sum(bool(move.significant) for move in comparison.moved),
         "tested": sum(move.significant is not None for move in comparison.moved),
         "same": comparison.same,
-        "unlike": [{"name": _name(name), "why": why} for name, why in comparison.unlike],
+        "unlike": [{"name": str(name), "why": why} for name, why in comparison.unlike],
         "only": [
-            {"where": where, "count": len(names), "names": list(map(_name, names[:NAMED]))}
+            {"where": where, "count": len(names), "names": list(map(str, names[:NAMED]))}
             for where, names in (("here", comparison.only_here), ("there", comparison.only_there))
         ],
     }
@@ -104,7 +96,7 @@ def _moved(comparison: Comparison) -> dict[str, Any]:
 
 def _row(move: ResultChange, common: set[str]) -> dict[str, Any]:
     """One change; settings that differ in all of them are said once, elsewhere."""
-    d = 1 if move.unit == "%" else 3
+    ends = move.interval
     better = (move.difference > 0) == move.higher_is_better
     verdict = {True: "better" if better else "worse", False: "not significant", None: ""}[move.significant]
     method, data, evaluation, dataset, metric, told = move.name
@@ -117,19 +109,11 @@ def _row(move: ResultChange, common: set[str]) -> dict[str, Any]:
         "here": number(move.here, move.unit),
         "there": number(move.there, move.unit),
         "difference": change(move.difference, move.unit),
-        "interval": f"[{move.interval.low:+z.{d}f}, {move.interval.high:+z.{d}f}]".replace("-", "−")
-        if move.interval
-        else "",
-        "p": "" if move.p is None else "< 0.001" if move.p < 0.001 else f"{move.p:.2g}",
+        "interval": f"[{', '.join(change(end, move.unit) for end in (ends.low, ends.high))}]" if ends else "",
+        "p": "" if move.p is None else p_text(move.p),
         "verdict": verdict,
         "items": " / ".join(f"{count:,}" for count in dict.fromkeys(move.items)),
-        "units": move.units,
         "runs": move.runs,
         "settings": [name for name in move.settings if name not in common],
         "why": move.why,
     }
-
-
-def _name(name: tuple[str, ...]) -> str:
-    method, data, evaluation, dataset, metric, told = name
-    return f"{method}@{data}: {evaluation} on {dataset}, {metric}{f', {told}' if told else ''}"

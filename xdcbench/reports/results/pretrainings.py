@@ -2,10 +2,10 @@
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
-from xdcbench.reports.results.charts import Chart, Point, Series, chart
+from xdcbench.reports.results.charts import Chart, Point, Series, XAxis, chart
 from xdcbench.reports.results.gather import Results, Run
 from xdcbench.reports.results.words import shown
 from xdcbench.results.records import Record
@@ -15,27 +15,9 @@ from xdcbench.utils.format import duration
 _HEAD = re.compile(r"(video|audio)_(.+)_loss")
 _STYLES = {("video",): 1, ("audio",): 2}
 """Colors of clusterings by what is clustered; what is of both has the third."""
-_JOINT = 3
 
-MEASURES = {
-    "nmi_class": "NMI with class",
-    "nmi_previous": "NMI with round before",
-    "purity": "Purity",
-}
+MEASURES = {"nmi_class": "NMI with class", "nmi_previous": "NMI with round before", "purity": "Purity"}
 SIZES = ("clusters_size_min", "clusters_size_median", "clusters_size_max")
-
-
-@dataclass(frozen=True)
-class Chain:
-    """The rounds of one pretraining, in their order."""
-
-    rounds: tuple[Run, ...]
-
-    @property
-    def science(self) -> dict[str, Any]:
-        """Settings of the last round, with defaults."""
-        settings: dict[str, Any] = self.rounds[-1].facts["config"]
-        return settings
 
 
 def pretrainings(results: Results) -> list[dict[str, Any]]:
@@ -45,8 +27,8 @@ def pretrainings(results: Results) -> list[dict[str, Any]]:
     return sorted(views, key=lambda view: (view["method"], view["name"], view["key"]))
 
 
-def _chains(results: Results) -> Iterator[Chain]:
-    """From each round that no other continues from, back to the first."""
+def _chains(results: Results) -> Iterator[list[Run]]:
+    """The rounds of each pretraining, in their order: from one that no other continues from, back to the first."""
     rounds = {key: run for key, run in results.runs.items() if run.kind == "round"}
     gone_on = {run.facts["inputs"].get("encoders") for run in rounds.values()}
     for key in sorted(rounds.keys() - gone_on):
@@ -54,75 +36,58 @@ def _chains(results: Results) -> Iterator[Chain]:
         while (before := at.facts["inputs"].get("encoders")) in rounds:
             at = rounds[before]
             chain.append(at)
-        yield Chain(tuple(reversed(chain)))
+        yield chain[::-1]
 
 
-def _view(chain: Chain, titles: dict[str, str]) -> dict[str, Any]:
-    last, science = chain.rounds[-1], chain.science
-    styles = {
-        name: _STYLES.get(tuple(sorted(c["features"])), _JOINT) for name, c in science["clusterings"].items()
-    }
-    title = titles.get(science["method"], science["method"])
-    records = [record for run in chain.rounds for record in run.records]
+def _view(rounds: Sequence[Run], titles: dict[str, str]) -> dict[str, Any]:
+    last, science = rounds[-1], rounds[-1].facts["config"]
+    styles = {name: _STYLES.get(tuple(c["features"]), 3) for name, c in science["clusterings"].items()}
+    records = [record for run in rounds for record in run.records]
     return {
-        "method": title,
+        "method": titles.get(science["method"], science["method"]),
         "name": re.sub(r"/round\d+$", "", last.name),
         "key": last.key,
         "data": records[0].pretrain_data if records else "",
         "seed": science["seed"],
-        "seconds": duration(sum(run.seconds for run in chain.rounds)),
-        "rounds": [{"number": run.facts["config"]["round"], "key": run.key} for run in chain.rounds],
+        "seconds": duration(sum(run.seconds for run in rounds)),
+        "rounds": [{"number": run.facts["config"]["round"], "key": run.key} for run in rounds],
         "clusterings": {name: ", ".join(c["features"]) for name, c in science["clusterings"].items()},
-        "charts": [*_learning(chain), *(one for one in _health(records, styles) if one)],
+        "charts": [*_learning(rounds), *(one for one in _health(records, styles) if one)],
         "table": _table(records),
     }
 
 
-# --------------------------------------------------------------------------------------------- learning
-
-
-def _learning(chain: Chain) -> list[Chart]:
+def _learning(rounds: Sequence[Run]) -> list[Chart]:
     """Loss and accuracy by head over all epochs; a round begins where a line does."""
-    starts, epoch = [], 0
-    rows: list[tuple[int, dict[str, Any]]] = []
-    for run in chain.rounds:
-        starts.append(epoch)
-        rows += [(epoch + int(row["epoch"]), row) for row in run.epochs]
-        epoch = rows[-1][0] if rows else 0
+    starts, rows = [], list[tuple[int, dict[str, Any]]]()
+    for run in rounds:
+        before = rows[-1][0] if rows else 0
+        starts.append(before)
+        rows += [(before + int(row["epoch"]), row) for row in run.epochs]
     return curves(rows, breaks=[start + 0.5 for start in starts[1:] if start])
 
 
 def curves(rows: Sequence[tuple[int, dict[str, Any]]], *, breaks: Sequence[float] = ()) -> list[Chart]:
     """Charts of loss and accuracy of what was trained, one line per head, held-out items dashed.
 
-    Args:
-        rows: epoch, and the row of ``metrics.jsonl`` that sums it up.
-        breaks: epochs at which a round ends.
+    ``rows`` are epochs with the row of ``metrics.jsonl`` that sums each up; at ``breaks`` a round ends.
     """
     names = dict.fromkeys(name for _, row in rows for name in row)
     heads = [found[0].removesuffix("_loss") for name in names if (found := _HEAD.fullmatch(name))]
-    drawn = [
-        chart(
-            title,
-            [*_lines(rows, heads, measure, ""), *_lines(rows, heads, measure, "val_")],
-            x_title="epoch",
-            y_range=span,
-            may_log=span is None,
-            breaks=breaks,
-        )
-        for title, measure, span in (
-            ("Loss", "loss", None),
-            ("Accuracy on its labels", "accuracy", (0.0, 1.0)),
-        )
-    ]
+    x = XAxis("epoch", breaks=tuple(breaks))
+    loss, accuracy = (list(_lines(rows, heads or [""], measure)) for measure in ("loss", "accuracy"))
+    drawn = (
+        chart("Loss", loss, x, may_log=True),
+        chart("Accuracy on its labels", accuracy, x, y_range=(0.0, 1.0)),
+    )
     return [one for one in drawn if one]
 
 
 def _lines(
-    rows: Sequence[tuple[int, dict[str, Any]]], heads: Sequence[str], measure: str, part: str
+    rows: Sequence[tuple[int, dict[str, Any]]], heads: Sequence[str], measure: str
 ) -> Iterator[Series]:
-    """Lines of the training part ("") or of the held-out one ("val_"); without heads, the whole's."""
-    for place, head in enumerate(heads or [""]):
+    """Lines of the training part, then of the held-out one; the head "" is the whole's."""
+    for part, (place, head) in product(("", "val_"), enumerate(heads)):
         name = f"{part}{head}_{measure}" if head else f"{part}{measure}"
         modality, _, labels = head.partition("_")
         said = f"{modality}, labels {labels}" if head else "training"
@@ -134,26 +99,19 @@ def _lines(
         )
 
 
-# ---------------------------------------------------------------------------------------- cluster health
-
-
 def _health(records: Sequence[Record], styles: dict[str, int]) -> Iterator[Chart | None]:
     sizes = [
         Series(f"clusters {name}", _sizes(records, name), style=style, band=True)
         for name, style in styles.items()
     ]
     most = [point.high or point.y for one in sizes for point in one.points]
-    yield chart("Cluster size, least to most", sizes, x_title="round", y_range=(0.0, max(most, default=1.0)))
+    yield chart("Cluster size, least to most", sizes, XAxis("round"), y_range=(0.0, max(most, default=1.0)))
     for metric, title in MEASURES.items():
         lines = [
-            Series(
-                f"clusters {name}",
-                tuple(Point(n, value) for n, value in _over_rounds(records, metric, name)),
-                style=style,
-            )
+            Series(f"clusters {name}", tuple(Point(*at) for at in _over_rounds(records, metric, name)), style)
             for name, style in styles.items()
         ]
-        yield chart(title, lines, x_title="round", y_range=(0.0, 1.0))
+        yield chart(title, lines, XAxis("round"), y_range=(0.0, 1.0))
 
 
 def _sizes(records: Sequence[Record], name: str) -> tuple[Point, ...]:

@@ -6,16 +6,14 @@ from typing import Any
 
 from xdcbench.errors import UserError
 from xdcbench.pipeline.catalog import rows
-from xdcbench.reports.results.charts import Chart, Point, Series, chart
+from xdcbench.reports.results.charts import Chart, Point, Series, XAxis, chart
 from xdcbench.reports.results.gather import Results
-from xdcbench.results.published import MARKS
 from xdcbench.results.records import Record
-from xdcbench.results.statistics.predictions import cell_interval
+from xdcbench.results.statistics.predictions import cell_ends
 from xdcbench.results.tables.build import PUBLISHED
+from xdcbench.results.tables.figures import table_lines
 from xdcbench.results.tables.grid import Cell, Grid
 from xdcbench.results.tables.present import grids
-
-_FIELDS = {"pretrain_data": "pretraining data", "pretrain_items": "pretraining items"}
 
 
 def tables(results: Results) -> tuple[list[dict[str, Any]], list[str]]:
@@ -24,11 +22,10 @@ def tables(results: Results) -> tuple[list[dict[str, Any]], list[str]]:
 
     def ends(records: Sequence[Record]) -> tuple[float, float] | None:
         try:
-            found = cell_interval(records, results.stores)
+            return cell_ends(records, results.stores)
         except UserError as error:
             lacking[results.placeless(str(error))] = None
             return None
-        return (found.low, found.high) if found else None
 
     names = [name for name, _ in rows("tables")]
     made = grids(names, results.records, intervals=ends)
@@ -44,7 +41,7 @@ def _view(name: str, grid: Grid) -> dict[str, Any]:
     return {
         "name": name,
         "title": grid.title,
-        "fields": [_FIELDS.get(field, field.removeprefix("hyperparameters.")) for field in grid.fields],
+        "fields": grid.header,
         "columns": grid.columns,
         "groups": [
             {
@@ -64,20 +61,13 @@ def _is_published(group: str) -> bool:
 
 
 def _cell(cell: Cell) -> dict[str, Any]:
-    d = cell.digits
     return {
-        "value": cell.text if cell.value is None else f"{cell.value:z.{d}f}",
-        "spread": "" if cell.spread is None else f"± {cell.spread:z.{d}f}",
-        "interval": "" if cell.interval is None else "[{:z.{d}f}, {:z.{d}f}]".format(*cell.interval, d=d),
-        "mark": "" if not cell.status or cell.status == "measured" else MARKS[cell.status],
+        **cell.parts,
         "delta": cell.delta_text,
         "rank": cell.rank,
         "runs": cell.runs,
         "source": cell.source or cell.absent,
     }
-
-
-# ---------------------------------------------------------------------------------------------- figures
 
 
 def figures(grid: Grid) -> list[Chart]:
@@ -87,38 +77,22 @@ def figures(grid: Grid) -> list[Chart]:
     """
     if grid.chart is None:
         return []
-    at = grid.fields.index(grid.chart.x)
-    lines: dict[tuple[str, str], dict[float, tuple[Cell, ...]]] = {}
-    for group in grid.groups:
-        for row in group.rows:
-            if row.labels[at].isdecimal() and int(row.labels[at]) > 0:
-                name = [*row.labels[:at], *row.labels[at + 1 :], row.setting]
-                line = lines.setdefault((", ".join(filter(None, name)), group.title), {})
-                line[float(row.labels[at])] = row.cells
-    names = list(dict.fromkeys(name for name, _ in lines))
-    measured = Counter(name for name, group in lines if not _is_published(group))
-    drawn = [
-        chart(
-            title,
-            [
-                Series(
-                    name if measured[name] == 1 and not _is_published(group) else f"{name}, {group}",
-                    tuple(_point(x, line[x][i]) for x in sorted(line) if line[x][i].value is not None),
-                    style=names.index(name) % 6 + 1,
-                    dashed=_is_published(group),
-                )
-                for (name, group), line in lines.items()
-            ],
-            x_title=grid.chart.title,
-            log_x=grid.chart.log,
-        )
-        for i, title in enumerate(grid.columns)
-    ]
+    lines, _ = table_lines(grid, grid.chart)
+    names = list(dict.fromkeys(line.name for line in lines))
+    measured = Counter(line.name for line in lines if not _is_published(line.group))
+    x = XAxis(grid.chart.title, log=grid.chart.log)
+    drawn = []
+    for i, title in enumerate(grid.columns):
+        series = [
+            Series(
+                line.name
+                if measured[line.name] == 1 and not _is_published(line.group)
+                else f"{line.name}, {line.group}",
+                tuple(Point(at, y, *(cell.ends or (None, None))) for at, y, cell in line.columns[i]),
+                style=names.index(line.name) % 6 + 1,
+                dashed=_is_published(line.group),
+            )
+            for line in lines
+        ]
+        drawn.append(chart(title, series, x))
     return [one for one in drawn if one]
-
-
-def _point(x: float, cell: Cell) -> Point:
-    value = float(cell.value or 0.0)
-    if cell.spread is not None:
-        return Point(x, value, value - cell.spread, value + cell.spread)
-    return Point(x, value, *(cell.interval or (None, None)))

@@ -3,6 +3,7 @@
 from typing import Any
 
 from xdcbench.results.records import Record
+from xdcbench.results.run_facts import flat
 from xdcbench.utils.format import number
 
 _COUNTS = {"size", "empty", "repaired"}
@@ -22,15 +23,9 @@ def hyperparameters(record: Record, names: set[str]) -> str:
     )
 
 
-def flat(tree: dict[str, Any], above: str = "") -> dict[str, str]:
+def settings(tree: dict[str, Any]) -> dict[str, str]:
     """Nested settings by dotted names, values in words."""
-    found: dict[str, str] = {}
-    for name, value in tree.items():
-        if isinstance(value, dict) and value:
-            found |= flat(value, f"{above}{name}.")
-        else:
-            found[f"{above}{name}"] = _said(value)
-    return found
+    return {name: _said(value) for name, value in flat(tree).items()}
 
 
 def _said(value: Any) -> str:

@@ -9,12 +9,20 @@ from typing import Any
 from xdcbench.config.table import Column
 from xdcbench.errors import UserError
 from xdcbench.results.records import Record, read_records
-from xdcbench.results.run_facts import read_facts
-from xdcbench.results.run_store import RunStore
-from xdcbench.results.statistics.paired import Overall, PairedResult, Unit, overall, paired_result
-from xdcbench.results.statistics.predictions import load_predictions, pair, run_folder
+from xdcbench.results.run_facts import flat, read_facts
+from xdcbench.results.run_store import RunStore, keys_named
+from xdcbench.results.statistics.counterparts import (
+    Place,
+    counterparts,
+    disagreement,
+    paired_items,
+    place_of,
+    told_apart,
+)
+from xdcbench.results.statistics.paired import Overall, PairedResult, overall, paired_result
+from xdcbench.results.statistics.predictions import run_folder
 from xdcbench.results.statistics.significance import holm
-from xdcbench.results.tables.cells import seed_name, split_settings
+from xdcbench.results.tables.cells import REPETITION, split_settings
 
 _Key = tuple[str, str, tuple[tuple[str, Any], ...]]
 
@@ -64,14 +72,10 @@ def compare(
     dataset: str = "",
     evaluation: str = "",
 ) -> list[Block]:
-    """Compare the first of ``names`` with each other one.
+    """Compare the first of ``names`` with each other one, in results ``folders`` that are read as one.
 
-    Args:
-        names: at least two methods, ``method@pretraining data``, or keys of runs (or their beginnings).
-        folders: results folders, read as one.
-        metric: a share of test items, in %.
-        dataset: only this one.
-        evaluation: only this one.
+    Names are methods, ``method@pretraining data``, or keys of runs (or their beginnings). ``metric`` is a share of
+    test items; ``dataset`` and ``evaluation`` choose one, "" all.
 
     Raises:
         UserError: a name is unknown or ambiguous, nothing was measured for two of them alike, or their
@@ -81,7 +85,7 @@ def compare(
         raise UserError(
             f"compare needs two or more different methods or runs, not {', '.join(names) or 'none'}"
         )
-    stores = [RunStore.existing(folder, option="--results") for folder in folders]
+    stores = [RunStore.existing(folder) for folder in folders]
     records = read_records(stores)
     for field, value in {"metric": metric, "dataset": dataset, "evaluation": evaluation}.items():
         known = sorted({str(getattr(record, field)) for record in records})
@@ -98,16 +102,12 @@ def compare(
     return blocks
 
 
-# --------------------------------------------------------------------------------- what a name stands for
-
-
 def _named(name: str, records: Sequence[Record]) -> list[Record]:
     method, at, data = name.partition("@")
     found = [r for r in records if r.method == method and (not at or r.pretrain_data == data)]
     if found:
         return found
-    keys = {record.run for record in records}
-    runs = {key for key in keys if name and (key.startswith(name) or key.split("-")[-1].startswith(name))}
+    runs = keys_named(name, (record.run for record in records)) if name else []
     if len(runs) != 1:
         known = ", ".join(sorted({f"{record.method}@{record.pretrain_data}" for record in records}))
         many = f"matches {len(runs)} runs" if runs else "names no method and no run among what is compared"
@@ -116,33 +116,19 @@ def _named(name: str, records: Sequence[Record]) -> list[Record]:
 
 
 def _by_block(records: Sequence[Record]) -> dict[_Key, list[Record]]:
-    """Records by evaluation, dataset and the hyperparameters that tell the numbers of one run apart.
-
-    Draws of training items are repetitions, as seeds are.
-    """
-    of_run: dict[str, list[Record]] = defaultdict(list)
-    for record in records:
-        of_run[record.run].append(record)
+    """Records by evaluation, dataset and the hyperparameters that tell the numbers of one run apart."""
     blocks: dict[_Key, list[Record]] = defaultdict(list)
-    for several in of_run.values():
-        names = sorted({name for record in several for name in record.hyperparameters} - {"draw"})
-        inner = [name for name in names if len({str(r.hyperparameters.get(name)) for r in several}) > 1]
-        for record in several:
-            hyperparameters = tuple((name, record.hyperparameters.get(name)) for name in inner)
-            blocks[record.evaluation, record.dataset, hyperparameters].append(record)
+    for record, names in told_apart(records):
+        hyperparameters = tuple((name, record.hyperparameters.get(name)) for name in names)
+        blocks[record.evaluation, record.dataset, hyperparameters].append(record)
     return blocks
 
 
-def _by_seed(name: str, records: Sequence[Record]) -> dict[tuple[str, str], Record]:
-    """The record of each split and seed, the draw being part of the seed.
-
-    Raises:
-        UserError: the records are of several settings, or two are of one split and seed.
-    """
+def _by_place(name: str, records: Sequence[Record]) -> dict[Place, Record]:
+    """The record of each split and seed; refused where records are of several settings, or two of one place."""
     column = Column(title="", evaluation=records[0].evaluation, split="mean")
-    found: dict[tuple[str, str], Record] = {}
-    for draw in sorted({record.hyperparameters.get("draw") for record in records}, key=str):
-        drawn = [record for record in records if record.hyperparameters.get("draw") == draw]
+    for draw in sorted({record.hyperparameters.get(REPETITION) for record in records}, key=str):
+        drawn = [record for record in records if record.hyperparameters.get(REPETITION) == draw]
         parts = split_settings([(0, record) for record in drawn], [column])
         if len(parts) > 1:
             raise UserError(
@@ -150,12 +136,7 @@ def _by_seed(name: str, records: Sequence[Record]) -> dict[tuple[str, str], Reco
                 f"({'; '.join(text for text, _ in parts[:4])}); choose one by {drawn[0].method}@DATA, by another "
                 f"--results, or by the key of a run"
             )
-        said = "" if draw is None else f" draw {draw}"
-        found |= {(record.split, f"{seed_name(record)}{said}"): record for record in drawn}
-    return found
-
-
-# -------------------------------------------------------------------------------------- what is compared
+    return {place_of(record): record for record in records}
 
 
 def _block(key: _Key, sides: dict[str, list[Record]], stores: Sequence[RunStore]) -> Block:
@@ -179,21 +160,18 @@ def _comparison(
     first: tuple[str, list[Record]], other: tuple[str, list[Record]], stores: Sequence[RunStore]
 ) -> Comparison:
     names = first[0], other[0]
-    ours, theirs = _by_seed(*first), _by_seed(*other)
-    shared = sorted(ours.keys() & theirs.keys())
-    pretrainings = {ours[at].pretrain_seed for at in shared}
-    pairs, duels, settings = {}, [], dict[str, None]()
-    for split, seed in shared:
-        a, b = ours[split, seed], theirs[split, seed]
-        _must_agree(names, a, b)
-        settings |= dict.fromkeys(_differences(a, b, stores))
-        both = pair(load_predictions(a, stores), load_predictions(b, stores), names=(a.run, b.run))
-        unit = Unit(split, seed, repetition=str(a.pretrain_seed) if len(pretrainings) > 1 else seed)
-        pairs[unit] = both
-        duels.append(paired_result(unit, (a.run, b.run), both))
+    ours, theirs = _by_place(*first), _by_place(*other)
+    shared = counterparts(ours, theirs)
+    _must_agree(names, list(shared.values()))
+    settings = dict.fromkeys(text for a, b in shared.values() for text in _differences(a, b, stores))
+    pairs = paired_items(shared, (stores, stores))
+    duels = [
+        paired_result(unit, (a.run, b.run), both)
+        for (unit, both), (a, b) in zip(pairs.items(), shared.values(), strict=True)
+    ]
     return Comparison(
         *names,
-        pretrainings=len(pretrainings),
+        pretrainings=len({a.pretrain_seed for a, _ in shared.values()}),
         duels=tuple(duels),
         overall=overall(pairs) if pairs else None,
         settings=tuple(settings),
@@ -204,23 +182,22 @@ def _comparison(
     )
 
 
-def _must_agree(names: tuple[str, str], a: Record, b: Record) -> None:
-    if a.run == b.run:
-        raise UserError(f"{names[0]} and {names[1]} both name the run {a.run}; compare different ones")
-    for field in _MUST_AGREE:
-        left, right = getattr(a, field), getattr(b, field)
-        if left != right:
+def _must_agree(names: tuple[str, str], pairs: Sequence[tuple[Record, Record]]) -> None:
+    for a, b in pairs:
+        if a.run == b.run:
+            raise UserError(f"{names[0]} and {names[1]} both name the run {a.run}; compare different ones")
+        if unlike := disagreement([(a, b)], _MUST_AGREE):
+            field, left, right = unlike
             raise UserError(
-                f"{a.run} ({names[0]}) and {b.run} ({names[1]}) differ in {field.replace('_', ' ')} of "
-                f"{a.evaluation} on {a.dataset}: {left or 'none'} and {right or 'none'}; measure both alike, or "
-                f"choose others with --results, --evaluation or --dataset"
+                f"{a.run} ({names[0]}) and {b.run} ({names[1]}) differ in {field} of {a.evaluation} on {a.dataset}: "
+                f"{left} and {right}; measure both alike, or choose others with --results, --evaluation or --dataset"
             )
 
 
 def _differences(a: Record, b: Record, stores: Sequence[RunStore]) -> list[str]:
     """Settings of the evaluation, and of what the encoders take in, in which two runs differ, in words."""
     left, right = (
-        _flat(read_facts(run_folder(stores, record.run))["config"].get("settings", {}))
+        flat(read_facts(run_folder(stores, record.run))["config"].get("settings", {}))
         | record.hyperparameters
         | {"architecture": record.architecture}
         for record in (a, b)
@@ -229,25 +206,16 @@ def _differences(a: Record, b: Record, stores: Sequence[RunStore]) -> list[str]:
     return [f"{name} {left[name]} and {right[name]}" for name in names if left[name] != right[name]]
 
 
-def _flat(settings: dict[str, Any]) -> dict[str, Any]:
-    """Nested settings by dotted names, e.g. ``schedule.lr``."""
-    flat: dict[str, Any] = {}
-    for name, value in settings.items():
-        inner = _flat(value) if isinstance(value, dict) else None
-        flat |= {name: value} if inner is None else {f"{name}.{below}": v for below, v in inner.items()}
-    return flat
-
-
 def _corrected(comparisons: Sequence[Comparison]) -> tuple[Comparison, ...]:
     """Holm's correction over all pairs of runs, and over all means over seeds."""
     of_runs = iter(holm([one.p for comparison in comparisons for one in comparison.duels]))
     means = [comparison.overall for comparison in comparisons]
-    of_means = iter(holm([mean.p for mean in means if mean is not None and mean.p is not None]))
+    of_means = holm([None if mean is None else mean.p for mean in means])
     return tuple(
         replace(
             comparison,
             duels=tuple(replace(one, p_holm=next(of_runs)) for one in comparison.duels),
-            overall=mean if mean is None or mean.p is None else replace(mean, p_holm=next(of_means)),
+            overall=mean and replace(mean, p_holm=p),
         )
-        for comparison, mean in zip(comparisons, means, strict=True)
+        for comparison, mean, p in zip(comparisons, means, of_means, strict=True)
     )

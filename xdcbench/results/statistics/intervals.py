@@ -33,14 +33,6 @@ class Interval:
         return replace(self, low=100.0 * self.low, high=100.0 * self.high)
 
 
-class Summary(NamedTuple):
-    """Mean, sample deviation (divided by n - 1; None for one value) and number of values."""
-
-    mean: float
-    deviation: float | None
-    n: int
-
-
 class Run(NamedTuple):
     """One run: its seed and split, and per test item its group (str) and score (float64), both (items,)."""
 
@@ -112,24 +104,16 @@ class Sample:
         return means
 
 
-def summary(values: Iterable[float]) -> Summary:
-    """Mean, deviation and number of the values of seeds or splits.
-
-    Raises:
-        statistics.StatisticsError: there is none.
-    """
+def summary(values: Iterable[float]) -> tuple[float, float | None, int]:
+    """Mean, sample deviation (divided by n - 1; None for one value) and number of values, of which there are some."""
     several = list(values)
-    return Summary(fmean(several), stdev(several) if len(several) > 1 else None, len(several))
+    return fmean(several), stdev(several) if len(several) > 1 else None, len(several)
 
 
 def wilson(share: float, n: int) -> Interval:
-    """Wilson's score interval of a share of ``n`` independent items.
+    """Wilson's score interval of a share, 0 to 1, of ``n`` independent items, at least one.
 
     Not SciPy's, which referees in the tests: to import it makes `table --intervals` 1.3 times as long.
-
-    Args:
-        share: 0 to 1.
-        n: at least 1.
     """
     z = NormalDist().inv_cdf((1 + LEVEL) / 2)
     center = share + z * z / (2 * n)

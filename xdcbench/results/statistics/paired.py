@@ -3,10 +3,10 @@
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 
+from xdcbench.results.statistics.counterparts import Pairs, Unit
 from xdcbench.results.statistics.intervals import (
     Interval,
     Run,
@@ -16,19 +16,7 @@ from xdcbench.results.statistics.intervals import (
     summary,
     t_interval,
 )
-from xdcbench.results.statistics.predictions import Pairs
 from xdcbench.results.statistics.significance import mcnemar, sign_flip
-
-
-class Unit(NamedTuple):
-    """What two runs must share to be paired: the split, and the seed in words.
-
-    ``repetition`` is the seed that counts as one: of the pretraining, or of the evaluation below a single one.
-    """
-
-    split: str
-    seed: str
-    repetition: str
 
 
 @dataclass(frozen=True)
@@ -80,13 +68,7 @@ class Overall:
 
 
 def paired_result(unit: Unit, runs: tuple[str, str], pairs: Pairs) -> PairedResult:
-    """Compare two runs; ``p_holm`` is ``p`` until a family is known.
-
-    Args:
-        unit: split and seed of both.
-        runs: their keys.
-        pairs: their common items.
-    """
+    """Compare two ``runs``, by key, on their common items; ``p_holm`` is ``p`` until a family is known."""
     difference = pairs.a - pairs.b
     sample = Sample.of([Run(unit.repetition, unit.split, pairs.groups, difference)])
     interval = difference_interval(sample)

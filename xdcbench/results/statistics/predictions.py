@@ -4,7 +4,6 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
@@ -32,25 +31,8 @@ class Predictions:
     scores: np.ndarray
 
 
-class Pairs(NamedTuple):
-    """Items that two runs have in common: ``groups`` (str), scores ``a`` and ``b`` (float64), all (pairs,).
-
-    ``only_a`` and ``only_b`` are the numbers of items that the other run could not read.
-    """
-
-    groups: np.ndarray
-    a: np.ndarray
-    b: np.ndarray
-    only_a: int
-    only_b: int
-
-
 def run_folder(stores: Sequence[RunStore], key: str) -> Path:
-    """The run directory ``key`` of the first results folder that has it whole.
-
-    Raises:
-        UserError: none has it.
-    """
+    """The run directory ``key`` of the first results folder that has it whole; a UserError where none has."""
     for store in stores:
         if store.complete(key):
             return store.path(key)
@@ -65,9 +47,7 @@ def is_share(metric: str) -> bool:
 
 
 def load_predictions(record: Record, stores: Sequence[RunStore]) -> Predictions:
-    """The scores behind a record.
-
-    Of a run with several numbers, rows count whose columns agree with the record's hyperparameters of the same names.
+    """The scores behind a record: of a run with several numbers, rows whose columns agree with its hyperparameters.
 
     Raises:
         UserError: the file is missing, unreadable, lacks a column, names an item twice, or does not give
@@ -88,8 +68,11 @@ def load_predictions(record: Record, stores: Sequence[RunStore]) -> Predictions:
         own &= columns[name] == record.hyperparameters[name]
     order = np.flatnonzero(own)[np.argsort(columns["id"][own])]
     sorted_ = {name: column[order] for name, column in columns.items()}
-    scores = _right(record.metric, sorted_).astype(np.float64)
-    predictions = Predictions(sorted_["id"], sorted_["group"], sorted_["label"], scores)
+    if depth := _DEPTH.fullmatch(record.metric):
+        right = sorted_["rank"] <= int(depth[1])
+    else:
+        right = sorted_["prediction"] == sorted_["label"]
+    predictions = Predictions(sorted_["id"], sorted_["group"], sorted_["label"], right.astype(np.float64))
     _check(record, predictions, path)
     return predictions
 
@@ -97,15 +80,8 @@ def load_predictions(record: Record, stores: Sequence[RunStore]) -> Predictions:
 def cell_interval(records: Sequence[Record], stores: Sequence[RunStore]) -> Interval | None:
     """What other test items would have given for the mean of a cell, in %; see ``share_interval``.
 
-    Args:
-        records: of one setting, over seeds and splits, as for ``measured_cell``.
-        stores: results folders that hold their runs.
-
-    Returns:
-        None for a metric that is no share of items, and where there are too few groups.
-
-    Raises:
-        UserError: as ``load_predictions``.
+    ``records`` are of one setting, over seeds and splits, as for ``measured_cell``; errors are those of
+    ``load_predictions``. None for a metric that is no share of items, and where there are too few groups.
     """
     if not all(is_share(record.metric) for record in records):
         return None
@@ -118,32 +94,10 @@ def cell_interval(records: Sequence[Record], stores: Sequence[RunStore]) -> Inte
     return interval and interval.percent
 
 
-def pair(a: Predictions, b: Predictions, *, names: tuple[str, str]) -> Pairs:
-    """The items of both runs side by side; those of one run alone are counted and left out.
-
-    Args:
-        a: of one run.
-        b: of another on the same test list.
-        names: of both, for messages.
-
-    Raises:
-        UserError: they have no item in common, or disagree about the label or group of one.
-    """
-    common, at_a, at_b = np.intersect1d(a.ids, b.ids, assume_unique=True, return_indices=True)
-    if not len(common):
-        raise UserError(
-            f"{names[0]} and {names[1]} have no test item in common; compare runs on one test list"
-        )
-    for what, left, right in (("label", a.labels, b.labels), ("group", a.groups, b.groups)):
-        differ = np.flatnonzero(left[at_a] != right[at_b])
-        if len(differ):
-            i = differ[0]
-            raise UserError(
-                f"item {common[i]!r} has {what} {left[at_a][i]} in {names[0]} and {right[at_b][i]} in "
-                f"{names[1]}; make both from the same files"
-            )
-    alone = len(a.ids) - len(common), len(b.ids) - len(common)
-    return Pairs(a.groups[at_a], a.scores[at_a], b.scores[at_b], *alone)
+def cell_ends(records: Sequence[Record], stores: Sequence[RunStore]) -> tuple[float, float] | None:
+    """Ends of ``cell_interval``, as cells of tables hold them."""
+    found = cell_interval(records, stores)
+    return (found.low, found.high) if found else None
 
 
 def _read(path: Path) -> dict[str, np.ndarray]:
@@ -156,16 +110,6 @@ def _read(path: Path) -> dict[str, np.ndarray]:
         said = "is missing" if not path.exists() else f"is not readable ({str(error).splitlines()[0]})"
         raise UserError(f"{path} {said}; {AGAIN}") from error
     return {name: table[name].to_numpy() for name in table.column_names}
-
-
-def _right(metric: str, columns: dict[str, np.ndarray]) -> np.ndarray:
-    """Whether each item counts for a metric, bool (items,)."""
-    right: np.ndarray
-    if depth := _DEPTH.fullmatch(metric):
-        right = columns["rank"] <= int(depth[1])
-    else:
-        right = columns["prediction"] == columns["label"]
-    return right
 
 
 def _check(record: Record, predictions: Predictions, path: Path) -> None:

@@ -1,12 +1,18 @@
 """Tests of the difference between two methods, and Holm's correction for several of them."""
 
+import math
 from collections.abc import Sequence
+from typing import TypeVar
 
 import numpy as np
 
 LEVEL = 0.05
+SMALLEST = 0.0001
+"""The least p value that is written as a number."""
 EXACT_SEEDS = 16
 """Up to so many seeds every choice of signs is counted; beyond, 2**16 of them are drawn."""
+
+P = TypeVar("P", float, float | None)
 
 
 def mcnemar(a: np.ndarray, b: np.ndarray, groups: np.ndarray) -> float:
@@ -16,10 +22,7 @@ def mcnemar(a: np.ndarray, b: np.ndarray, groups: np.ndarray) -> float:
     alone) is as likely to have the other sign. The distribution of the sum over all signs is computed, not
     approximated. With groups of one item it is binomial: the exact test of McNemar (1947).
 
-    Args:
-        a: float64 (items,), 1 where right, 0 where wrong.
-        b: the same of the other method, in the same order.
-        groups: (items,), any type that can be sorted.
+    ``a`` and ``b`` are float64 (items,), 1 where right, 0 where wrong; ``groups`` of any type that sorts.
     """
     codes = np.unique(groups, return_inverse=True)[1]
     differences = np.abs(np.rint(np.bincount(codes, a - b))).astype(int)
@@ -38,10 +41,8 @@ def mcnemar(a: np.ndarray, b: np.ndarray, groups: np.ndarray) -> float:
 def sign_flip(differences: Sequence[float]) -> float:
     """Two-sided p of the permutation test over seeds: were the methods alike, each difference could flip.
 
-    It speaks of other seeds on the same test items, and cannot fall below ``smallest_p``.
-
-    Args:
-        differences: of the methods' means, one per seed, at least two.
+    It speaks of other seeds on the same test items, and cannot fall below ``smallest_p``. ``differences`` are
+    of the methods' means, one per seed, at least two.
     """
     from scipy.stats import permutation_test
 
@@ -63,17 +64,22 @@ def smallest_p(seeds: int) -> float:
 
 def seeds_needed(comparisons: int) -> int:
     """The fewest seeds with which ``sign_flip`` can reach the level after Holm's correction."""
-    seeds = 2
-    while comparisons * smallest_p(seeds) > LEVEL:
-        seeds += 1
-    return seeds
+    return max(2, math.ceil(1 + math.log2(comparisons / LEVEL)))
 
 
-def holm(ps: Sequence[float]) -> list[float]:
-    """Holm's adjusted p values (1979), in the order given: below a level, the family's error is too."""
-    adjusted = [0.0] * len(ps)
-    highest = 0.0
-    for rank, i in enumerate(sorted(range(len(ps)), key=lambda i: ps[i])):
-        highest = max(highest, min(1.0, (len(ps) - rank) * ps[i]))
+def holm(ps: Sequence[P]) -> list[P]:
+    """Holm's adjusted p values (1979), in the order given: below a level, the family's error is too.
+
+    None, for what was not tested, stays.
+    """
+    family = {i: p for i, p in enumerate(ps) if p is not None}
+    adjusted, highest = list(ps), 0.0
+    for rank, i in enumerate(sorted(family, key=lambda i: family[i])):
+        highest = max(highest, min(1.0, (len(family) - rank) * family[i]))
         adjusted[i] = highest
     return adjusted
+
+
+def p_text(p: float) -> str:
+    """A p value in two digits: ``0.031``, ``< 0.0001``."""
+    return f"{p:.2g}" if p >= SMALLEST else f"< {SMALLEST:g}"

@@ -4,13 +4,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from xdcbench.errors import UserError
 from xdcbench.results.statistics.compare import Block, Comparison
 from xdcbench.results.statistics.intervals import FEW_GROUPS, REPLICATES, Interval
 from xdcbench.results.statistics.intervals import LEVEL as COVERAGE
 from xdcbench.results.statistics.paired import Overall, PairedResult
-from xdcbench.results.statistics.significance import LEVEL, seeds_needed, smallest_p
+from xdcbench.results.statistics.significance import LEVEL, p_text, seeds_needed, smallest_p
 from xdcbench.utils.documents import write_json
+from xdcbench.utils.io import writing
 
 SCHEMA_VERSION = 2
 """Version of the JSON file."""
@@ -19,9 +19,7 @@ SCHEMA_VERSION = 2
 def verdict_lines(blocks: Sequence[Block]) -> Iterator[str]:
     """One block of lines per evaluation and dataset; what could not be compared is named as well."""
     for block in blocks:
-        where = " ".join(
-            [block.evaluation, *(f"({name} {value})" for name, value in block.hyperparameters.items())]
-        )
+        where = block.evaluation + "".join(f" ({name} {of})" for name, of in block.hyperparameters.items())
         if not block.comparisons:
             yield f"{where} on {block.dataset}: not measured for {', '.join(block.absent)}"
             continue
@@ -33,11 +31,7 @@ def verdict_lines(blocks: Sequence[Block]) -> Iterator[str]:
 
 
 def write_verdict(blocks: Sequence[Block], path: Path) -> None:
-    """Write all numbers as JSON, at full precision.
-
-    Raises:
-        UserError: the file cannot be written.
-    """
+    """Write all numbers as JSON, at full precision; a UserError where the file cannot be written."""
     content = {
         "schema_version": SCHEMA_VERSION,
         "coverage": COVERAGE,
@@ -45,10 +39,8 @@ def write_verdict(blocks: Sequence[Block], path: Path) -> None:
         "replicates": REPLICATES,
         "blocks": [asdict(block) for block in blocks],
     }
-    try:
+    with writing(path, "give another file with --output"):
         write_json(path, content)
-    except OSError as error:
-        raise UserError(f"cannot write {path}: {error.strerror}; give another file with --output") from error
 
 
 def _comparison(comparison: Comparison, block: Block) -> Iterator[str]:
@@ -73,11 +65,8 @@ def _said(a: str, b: str, difference: float, p: float | None) -> str:
 
 
 def _duel(one: PairedResult) -> str:
-    by_group = " by group" if one.groups < one.items else ""
-    return (
-        f"{one.a:.1f} and {one.b:.1f} %; {_interval(one.interval)}; McNemar{by_group} {_p(one.p)}, "
-        f"Holm {_p(one.p_holm, '')}"
-    )
+    test = "McNemar by group" if one.groups < one.items else "McNemar"
+    return f"{one.a:.1f} and {one.b:.1f} %; {_interval(one.interval)}; {test} {_p(one.p, one.p_holm)}"
 
 
 def _items(one: PairedResult, a: str, b: str) -> str:
@@ -94,7 +83,7 @@ def _overall(mean: Overall) -> str:
     if mean.bootstrap is not None:
         parts.append(f"hierarchical bootstrap {mean.bootstrap.low:.1f} to {mean.bootstrap.high:.1f}")
     if mean.p is not None and mean.p_holm is not None:
-        parts.append(f"sign flips over seeds {_p(mean.p)}, Holm {_p(mean.p_holm, '')}")
+        parts.append(f"sign flips over seeds {_p(mean.p, mean.p_holm)}")
     return "; ".join(parts)
 
 
@@ -137,6 +126,6 @@ def _interval(interval: Interval | None) -> str:
     return f"{100 * COVERAGE:.0f} %{by} {interval.low:.1f} to {interval.high:.1f}"
 
 
-def _p(p: float, equals: str = "p = ") -> str:
-    small = 0.0001
-    return f"{equals.replace('=', '<') or '< '}{small:g}" if p < small else f"{equals}{p:.2g}"
+def _p(p: float, p_holm: float) -> str:
+    text = p_text(p)
+    return f"p {text if text.startswith('<') else f'= {text}'}, Holm {p_text(p_holm)}"

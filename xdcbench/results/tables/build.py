@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from xdcbench.config.table import Table
 from xdcbench.errors import UserError
@@ -12,11 +12,11 @@ from xdcbench.results.tables.cells import (
     Intervals,
     Item,
     counterpart,
-    field,
     measured_cell,
     published_cell,
     said,
     split_settings,
+    value_of,
 )
 from xdcbench.results.tables.footnotes import cell_notes, number_notes, published_notes, record_notes
 from xdcbench.results.tables.grid import Cell, Grid, Group, Row, ranked
@@ -28,30 +28,29 @@ from xdcbench.utils.messages import unknown_name
 SYNTHETIC, REAL, PUBLISHED = "measured (synthetic data)", "measured", "published"
 
 
+@dataclass(frozen=True)
+class MethodNames:
+    """``titles`` for display; ``printed_as``, the names in published.csv. Other methods are called as they are."""
+
+    titles: Mapping[str, str] = field(default_factory=dict)
+    printed_as: Mapping[str, str] = field(default_factory=dict)
+
+
 def build(
     table: Table,
     records: Sequence[Record],
     published: Sequence[Published],
     *,
-    titles: Mapping[str, str] | None = None,
-    printed_as: Mapping[str, str] | None = None,
+    names: MethodNames | None = None,
     intervals: Intervals | None = None,
     lacks: Sequence[UnavailableResult] = (),
 ) -> Grid:
-    """Fill a table; the order of ``records`` does not matter.
+    """Fill a table; the order of ``records`` does not matter, and a run that comes twice counts once.
 
-    Numbers from synthetic worlds, from real data and from papers form separate groups; so do published
-    ones that do not state their frames or protocol. What comes close to a column but differs in protocol,
-    split or frames is left out, and a footnote counts it.
-
-    Args:
-        table: rows, columns and the published rows that it asks for.
-        records: of any number of results folders; a run that comes twice counts once.
-        published: all published rows; ``table.published`` chooses among them.
-        titles: display names of methods; others show as they are.
-        printed_as: what published.csv calls a method, where it has another name there.
-        intervals: gives measured cells their intervals; None leaves them without.
-        lacks: what a plan asks for and this machine cannot measure.
+    Numbers from synthetic worlds, from real data and from papers form separate groups; so do published ones, of
+    which ``table.published`` chooses, that do not state their frames or protocol. What comes close to a column but
+    differs in protocol, split or frames is left out, and a footnote counts it. ``intervals`` gives measured cells
+    theirs; ``lacks`` are what a plan asks for and this machine cannot measure.
 
     Raises:
         UserError: the table names a record field or a published row that does not exist.
@@ -64,7 +63,7 @@ def build(
     printed, unfit_printed = place(stated, columns)
     printed, other_frames = same_frames(printed, measured, columns)
     lacking = [(i, k) for k in lacks if _within(k, table) for i, c in enumerate(columns) if k.under(c)]
-    fill = _Fill(table, titles or {}, printed_as or {}, intervals, printed)
+    fill = _Fill(table, names or MethodNames(), intervals, printed)
 
     def rows_of(world: str) -> tuple[Row, ...]:
         of_world = [(i, r) for i, r in measured if (r.world == "real") == (world == "real")]
@@ -107,7 +106,7 @@ def _check_fields(table: Table) -> None:
 
 
 def _within(item: Record | UnavailableResult, table: Table) -> bool:
-    return all(field(item, name) in some for name, some in table.where.items())
+    return all(value_of(item, name) in some for name, some in table.where.items())
 
 
 @dataclass(frozen=True)
@@ -115,8 +114,7 @@ class _Fill:
     """Makes rows of what stands under the columns of a table; fields as in ``build``."""
 
     table: Table
-    titles: Mapping[str, str]
-    printed_as: Mapping[str, str]
+    names: MethodNames
     intervals: Intervals | None
     printed: Placed[Published]
 
@@ -140,17 +138,19 @@ class _Fill:
         return [row for _, row in sorted(rows, key=lambda pair: pair[0])]
 
     def labels(self, item: Record | Published | UnavailableResult) -> tuple[str, ...]:
-        return tuple(said(field(item, name)) for name in self.table.rows)
+        return tuple(said(value_of(item, name)) for name in self.table.rows)
 
     def shown(self, labels: Sequence[str]) -> tuple[str, ...]:
         named = zip(self.table.rows, labels, strict=True)
-        return tuple(self.titles.get(label, label) if name == "method" else label for name, label in named)
+        return tuple(
+            self.names.titles.get(label, label) if name == "method" else label for name, label in named
+        )
 
     def rank(self, labels: Sequence[str]) -> tuple[int, int]:
         """Place of a row's method in the order that the table states, then of its pretraining data there."""
         named = dict(zip(self.table.rows, labels, strict=True))
         methods, data = self.table.methods, self.table.pretrain_data
-        like = (i for i, m in enumerate(methods) if named.get("method") in (m, self.printed_as.get(m)))
+        like = (i for i, m in enumerate(methods) if named.get("method") in (m, self.names.printed_as.get(m)))
         place = next(like, len(methods))
         known = place < len(methods) and named.get("pretrain_data") in data
         return place, data.index(named["pretrain_data"]) if known else len(data)
@@ -172,7 +172,7 @@ class _Fill:
         if not records:
             rows = [item for item in items if isinstance(item, Published)]
             return published_cell(rows) if rows else Cell(absent=absent)
-        method = self.printed_as.get(records[0].method, records[0].method)
+        method = self.names.printed_as.get(records[0].method, records[0].method)
         beside = [row for i, row in self.printed if i == at]
         cell = measured_cell(records, self.intervals)
         reference = counterpart(records[0], cell, self.table.columns[at], beside, method)

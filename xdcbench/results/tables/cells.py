@@ -2,7 +2,7 @@
 
 import json
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from statistics import fmean, stdev
 from typing import Any, TypeVar
 
@@ -98,16 +98,9 @@ def counterpart(
 ) -> Reference | None:
     """The published number that a cell reproduces, or None.
 
-    Protocol, dataset, split and metric agree where both stand under ``column``; what remains is checked
-    here: real data, all of it, all splits of a mean, frames, the method, its pretraining data, the
-    architecture and k.
-
-    Args:
-        record: one of the cell's.
-        cell: the measured number.
-        column: where it stands.
-        printed: published rows under that column.
-        method: what published.csv calls the record's method.
+    Protocol, dataset, split and metric agree with the ``printed`` rows, which stand under the same ``column``.
+    What remains is checked here: real data, all of it, all splits of a mean, frames, the ``method`` by its name
+    in published.csv, its pretraining data, the architecture and k. ``record`` is one of the cell's.
     """
     part = column.split == "mean" and cell.splits_missing
     if record.world != "real" or record.subset or record.pretrain_subset or part:
@@ -118,7 +111,7 @@ def counterpart(
         if (row.method, row.pretrain_data) == (method, record.pretrain_data)
         and row.architecture in ("", record.architecture)
         and row.frames == cell.frames
-        and row.k in (None, field(record, "hyperparameters.k"))
+        and row.k in (None, value_of(record, "hyperparameters.k"))
     ]
     if len({row.value for row in same}) != 1:
         return None
@@ -131,29 +124,20 @@ def _spokesman(rows: Sequence[Published]) -> Published:
     return next((row for row in rows if row.status == "verified"), rows[0])
 
 
-# ------------------------------------------------------------------------------ what may share a cell
-
-
-def field(item: Record | Published | UnavailableResult, name: str) -> Any:
+def value_of(item: Record | Published | UnavailableResult, name: str) -> Any:
     """A field, or with ``hyperparameters.`` a factor; None where the item does not state it.
 
     ``hyperparameters.k`` of clusterings that agree is their number of clusters, of others all of them: ``128/64``.
     """
     if isinstance(item, Published):
         return getattr(item, _PRINTED.get(name, name), None)
-    if not name.startswith("hyperparameters."):
-        return getattr(item, name, None)
     factor = name.removeprefix("hyperparameters.")
-    return (
-        item.hyperparameters.get(factor)
-        if factor != "k" or "k" in item.hyperparameters
-        else _clusters(item.hyperparameters)
-    )
-
-
-def _clusters(hyperparameters: Mapping[str, Any]) -> Any:
-    ks = [value for name, value in sorted(hyperparameters.items()) if name.startswith("k_")]
-    return "/".join(map(str, ks)) if len(set(ks)) > 1 else next(iter(ks), None)
+    if factor == name:
+        return getattr(item, name, None)
+    if factor == "k" and "k" not in item.hyperparameters:
+        ks = [value for at, value in sorted(item.hyperparameters.items()) if at.startswith("k_")]
+        return "/".join(map(str, ks)) if len(set(ks)) > 1 else next(iter(ks), None)
+    return item.hyperparameters.get(factor)
 
 
 def said(value: Any) -> str:
@@ -176,7 +160,7 @@ def split_settings(entries: Sequence[tuple[int, Item]], columns: Sequence[Column
         for i, items in cells.items()
         if measured or not _one_number(items)
         for name in _settings(items, columns[i])
-        if len({_hashed(field(item, name)) for item in items}) > 1
+        if len({_hashed(value_of(item, name)) for item in items}) > 1
     }
     names = sorted(varying)
     for last in ("suite", "run") if measured else ("source", "id"):
@@ -214,7 +198,7 @@ def _one_number(items: Sequence[Record | Published]) -> bool:
 def _partition(entries: Sequence[tuple[int, Item]], names: Sequence[str]) -> list[_Part[Item]]:
     parts: dict[str, _Part[Item]] = {}
     for i, item in entries:
-        values = [field(item, name) for name in names]
+        values = [value_of(item, name) for name in names]
         words = ["not stated" if value is None else said(value) or "none" for value in values]
         text = ", ".join(
             f"{n.removeprefix('hyperparameters.')} {word}" for n, word in zip(names, words, strict=True)

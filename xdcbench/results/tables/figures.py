@@ -3,7 +3,7 @@
 import io
 import math
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
@@ -41,27 +41,26 @@ _STYLE: dict[Any, Any] = {
 }
 
 
-class _Point(NamedTuple):
+class DrawnCell(NamedTuple):
+    """A number and its place on the axis."""
+
     x: float
     y: float
     cell: Cell
 
 
 @dataclass(frozen=True)
-class _Line:
+class TableLine:
     """Points of one name and group by column; measured and published share a name."""
 
     name: str
     group: str
-    columns: tuple[tuple[_Point, ...], ...]
+    columns: tuple[tuple[DrawnCell, ...], ...]
 
     @property
     def cells(self) -> list[Cell]:
+        """Of all columns."""
         return [point.cell for points in self.columns for point in points]
-
-    @property
-    def measured(self) -> bool:
-        return any(cell.status == "measured" for cell in self.cells)
 
     @property
     def label(self) -> str:
@@ -75,17 +74,9 @@ def draw(grid: Grid, chart: Chart, fmt: FigureFormat) -> bytes | None:
 
     Measured numbers are filled and joined by a solid line, with bars of one standard deviation over seeds,
     or else the 95 % interval where the table has it; published ones are hollow and dashed, with their mark
-    in the legend. Rows without a number on the axis are named below.
-
-    Args:
-        grid: the finished table.
-        chart: its fields are among the grid's.
-        fmt: svg or pdf.
-
-    Returns:
-        None where there is nothing to draw.
+    in the legend. Rows without a number on the axis are named below. None where there is nothing to draw.
     """
-    lines, left_out = _lines(grid, chart)
+    lines, left_out = table_lines(grid, chart)
     if not lines:
         return None
     from xdcbench.utils.plotting import Figure, FigureCanvasPdf, FigureCanvasSVG, rc_context
@@ -118,12 +109,9 @@ def draw(grid: Grid, chart: Chart, fmt: FigureFormat) -> bytes | None:
     return file.getvalue()
 
 
-# ---------------------------------------------------------------------------------------- what is drawn
-
-
-def _lines(grid: Grid, chart: Chart) -> tuple[list[_Line], list[str]]:
+def table_lines(grid: Grid, chart: Chart) -> tuple[list[TableLine], list[str]]:
     """Lines in the order of the table, and names of the rows that have no place on the axis."""
-    lines: list[_Line] = []
+    lines: list[TableLine] = []
     left_out: dict[str, None] = {}
     at = grid.fields.index(chart.x)
     for group in grid.groups:
@@ -135,19 +123,15 @@ def _lines(grid: Grid, chart: Chart) -> tuple[list[_Line], list[str]]:
                 found[", ".join(filter(None, name))].append((float(x), row))
             elif any(cell.value is not None for cell in row.cells):
                 left_out[" ".join(filter(None, row.shown))] = None
-        lines += [_Line(name, group.title, _points(rows, len(grid.columns))) for name, rows in found.items()]
+        for line, rows in found.items():
+            rows.sort(key=lambda entry: entry[0])
+            cells = ([(x, row.cells[i]) for x, row in rows] for i in range(len(grid.columns)))
+            columns = (tuple(DrawnCell(x, c.value, c) for x, c in of if c.value is not None) for of in cells)
+            lines.append(TableLine(line, group.title, tuple(columns)))
     return [line for line in lines if line.cells], list(left_out)
 
 
-def _points(rows: list[tuple[float, Row]], columns: int) -> tuple[tuple[_Point, ...], ...]:
-    rows = sorted(rows, key=lambda entry: entry[0])
-    return tuple(
-        tuple(_Point(x, y, row.cells[i]) for x, row in rows if (y := row.cells[i].value) is not None)
-        for i in range(columns)
-    )
-
-
-def _notes(lines: Sequence[_Line], left_out: Sequence[str]) -> list[str]:
+def _notes(lines: Sequence[TableLine], left_out: Sequence[str]) -> list[str]:
     cells = [cell for line in lines for cell in line.cells]
     bars = {_bar(cell)[1] for cell in cells} - {""}
     statuses = {cell.status for cell in cells}
@@ -160,21 +144,18 @@ def _notes(lines: Sequence[_Line], left_out: Sequence[str]) -> list[str]:
 
 def _bar(cell: Cell) -> tuple[tuple[float, float], str]:
     """Lengths below and above the number, and what they are; 0 and "" without."""
-    if cell.spread is not None:
-        return (cell.spread, cell.spread), "standard deviation over seeds"
-    if cell.interval is not None and cell.value is not None:
-        low, high = cell.interval
-        return (cell.value - low, high - cell.value), "95 % interval from the test items"
-    return (0.0, 0.0), ""
+    if cell.ends is None or cell.value is None:
+        return (0.0, 0.0), ""
+    low, high = cell.ends
+    kind = "95 % interval from the test items" if cell.spread is None else "standard deviation over seeds"
+    return (cell.value - low, high - cell.value), kind
 
 
-# ------------------------------------------------------------------------------------------ how it is drawn
-
-
-def _panels(figure: "Figure", grid: Grid, chart: Chart, lines: Sequence[_Line]) -> None:
+def _panels(figure: "Figure", grid: Grid, chart: Chart, lines: Sequence[TableLine]) -> None:
     names = list(dict.fromkeys(line.name for line in lines))
     xs = {point.x for line in lines for points in line.columns for point in points}
-    ticks = _apart(sorted(xs), log=chart.log)
+    place: Callable[[float], float] = math.log if chart.log else float
+    ticks = apart(xs, place, 0.15 * (place(max(xs)) - place(min(xs))))
     panels = figure.subplots(1, len(grid.columns), squeeze=False, sharex=True)[0]
     for i, (axes, title) in enumerate(zip(panels, grid.columns, strict=True)):
         if chart.log:
@@ -189,10 +170,11 @@ def _panels(figure: "Figure", grid: Grid, chart: Chart, lines: Sequence[_Line]) 
     figure.suptitle(grid.title, fontsize=10)
 
 
-def _plot(axes: "Axes", line: _Line, column: int, *, place: int) -> None:
+def _plot(axes: "Axes", line: TableLine, column: int, *, place: int) -> None:
     points = line.columns[column]
     bars = [_bar(point.cell)[0] for point in points]
     color = COLOURS[place % len(COLOURS)]
+    measured = any(cell.status == "measured" for cell in line.cells)
     axes.errorbar(
         [point.x for point in points],
         [point.y for point in points],
@@ -201,18 +183,17 @@ def _plot(axes: "Axes", line: _Line, column: int, *, place: int) -> None:
         color=color,
         marker=SHAPES[place % len(SHAPES)],
         markersize=5,
-        markerfacecolor=color if line.measured else "none",
-        linestyle="-" if line.measured else "--",
+        markerfacecolor=color if measured else "none",
+        linestyle="-" if measured else "--",
         linewidth=1.2,
         capsize=2,
     )
 
 
-def _apart(xs: Sequence[float], *, log: bool) -> list[float]:
-    """Those of ascending numbers that leave room for their labels."""
-    places = [math.log(x) if log else x for x in xs]
-    kept: list[int] = []
-    for i, place in enumerate(places):
-        if not kept or place - places[kept[-1]] >= 0.15 * (places[-1] - places[0]):
-            kept.append(i)
-    return [xs[i] for i in kept]
+def apart(values: Iterable[float], place: Callable[[float], float], room: float) -> list[float]:
+    """Those of ``values``, ascending, whose places leave room for their labels, the first among them."""
+    kept: list[float] = []
+    for value in sorted(set(values)):
+        if not kept or place(value) - place(kept[-1]) >= room:
+            kept.append(value)
+    return kept

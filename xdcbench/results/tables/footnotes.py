@@ -40,10 +40,7 @@ def cell_notes(groups: Sequence[Group], columns: Sequence[Column]) -> list[str]:
 def number_notes(groups: Sequence[Group], columns: Sequence[Column], *, synthetic: str) -> list[str]:
     """Item counts, missing splits and numbers of seeds of the measured cells.
 
-    Args:
-        groups: of the finished table.
-        columns: in the order of the cells.
-        synthetic: title of the group whose numbers come from synthetic worlds.
+    ``synthetic`` is the title of the group whose numbers come from synthetic worlds.
     """
     items: dict[str, None] = {}
     missing: dict[str, list[str]] = defaultdict(list)

@@ -6,7 +6,7 @@ from typing import Literal
 
 from xdcbench.config.table import Chart
 from xdcbench.results.published import MARKS, Status
-from xdcbench.utils.format import LONG
+from xdcbench.utils.format import LONG, change
 
 NOTHING, ABSENT = "—", "n/a"
 
@@ -60,16 +60,30 @@ class Cell:
         return 1 if self.unit == "%" else 3
 
     @property
-    def text(self) -> str:
-        """What a reader sees: ``74.2 ± 0.3 [71.0, 77.1]`` or ``74.2†``; emphasis is the renderer's."""
+    def parts(self) -> dict[str, str]:
+        """What a reader sees, in parts: ``value``, ``spread``, ``interval`` and ``mark``; "" where there is none."""
+        d = self.digits
         if self.value is None or self.status == "":
-            return ABSENT if self.absent else NOTHING
-        spread = "" if self.spread is None else f" ± {self.spread:z.{self.digits}f}"
-        mark = "" if self.status == "measured" else MARKS[self.status]
-        ends = (
-            "" if self.interval is None else " [{:z.{d}f}, {:z.{d}f}]".format(*self.interval, d=self.digits)
-        )
-        return f"{self.value:z.{self.digits}f}{spread}{ends}{mark}"
+            return {"value": ABSENT if self.absent else NOTHING, "spread": "", "interval": "", "mark": ""}
+        return {
+            "value": f"{self.value:z.{d}f}",
+            "spread": "" if self.spread is None else f"± {self.spread:z.{d}f}",
+            "interval": "" if self.interval is None else "[{:z.{d}f}, {:z.{d}f}]".format(*self.interval, d=d),
+            "mark": "" if self.status == "measured" else MARKS[self.status],
+        }
+
+    @property
+    def text(self) -> str:
+        """All parts: ``74.2 ± 0.3 [71.0, 77.1]`` or ``74.2†``; emphasis is the renderer's."""
+        *numbers, mark = self.parts.values()
+        return " ".join(filter(None, numbers)) + mark
+
+    @property
+    def ends(self) -> tuple[float, float] | None:
+        """What a bar spans: one deviation over seeds to both sides, or else the interval."""
+        if self.value is None or self.spread is None:
+            return self.interval
+        return self.value - self.spread, self.value + self.spread
 
     @property
     def delta(self) -> float | None:
@@ -83,7 +97,7 @@ class Cell:
         """The difference with its sign and the mark of the published number: ``(−0.7†)``, "" without one."""
         if self.delta is None or self.reference is None:
             return ""
-        return f"({self.delta:+z.1f}{MARKS[self.reference.status]})".replace("-", "−")
+        return f"({change(self.delta, '%')}{MARKS[self.reference.status]})"
 
     @property
     def test_items(self) -> tuple[object, ...]:
@@ -130,6 +144,12 @@ class Grid:
     groups: tuple[Group, ...]
     footnotes: tuple[str, ...]
     chart: Chart | None = None
+
+    @property
+    def header(self) -> list[str]:
+        """What the labels are, in words."""
+        names = {"pretrain_data": "pretraining data", "pretrain_items": "pretraining items"}
+        return [names.get(name, name.removeprefix("hyperparameters.")) for name in self.fields]
 
 
 def _separated(label: str) -> str:

@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 from xdcbench.config.table import Column
 from xdcbench.results.published import Published
 from xdcbench.results.records import Record
-from xdcbench.results.tables.cells import Item, field, said
+from xdcbench.results.tables.cells import Item, said, value_of
 
 Placed: TypeAlias = list[tuple[int, Item]]
 """Items, each with the number of the column that it stands under."""
@@ -24,21 +24,18 @@ def unique(records: Iterable[Record]) -> tuple[list[Record], int]:
         hyperparameters = json.dumps(r.hyperparameters, sort_keys=True, default=str)
         seeds = str(r.pretrain_seed), str(r.seed)
         found[r.run, r.evaluation, r.dataset, r.split, r.metric, *seeds, hyperparameters].append(r)
-    copies = [
-        sorted(same, key=lambda r: r.model_dump_json()) if len(same) > 1 else same
-        for _, same in sorted(found.items())
-    ]
+    copies = [same for _, same in sorted(found.items())]
+    for same in copies:
+        if len(same) > 1:
+            same.sort(key=lambda r: r.model_dump_json())
     clashes = sum(other.value != first.value for first, *others in copies for other in others)
     return [first for first, *_ in copies], clashes
 
 
 def near(records: Iterable[Record], columns: Sequence[Column]) -> list[Record]:
     """Records of an evaluation, dataset and metric that some column holds; others belong to other tables."""
-    datasets: dict[tuple[str, str], set[str]] = defaultdict(set)
-    for column in columns:
-        datasets[column.evaluation, column.metric].add(column.dataset)
-    held = ((record, datasets.get((record.evaluation, record.metric), set())) for record in records)
-    return [record for record, some in held if record.dataset in some or "" in some]
+    held = {(column.evaluation, column.metric, column.dataset) for column in columns}
+    return [r for r in records if any((r.evaluation, r.metric, some) in held for some in (r.dataset, ""))]
 
 
 def place(items: Iterable[Item], columns: Sequence[Column]) -> tuple[Placed[Item], Counter[str]]:
@@ -120,9 +117,9 @@ def _differences(column: Column, item: Record | Published) -> _Miss:
             del wanted["split"]
         wanted = {name: want for name, want in wanted.items() if want not in ("", None)}
     return {
-        name.removeprefix("hyperparameters."): (field(item, name), want)
+        name.removeprefix("hyperparameters."): (value_of(item, name), want)
         for name, want in wanted.items()
-        if field(item, name) != want
+        if value_of(item, name) != want
     }
 
 

@@ -7,16 +7,15 @@ from typing import Any, get_args
 from xdcbench.config.load import load_table, read
 from xdcbench.config.models import PretrainedEncoders
 from xdcbench.config.paths import folder
-from xdcbench.errors import UserError
-from xdcbench.models.pretrained.registry import Release, registry, release_of
+from xdcbench.models.pretrained.registry import registry, release_of
 from xdcbench.results.published import load_published
 from xdcbench.results.records import Record
-from xdcbench.results.tables.build import build
+from xdcbench.results.tables.build import MethodNames, build
 from xdcbench.results.tables.cells import Intervals
 from xdcbench.results.tables.grid import Grid
 from xdcbench.results.tables.render import Format, render
 from xdcbench.results.tables.unavailable import UnavailableResult
-from xdcbench.utils.io import atomic_write
+from xdcbench.utils.io import atomic_write, writing
 
 SUPERVISED = "supervised"
 """The family of methods that published.csv calls by this one name, whatever they have learned from."""
@@ -41,20 +40,17 @@ def grids(
     known = registry()
     pretrained = {name: one.title for name, one in (encoders or {}).items() if one.title}
     released = {name: release.title for name, release in known.items()}
-    titles = {SUPERVISED: "Supervised", **released, **method_titles(), **pretrained, **(titles or {})}
-    printed_as = {
-        name: release.method for name, release in {**known, **dict(_released(encoders or {}))}.items()
-    }
+    printed_as = {name: release.method for name, release in known.items()}
+    for name, given in (encoders or {}).items():
+        if given.video and (release := release_of(given.video)):
+            printed_as[name] = release.method
     printed_as |= {name: SUPERVISED for name, tree in _methods() if tree.get("family") == SUPERVISED}
+    called = MethodNames(
+        {SUPERVISED: "Supervised", **released, **method_titles(), **pretrained, **(titles or {})}, printed_as
+    )
     return {
         Path(name).stem: build(
-            load_table(name),
-            records,
-            published,
-            titles=titles,
-            printed_as=printed_as,
-            intervals=intervals,
-            lacks=lacks,
+            load_table(name), records, published, names=called, intervals=intervals, lacks=lacks
         )
         for name in names
     }
@@ -65,14 +61,6 @@ def method_titles() -> dict[str, str]:
     return {name: str(tree["title"]) for name, tree in _methods()}
 
 
-def _released(encoders: Mapping[str, PretrainedEncoders]) -> Iterator[tuple[str, Release]]:
-    """Encoders that are releases, each with its release."""
-    for name, pretrained in encoders.items():
-        release = release_of(pretrained.video) if pretrained.video else None
-        if release:
-            yield name, release
-
-
 def _methods() -> Iterator[tuple[str, dict[str, Any]]]:
     for path in sorted((folder("baselines") / "methods").glob("*.yaml")):
         yield path.stem, read(path)
@@ -81,34 +69,21 @@ def _methods() -> Iterator[tuple[str, dict[str, Any]]]:
 def write_tables(tables: dict[str, Grid], out: Path, formats: Iterable[Format] = FORMATS) -> list[Path]:
     """Write each table as ``<out>/<name>.<format>``, with its figure as SVG and PDF where it has one.
 
-    Returns:
-        The files.
-
-    Raises:
-        UserError: the folder cannot be written.
+    A folder that cannot be written is a UserError.
     """
     written = []
-    try:
+    with writing(f"tables to {out}", "give another folder with --output"):
         out.mkdir(parents=True, exist_ok=True)
         for name, grid in tables.items():
-            contents = {fmt: render(grid, fmt).encode() for fmt in formats} | figures(grid)
+            contents: dict[str, bytes] = {fmt: render(grid, fmt).encode() for fmt in formats}
+            if grid.chart is not None:
+                from xdcbench.results.tables.figures import FIGURE_FORMATS, draw
+
+                drawn = {fmt: draw(grid, grid.chart, fmt) for fmt in FIGURE_FORMATS}
+                contents |= {fmt: content for fmt, content in drawn.items() if content is not None}
             for suffix, content in contents.items():
                 path = out / f"{name}.{suffix}"
                 with atomic_write(path) as part:
                     part.write_bytes(content)
                 written.append(path)
-    except OSError as error:
-        raise UserError(
-            f"cannot write tables to {out}: {error.strerror}; give another folder with --output"
-        ) from error
     return written
-
-
-def figures(grid: Grid) -> dict[str, bytes]:
-    """The figure of a table by format; none where the table has no figure, or nothing to draw."""
-    if grid.chart is None:
-        return {}
-    from xdcbench.results.tables.figures import FIGURE_FORMATS, draw
-
-    drawn = {fmt: draw(grid, grid.chart, fmt) for fmt in FIGURE_FORMATS}
-    return {fmt: content for fmt, content in drawn.items() if content is not None}

@@ -15,24 +15,29 @@ from xdcbench.results.tables.grid import Cell, Grid
 Format = Literal["md", "tex", "csv", "html", "txt"]
 
 
-class _Emphasis(NamedTuple):
-    """How a format shows parts of a table: templates with one ``{}``, and the names of the emphases."""
+class _Style(NamedTuple):
+    """How a format shows text and emphasis: templates with one ``{}``, and the names of the emphases."""
 
+    escape: Callable[[object], str]
     best: str
     second: str
-    delta: str
-    group: str
+    delta: str = "{}"
+    group: str = "{}"
     best_name: str = "Bold"
     second_name: str = "Underlined"
 
 
-def render(grid: Grid, fmt: Format) -> str:
-    """The text of a table, ending in a newline; CSV is the full form, with one line per number
-    and one per number that cannot be measured here.
+class _Texts(NamedTuple):
+    """All texts of a table, escaped: ``groups`` have a title and rows, of labels and then cells."""
 
-    Raises:
-        UserError: no such format.
-    """
+    title: str
+    header: list[str]
+    groups: list[tuple[str, list[list[str]]]]
+    notes: list[str]
+
+
+def render(grid: Grid, fmt: Format) -> str:
+    """The text of a table, ending in a newline; CSV has one line per number, or per number not available here."""
     formats: dict[str, Callable[[Grid], str]] = {
         "md": _markdown,
         "tex": _latex,
@@ -45,77 +50,67 @@ def render(grid: Grid, fmt: Format) -> str:
     return formats[fmt](grid)
 
 
-def _flat(text: str) -> str:
+def _flat(text: object) -> str:
     """Text on one line, without control characters."""
-    return "".join(c for c in " ".join(text.split()) if c.isprintable())
+    return "".join(c for c in " ".join(str(text).split()) if c.isprintable())
 
 
-def _header(grid: Grid) -> list[str]:
-    names = {"pretrain_data": "pretraining data", "pretrain_items": "pretraining items"}
-    return [*(names.get(f, f.removeprefix("hyperparameters.")) for f in grid.fields), *grid.columns]
-
-
-def _notes(grid: Grid, emphasis: _Emphasis) -> list[str]:
-    """Footnotes, with what emphasis means where some cell has it."""
+def _texts(grid: Grid, style: _Style) -> _Texts:
+    """The notes begin with what emphasis means, where some cell has it."""
     ranks = {cell.rank for group in grid.groups for row in group.rows for cell in row.cells}
-    names = {"best": emphasis.best_name, "second": emphasis.second_name}
+    names = {"best": style.best_name, "second": style.second_name}
     said = ", ".join(f"{name}: the {rank}" for rank, name in names.items() if rank in ranks)
-    return [*([f"{said} of the group's measured numbers in a column."] if said else []), *grid.footnotes]
+    notes = [f"{said} of the group's measured numbers in a column."] if said else []
+    return _Texts(
+        style.escape(grid.title),
+        [style.escape(name) for name in (*grid.header, *grid.columns)],
+        [
+            (
+                style.group.format(style.escape(group.title)),
+                [[*map(style.escape, r.shown), *(_cell(c, style) for c in r.cells)] for r in group.rows],
+            )
+            for group in grid.groups
+        ],
+        [style.escape(note) for note in (*notes, *grid.footnotes)],
+    )
 
 
-def _cell(cell: Cell, escape: Callable[[str], str], emphasis: _Emphasis) -> str:
-    template = {"best": emphasis.best, "second": emphasis.second, "": "{}"}[cell.rank]
-    delta = f" {emphasis.delta.format(escape(cell.delta_text))}" if cell.delta_text else ""
-    return template.format(escape(cell.text)) + delta
+def _cell(cell: Cell, style: _Style) -> str:
+    template = {"best": style.best, "second": style.second, "": "{}"}[cell.rank]
+    delta = f" {style.delta.format(style.escape(cell.delta_text))}" if cell.delta_text else ""
+    return template.format(style.escape(cell.text)) + delta
 
 
-def _body(grid: Grid, escape: Callable[[str], str], emphasis: _Emphasis) -> list[list[str]]:
-    """Rows of escaped text, each group below a row of its own title."""
-    lines = []
-    for part in grid.groups:
-        title = emphasis.group.format(escape(part.title))
-        lines.append([title, *[""] * (len(grid.fields) + len(grid.columns) - 1)])
-        for row in part.rows:
-            lines.append([*map(escape, row.shown), *(_cell(cell, escape, emphasis) for cell in row.cells)])
-    return lines
+def _table(grid: Grid, texts: _Texts, style: str) -> str:
+    """A table in a style of tabulate's, each group below a row of its own title."""
+    empty = [""] * (len(texts.header) - 1)
+    lines = [line for title, rows in texts.groups for line in ([title, *empty], *rows)]
+    align = ["left"] * len(grid.fields) + ["right"] * len(grid.columns) if lines else None
+    return tabulate(lines, texts.header, tablefmt=style, disable_numparse=True, colalign=align)
 
 
-def _aligned(grid: Grid, lines: list[list[str]], header: list[str], style: str) -> str:
-    align = ["left"] * len(grid.fields) + ["right"] * len(grid.columns)
-    return tabulate(lines, header, tablefmt=style, disable_numparse=True, colalign=align if lines else None)
-
-
-# ---------------------------------------------------------------------------------- Markdown and text
-
-
-_MARKDOWN = _Emphasis(best="**{}**", second="<u>{}</u>", delta="{}", group="*{}*")
-_TEXT = _Emphasis(best="*{}", second="_{}", delta="{}", group="[{}]", best_name="*", second_name="_")
-
-
-def _escape_markdown(text: str) -> str:
-    escaped = re.sub(r"([\\`*\[\]|$~#]|(?<!\w)_|_(?!\w))", r"\\\1", _flat(text))
+def escape_markdown(text: object) -> str:
+    """Text as Markdown that shows it as it is, on one line, whatever it holds."""
+    escaped = re.sub(r"([\\`*\[\]|$~#!]|(?<!\w)_|_(?!\w))", r"\\\1", _flat(text))
     return html.escape(escaped, quote=False)
 
 
+_MARKDOWN = _Style(escape_markdown, best="**{}**", second="<u>{}</u>", group="*{}*")
+_TEXT = _Style(_flat, best="*{}", second="_{}", group="[{}]", best_name="*", second_name="_")
+
+
 def _markdown(grid: Grid) -> str:
-    lines = _body(grid, _escape_markdown, _MARKDOWN)
-    table = _aligned(grid, lines, [_escape_markdown(name) for name in _header(grid)], "pipe")
-    notes = "\n".join(f"- {_escape_markdown(note)}" for note in _notes(grid, _MARKDOWN))
-    return f"### {_escape_markdown(grid.title)}\n\n{table}\n\n{notes}\n"
+    texts = _texts(grid, _MARKDOWN)
+    notes = "\n".join(f"- {note}" for note in texts.notes)
+    return f"### {texts.title}\n\n{_table(grid, texts, 'pipe')}\n\n{notes}\n"
 
 
 def _text(grid: Grid) -> str:
-    lines = _body(grid, _flat, _TEXT)
-    table = _aligned(grid, lines, [_flat(name) for name in _header(grid)], "simple")
-    notes = "\n".join(f"  {_flat(note)}" for note in _notes(grid, _TEXT))
-    return f"{_flat(grid.title)}\n\n{table}\n\n{notes}\n"
+    texts = _texts(grid, _TEXT)
+    notes = "\n".join(f"  {note}" for note in texts.notes)
+    return f"{texts.title}\n\n{_table(grid, texts, 'simple')}\n\n{notes}\n"
 
 
-# ---------------------------------------------------------------------------------------------- LaTeX
-
-_LATEX = _Emphasis(
-    best=r"\textbf{{{}}}", second=r"\underline{{{}}}", delta=r"{{\small {}}}", group=r"\emph{{{}}}"
-)
 _LATEX_SIGNS = str.maketrans(
     {
         **{sign: f"\\{sign}" for sign in "&%$#_{}"},
@@ -135,78 +130,73 @@ _LATEX_SIGNS = str.maketrans(
 )
 
 
-def _escape_latex(text: str) -> str:
+def _escape_latex(text: object) -> str:
     return _flat(text).translate(_LATEX_SIGNS)
 
 
+_LATEX = _Style(
+    _escape_latex,
+    best=r"\textbf{{{}}}",
+    second=r"\underline{{{}}}",
+    delta=r"{{\small {}}}",
+    group=r"\emph{{{}}}",
+)
+
+
 def _latex(grid: Grid) -> str:
-    header = " & ".join(map(_escape_latex, _header(grid)))
+    texts = _texts(grid, _LATEX)
     lines = []
-    for cells in _body(grid, _escape_latex, _LATEX):
-        if len(cells) > 1 and not any(cells[1:]):
-            lines += [r"\midrule", rf"\multicolumn{{{len(cells)}}}{{l}}{{{cells[0]}}} \\"]
-        else:
-            lines.append(rf"{' & '.join(cells)} \\")
+    for title, rows in texts.groups:
+        lines += [r"\midrule", rf"\multicolumn{{{len(texts.header)}}}{{l}}{{{title}}} \\"]
+        lines += [rf"{' & '.join(cells)} \\" for cells in rows]
     label = re.sub(r"[^a-z0-9]+", "-", grid.title.lower()).strip("-")
     return "\n".join(
         [
             r"\begin{table}",
             r"\centering",
-            rf"\caption{{{_escape_latex(grid.title)}}}",
+            rf"\caption{{{texts.title}}}",
             rf"\label{{tab:{label}}}",
             rf"\begin{{tabular}}{{{'l' * len(grid.fields)}{'r' * len(grid.columns)}}}",
             r"\toprule",
-            rf"{header} \\",
+            rf"{' & '.join(texts.header)} \\",
             *lines,
             r"\bottomrule",
             r"\end{tabular}",
             r"\par\smallskip",
-            rf"{{\footnotesize {' '.join(map(_escape_latex, _notes(grid, _LATEX)))}\par}}",
+            rf"{{\footnotesize {' '.join(texts.notes)}\par}}",
             r"\end{table}",
             "",
         ]
     )
 
 
-# ----------------------------------------------------------------------------------------------- HTML
-
-
-_HTML = _Emphasis(best="<strong>{}</strong>", second="<u>{}</u>", delta="<small>{}</small>", group="{}")
-
-
-def _escape_html(text: str) -> str:
+def _escape_html(text: object) -> str:
     return html.escape(_flat(text))
 
 
+_HTML = _Style(_escape_html, best="<strong>{}</strong>", second="<u>{}</u>", delta="<small>{}</small>")
+
+
 def _html(grid: Grid) -> str:
-    header = "".join(f'<th scope="col">{_escape_html(name)}</th>' for name in _header(grid))
-    width = len(grid.fields) + len(grid.columns)
-    bodies = []
-    for group in grid.groups:
-        title = f'<tr><th scope="rowgroup" colspan="{width}">{_escape_html(group.title)}</th></tr>'
-        rows = (
-            "<tr>"
-            + "".join(f'<th scope="row">{_escape_html(label)}</th>' for label in row.shown)
-            + "".join(map(_html_cell, row.cells))
-            + "</tr>"
-            for row in group.rows
-        )
-        bodies.append("<tbody>\n" + "\n".join([title, *rows]) + "\n</tbody>")
-    notes = "".join(f"<li>{_escape_html(note)}</li>" for note in _notes(grid, _HTML))
-    foot = f'<tfoot><tr><td colspan="{width}"><ul>{notes}</ul></td></tr></tfoot>\n' if notes else ""
-    caption = f"<caption>{_escape_html(grid.title)}</caption>"
-    head = f"<thead><tr>{header}</tr></thead>"
-    return "\n".join(["<table>", caption, head, *bodies]) + f"\n{foot}</table>\n"
+    texts, width, labels = _texts(grid, _HTML), len(grid.fields) + len(grid.columns), len(grid.fields)
+    header = "".join(f'<th scope="col">{name}</th>' for name in texts.header)
+    lines = ["<table>", f"<caption>{texts.title}</caption>", f"<thead><tr>{header}</tr></thead>"]
+    for group, (title, rows) in zip(grid.groups, texts.groups, strict=True):
+        lines += ["<tbody>", f'<tr><th scope="rowgroup" colspan="{width}">{title}</th></tr>']
+        for row, cells in zip(group.rows, rows, strict=True):
+            heads = "".join(f'<th scope="row">{label}</th>' for label in cells[:labels])
+            numbers = zip(row.cells, cells[labels:], strict=True)
+            lines.append(f"<tr>{heads}{''.join(f'<td{_origin(c)}>{text}</td>' for c, text in numbers)}</tr>")
+        lines.append("</tbody>")
+    notes = "".join(f"<li>{note}</li>" for note in texts.notes)
+    lines += [f'<tfoot><tr><td colspan="{width}"><ul>{notes}</ul></td></tr></tfoot>'] if notes else []
+    return "\n".join([*lines, "</table>"]) + "\n"
 
 
-def _html_cell(cell: Cell) -> str:
+def _origin(cell: Cell) -> str:
     beside = f"published: {cell.reference.source}" if cell.reference else ""
     origin = " ".join((*cell.runs, beside)).strip() or cell.source or cell.absent
-    title = f' title="{_escape_html(origin)}"' if origin else ""
-    return f"<td{title}>{_cell(cell, _escape_html, _HTML)}</td>"
-
-
-# ------------------------------------------------------------------------------------------------ CSV
+    return f' title="{_escape_html(origin)}"' if origin else ""
 
 
 _CSV_CELL = (

@@ -67,7 +67,7 @@ def test_silence_has_a_spectrogram(tmp_path: Path) -> None:
 
 
 def test_what_fails_leaves_nothing(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="stop"), media.whole(tmp_path / "x.mp4") as part:
+    with pytest.raises(ValueError, match="stop"), media.atomic_write(tmp_path / "x.mp4") as part:
         part.write_text("half")
         raise ValueError("stop")
     assert list(tmp_path.iterdir()) == []

@@ -15,6 +15,7 @@ from xdcbench.reports.results.charts import (
     Chart,
     Point,
     Series,
+    XAxis,
     chart,
 )
 
@@ -22,7 +23,7 @@ NUMBERS = st.floats(-1e9, 1e9, allow_subnormal=False).map(lambda x: round(x, 6))
 
 
 def drawn(points: list[tuple[float, float]], **how: object) -> Chart:
-    made = chart("y", [Series("one", tuple(Point(x, y) for x, y in points))], x_title="x", **how)
+    made = chart("y", [Series("one", tuple(Point(x, y) for x, y in points))], XAxis("x"), **how)
     assert made is not None
     return made
 
@@ -69,15 +70,15 @@ def test_what_is_no_number_is_a_gap() -> None:
 
 
 def test_nothing_to_draw_is_nothing() -> None:
-    assert chart("y", [], x_title="x") is None
-    assert chart("y", [Series("one", ())], x_title="x") is None
-    assert chart("y", [Series("one", (Point(1, math.nan),))], x_title="x") is None
+    assert chart("y", [], XAxis("x")) is None
+    assert chart("y", [Series("one", ())], XAxis("x")) is None
+    assert chart("y", [Series("one", (Point(1, math.nan),))], XAxis("x")) is None
 
 
 def test_ends_are_a_band_or_whiskers() -> None:
     points = (Point(1, 2.0, 1.0, 4.0), Point(2, 3.0, 2.0, 5.0))
-    band = chart("y", [Series("one", points, band=True)], x_title="x")
-    bars = chart("y", [Series("one", points)], x_title="x")
+    band = chart("y", [Series("one", points, band=True)], XAxis("x"))
+    bars = chart("y", [Series("one", points)], XAxis("x"))
     assert band is not None and bars is not None
     assert len(places(band.lines[0].area.removesuffix(" Z"))) == 4 and not band.lines[0].whiskers
     assert len(bars.lines[0].whiskers) == 2 and not bars.lines[0].area

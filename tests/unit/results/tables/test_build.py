@@ -15,7 +15,7 @@ from xdcbench.pipeline.plan import make_plan
 from xdcbench.pipeline.unavailable import unavailable_results
 from xdcbench.results.published import Published
 from xdcbench.results.records import Record
-from xdcbench.results.tables.build import PUBLISHED, REAL, SYNTHETIC, build
+from xdcbench.results.tables.build import PUBLISHED, REAL, SYNTHETIC, MethodNames, build
 from xdcbench.results.tables.footnotes import DELTA
 from xdcbench.results.tables.grid import Grid, Reference
 from xdcbench.results.tables.present import grids
@@ -84,7 +84,7 @@ def test_a_hand_worked_table(record: Make, fold: Make, published: list[Published
     table = _table(
         _column(), ESC50, methods=("scratch", "xdc"), published=("t1-016", "t7-192"), footnotes=("By hand.",)
     )
-    grid = build(table, records, published, titles={"xdc": "XDC", "scratch": "Scratch"})
+    grid = build(table, records, published, names=MethodNames({"xdc": "XDC", "scratch": "Scratch"}))
     assert [group.title for group in grid.groups] == [REAL, PUBLISHED]
     assert _rows(grid, REAL) == {
         "Scratch | none": ["50.0", "—"],
@@ -433,7 +433,12 @@ def test_no_difference_where_something_differs(
 def test_methods_of_other_names_are_compared_too(record: Make, published: list[Published]) -> None:
     table = _table(methods=("supervised-kinetics", "xdc"), published=("t1-004", "t1-016"))
     named = {"supervised-kinetics": "supervised"}
-    grid = build(table, [record(method="supervised-kinetics", value=91.0)], published, printed_as=named)
+    grid = build(
+        table,
+        [record(method="supervised-kinetics", value=91.0)],
+        published,
+        names=MethodNames(printed_as=named),
+    )
     assert grid.groups[0].rows[0].cells[0].delta_text == "(+0.1†)"
     assert list(_rows(grid, PUBLISHED)) == ["supervised | kinetics400", "xdc | kinetics400"]
 
@@ -587,7 +592,7 @@ def test_tables_of_the_paper_show_all_its_numbers(
 
 def test_table1_shows_the_papers_numbers(tables_folder: Path, published: list[Published]) -> None:
     table = Table.model_validate(yaml.safe_load((tables_folder / "table1.yaml").read_text(encoding="utf-8")))
-    rows = _rows(build(table, [], published, titles={"xdc": "XDC"}), PUBLISHED)
+    rows = _rows(build(table, [], published, names=MethodNames({"xdc": "XDC"})), PUBLISHED)
     assert rows["XDC | kinetics400"] == ["74.2†", "39.0†", "78.0†"]
     assert rows["scratch | none"] == ["54.3†", "24.1†", "54.3†"]
     assert len(rows) == 6

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from xdcbench.results.published import Status
 from xdcbench.results.records import Record
-from xdcbench.results.tables.cells import field, measured_cell
+from xdcbench.results.tables.cells import measured_cell, value_of
 from xdcbench.results.tables.grid import Cell, Reference, Row, ranked
 
 PER_CENT = st.floats(0, 100)
@@ -170,7 +170,7 @@ def test_long_numbers_are_labeled_with_separators(label: str, shown: str) -> Non
     ],
 )
 def test_k_of_a_record(record: Callable[..., Record], hyperparameters: dict[str, int], k: object) -> None:
-    assert field(record(hyperparameters=hyperparameters), "hyperparameters.k") == k
+    assert value_of(record(hyperparameters=hyperparameters), "hyperparameters.k") == k
 
 
 def test_an_interval_is_shown_beside_the_spread(record: Callable[..., Record]) -> None:
