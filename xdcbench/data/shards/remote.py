@@ -36,6 +36,9 @@ AGAIN = (408, 425, 429)
 GONE = (404, 410)
 """Statuses of what is not there."""
 
+CUT = "ClientPayloadError"
+"""aiohttp's error of an answer that is cut short; its cause bears a status of 400 that no server sent."""
+
 
 class NotThere(MediaUnreachableError):
     """A file that the server says it does not have."""
@@ -250,7 +253,7 @@ def _whole(data: bytes, size: int) -> bytes:
 
 def _status(error: BaseException | None) -> int | None:
     """Status of a server's answer that an error, or what it came from, tells."""
-    while error is not None:
+    while error is not None and type(error).__name__ != CUT:
         found = getattr(error, "status", None) or getattr(error, "code", None)
         if isinstance(found, int) and 100 <= found < 600:
             return found
