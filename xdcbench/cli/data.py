@@ -1,13 +1,21 @@
 """The commands of ``xdcbench data``. Each imports its code only when it runs, which keeps ``--help`` fast."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial, wraps
+from inspect import Signature, signature
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from xdcbench.cli.examples import examples
 from xdcbench.utils.shown import safe_text
+
+if TYPE_CHECKING:
+    from xdcbench.cli.validation_output import Request
+
+RequestFor = Callable[..., "Request"]
+"""Makes the request for a dataset: of its name, root, settings and, where there is one, results folder."""
 
 app = typer.Typer(
     help="List, verify, describe and prepare datasets.",
@@ -34,41 +42,61 @@ SetOption = Annotated[
         "--set", metavar="KEY=VALUE", help="Change a setting, e.g. options.list=mine.csv. Repeatable."
     ),
 ]
-SetAOption = Annotated[
-    list[str] | None, typer.Option("--set-a", metavar="KEY=VALUE", help="Change a setting of A. Repeatable.")
-]
-SetBOption = Annotated[
-    list[str] | None, typer.Option("--set-b", metavar="KEY=VALUE", help="Change a setting of B. Repeatable.")
-]
-TrustOption = Annotated[
-    bool, typer.Option("--trust-code", help="Run the code (module:function) that the file names.")
-]
-NumWorkersOption = Annotated[
-    int | None,
-    typer.Option(
-        "--num-workers",
-        min=1,
-        help="Processes that decode. Default: one per core. Results do not depend on it.",
-    ),
-]
-TimeoutOption = Annotated[
-    float,
-    typer.Option(min=0, metavar="SECONDS", help="Time limit per file; a slower file counts as undecodable."),
-]
-MinSecondsOption = Annotated[
-    float, typer.Option(min=0, metavar="SECONDS", help="Report items shorter than this as short.")
-]
-
-FingerprintOption = Annotated[
-    Literal["size", "content"],
-    typer.Option(
-        help="Identify files by their sizes or by a hash of their content. `content` reads every file."
-    ),
-]
-
 PartName = Literal["train", "test", "all"]
 
 RESULTS = Path("results")
+
+
+def _reading(
+    data_root: DataRootOption = None,
+    num_workers: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="Processes that decode. Default: one per core. Results do not depend on it."
+        ),
+    ] = None,
+    timeout: Annotated[
+        float,
+        typer.Option(
+            min=0, metavar="SECONDS", help="Time limit per file; a slower file counts as undecodable."
+        ),
+    ] = 300.0,
+    trust_code: Annotated[
+        bool, typer.Option("--trust-code", help="Run the code (module:function) that the file names.")
+    ] = False,
+    fingerprint: Annotated[
+        Literal["size", "content"],
+        typer.Option(
+            help="Identify files by their sizes or by a hash of their content. `content` reads every file."
+        ),
+    ] = "size",
+) -> RequestFor:
+    """The options that all commands share which decode."""
+    from xdcbench.cli.validation_output import Request
+
+    return partial(
+        Request,
+        data_root=data_root,
+        num_workers=num_workers,
+        timeout=timeout,
+        trust_code=trust_code,
+        fingerprint=fingerprint,
+    )
+
+
+def reads_media(command: Callable[..., None]) -> Callable[..., None]:
+    """A command with the options of `_reading`, whose result is its first argument."""
+    shared = signature(_reading).parameters
+    own = dict(list(signature(command).parameters.items())[1:])
+
+    @wraps(command)
+    def run(**values: Any) -> None:
+        command(_reading(**{name: values.pop(name) for name in shared}), **values)
+
+    taken = {**own, **shared}
+    run.__signature__ = Signature(list(taken.values()))  # type: ignore[attr-defined]
+    run.__annotations__ = {name: value.annotation for name, value in taken.items()}
+    return run
 
 
 @app.command("list", epilog=examples("xdcbench data list", "xdcbench data list --data-root DIR"))
@@ -84,17 +112,16 @@ def list_(data_root: DataRootOption = None) -> None:
         "xdcbench data verify ucf101 --root DIR", "xdcbench data verify kinetics400 --shards SHARDS"
     )
 )
+@reads_media
 def verify(
+    request_for: RequestFor,
     name: Name,
     root: RootOption = None,
-    data_root: DataRootOption = None,
     set_: SetOption = None,
     results: ResultsOption = RESULTS,
-    min_seconds: MinSecondsOption = 2.0,
-    num_workers: NumWorkersOption = None,
-    timeout: TimeoutOption = 300.0,
-    trust_code: TrustOption = False,
-    fingerprint: FingerprintOption = "size",
+    min_seconds: Annotated[
+        float, typer.Option(min=0, metavar="SECONDS", help="Report items shorter than this as short.")
+    ] = 2.0,
     shards: Annotated[
         Path | None,
         typer.Option(
@@ -109,17 +136,7 @@ def verify(
     from xdcbench.cli.preparation_output import verify_shards_lines
     from xdcbench.cli.validation_output import processes, verify_lines
 
-    request = _request(
-        name,
-        root=root,
-        data_root=data_root,
-        overrides=tuple(set_ or ()),
-        results=results,
-        num_workers=num_workers,
-        timeout=timeout,
-        trust_code=trust_code,
-        fingerprint=fingerprint,
-    )
+    request = request_for(name, root, set_ or (), results)
     if shards is None:
         lines, code = verify_lines(request, clip_seconds=min_seconds)
     else:
@@ -133,31 +150,18 @@ def verify(
         "xdcbench data stats ucf101 --root DIR", "xdcbench data stats esc50 --data-root DIR --results more"
     )
 )
+@reads_media
 def stats(
+    request_for: RequestFor,
     name: Name,
     root: RootOption = None,
-    data_root: DataRootOption = None,
     set_: SetOption = None,
     results: ResultsOption = RESULTS,
-    num_workers: NumWorkersOption = None,
-    timeout: TimeoutOption = 300.0,
-    trust_code: TrustOption = False,
-    fingerprint: FingerprintOption = "size",
 ) -> None:
     """Show lengths, sizes, frame rates, codecs, audio and classes as a table and a figure."""
     from xdcbench.cli.validation_output import stats_lines
 
-    request = _request(
-        name,
-        root=root,
-        data_root=data_root,
-        overrides=tuple(set_ or ()),
-        results=results,
-        num_workers=num_workers,
-        timeout=timeout,
-        trust_code=trust_code,
-        fingerprint=fingerprint,
-    )
+    request = request_for(name, root, set_ or (), results)
     _say(stats_lines(request))
 
 
@@ -167,11 +171,12 @@ def stats(
         "xdcbench data prepare esc50 --root DIR --output SHARDS --audio-codec flac",
     )
 )
+@reads_media
 def prepare(
+    request_for: RequestFor,
     name: Name,
     output: Annotated[Path, typer.Option(metavar="DIR", help="Folder of the shards to write or update.")],
     root: RootOption = None,
-    data_root: DataRootOption = None,
     set_: SetOption = None,
     short_side: Annotated[
         int, typer.Option(help="Short side, pixels. Smaller videos keep their size.")
@@ -186,26 +191,13 @@ def prepare(
     shard_bytes: Annotated[
         int, typer.Option(min=1, help="Maximum size of a shard that holds several items.")
     ] = 256 << 20,
-    num_workers: NumWorkersOption = None,
-    timeout: TimeoutOption = 300.0,
-    trust_code: TrustOption = False,
-    fingerprint: FingerprintOption = "size",
 ) -> None:
     """Decode every file once and write shards that are fast to read. Run the same command to resume or update."""
     from xdcbench.cli.preparation_output import prepare_lines
     from xdcbench.config.load import validate
     from xdcbench.data.shards.layout import ShardSettings
 
-    request = _request(
-        name,
-        root=root,
-        data_root=data_root,
-        overrides=tuple(set_ or ()),
-        num_workers=num_workers,
-        timeout=timeout,
-        trust_code=trust_code,
-        fingerprint=fingerprint,
-    )
+    request = request_for(name, root, set_ or ())
     chosen = {
         "short_side": short_side,
         "fps": fps,
@@ -245,14 +237,19 @@ def synth(
         "xdcbench data overlap audioset vggsound --data-root DIR",
     )
 )
+@reads_media
 def overlap(
+    request_for: RequestFor,
     a: Annotated[str, typer.Argument(metavar="A", help="Dataset to learn from.")],
     b: Annotated[str, typer.Argument(metavar="B", help="Dataset to test on.")],
     root_a: Annotated[Path | None, typer.Option(metavar="DIR", help="Folder of A.")] = None,
     root_b: Annotated[Path | None, typer.Option(metavar="DIR", help="Folder of B.")] = None,
-    data_root: DataRootOption = None,
-    set_a: SetAOption = None,
-    set_b: SetBOption = None,
+    set_a: Annotated[
+        list[str] | None, typer.Option(metavar="KEY=VALUE", help="Change a setting of A. Repeatable.")
+    ] = None,
+    set_b: Annotated[
+        list[str] | None, typer.Option(metavar="KEY=VALUE", help="Change a setting of B. Repeatable.")
+    ] = None,
     part_a: Annotated[PartName, typer.Option(help="Part of A, in any split.")] = "train",
     part_b: Annotated[PartName, typer.Option(help="Part of B, in any split.")] = "test",
     frames: Annotated[int, typer.Option(min=1, help="Frames that two duplicate items must share.")] = 3,
@@ -267,31 +264,13 @@ def overlap(
         ),
     ] = None,
     results: ResultsOption = RESULTS,
-    num_workers: NumWorkersOption = None,
-    timeout: TimeoutOption = 300.0,
-    trust_code: TrustOption = False,
-    fingerprint: FingerprintOption = "size",
 ) -> None:
     """Find items of A that are also in B, by YouTube id or file name and by hashes of frames."""
     from xdcbench.cli.validation_output import overlap_lines
 
-    common = {
-        "data_root": data_root,
-        "results": results,
-        "num_workers": num_workers,
-        "timeout": timeout,
-        "trust_code": trust_code,
-        "fingerprint": fingerprint,
-    }
-    left = _request(a, root=root_a, overrides=tuple(set_a or ()), **common)
-    right = _request(b, root=root_b, overrides=tuple(set_b or ()), **common)
+    left = request_for(a, root_a, set_a or (), results)
+    right = request_for(b, root_b, set_b or (), results)
     _say(overlap_lines(left, right, parts=(part_a, part_b), frames=frames, bits=bits, write=output))
-
-
-def _request(name: str, **values: Any) -> Any:
-    from xdcbench.cli.validation_output import Request
-
-    return Request(name, **values)
 
 
 def _say(lines: Iterable[str]) -> None:

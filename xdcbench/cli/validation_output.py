@@ -35,10 +35,10 @@ class Request:
 
     name: str
     root: Path | None = None
-    data_root: Path | None = None
     overrides: Sequence[str] = ()
-    trust_code: bool = False
     results: Path = Path("results")
+    data_root: Path | None = None
+    trust_code: bool = False
     num_workers: int | None = None
     timeout: float = 300.0
     fingerprint: Mode = "size"
