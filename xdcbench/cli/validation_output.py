@@ -18,6 +18,7 @@ from xdcbench.data.sources import root_of
 from xdcbench.data.synthetic.layouts import files
 from xdcbench.data.synthetic.stage import run as write_world
 from xdcbench.data.validation.duplicates import find_duplicates, path_of
+from xdcbench.data.validation.hashes import Match
 from xdcbench.data.validation.statistics import GROUPS, dataset_statistics
 from xdcbench.data.validation.verify import KINDS, verify
 from xdcbench.errors import UserError
@@ -211,9 +212,7 @@ def overlap_lines(
     if write is not None and not write.parent.is_dir():
         raise UserError(f"--output {write}: no folder {write.parent}; make it or give another file")
     left, right = find(a), find(b)
-    report = find_duplicates(
-        left, right, parts=parts, frames=frames, bits=bits, workers=processes(a), limit=a.timeout
-    )
+    report = find_duplicates(left, right, parts, Match(frames, bits), workers=processes(a), limit=a.timeout)
     for side in (report["a"], report["b"]):
         told = "frames not compared" if side["hashed"] is None else f"{side['hashed']} with frames to compare"
         yield f"{side['name']}: {side['items']} items ({side['part']}), {told}"

@@ -23,6 +23,7 @@ Mode = Literal["size", "content"]
 File = tuple[str, int, int]
 """Path, bytes and time of change (ns) of a file."""
 KEY = ["path", "bytes", "mtime"]
+"""What a file is known by; ``mtime`` is its time of change, nanoseconds."""
 LOOKS = 8
 """Files whose time of change is asked for at once; a network answers late."""
 CHUNK = 1 << 20
@@ -58,7 +59,7 @@ def fingerprints(found: Scan, root: Path, mode: Mode, cache: Path | None) -> Fin
         MediaUnreachableError: a file that the scan saw cannot be read.
         MediaChangedError: a file is written to at this moment.
     """
-    files = found.items[["path", "bytes"]].assign(mtime=_mtimes(found.items, root))
+    files = found.items[["path", "bytes"]].assign(mtime=mtimes(found.items, root))
     digest = hashlib.sha256("\0".join(found.classes).encode())
     digest.update(files.sort_values("path").to_csv(index=False, lineterminator="\n").encode())
     hashes = contents(files, root, cache) if mode == "content" else None
@@ -98,7 +99,13 @@ def _keys(files: pd.DataFrame) -> list[File]:
     return list(zip(*columns, strict=True))
 
 
-def _mtimes(items: pd.DataFrame, root: Path) -> list[int]:
+def mtimes(items: pd.DataFrame, root: Path) -> list[int]:
+    """Time of change of each of ``items`` (path below ``root``, bytes), ns; `MISSING` where the scan saw no file.
+
+    Raises:
+        MediaUnreachableError: a file that the scan saw is not there now.
+    """
+
     def look(path: str, size: int) -> int:
         return MISSING if size == MISSING else state_of(root / path).mtime
 

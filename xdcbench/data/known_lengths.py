@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from xdcbench.data.fingerprints import KEY
 from xdcbench.data.scanning.items import MISSING
 from xdcbench.errors import UserError
 from xdcbench.utils.arrays import read_table
@@ -16,7 +17,6 @@ SCHEMA_VERSION = 2
 DIFFER = 0.1
 """Seconds by which lengths of one track may differ without mention."""
 
-KEY = ["path", "bytes", "mtime"]
 FACTS = ["video_packets", "video_seconds", "video_gap", "audio_packets", "audio_span", "offset"]
 LENGTHS = ["video_seconds", "audio_start", "audio_seconds"]
 

@@ -14,7 +14,7 @@ from xdcbench.data.media.facts import Facts
 from xdcbench.data.media.inspect import inspect
 from xdcbench.data.scan import scan
 from xdcbench.data.scanning.items import SPLIT, Scan
-from xdcbench.data.survey import survey
+from xdcbench.data.survey import Question, survey
 from xdcbench.errors import MediaError, UserError
 from xdcbench.utils.code import NO_CODE, Consent
 
@@ -102,16 +102,9 @@ def facts(data: LocalDataset, *, workers: int, limit: float) -> pd.DataFrame:
         workers: number of processes that decode.
         limit: seconds that one file may take.
     """
+    question = Question(look, FACTS, f"decoding {data.name}", VERSION)
     return survey(
-        data.scan.items,
-        data.root,
-        look,
-        kept=data.folder / "items.parquet",
-        types=FACTS,
-        workers=workers,
-        limit=limit,
-        label=f"decoding {data.name}",
-        version=VERSION,
+        data.scan.items, data.root, question, data.folder / "items.parquet", workers=workers, limit=limit
     )
 
 

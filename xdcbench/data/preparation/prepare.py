@@ -12,8 +12,9 @@ from typing_extensions import TypedDict
 
 from xdcbench.config.keys import science
 from xdcbench.config.stages import IndexStage
+from xdcbench.data.fingerprints import KEY, mtimes
 from xdcbench.data.local import LocalDataset
-from xdcbench.data.preparation.catalog import KEY, frame, mtime, read_rows, records, write_shards
+from xdcbench.data.preparation.catalog import frame, read_rows, records, write_shards
 from xdcbench.data.preparation.packing import ShardBatch
 from xdcbench.data.preparation.staging import (
     STOPPED,
@@ -197,11 +198,11 @@ def _todo(build: Build, finished: pd.DataFrame, journal: pd.DataFrame) -> pd.Dat
     """
     items = build.data.scan.items
     items = items.loc[items["bytes"] != MISSING, ["path", "bytes"]].drop_duplicates()
-    stamps = [mtime(build.data.root / p, b) for p, b in zip(items["path"], items["bytes"], strict=True)]
     known = pd.concat([finished.assign(done=finished["ok"]), journal.assign(done=True)], ignore_index=True)
     following = 1 + int(known["number"].max()) if len(known) else 0
     known = known[[*KEY, "number", "done"]].drop_duplicates(KEY, keep="last")
-    todo = items.assign(mtime=stamps).merge(known.astype({"path": items["path"].dtype}), how="left", on=KEY)
+    items = items.assign(mtime=mtimes(items, build.data.root))
+    todo = items.merge(known.astype({"path": items["path"].dtype}), how="left", on=KEY)
     todo = todo[~todo["done"].fillna(False).astype(bool)].drop(columns="done")
     new = todo["number"].isna() | (todo["number"] < 0)
     todo.loc[new, "number"] = following + new.cumsum()[new] - 1
