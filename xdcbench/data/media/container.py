@@ -2,9 +2,10 @@
 
 import math
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import chain
 from pathlib import Path
 from typing import IO, Any, cast
 
@@ -258,14 +259,10 @@ def decoded(
     clock = VideoClock(stream) if isinstance(stream, VideoStream) else None
     for other in container.streams:  # what is not asked for need not be fetched from the disk
         other.discard = Discard.default if other.index == stream.index else Discard.all
-    packets = _from_keyframe(demux(container, stream), since / time_base(stream))
-    packet: Packet | None
+    packets = readable(_from_keyframe(demux(container, stream), since / time_base(stream)))
     shown: int | None = None
-    while True:
-        try:
-            packet = next(packets)
-        except (StopIteration, av.error.InvalidDataError):  # the rest of the file cannot be read
-            packet = None
+    last: list[Packet | None] = [None]  # empties the decoder
+    for packet in chain(packets, last):
         if packet is not None and packet.size == 0:  # the frame before stays (Theora, AVI)
             continue
         if clock is not None and packet is not None and packet.pts is not None:
@@ -281,8 +278,12 @@ def decoded(
             return
         except av.FFmpegError:  # of whatever kind: AAC's decoder calls damage "not permitted"
             yield None
-        if packet is None:
-            return
+
+
+def readable(packets: Iterator[Packet]) -> Iterator[Packet]:
+    """The packets up to where the rest of the file cannot be read."""
+    with suppress(av.error.InvalidDataError):
+        yield from packets
 
 
 def _from_keyframe(packets: Iterator[Packet], stamp: float) -> Iterator[Packet]:

@@ -68,21 +68,18 @@ def _decoded(
     """Packets with what they decode to; no packet where the file cannot be read on, no frames for a failure."""
     for stream in streams:
         stream.codec_context.thread_count = 1
-    packets = demux(container, *streams) if streams else iter(())
-    while True:
-        try:
-            packet = next(packets)
-        except StopIteration:
-            return
-        except av.FFmpegError:
-            break
-        try:
-            yield packet, list(packet.decode())
-        except EOFError:
-            continue
-        except av.FFmpegError:
-            yield packet, None
-    yield None, [frame for stream in streams for frame in _rest(stream)]
+    frames: list[Any] | None
+    try:
+        for packet in demux(container, *streams) if streams else ():
+            try:
+                frames = list(packet.decode())
+            except EOFError:
+                continue
+            except av.FFmpegError:
+                frames = None
+            yield packet, frames
+    except av.FFmpegError:
+        yield None, [frame for stream in streams for frame in _rest(stream)]
 
 
 def _rest(stream: VideoStream | AudioStream) -> list[Any]:

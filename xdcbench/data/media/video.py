@@ -188,17 +188,20 @@ class _Converter:
 
 
 def _scaler(frame: VideoFrame, short_side: int) -> Graph:
-    """Filters from frames like this one to RGB, the aspect kept; one thread."""
+    """Filters from frames like this one to RGB, the aspect kept."""
     scale = short_side / min(frame.width, frame.height)
     size = f"{round(frame.width * scale)}:{round(frame.height * scale)}"
+    return filter_graph(frame, ("scale", f"{size}:flags=bilinear"), ("format", "rgb24"))
+
+
+def filter_graph(frame: VideoFrame, *filters: tuple[str, str]) -> Graph:
+    """FFmpeg's filters (names and options) for frames like this one, which leave as they enter; one thread."""
     graph = Graph()
     graph.threads = 1
-    # Frames leave one by one, as they enter; their times do not matter.
-    tick = Fraction(1, 1)
+    tick = Fraction(1, 1)  # times do not matter
     graph.link_nodes(
         graph.add_buffer(width=frame.width, height=frame.height, format=frame.format, time_base=tick),
-        graph.add("scale", f"{size}:flags=bilinear"),
-        graph.add("format", "rgb24"),
+        *(graph.add(*one) for one in filters),
         graph.add("buffersink"),
     ).configure()
     return graph
