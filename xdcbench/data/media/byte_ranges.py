@@ -27,9 +27,9 @@ class Stretch:
     """A stretch of a file, of which a part is read when it is asked for.
 
     Attributes:
-        read: bytes of the file from an offset: ``read(offset, size)``.
+        read: bytes of the file: ``read(offset, size)``.
         begin: of the stretch in the file, bytes.
-        size: of the stretch, bytes.
+        size: bytes.
     """
 
     read: Callable[[int, int], bytes]
@@ -53,11 +53,8 @@ class Stream(io.RawIOBase):
     FFmpeg takes what cannot be read for the end of the file, or continues without. So a failure looks like the end,
     and is kept for who opened the file to raise.
 
-    Args:
-        content: what is read.
-        name: what FFmpeg may guess the format from, next to the content.
-
     Attributes:
+        name: what FFmpeg may guess the format from, next to the content.
         failure: why a part could not be read; None where all could.
     """
 

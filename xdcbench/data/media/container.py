@@ -51,12 +51,7 @@ PLAYLIST = "is a playlist, which names media files and holds none"
 
 @dataclass(frozen=True)
 class Member:
-    """A media file that has no path of its own, such as a member of a shard.
-
-    Attributes:
-        path: what errors call it.
-        data: its content.
-    """
+    """The content of a media file that has no path of its own, such as a member of a shard; errors call it ``path``."""
 
     path: Path
     data: Content
@@ -64,12 +59,7 @@ class Member:
 
 @dataclass(frozen=True)
 class Indexed:
-    """A local file that must be as the index saw it.
-
-    Attributes:
-        path: of the file.
-        state: its size and time of change.
-    """
+    """A local file that must be as the index saw it."""
 
     path: Path
     state: FileState
@@ -252,7 +242,7 @@ def decoded(
 
     Args:
         container: from where it stands on.
-        stream: of the container.
+        stream: of it.
         since: time on the container's clock, seconds; what lies before its last keyframe is not decoded.
     """
     stream.codec_context.thread_count = 1

@@ -50,7 +50,7 @@ def extents(container: InputContainer, tracks: list[Track], wave: Header | None)
     Args:
         container: at its start; afterwards somewhere else.
         tracks: of it.
-        wave: header of the file, where it is a WAVE file.
+        wave: its header, where it is a WAVE file.
     """
     if all(_tabled(container, track) or _filled(container, track, wave) for track in tracks):
         return [Extent(_begin(track, 0.0), stated(track)) for track in tracks]

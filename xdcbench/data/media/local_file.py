@@ -27,7 +27,7 @@ def patiently(path: Path, attempt: Callable[[], T], *, gone: str = "take it out 
     Args:
         path: of the file, for messages.
         attempt: raises OSError where it is refused.
-        gone: what to do about a file that does not come back, for messages.
+        gone: what to do about a file that does not come back.
 
     Raises:
         MediaUnreachableError: it was refused every time.

@@ -44,8 +44,8 @@ def read_clip(media: Media, *, start: float, frames: int, fps: float, short_side
     Args:
         media: any file with a video stream.
         start: seconds after the first frame.
-        frames: number of frames.
-        fps: frames per second; need not be the file's.
+        frames: their number.
+        fps: need not be the file's.
         short_side: pixels; the aspect of stored pixels is kept, rotation is applied.
 
     Returns:
@@ -152,10 +152,10 @@ def timed(
 
     Args:
         container: at its start, or at a keyframe that was sought.
-        stream: of the container.
+        stream: of it.
         origin: time zero of the shared clock on the container's, seconds.
         sought: whether it is not at its start; unknown times are then infinite.
-        since: time on the container's clock, seconds; what lies before its last keyframe is left out.
+        since: as of `decoded`.
     """
     tick = float(time_base(stream))
     step = float(1 / stream.guessed_rate) if stream.guessed_rate else 0.0
