@@ -51,9 +51,9 @@ def fingerprints(found: Scan, root: Path, mode: Mode, cache: Path | None) -> Fin
 
     Args:
         found: whole, before any subset is taken.
-        root: the dataset's folder.
+        root: of the dataset.
         mode: ``content`` hashes every file whose hash is not known for its size and time of change.
-        cache: folder to keep hashes in; None keeps none.
+        cache: folder to keep hashes in.
 
     Raises:
         MediaUnreachableError: a file that the scan saw cannot be read.

@@ -139,11 +139,8 @@ class Index:
     def stretches(self, *, video: bool) -> tuple[np.ndarray, np.ndarray]:
         """Where clips of each item may lie: begin and length, float64 (n,), seconds on the shared clock.
 
-        Clips with video lie in the video; audio that is shorter is silent in the rest of it. Windows of audio
+        Where ``video`` is read, clips lie in it; audio that is shorter is silent in the rest of it. Windows of audio
         alone lie in the audio; where both tracks begin and end together, they lie where clips do.
-
-        Args:
-            video: whether video is read.
 
         Raises:
             UserError: the index is of a version that knew one length per item.

@@ -24,10 +24,8 @@ LENGTHS = ["video_seconds", "audio_start", "audio_seconds"]
 def verified_lengths(folder: Path, mark: str, root: Path) -> pd.DataFrame:
     """Lengths that `data verify` decoded, of tracks of which the packets give another.
 
-    Args:
-        folder: ``data`` of a results folder.
-        mark: fingerprint of the dataset.
-        root: its folder. A file of another size or time of change than when it was verified is left out.
+    ``folder`` is ``data`` of a results folder, ``mark`` the dataset's fingerprint. A file of another size or time of
+    change than when it was verified is left out.
 
     Returns:
         path and `LENGTHS`, seconds as in an index, nan where the packets are right; sorted by path.

@@ -95,13 +95,7 @@ def find_local(
 
 
 def facts(data: LocalDataset, *, workers: int, limit: float) -> pd.DataFrame:
-    """The items with the columns of `Facts` and of `survey`; kept as ``items.parquet``.
-
-    Args:
-        data: the dataset.
-        workers: number of processes that decode.
-        limit: seconds that one file may take.
-    """
+    """The items with the columns of `Facts` and of `survey`, which says the rest; kept as ``items.parquet``."""
     question = Question(look, FACTS, f"decoding {data.name}", VERSION)
     return survey(
         data.scan.items, data.root, question, data.folder / "items.parquet", workers=workers, limit=limit

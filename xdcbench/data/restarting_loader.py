@@ -95,7 +95,7 @@ class RestartingLoader(AbstractContextManager["RestartingLoader"]):
         batches: the draws of batch after batch, the same at every call.
         size: clips per batch at most.
         workers: processes that read.
-        patience: seconds that a worker may take to read one item.
+        patience: seconds for one item.
     """
 
     def __init__(

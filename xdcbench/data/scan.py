@@ -19,11 +19,8 @@ log = logging.getLogger("xdcbench")
 def scan(root: Path, dataset: Dataset, consent: Consent = NO_CODE) -> Scan:
     """Run a dataset's adapter and check what it returns.
 
-    Args:
-        root: the dataset's own folder.
-        dataset: its configuration; ``adapter`` names a module of xdcbench.data.datasets with a function
-            ``scan(root, dataset)``, or ``module:function``.
-        consent: the code of others that the user lets run.
+    ``dataset.adapter`` names a module of xdcbench.data.datasets with a function ``scan(root, dataset)``, or
+    ``module:function``.
 
     Raises:
         UserError: there is no such adapter or folder, no item, a declared split is missing or empty, an id

@@ -120,7 +120,7 @@ def find_shards(
     Args:
         places: folders or addresses, each of one dataset's shards, or of shards below it by dataset.
         datasets: those that are used; shards of another are not read.
-        cache: for what is read of remote shards.
+        cache: for remote shards.
 
     Raises:
         UserError: there are no shards at a place, two hold one dataset, or some are of another

@@ -16,10 +16,6 @@ def square_crops(boxes: CropBoxes, size: int) -> Tensor:
 
     All frames of a clip are treated alike. Boxes of that size already, as test clips are, pass unchanged.
 
-    Args:
-        boxes: of a batch, at least one.
-        size: side of the clips, pixels.
-
     Returns:
         uint8 (B, frames, size, size, 3).
     """

@@ -26,11 +26,6 @@ def encode_audio(path: Path, settings: ShardSettings, out: Path) -> None:
     It is mixed and resampled as `read_audio` does it. Where the track begins later than the video, silence
     keeps its time; nothing stands for what comes after it.
 
-    Args:
-        path: of the original.
-        settings: file format and rate.
-        out: file to write.
-
     Raises:
         OSError: ``out`` cannot be written.
         MediaError: nothing decodes, or a sample is no number.

@@ -57,11 +57,7 @@ def frame(rows: list[dict[str, Any]]) -> pd.DataFrame:
 
 
 def read_rows(folder: Path) -> pd.DataFrame:
-    """The columns of `ROW` of the index of shards.
-
-    Raises:
-        UserError: it cannot be read.
-    """
+    """The columns of `ROW` of the index of shards; UserError where it cannot be read."""
     path = folder / ITEMS_FILE
     try:
         table: pd.DataFrame = pq.read_table(path, columns=list(ROW)).to_pandas()
@@ -79,7 +75,7 @@ def write_shards(
     """Write ``items.parquet``, ``failed.json`` and, last, ``shards.json``; files that would not change are left.
 
     Args:
-        folder: folder of the shards.
+        folder: of the shards.
         data: the originals.
         settings: how they were prepared.
         shards: all, in their order.

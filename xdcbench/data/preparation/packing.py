@@ -12,12 +12,7 @@ from xdcbench.data.shards.layout import KINDS, NO_SHARD, Shard, member_name
 
 
 class ShardBatch:
-    """What goes into the next shard.
-
-    Args:
-        staging: folder of what is staged.
-        scan: the dataset, from which each item's ``.json`` is made.
-    """
+    """What goes into the next shard: staged originals, and each item's ``.json``, made from the scan."""
 
     def __init__(self, staging: Path, scan: Scan) -> None:
         self.staging, self.classes = staging, scan.classes
@@ -49,11 +44,7 @@ class ShardBatch:
         )
 
     def write(self, path: Path) -> Shard:
-        """Write the shard.
-
-        Raises:
-            OSError: it cannot be written.
-        """
+        """Write the shard; OSError where that cannot be done."""
         shard, offsets = write_shard(path, self._contents())
         places = iter(offsets)
         for facts in self.facts:

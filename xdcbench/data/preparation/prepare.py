@@ -57,7 +57,7 @@ class Build:
     shard is done when that file is there, so that a process may be killed at any moment.
 
     Attributes:
-        folder: its folder.
+        folder: of the shards.
         data: the originals.
         settings: how they are prepared.
         shard_bytes: size that a shard of several items does not exceed.
@@ -90,7 +90,7 @@ def prepare(build: Build, *, workers: int, limit: float) -> pd.DataFrame:
     Args:
         build: folder, originals and settings.
         workers: processes that prepare.
-        limit: seconds that one original may take.
+        limit: seconds for one original.
 
     Returns:
         rows of ``items.parquet``, which is written, as ``failed.json`` and ``shards.json`` are.

@@ -22,14 +22,7 @@ class ShardError(Exception):
 
 @dataclass(frozen=True)
 class Entry:
-    """A member of a shard on disk.
-
-    Attributes:
-        name: of the member.
-        offset: of its content in the shard, bytes.
-        size: of its content, bytes.
-        sha256: of its content.
-    """
+    """A member of a shard on disk: offset, size (bytes) and hash are those of its content."""
 
     name: str
     offset: int
@@ -43,17 +36,12 @@ def space(size: int) -> int:
 
 
 def write_shard(path: Path, members: Iterable[tuple[str, Path | bytes]]) -> tuple[Shard, list[int]]:
-    """Write a tar of the POSIX ustar format without times and owners, whole or not at all.
+    """Write a tar of the POSIX ustar format without times and owners, whole or not at all (OSError).
 
-    Args:
-        path: of the shard; its name is the shard's.
-        members: names, and contents or the files that hold them.
+    Members are names, and contents or the files that hold them.
 
     Returns:
         the shard, and where each member's content begins.
-
-    Raises:
-        OSError: it cannot be written.
     """
     part = path.with_suffix(".part")
     part.unlink(missing_ok=True)  # a link there would be written through

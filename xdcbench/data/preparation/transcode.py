@@ -35,11 +35,8 @@ class TranscodedItem:
 def transcode(path: Path, media: str, settings: ShardSettings, out: Path) -> TranscodedItem:
     """Write the members of one original; a track that does not decode is a fault, and the other is kept.
 
-    Args:
-        path: of the original.
-        media: kind of the dataset; of recordings only the audio is kept, of images only the image.
-        settings: of the shards.
-        out: what the members' files are called, to which their suffix is added.
+    Of recordings only the audio is kept, of images only the image. ``out`` is what the members' files are called, to
+    which their suffix is added.
 
     Raises:
         OSError: a member cannot be written.

@@ -54,11 +54,7 @@ class _Found:
 
 
 def verify_shards(folder: Path, *, workers: int) -> Verified:
-    """Read all shards once.
-
-    Args:
-        folder: its folder.
-        workers: shards that are read at once.
+    """Read all shards once, ``workers`` of them at a time.
 
     Raises:
         UserError: there are no shards, or those of a newer version, or their index cannot be read.

@@ -35,10 +35,7 @@ def as_downloaded(name: str) -> str:
 def one_spelling(names: pd.Series, where: str | Path, *, known: Sequence[str] = ()) -> pd.Series:
     """Names with one spelling of each class, the first; a warning says which were taken for one.
 
-    Args:
-        names: of the classes of items.
-        where: what they are from, for the warning.
-        known: classes that are told apart as they are written.
+    Classes that are ``known`` are told apart as they are written.
     """
     first = {same(name): name for name in reversed(known)}
     spellings = {
@@ -56,11 +53,7 @@ def one_spelling(names: pd.Series, where: str | Path, *, known: Sequence[str] = 
 
 
 def refuse_lookalikes(names: Iterable[str], where: str | Path) -> None:
-    """See that classes which a list tells apart differ in more than case and Unicode form.
-
-    Raises:
-        UserError: two do not.
-    """
+    """Raise UserError where classes that a list tells apart differ at most in case and Unicode form."""
     first: dict[str, str] = {}
     for name in names:
         key = same(name)
@@ -73,10 +66,7 @@ def refuse_lookalikes(names: Iterable[str], where: str | Path) -> None:
 
 
 def joined(sources: Mapping[str, Iterable[str]]) -> dict[str, str]:
-    """By name, one spelling of each class that several sources name, each in its own way: the first.
-
-    Args:
-        sources: names of classes by what names them: a list, or a folder of class folders.
+    """By name, one spelling of each class that several sources (lists, folders) name in their own ways: the first.
 
     Raises:
         UserError: two classes of one source could not be told apart where a folder's name leaves signs out.

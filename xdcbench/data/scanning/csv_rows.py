@@ -124,11 +124,7 @@ def _uneven(path: Path, number: int, fields: Sequence[str], expected: int) -> Us
 
 
 def check_once(columns: Iterable[str], where: str) -> None:
-    """See that no column is there twice.
-
-    Raises:
-        UserError: one is.
-    """
+    """Raise UserError where a column is there twice."""
     for name, count in Counter(columns).items():
         if count > 1:
             raise UserError(f"{where}: column `{name}` is there {count} times. Try: rename or remove one")

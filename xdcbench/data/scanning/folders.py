@@ -12,14 +12,9 @@ from xdcbench.data.scanning.lists import place
 
 
 def class_folders(files: pd.DataFrame, folders: Mapping[str, str]) -> tuple[pd.DataFrame, tuple[str, ...]]:
-    """Items of the files ``<folder>/<class>/<id>.*``.
+    """The files ``<folder>/<class>/<id>.*`` with id, class, group and split; paths of the others.
 
-    Args:
-        files: as ``media_files`` returns them.
-        folders: each folder's part of the one split, "official".
-
-    Returns:
-        the files in class folders with id, class, group and split; paths of the others.
+    ``folders`` has each folder's part of the one split, "official".
     """
     parents = files["folder"].str.extract(r"^([^/]+)/([^/]+)$")
     part = parents[0].map(dict(folders))
@@ -48,11 +43,11 @@ def listed(
     """Scan of videos in class folders anywhere below the root, with the splits of official lists.
 
     Args:
-        root: the dataset's folder.
+        root: of the dataset.
         dataset: its configuration.
         splits: for each split, ``class/name`` without suffix to "train", "test" or "".
-        classes: names in the order of the labels.
-        group: source of a name without suffix.
+        classes: in the order of the labels.
+        group: of a name without suffix.
         sources: the lists.
 
     Returns:

@@ -125,11 +125,7 @@ def _is_utf8(path: str) -> bool:
 
 
 def options(dataset: Dataset, **defaults: Any) -> dict[str, Any]:
-    """The adapter's options over their defaults.
-
-    Raises:
-        UserError: the adapter knows no such option.
-    """
+    """The adapter's options over their defaults; UserError for one that it does not know."""
     for name in dataset.options:
         if name not in defaults:
             raise UserError(

@@ -23,9 +23,7 @@ def packed(frames: Iterable[bytes], *, ticks: int) -> list[bytes]:
     transform, a group header with a time code precedes each keyframe, no B-frame precedes the keyframe that
     it would refer to (XviD closes its groups only on request), and no empty chunks open the file.
 
-    Args:
-        frames: in the order of decoding; each keyframe brings its headers.
-        ticks: per second of the stream's clock.
+    Frames are in the order of decoding, each keyframe with its headers; ``ticks`` are per second of the stream's clock.
     """
     groups: list[list[bytes]] = []
     for frame in frames:

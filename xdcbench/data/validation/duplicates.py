@@ -28,7 +28,7 @@ def find_duplicates(
         parts: of a and of b: "train" or "test" of any split, or "all".
         match: when two items are one by their frames.
         workers: number of processes.
-        limit: seconds that one file may take.
+        limit: seconds for one file.
 
     Returns:
         what the file holds: for ``a`` and ``b`` name, fingerprint, part and number of items, and of those

@@ -50,9 +50,7 @@ class Match:
 class Hashes:
     """Hashes of the frames of many items.
 
-    Attributes:
-        values: uint64 (n,).
-        rows: int64 (n,), ascending, the row of the item of each.
+    ``values`` is uint64 (n,), ``rows`` int64 (n,), ascending, the row of the item of each.
     """
 
     values: NDArray[np.uint64]
@@ -103,14 +101,7 @@ def look(path: str) -> dict[str, Any]:
 
 
 def hashes(data: LocalDataset, part: str, *, workers: int, limit: float) -> Hashes:
-    """Hashes of all items of a part, kept as ``hashes-<part>.parquet``.
-
-    Args:
-        data: the dataset.
-        part: "train" or "test" of any split, or "all".
-        workers: number of processes that decode.
-        limit: seconds that one file may take.
-    """
+    """Hashes of all items of a part, kept as ``hashes-<part>.parquet``; ``limit`` is in seconds for one file."""
     question = Question(look, {"hashes": "string"}, f"hashing {data.name}", VERSION)
     kept = data.folder / f"hashes-{part}.parquet"
     found = survey(data.part(part), data.root, question, kept, workers=workers, limit=limit)

@@ -36,10 +36,6 @@ Stats = dict[str, Any]
 def dataset_statistics(data: LocalDataset, items: pd.DataFrame) -> Stats:
     """Describe the items that decode; writes ``stats.json``, ``stats.svg`` and ``stats.png`` into the folder.
 
-    Args:
-        data: the dataset.
-        items: its facts.
-
     Returns:
         what ``stats.json`` holds: items, hours, bytes; for ``seconds``, ``bytes_each``, ``short_side``
         (pixels), ``fps`` (frames per second) and ``peak`` (dB of full scale) the mean and quantiles; for
