@@ -88,19 +88,7 @@ class Batch:
 
 def random_clip(row: int, augment: Augment, rng: np.random.Generator) -> ClipSpec:
     """A training clip; the number of random values drawn does not depend on the settings."""
-    return _draw(row, augment, rng.random(5))
-
-
-def _draw(row: int, augment: Augment, values: np.ndarray) -> ClipSpec:
-    place, up, left, scale, flip = values.tolist()
-    random_crop = augment.crop == "random"
-    return ClipSpec(
-        row=row,
-        place=place if augment.temporal_crop == "random" else 0.5,
-        crop=(up, left) if random_crop else (0.5, 0.5),
-        scale=scale if random_crop else None,
-        flip=augment.flip and flip < 0.5,
-    )
+    return RandomClipSpecs(np.array([row]), augment, rng)[0]
 
 
 class RandomClipSpecs(Sequence[ClipSpec]):
@@ -122,7 +110,15 @@ class RandomClipSpecs(Sequence[ClipSpec]):
         """The spec at a position, or those of a slice."""
         if isinstance(at, slice):
             return [self[position] for position in range(*at.indices(len(self)))]
-        return _draw(int(self.rows[at]), self.augment, self.values[at])
+        place, up, left, scale, flip = self.values[at].tolist()
+        random_crop = self.augment.crop == "random"
+        return ClipSpec(
+            row=int(self.rows[at]),
+            place=place if self.augment.temporal_crop == "random" else 0.5,
+            crop=(up, left) if random_crop else (0.5, 0.5),
+            scale=scale if random_crop else None,
+            flip=self.augment.flip and flip < 0.5,
+        )
 
 
 def even_clips(rows: Iterable[int], clips: int, *, last_start: float | None = None) -> list[ClipSpec]:

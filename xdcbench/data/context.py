@@ -63,7 +63,7 @@ def elapsed(context: Context) -> float:
 
 @dataclass(frozen=True)
 class Source:
-    """Where a dataset's files are on this machine, or why they are not; marks as of ``data.fingerprints.Marks``."""
+    """Where a dataset's files are on this machine, or why they are not; marks as of `Fingerprints`."""
 
     fingerprint: str | None = None
     unavailable: str = ""

@@ -5,11 +5,10 @@ from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NotRequired
+from typing import Any
 
 import numpy as np
 import pandas as pd
-from typing_extensions import TypedDict
 
 from xdcbench.config.base import Modality
 from xdcbench.config.data import Dataset, Subset
@@ -54,7 +53,8 @@ COLUMNS = ("id", "path", "label", "group", "bytes", "mtime", *FACTS)
 """Columns of the items of every index, beside those of its splits."""
 
 
-class _Facts(TypedDict):
+@dataclass(frozen=True, kw_only=True)
+class _Facts:
     """What ``index.json`` holds."""
 
     name: str
@@ -66,12 +66,12 @@ class _Facts(TypedDict):
     world: bool
     subset: str
     max_failed: float
+    shards: dict[str, Any] | None = None
     stamp: str
-    shards: NotRequired[dict[str, Any] | None]
 
 
-@dataclass(frozen=True)
-class Index:
+@dataclass(frozen=True, kw_only=True)
+class Index(_Facts):
     """A dataset as later stages see it.
 
     ``items`` has one row per item that the lists name: id, path, label, group, bytes (-1 where the file
@@ -80,20 +80,10 @@ class Index:
     duration (of the video track, else of the audio), video_seconds, audio_start and audio_seconds (of each track on the
     shared clock, on which video starts at 0; seconds, 0 without the track; nan where not ok), video and audio (whether
     the file has such a track). ``shards`` describes the prepared shards that the items are read from, None for files.
-    ``stamp`` is as of ``states.Marks``, empty for shards.
+    ``stamp`` is as of `Fingerprints`, empty for shards.
     """
 
-    name: str
-    media: str
-    classes: tuple[str, ...]
-    splits: tuple[str, ...]
-    official: tuple[str, ...]
-    fingerprint: str
-    world: bool
-    subset: str
-    max_failed: float
     items: pd.DataFrame
-    shards: dict[str, Any] | None = None
     stamp: str = ""
 
     @classmethod
@@ -107,7 +97,7 @@ class Index:
         items = read_table(path, fix=RUN_AGAIN)
         if lost := [name for name in COLUMNS if name not in items]:
             raise UserError(f"{path} has no column {lost[0]}. Try: {RUN_AGAIN}")
-        return cls(**facts, items=items)
+        return cls(**vars(facts), items=items)
 
     def save(self, run: Path) -> None:
         """Write what ``load`` reads."""
@@ -169,11 +159,8 @@ def run(config: IndexStage, inputs: dict[str, Path], work: Path, context: Contex
     """Stage: scan the folder, take the subset, open every file once; shards know all that already."""
     dataset, root = config.dataset, context.roots[config.name]
     if isinstance(root, ShardReader):
-        items, classes, mark = (
-            prepared(config, root),
-            root.manifest.classes,
-            Fingerprints(root.manifest.fingerprint, ""),
-        )
+        items, classes = prepared(config, root), root.manifest.classes
+        mark = Fingerprints(root.manifest.fingerprint, "")
     else:
         items, classes, mark = scanned(config, root, context)
     if "world" in inputs:  # its run has hashes of its files, which are written again where they are damaged

@@ -38,7 +38,7 @@ class LocalDataset:
         scan: its lists and files; ``items`` are those of the subset.
         fingerprint: of the whole.
         folder: where what is found out about it is kept.
-        stamp: of the whole, see ``data.states.Marks``.
+        stamp: of the whole, see `Fingerprints`.
     """
 
     name: str
@@ -68,28 +68,30 @@ def find_local(
     name: str,
     dataset: Dataset,
     root: Path,
-    out: Path,
+    out: Path | None,
     mode: Mode = "size",
     consent: Consent = NO_CODE,
 ) -> LocalDataset:
     """Scan a dataset and make its folder, named by the fingerprint and, where there is one, the subset.
 
+    Without ``out`` nothing is written, and its folder is ``root``.
+
     Raises:
         UserError: files and lists do not fit the layout; ``out`` cannot be written to.
     """
     found = scan(root, dataset, consent)
-    mark = fingerprints(found, root, mode, out / "cache")
+    mark = fingerprints(found, root, mode, out / "cache" if out else None)
     state = mark.fingerprint
     if dataset.subset.words:
         state = hashlib.sha256(f"{state} {dataset.subset.words}".encode()).hexdigest()
-    items = take(found.items, dataset.subset, dataset.splits).reset_index(drop=True)
-    folder = out / "data" / f"{name}-{state[:12]}"
+    folder = out / "data" / f"{name}-{state[:12]}" if out else root
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(
             f"cannot write to {out}: {error.strerror}; give another folder with --results"
         ) from error
+    items = take(found.items, dataset.subset, dataset.splits).reset_index(drop=True)
     kept = replace(found, items=items)
     return LocalDataset(name, dataset, root, kept, mark.fingerprint, folder, mark.stamp)
 

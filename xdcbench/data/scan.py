@@ -7,9 +7,8 @@ from pathlib import Path
 
 from xdcbench.config.data import Dataset
 from xdcbench.data import datasets
-from xdcbench.data.scanning.items import MISSING, SPLIT, Scan
+from xdcbench.data.scanning.items import MISSING, SPLIT, SUFFIXES, Scan
 from xdcbench.data.scanning.names import explanation
-from xdcbench.data.scanning.suffixes import SUFFIXES
 from xdcbench.errors import UserError
 from xdcbench.utils.code import NO_CODE, Consent, load_code, load_own
 

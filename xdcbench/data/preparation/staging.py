@@ -23,7 +23,7 @@ fps, and members, suffix, size and sha256 (hex) of each kind."""
 
 
 def order(folder: Path, root: Path, item: Facts, media: str, settings: ShardSettings) -> str:
-    """What `stage` needs to prepare one original (number, path, bytes and mtime) of a dataset into a folder, as text."""
+    """What `stage` needs to prepare one original (number, path, bytes and mtime) of a dataset, as text."""
     place = {"folder": str(folder), "source": str((root / item["path"]).absolute())}
     return json.dumps([place, item, media, settings.model_dump()])
 

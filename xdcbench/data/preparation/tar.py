@@ -1,6 +1,7 @@
 """Shards: plain tar files, the same bytes for the same members, and a strict walk over them."""
 
 import hashlib
+import io
 import os
 import re
 import tarfile
@@ -59,20 +60,15 @@ def write_shard(path: Path, members: Iterable[tuple[str, Path | bytes]]) -> tupl
             info.size = len(content) if isinstance(content, bytes) else content.stat().st_size
             write(info.tobuf(tarfile.USTAR_FORMAT))
             offsets.append(place)
-            for data in [content] if isinstance(content, bytes) else _chunks(content):
-                write(data)
+            with io.BytesIO(content) if isinstance(content, bytes) else content.open("rb") as source:
+                while data := source.read(CHUNK):
+                    write(data)
             write(bytes(-info.size % BLOCK))
         write(END)
         file.flush()
         os.fsync(file.fileno())
     part.replace(path)
     return Shard(name=path.name, bytes=place, sha256=digest.hexdigest()), offsets
-
-
-def _chunks(path: Path) -> Iterator[bytes]:
-    with path.open("rb") as file:
-        while data := file.read(CHUNK):
-            yield data
 
 
 def walk(path: Path) -> Iterator[Entry | str]:

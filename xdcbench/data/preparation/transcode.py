@@ -1,5 +1,7 @@
 """Originals -> members of shards: video, image and audio."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -49,27 +51,26 @@ def transcode(path: Path, media: str, settings: ShardSettings, out: Path) -> Tra
         found.members["video"].write_bytes(data)
         return found
     if media == "video" and found.info.has_video:
-        target = _named(out, "mp4")
-        try:
+        with _member(found, "video", _named(out, "mp4")) as target:
             made = encode_video(path, settings, target)
-        except MediaError as error:
-            target.unlink(missing_ok=True)
-            found.faults.append(f"video: {error.reason}")
-        else:
-            found.members["video"] = target
             found.width, found.height, found.fps = made.width, made.height, float(made.fps)
     if found.info.has_audio:
-        target = _named(out, settings.audio_codec)
-        try:
+        with _member(found, "audio", _named(out, settings.audio_codec)) as target:
             encode_audio(path, settings, target)
-        except MediaError as error:
-            target.unlink(missing_ok=True)
-            found.faults.append(f"audio: {error.reason}")
-        else:
-            found.members["audio"] = target
     if not found.members:
         raise MediaError(path, "; ".join(found.faults) or "holds no audio")
     return found
+
+
+@contextmanager
+def _member(found: TranscodedItem, kind: Kind, target: Path) -> Iterator[Path]:
+    """Note a member that is written to ``target``, or why it is not."""
+    try:
+        yield target
+        found.members[kind] = target
+    except MediaError as error:
+        target.unlink(missing_ok=True)
+        found.faults.append(f"{kind}: {error.reason}")
 
 
 def _named(out: Path, suffix: str) -> Path:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from http.client import responses
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from xdcbench.data.media.byte_ranges import Content, Stretch
 from xdcbench.data.media.local_file import patiently
@@ -44,31 +44,9 @@ class NotThere(MediaUnreachableError):
     """A file that the server says it does not have."""
 
 
-class Files(Protocol):
-    """The files of one folder of shards, by their paths below it."""
-
-    def size(self, path: str) -> int:
-        """Bytes of a file; UserError where there is none."""
-
-    def read(self, path: str, offset: int, size: int, mark: str = "") -> bytes:
-        """``size`` bytes from ``offset``; UserError where they are not all there.
-
-        ``mark`` tells editions of the file apart, without which nothing of it is kept on disk.
-        """
-
-    def member(self, path: str, offset: int, size: int, mark: str) -> tuple[bytes, Content]:
-        """The `BLOCK` bytes before ``offset`` and the ``size`` bytes from there; UserError as ``read``."""
-
-    def has(self, path: str) -> bool:
-        """Whether there is such a file."""
-
-    def name(self, path: str) -> str:
-        """What messages call a file."""
-
-
 @dataclass(frozen=True)
 class LocalFiles:
-    """Files below a folder.
+    """Files below a folder, by their paths.
 
     A range is read, not mapped: a file that is cut short under a mapping kills the process that looks.
     """
@@ -76,21 +54,24 @@ class LocalFiles:
     root: Path
 
     def size(self, path: str) -> int:
-        """See `Files`."""
+        """Bytes of a file; UserError where there is none."""
         try:
             return (self.root / path).stat().st_size
         except OSError as error:
             raise UserError(f"{self.name(path)}: {error.strerror}; {mend(path)}") from error
 
     def read(self, path: str, offset: int, size: int, mark: str = "") -> bytes:
-        """See `Files`."""
+        """``size`` bytes from ``offset``; UserError where they are not all there."""
         end, data = patiently(self.root / path, lambda: self._read(path, offset, size), gone=mend(path))
         if len(data) < size:
             raise self._short(path, end, offset + size)
         return data
 
     def member(self, path: str, offset: int, size: int, mark: str) -> tuple[bytes, Content]:
-        """See `Files`; of a long video, little is read for a clip."""
+        """The `BLOCK` bytes before ``offset`` and the ``size`` bytes from there; UserError as ``read``.
+
+        Of a long video, little is read for a clip.
+        """
         end = patiently(self.root / path, lambda: (self.root / path).stat().st_size, gone=mend(path))
         if end < offset + size:
             raise self._short(path, end, offset + size)
@@ -98,11 +79,11 @@ class LocalFiles:
         return header, Stretch(partial(self.read, path), offset, size)
 
     def has(self, path: str) -> bool:
-        """See `Files`."""
+        """Whether there is such a file."""
         return (self.root / path).is_file()
 
     def name(self, path: str) -> str:
-        """See `Files`."""
+        """What messages call a file."""
         return str(self.root / path)
 
     def _read(self, path: str, offset: int, size: int) -> tuple[int, bytes]:
@@ -119,7 +100,7 @@ class LocalFiles:
 
 @dataclass
 class RemoteFiles:
-    """Files below an address that fsspec knows (s3://, gs://, http://, ...), read by range requests.
+    """The same below an address that fsspec knows (s3://, gs://, http://, ...), read by range requests.
 
     Attributes:
         url: of the shards.
@@ -137,11 +118,11 @@ class RemoteFiles:
     _system: tuple[int, Any, str] | None = field(default=None, repr=False)
 
     def size(self, path: str) -> int:
-        """See `Files`."""
+        """As of `LocalFiles`."""
         return int(self._asked(path, "info", lambda found: _size(found), gone_is_final=True))
 
     def read(self, path: str, offset: int, size: int, mark: str = "") -> bytes:
-        """See `Files`; from the cache where it has them."""
+        """As of `LocalFiles`; from the cache where it has them of this edition of the file, its ``mark``."""
 
         def ask() -> bytes:
             span: dict[str, Any] = {"start": offset, "end": offset + size}
@@ -152,12 +133,12 @@ class RemoteFiles:
         return self.cache.get(f"{self.url}/{path} {mark} {offset} {size}", size, ask)
 
     def member(self, path: str, offset: int, size: int, mark: str) -> tuple[bytes, Content]:
-        """See `Files`; asked for at once, since each request takes its time."""
+        """As of `LocalFiles`; asked for at once, since each request takes its time."""
         data = memoryview(self.read(path, offset - BLOCK, BLOCK + size, mark))
         return bytes(data[:BLOCK]), data[BLOCK:]
 
     def has(self, path: str) -> bool:
-        """See `Files`; raises as ``size`` where the server does not answer."""
+        """As of `LocalFiles`; raises as ``size`` where the server does not answer."""
         try:
             self.size(path)
         except NotThere:
@@ -165,7 +146,7 @@ class RemoteFiles:
         return True
 
     def name(self, path: str) -> str:
-        """See `Files`."""
+        """As of `LocalFiles`, without secrets."""
         return redact(f"{self.url}/{path}")
 
     def _asked(
@@ -282,6 +263,9 @@ def _words(error: Exception) -> str:
     if isinstance(error, TimeoutError) and not str(error):
         return "no answer in time"
     return " ".join(str(error).split()) or type(error).__name__
+
+
+Files = LocalFiles | RemoteFiles
 
 
 def mend(path: str) -> str:
