@@ -67,11 +67,10 @@ class Reader(AbstractContextManager["Reader"]):
         sections: int,
         size: int,
         workers: int,
-        patience: float = PATIENCE,
     ) -> None:
         self.clips, self.sections = clips, sections
         self.specs_of = lru_cache(maxsize=1)(specs_of)
-        self.size, self.workers, self.patience = size, workers, patience
+        self.size, self.workers = size, workers
         self.loader: RestartingLoader | None = None
         self.next = 0
 
@@ -109,7 +108,7 @@ class Reader(AbstractContextManager["Reader"]):
             lambda: self._parts(number, done),
             size=max(len(shard(range(clips), least=2)) for clips in range(self.size + 2)),
             workers=self.workers,
-            patience=self.patience,
+            patience=PATIENCE,
         )
         return self.loader
 

@@ -10,8 +10,7 @@ import pandas as pd
 from xdcbench.config.data import Dataset
 from xdcbench.data.fingerprints import Mode, fingerprints
 from xdcbench.data.index import take
-from xdcbench.data.media.facts import Facts
-from xdcbench.data.media.inspect import inspect
+from xdcbench.data.media.inspect import Facts, inspect
 from xdcbench.data.scan import scan
 from xdcbench.data.scanning.items import SPLIT, Scan
 from xdcbench.data.survey import Question, survey

@@ -170,7 +170,7 @@ class RestartingLoader(AbstractContextManager["RestartingLoader"]):
                 batch_size=None,  # the dataset reads whole batches
                 sampler=islice(enumerate(self.batches()), self.number, None),
                 num_workers=workers,
-                collate_fn=_as_is,
+                collate_fn=lambda notes: notes,
                 worker_init_fn=_init_worker,
                 generator=torch.Generator(),  # the global one stays as it is
                 **(ahead if workers else {}),
@@ -224,10 +224,6 @@ def _blame(first: Death, second: Death) -> str:
     if first.item == second.item:
         return f"{second.item}: two reading processes died ({first.cause}, {second.cause}); {mend}"
     return f"two reading processes died, at {first.item} ({first.cause}) and at {second.item} ({second.cause}); {mend}"
-
-
-def _as_is(notes: list[Note] | Exception) -> list[Note] | Exception:
-    return notes
 
 
 def _init_worker(worker: int) -> None:

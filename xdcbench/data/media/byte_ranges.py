@@ -70,10 +70,6 @@ class Stream(io.RawIOBase):
         """Always."""
         return True
 
-    def tell(self) -> int:
-        """Bytes from the start."""
-        return self.place
-
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
         """As of any file; a place that no file has is refused by a negative number, after which FFmpeg reads on."""
         base = {io.SEEK_SET: 0, io.SEEK_CUR: self.place, io.SEEK_END: len(self.content)}[whence]

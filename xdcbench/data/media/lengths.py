@@ -13,8 +13,7 @@ from av.packet import Packet
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
-from xdcbench.data.media.container import time_base
-from xdcbench.data.media.demux import demux
+from xdcbench.data.media.container import demux, time_base
 from xdcbench.data.media.wav import Header
 
 Track = VideoStream | AudioStream

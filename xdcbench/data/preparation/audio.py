@@ -36,16 +36,11 @@ def encode_audio(path: Path, settings: ShardSettings, out: Path) -> None:
 
 
 def _blocks(path: Path, size: int, rate: int) -> Iterator[NDArray[np.int16]]:
-    """The first ``size`` samples of a file, `WINDOW` at a time."""
+    """The first ``size`` samples of a file, `WINDOW` at a time; full scale is 2**15, louder audio is cut off."""
     for begin in range(0, size, WINDOW):
         seconds = min(WINDOW, size - begin) / rate
-        yield _int16(read_audio(path, start=begin / rate, seconds=seconds, sample_rate=rate).numpy())
-
-
-def _int16(samples: NDArray[np.float32]) -> NDArray[np.int16]:
-    """Full scale 1 to 2**15, louder audio cut off."""
-    scaled: NDArray[np.float32] = np.rint(samples * np.float32(2**15)).clip(-(2**15), 2**15 - 1)
-    return scaled.astype(np.int16)
+        samples = read_audio(path, start=begin / rate, seconds=seconds, sample_rate=rate).numpy()
+        yield np.rint(samples * np.float32(2**15)).clip(-(2**15), 2**15 - 1).astype(np.int16)
 
 
 def _wav(out: Path, blocks: Iterator[NDArray[np.int16]], rate: int) -> None:

@@ -2,7 +2,6 @@
 
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,10 +14,10 @@ from xdcbench.config.stages import IndexStage
 from xdcbench.data.fingerprints import KEY, mtimes
 from xdcbench.data.local import LocalDataset
 from xdcbench.data.preparation.catalog import frame, read_rows, records, write_shards
-from xdcbench.data.preparation.packing import ShardBatch
 from xdcbench.data.preparation.staging import (
     STOPPED,
     Facts,
+    ShardBatch,
     clear,
     failed,
     keep,
@@ -100,28 +99,23 @@ def prepare(build: Build, *, workers: int, limit: float) -> pd.DataFrame:
             is full.
     """
     busy = f"another process writes the shards in {build.folder}; wait for it"
-    with _writing(build.folder), lock(build.folder / LOCK, busy=busy):
-        finished = _finished(build)
-        journal = _journal(build)
-        todo = _todo(build, finished, journal)
-        made = _make(build, todo, workers=workers, limit=limit) if len(todo) else frame([])
-        rows = pd.concat([finished, journal, made], ignore_index=True)
-        items = write_shards(build.folder, build.data, build.settings, build.shards, rows)
-        # A process whose parent was killed may still write there; what is left is not read again.
-        shutil.rmtree(build.building, ignore_errors=True)
-    return items
-
-
-@contextmanager
-def _writing(folder: Path) -> Iterator[None]:
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        yield
+        build.folder.mkdir(parents=True, exist_ok=True)
+        with lock(build.folder / LOCK, busy=busy):
+            finished = _finished(build)
+            journal = _journal(build)
+            todo = _todo(build, finished, journal)
+            made = _make(build, todo, workers=workers, limit=limit) if len(todo) else frame([])
+            rows = pd.concat([finished, journal, made], ignore_index=True)
+            items = write_shards(build.folder, build.data, build.settings, build.shards, rows)
+            # A process whose parent was killed may still write there; what is left is not read again.
+            shutil.rmtree(build.building, ignore_errors=True)
     except OSError as error:
         raise UserError(
-            f"cannot write the shards in {folder} ({error.strerror or error}); make room, then give the same command "
-            "again: it resumes"
+            f"cannot write the shards in {build.folder} ({error.strerror or error}); make room, then give the same "
+            "command again: it resumes"
         ) from error
+    return items
 
 
 # ----------------------------------------------------------------------------------- what is there

@@ -14,8 +14,7 @@ from av.video.frame import VideoFrame
 from av.video.reformatter import ColorRange, Colorspace
 from av.video.stream import VideoStream
 
-from xdcbench.data.media.container import clock_origin, opened, readable, time_base, video_stream
-from xdcbench.data.media.demux import demux
+from xdcbench.data.media.container import clock_origin, demux, opened, readable, time_base, video_stream
 from xdcbench.data.media.url import local_url
 from xdcbench.data.media.video import CLOCK_SLACK, filter_graph, timed
 from xdcbench.data.shards.layout import ShardSettings

@@ -4,7 +4,7 @@ import hashlib
 import tarfile
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -102,7 +102,8 @@ class ShardReader:
         Raises:
             UserError: it is not the one that the manifest describes.
         """
-        whole = Stretch(self._part, 0, self.files.size(ITEMS_FILE))
+        read = partial(self.files.read, ITEMS_FILE, mark=self.manifest.items_sha256)
+        whole = Stretch(read, 0, self.files.size(ITEMS_FILE))
         digest = hashlib.sha256()
         for begin in range(0, len(whole), CHUNK):
             digest.update(whole[begin : begin + CHUNK])
@@ -112,9 +113,6 @@ class ShardReader:
                 f"`xdcbench data prepare` is at work, wait for it, otherwise prepare {self.manifest.name} again"
             )
         return whole
-
-    def _part(self, offset: int, size: int) -> bytes:
-        return self.files.read(ITEMS_FILE, offset, size, self.manifest.items_sha256)
 
     @cached_property
     def ids(self) -> "pd.Index":

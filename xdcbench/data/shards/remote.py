@@ -20,15 +20,6 @@ from xdcbench.utils.secrets import redact
 BLOCK = tarfile.BLOCKSIZE
 """Bytes of a member's header, which lies right before its content."""
 
-ATTEMPTS = 4
-"""Times that a range is asked for."""
-
-SILENCE = 20.0
-"""Seconds that one answer may take; all attempts end before a reading process counts as stalled."""
-
-PAUSE = 0.5
-"""Seconds before the second attempt; doubled before each later one."""
-
 FINAL = (PermissionError, NotImplementedError)
 AGAIN = (408, 425, 429)
 """What asking again does not mend, and the refusals of servers, of 400 to 499, that it does."""
@@ -106,15 +97,15 @@ class RemoteFiles:
         url: of the shards.
         cache: where ranges are kept; None keeps none.
         attempts: times that a range is asked for.
-        silence: seconds that one answer may take.
+        silence: seconds that one answer may take; all attempts end before a reading process counts as stalled.
         pause: seconds before the second attempt; doubled before each later one.
     """
 
     url: str
     cache: Cache | None = None
-    attempts: int = ATTEMPTS
-    silence: float = SILENCE
-    pause: float = PAUSE
+    attempts: int = 4
+    silence: float = 20.0
+    pause: float = 0.5
     _system: tuple[int, Any, str] | None = field(default=None, repr=False)
 
     def size(self, path: str) -> int:
@@ -183,7 +174,11 @@ class RemoteFiles:
                 told=tell,
             )
         except Exception as error:  # each kind of server has errors of its own
-            raise self._refused(path, error, attempts) from None  # whose words may hold secrets
+            times = f" after {attempts} attempts" if attempts > 1 else ""
+            kind = NotThere if _gone(error) else MediaUnreachableError
+            raise kind(
+                f"{self.name(path)}: {self._words(error)}{times}; {mend(path)}, or check the address and server"
+            ) from None  # whose words may hold secrets
 
     def _opened(self) -> tuple[Any, str]:
         """The file system, and the shards' path in it; the thread in which fsspec asks survives no fork."""
@@ -199,13 +194,6 @@ class RemoteFiles:
                 ) from None  # whose words may hold secrets
             self._system = os.getpid(), system, str(root).rstrip("/")
         return self._system[1:]
-
-    def _refused(self, path: str, error: Exception, attempts: int) -> MediaUnreachableError:
-        times = f" after {attempts} attempts" if attempts > 1 else ""
-        kind = NotThere if _gone(error) else MediaUnreachableError
-        return kind(
-            f"{self.name(path)}: {self._words(error)}{times}; {mend(path)}, or check the address and server"
-        )
 
     def _words(self, error: Exception) -> str:
         return redact(_words(error), self.url)
