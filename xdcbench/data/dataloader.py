@@ -1,7 +1,7 @@
 """Batches of clips: of one list of clips, or of section after section, read ahead across their borders."""
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, closing
 from functools import lru_cache
 from itertools import pairwise
 
@@ -27,8 +27,6 @@ def batches(
     Of several processes, each reads its share of every batch, which may be nothing (``shares``).
 
     Args:
-        clips: reads one clip.
-        specs: what to read.
         size: clips per batch, over all processes.
         workers: processes that read; with 0 this one does, and nothing watches it.
         patience: seconds that a worker may take to read one item.
@@ -38,13 +36,14 @@ def batches(
         UserError: a worker died, or held one item for longer; shards are out of reach or damaged.
     """
     parts = shares(len(specs), size) if groups is None else groups
-    with RestartingLoader(
+    loader = RestartingLoader(
         clips,
         lambda: ([(position, specs[position]) for position in part] for part in parts),
         size=max(map(len, parts), default=0),
         workers=min(workers, len(parts)),
         patience=patience,
-    ) as loader:
+    )
+    with closing(loader):
         for _ in parts:
             yield loader.next()
 

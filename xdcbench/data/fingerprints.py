@@ -1,7 +1,7 @@
 """What tells the states of a dataset apart: its fingerprint, which keys go by, and its stamp, which caches go by."""
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,7 +51,6 @@ def fingerprints(found: Scan, root: Path, mode: Mode, cache: Path | None) -> Fin
 
     Args:
         found: whole, before any subset is taken.
-        root: of the dataset.
         mode: ``content`` hashes every file whose hash is not known for its size and time of change.
         cache: folder to keep hashes in.
 
@@ -70,14 +69,13 @@ def contents(files: pd.DataFrame, root: Path, cache: Path | None) -> list[str]:
     """Sha256, hex, of the content of each of ``files`` (path, bytes, mtime), empty of one that is missing."""
     place = str(root.resolve()).encode()
     kept = cache / f"contents-{hashlib.sha256(place).hexdigest()[:16]}.parquet" if cache else None
-    known = pd.DataFrame(columns=[*KEY, "sha256"]).astype({"bytes": "int64", "mtime": "int64"})
+    hashes: dict[Hashable, str] = {}
     if kept is not None and kept.exists():
         try:
-            known = read_table(kept, [*KEY, "sha256"])
+            hashes = read_table(kept, [*KEY, "sha256"]).set_index(KEY)["sha256"].to_dict()
         except UserError:
             log.warning("%s is damaged; the files are hashed again", kept)
-    keys = _keys(files)
-    hashes: dict[File, str] = dict(zip(_keys(known), known["sha256"].astype(str), strict=True))
+    keys: list[File] = list(files[KEY].itertuples(index=False, name=None))
     todo = [key for key in dict.fromkeys(keys) if key not in hashes and key[1] != MISSING]
     with track("hashing files", len(todo)) as tick:
         for number, (key, value) in enumerate(_hashed(todo, root), 1):
@@ -92,11 +90,6 @@ def forget_scans(cache: Path) -> None:
     """Have the next command look at every file: some changed in place, which the folders' times do not show."""
     for known in cache.glob("scan-*.json"):
         known.unlink(missing_ok=True)
-
-
-def _keys(files: pd.DataFrame) -> list[File]:
-    columns = (files["path"].astype(str), files["bytes"].astype(int), files["mtime"].astype(int))
-    return list(zip(*columns, strict=True))
 
 
 def mtimes(items: pd.DataFrame, root: Path) -> list[int]:

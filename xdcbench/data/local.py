@@ -32,8 +32,6 @@ class LocalDataset:
 
     Attributes:
         name: as the user calls it.
-        dataset: its configuration.
-        root: its folder.
         scan: its lists and files; ``items`` are those of the subset.
         fingerprint: of the whole.
         folder: where what is found out about it is kept.
@@ -64,12 +62,7 @@ class LocalDataset:
 
 
 def find_local(
-    name: str,
-    dataset: Dataset,
-    root: Path,
-    out: Path | None,
-    mode: Mode = "size",
-    consent: Consent = NO_CODE,
+    name: str, dataset: Dataset, root: Path, out: Path | None, mode: Mode = "size", consent: Consent = NO_CODE
 ) -> LocalDataset:
     """Scan a dataset and make its folder, named by the fingerprint and, where there is one, the subset.
 

@@ -9,7 +9,6 @@ import time
 import traceback
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager
 from itertools import islice
 from multiprocessing import RawArray
 from multiprocessing.process import BaseProcess
@@ -84,18 +83,16 @@ class Death(NamedTuple):
     cause: str
 
 
-class RestartingLoader(AbstractContextManager["RestartingLoader"]):
+class RestartingLoader:
     """Reads batches ahead, in order; without workers, each when it is asked for.
 
     A worker may be killed for the memory that others use, so that its item is innocent. Only after the second death
     over a batch is the item to blame. The draws say what is read, so a new worker reads the same.
 
     Args:
-        clips: reads one draw.
         batches: the draws of batch after batch, the same at every call.
         size: clips per batch at most.
-        workers: processes that read.
-        patience: seconds for one item.
+        patience: seconds that a worker may take to read one item.
     """
 
     def __init__(
@@ -147,10 +144,6 @@ class RestartingLoader(AbstractContextManager["RestartingLoader"]):
             process.join(GRACE)
             atexit.unregister(process.kill)
         self.processes = []
-
-    def __exit__(self, *exception: object) -> None:
-        """End the workers."""
-        self.close()
 
     def _start(self, workers: int, prefetch: int) -> None:
         """Read on from the next batch, with new workers."""

@@ -90,12 +90,7 @@ def _check(scan: Scan, root: Path, dataset: Dataset) -> None:
 def _explain(scan: Scan, dataset: Dataset) -> None:
     """Warn of listed files that may be there under another name."""
     missing = scan.missing
-    why = (
-        explanation(missing, scan.extra, guess=False, kind=SUFFIXES[dataset.media])
-        if missing and scan.extra
-        else ""
-    )
-    if why:
+    if why := explanation(missing, scan.extra, guess=False, kind=SUFFIXES[dataset.media]):
         log.warning(
             "%s: %d of %d listed files are missing; %s", dataset.title, len(missing), len(scan.items), why
         )

@@ -54,10 +54,8 @@ def survey(
 
     Args:
         items: path below ``root`` and bytes (`MISSING` where the disk lacks the file), among other columns.
-        root: of the dataset.
-        question: what is asked.
         kept: a Parquet file in the folder, which exists, of this state of the dataset.
-        workers: number of processes.
+        workers: processes that look.
         limit: seconds that one file may take.
 
     Returns:

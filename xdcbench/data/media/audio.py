@@ -51,7 +51,6 @@ def read_audio(media: Media, *, start: float, seconds: float, sample_rate: int) 
     cut from one resampled signal.
 
     Args:
-        media: any file with an audio stream.
         start: seconds after the first video frame (the first sample without video); may be negative.
         seconds: length.
         sample_rate: of the result, Hz.

@@ -220,7 +220,6 @@ def decoded(
 
     Args:
         container: from where it stands on.
-        stream: of it.
         since: time on the container's clock, seconds; what lies before its last keyframe is not decoded.
     """
     stream.codec_context.thread_count = 1

@@ -18,14 +18,7 @@ from av.video.stream import VideoStream
 
 from xdcbench.data.media.audio import AUDIO_JITTER
 from xdcbench.data.media.clock import VideoClock
-from xdcbench.data.media.container import (
-    audio_stream,
-    demux,
-    opened,
-    time_base,
-    video_stream,
-    wave_header,
-)
+from xdcbench.data.media.container import audio_stream, demux, opened, time_base, video_stream, wave_header
 from xdcbench.data.media.lengths import Packets, Track, stated
 from xdcbench.data.media.limits import check_seconds
 from xdcbench.data.media.samples import BadSampleError, check_numbers, planes, to_mono

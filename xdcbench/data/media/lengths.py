@@ -46,10 +46,7 @@ def extents(container: InputContainer, tracks: list[Track], wave: Header | None)
     name lies within the file. Everything else states a guess from the bit rate, one length for all tracks, or
     nothing, and its packets are read.
 
-    Args:
-        container: at its start; afterwards somewhere else.
-        tracks: of it.
-        wave: its header, where it is a WAVE file.
+    The container is at its start, and afterwards somewhere else; ``wave`` is its header, where it is a WAVE file.
     """
     if all(_tabled(container, track) or _filled(container, track, wave) for track in tracks):
         return [Extent(_begin(track, 0.0), stated(track)) for track in tracks]

@@ -26,7 +26,6 @@ def patiently(path: Path, attempt: Callable[[], T], *, gone: str = "take it out 
     """What ``attempt`` returns, tried again after a pause while the file system refuses.
 
     Args:
-        path: of the file, for messages.
         attempt: raises OSError where it is refused.
         gone: what to do about a file that does not come back.
 
@@ -58,7 +57,6 @@ class LocalFile(AbstractContextManager["LocalFile"]):
     does not know the descriptors from before (ESTALE).
 
     Args:
-        path: of the file.
         expected: its state as the index saw it; None takes it as it is.
 
     Raises:

@@ -42,7 +42,6 @@ def read_clip(media: Media, *, start: float, frames: int, fps: float, short_side
     The first frame stands in before the video begins, the last one after it ends.
 
     Args:
-        media: any file with a video stream.
         start: seconds after the first frame.
         frames: their number.
         fps: need not be the file's.
@@ -141,18 +140,12 @@ def _length(container: InputContainer, stream: VideoStream, frame: VideoFrame) -
 
 
 def timed(
-    container: InputContainer,
-    stream: VideoStream,
-    origin: float,
-    *,
-    sought: bool,
-    since: float = -math.inf,
+    container: InputContainer, stream: VideoStream, origin: float, *, sought: bool, since: float = -math.inf
 ) -> Iterator[tuple[float, VideoFrame | None]]:
     """Frames with their times on the shared clock, seconds; None for a packet that did not decode.
 
     Args:
         container: at its start, or at a keyframe that was sought.
-        stream: of it.
         origin: time zero of the shared clock on the container's, seconds.
         sought: whether it is not at its start; unknown times are then infinite.
         since: as of `decoded`.

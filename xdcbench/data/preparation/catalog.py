@@ -74,12 +74,7 @@ def write_shards(
 ) -> pd.DataFrame:
     """Write ``items.parquet``, ``failed.json`` and, last, ``shards.json``; files that would not change are left.
 
-    Args:
-        folder: of the shards.
-        data: the originals.
-        settings: how they were prepared.
-        shards: all, in their order.
-        rows: of `ROW`, of all originals that were looked at, and maybe of some that are gone.
+    ``rows`` are of `ROW`, of all originals that were looked at, and maybe of some that are gone.
 
     Returns:
         the items as written.

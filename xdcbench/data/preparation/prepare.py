@@ -13,19 +13,9 @@ from xdcbench.config.keys import science
 from xdcbench.config.stages import IndexStage
 from xdcbench.data.fingerprints import KEY, mtimes
 from xdcbench.data.local import LocalDataset
+from xdcbench.data.preparation import staging
 from xdcbench.data.preparation.catalog import frame, read_rows, records, write_shards
-from xdcbench.data.preparation.staging import (
-    STOPPED,
-    Facts,
-    ShardBatch,
-    clear,
-    failed,
-    keep,
-    order,
-    ordered,
-    stage,
-    staged,
-)
+from xdcbench.data.preparation.staging import Facts, ShardBatch
 from xdcbench.data.scanning.items import MISSING
 from xdcbench.data.shards.layout import (
     MANIFEST_FILE,
@@ -56,9 +46,7 @@ class Build:
     shard is done when that file is there, so that a process may be killed at any moment.
 
     Attributes:
-        folder: of the shards.
         data: the originals.
-        settings: how they are prepared.
         shard_bytes: size that a shard of several items does not exceed.
         shards: that are done, in their order.
     """
@@ -86,10 +74,7 @@ def prepare(build: Build, *, workers: int, limit: float) -> pd.DataFrame:
     An original is known by path, size and time of change. What is known stays in the shard where it is; what is
     gone leaves the index; what is new, or could not be prepared before, goes into new shards.
 
-    Args:
-        build: folder, originals and settings.
-        workers: processes that prepare.
-        limit: seconds for one original.
+    ``limit`` is in seconds for one original.
 
     Returns:
         rows of ``items.parquet``, which is written, as ``failed.json`` and ``shards.json`` are.
@@ -208,7 +193,7 @@ def _todo(build: Build, finished: pd.DataFrame, journal: pd.DataFrame) -> pd.Dat
 
 def _make(build: Build, todo: pd.DataFrame, *, workers: int, limit: float) -> pd.DataFrame:
     """Prepare in whatever order, write to shards in the order of the numbers; rows of all."""
-    found = (staged(build.staging, item) for item in records(todo))
+    found = (staging.staged(build.staging, item) for item in records(todo))
     ready = {facts["number"]: facts for facts in found if facts is not None}
     waiting = todo[~todo["number"].isin(list(ready))]
     batch, before = ShardBatch(build.staging, build.data.scan), len(build.shards)
@@ -229,13 +214,13 @@ def _prepared(
 ) -> Iterator[Facts]:
     """Facts of originals as they are staged, in any order."""
     media, root = build.data.dataset.media, build.data.root
-    tasks = (order(build.staging, root, item, media, build.settings) for item in records(todo))
-    for task, facts in answers(stage, tasks, workers=min(workers, len(todo)), limit=limit):
+    tasks = (staging.order(build.staging, root, item, media, build.settings) for item in records(todo))
+    for task, facts in answers(staging.stage, tasks, workers=min(workers, len(todo)), limit=limit):
         if isinstance(facts, WorkerFailure):
-            facts = failed(ordered(task), facts.reason)
-            keep(build.staging, facts)
-        if STOPPED in facts:
-            raise OSError(facts[STOPPED])
+            facts = staging.failed(staging.ordered(task), facts.reason)
+            staging.keep(build.staging, facts)
+        if staging.STOPPED in facts:
+            raise OSError(facts[staging.STOPPED])
         if facts["reason"]:
             log.warning("%s: %s", facts["path"], facts["reason"])
         tick()
@@ -258,6 +243,6 @@ def _seal(build: Build, batch: ShardBatch) -> list[dict[str, Any]]:
     write_json(build.building / f"{position:06d}.json", {"shard": shard.model_dump(), "rows": rows})
     build.shards.append(shard)
     for facts in batch.facts:
-        clear(build.staging, facts)
+        staging.clear(build.staging, facts)
     batch.clear()
     return rows

@@ -18,11 +18,9 @@ class TranscodedItem:
     """What shards keep of one original.
 
     Attributes:
-        info: what the original's header says.
-        members: file of each kind.
-        width: of the video or image, upright, pixels; 0 without.
-        height: likewise.
-        fps: of the video, frames per second; 0 without.
+        info: of the original.
+        width, height: of the video or image, upright, pixels; 0 without.
+        fps: of the video; 0 without.
         faults: why a track of the original has no member.
     """
 

@@ -30,8 +30,7 @@ class Verified:
     """What a verification found.
 
     Attributes:
-        manifest: of the shards.
-        items: in its index.
+        items: in the index.
         members: whose names, places and hashes are right.
         dead: bytes of members that no item of the index uses.
         faults: file and fault of whatever is wrong, one line each.

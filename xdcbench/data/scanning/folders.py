@@ -43,8 +43,6 @@ def listed(
     """Scan of videos in class folders anywhere below the root, with the splits of official lists.
 
     Args:
-        root: of the dataset.
-        dataset: its configuration.
         splits: for each split, ``class/name`` without suffix to "train", "test" or "".
         classes: in the order of the labels.
         group: of a name without suffix.

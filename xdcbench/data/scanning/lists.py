@@ -102,18 +102,11 @@ def read_list(path: Path, dataset: Dataset) -> dict[int, str]:
 
 
 def read_csv(
-    path: Path,
-    dataset: Dataset,
-    columns: Sequence[str],
-    *,
-    header: bool = True,
-    text: str | None = None,
+    path: Path, dataset: Dataset, columns: Sequence[str], *, header: bool = True, text: str | None = None
 ) -> pd.DataFrame:
     """Rows of a csv, every value a string without space around it; the index, "line", has their lines.
 
     Args:
-        path: of the file.
-        dataset: for messages.
         columns: those that must be there; all of them, in order, where the file has no ``header``.
         header: whether the first line names the columns.
         text: to parse in place of the file's, line for line.

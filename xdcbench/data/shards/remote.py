@@ -141,13 +141,7 @@ class RemoteFiles:
         return redact(f"{self.url}/{path}")
 
     def _asked(
-        self,
-        path: str,
-        what: str,
-        check: Callable[[Any], Any],
-        *,
-        gone_is_final: bool = False,
-        **values: Any,
+        self, path: str, what: str, check: Callable[[Any], Any], *, gone_is_final: bool = False, **values: Any
     ) -> Any:
         """Answer of the server, asked again, after a pause, where it failed, stalled or was cut short.
 

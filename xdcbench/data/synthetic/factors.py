@@ -54,8 +54,6 @@ class Item:
     """One video, image or recording before it is drawn.
 
     Attributes:
-        kind: its class.
-        label: index of its class.
         look: what it shares with its group.
         strengths: of the world's factors.
         phase: of the clock that video and audio share, cycles.

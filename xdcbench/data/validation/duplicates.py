@@ -27,8 +27,7 @@ def find_duplicates(
         b: what is tested on.
         parts: of a and of b: "train" or "test" of any split, or "all".
         match: when two items are one by their frames.
-        workers: number of processes.
-        limit: seconds for one file.
+        workers, limit: as of `survey`.
 
     Returns:
         what the file holds: for ``a`` and ``b`` name, fingerprint, part and number of items, and of those
@@ -46,13 +45,8 @@ def find_duplicates(
         pairs = pairs.merge(found, how="outer", on=["a", "b"])
         hashed = [len(set(hashes_a.rows)), len(set(hashes_b.rows))]
     pairs = pairs.reindex(columns=["a", "b", "shared_id", "frames"]).fillna({"shared_id": "", "frames": 0})
-    named = pd.DataFrame(
-        {
-            "a": items_a["id"].to_numpy()[pairs["a"]],
-            "b": items_b["id"].to_numpy()[pairs["b"]],
-            "shared_id": pairs["shared_id"],
-            "frames": pairs["frames"].astype(int),
-        }
+    named = pairs.astype({"frames": int}).assign(
+        a=items_a["id"].to_numpy()[pairs["a"]], b=items_b["id"].to_numpy()[pairs["b"]]
     )
     report = {
         "schema_version": SCHEMA_VERSION,
