@@ -1,21 +1,15 @@
 """The commands of ``xdcbench data``. Each imports its code only when it runs, which keeps ``--help`` fast."""
 
-from collections.abc import Callable, Iterable
-from functools import partial, wraps
-from inspect import Signature, signature
+from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import typer
 
 from xdcbench.cli.examples import examples
+from xdcbench.cli.request import DataRootOption, Request, takes_request
 from xdcbench.utils.shown import safe_text
-
-if TYPE_CHECKING:
-    from xdcbench.cli.validation_output import Request
-
-RequestFor = Callable[..., "Request"]
-"""Makes the request for a dataset: of its name, root, settings and, where there is one, results folder."""
 
 app = typer.Typer(
     help="List, verify, describe and prepare datasets.",
@@ -27,76 +21,7 @@ app = typer.Typer(
     no_args_is_help=True,
 )
 
-Name = Annotated[str, typer.Argument(metavar="NAME|FILE", help="Dataset; see `xdcbench data list`.")]
-RootOption = Annotated[Path | None, typer.Option("--root", metavar="DIR", help="Folder of this dataset.")]
-DataRootOption = Annotated[
-    Path | None,
-    typer.Option("--data-root", metavar="DIR", envvar="XDCBENCH_DATA_ROOT", help="Folder of all datasets."),
-]
-ResultsOption = Annotated[
-    Path, typer.Option("--results", metavar="DIR", envvar="XDCBENCH_RESULTS", help="Results folder.")
-]
-SetOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--set", metavar="KEY=VALUE", help="Change a setting, e.g. options.list=mine.csv. Repeatable."
-    ),
-]
 PartName = Literal["train", "test", "all"]
-
-RESULTS = Path("results")
-
-
-def _reading(
-    data_root: DataRootOption = None,
-    num_workers: Annotated[
-        int | None,
-        typer.Option(
-            min=1, help="Processes that decode. Default: one per core. Results do not depend on it."
-        ),
-    ] = None,
-    timeout: Annotated[
-        float,
-        typer.Option(
-            min=0, metavar="SECONDS", help="Time limit per file; a slower file counts as undecodable."
-        ),
-    ] = 300.0,
-    trust_code: Annotated[
-        bool, typer.Option("--trust-code", help="Run the code (module:function) that the file names.")
-    ] = False,
-    fingerprint: Annotated[
-        Literal["size", "content"],
-        typer.Option(
-            help="Identify files by their sizes or by a hash of their content. `content` reads every file."
-        ),
-    ] = "size",
-) -> RequestFor:
-    """The options that all commands share which decode."""
-    from xdcbench.cli.validation_output import Request
-
-    return partial(
-        Request,
-        data_root=data_root,
-        num_workers=num_workers,
-        timeout=timeout,
-        trust_code=trust_code,
-        fingerprint=fingerprint,
-    )
-
-
-def reads_media(command: Callable[..., None]) -> Callable[..., None]:
-    """A command with the options of `_reading`, whose result is its first argument."""
-    shared = signature(_reading).parameters
-    own = dict(list(signature(command).parameters.items())[1:])
-
-    @wraps(command)
-    def run(**values: Any) -> None:
-        command(_reading(**{name: values.pop(name) for name in shared}), **values)
-
-    taken = {**own, **shared}
-    run.__signature__ = Signature(list(taken.values()))  # type: ignore[attr-defined]
-    run.__annotations__ = {name: value.annotation for name, value in taken.items()}
-    return run
 
 
 @app.command("list", epilog=examples("xdcbench data list", "xdcbench data list --data-root DIR"))
@@ -112,13 +37,9 @@ def list_(data_root: DataRootOption = None) -> None:
         "xdcbench data verify ucf101 --root DIR", "xdcbench data verify kinetics400 --shards SHARDS"
     )
 )
-@reads_media
+@takes_request()
 def verify(
-    request_for: RequestFor,
-    name: Name,
-    root: RootOption = None,
-    set_: SetOption = None,
-    results: ResultsOption = RESULTS,
+    request: Request,
     min_seconds: Annotated[
         float, typer.Option(min=0, metavar="SECONDS", help="Report items shorter than this as short.")
     ] = 2.0,
@@ -136,11 +57,10 @@ def verify(
     from xdcbench.cli.preparation_output import verify_shards_lines
     from xdcbench.cli.validation_output import processes, verify_lines
 
-    request = request_for(name, root, set_ or (), results)
     if shards is None:
         lines, code = verify_lines(request, clip_seconds=min_seconds)
     else:
-        lines, code = verify_shards_lines(name, shards, workers=processes(request))
+        lines, code = verify_shards_lines(request.name, shards, workers=processes(request))
     _say(lines)
     raise typer.Exit(code)
 
@@ -150,18 +70,11 @@ def verify(
         "xdcbench data stats ucf101 --root DIR", "xdcbench data stats esc50 --data-root DIR --results more"
     )
 )
-@reads_media
-def stats(
-    request_for: RequestFor,
-    name: Name,
-    root: RootOption = None,
-    set_: SetOption = None,
-    results: ResultsOption = RESULTS,
-) -> None:
+@takes_request()
+def stats(request: Request) -> None:
     """Show lengths, sizes, frame rates, codecs, audio and classes as a table and a figure."""
     from xdcbench.cli.validation_output import stats_lines
 
-    request = request_for(name, root, set_ or (), results)
     _say(stats_lines(request))
 
 
@@ -171,13 +84,10 @@ def stats(
         "xdcbench data prepare esc50 --root DIR --output SHARDS --audio-codec flac",
     )
 )
-@reads_media
+@takes_request("results")
 def prepare(
-    request_for: RequestFor,
-    name: Name,
+    request: Request,
     output: Annotated[Path, typer.Option(metavar="DIR", help="Folder of the shards to write or update.")],
-    root: RootOption = None,
-    set_: SetOption = None,
     short_side: Annotated[
         int, typer.Option(help="Short side, pixels. Smaller videos keep their size.")
     ] = 160,
@@ -197,7 +107,6 @@ def prepare(
     from xdcbench.config.load import validate
     from xdcbench.data.shards.layout import ShardSettings
 
-    request = request_for(name, root, set_ or ())
     chosen = {
         "short_side": short_side,
         "fps": fps,
@@ -237,9 +146,9 @@ def synth(
         "xdcbench data overlap audioset vggsound --data-root DIR",
     )
 )
-@reads_media
+@takes_request("name", "root", "overrides")
 def overlap(
-    request_for: RequestFor,
+    request: Request,
     a: Annotated[str, typer.Argument(metavar="A", help="Dataset to learn from.")],
     b: Annotated[str, typer.Argument(metavar="B", help="Dataset to test on.")],
     root_a: Annotated[Path | None, typer.Option(metavar="DIR", help="Folder of A.")] = None,
@@ -263,13 +172,12 @@ def overlap(
             metavar="FILE", help="Write the ids of A that are also in B to this file, one per line."
         ),
     ] = None,
-    results: ResultsOption = RESULTS,
 ) -> None:
     """Find items of A that are also in B, by YouTube id or file name and by hashes of frames."""
     from xdcbench.cli.validation_output import overlap_lines
 
-    left = request_for(a, root_a, set_a or (), results)
-    right = request_for(b, root_b, set_b or (), results)
+    left = replace(request, name=a, root=root_a, overrides=set_a)
+    right = replace(request, name=b, root=root_b, overrides=set_b)
     _say(overlap_lines(left, right, parts=(part_a, part_b), frames=frames, bits=bits, write=output))
 
 

@@ -9,7 +9,8 @@ from typing import Any
 
 import pandas as pd
 
-from xdcbench.cli.validation_output import NAMED, Request, placed, processes
+from xdcbench.cli.request import Request
+from xdcbench.cli.validation_output import NAMED, placed, processes
 from xdcbench.data.local import LocalDataset, find_local
 from xdcbench.data.media import Media, Member, read_audio, read_clip, read_image
 from xdcbench.data.preparation.catalog import records

@@ -2,17 +2,16 @@
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from tabulate import tabulate
 
+from xdcbench.cli.request import Request
 from xdcbench.config.data import Dataset, World
 from xdcbench.config.load import load_dataset, override, validate
 from xdcbench.config.paths import folder, names
 from xdcbench.config.stages import WorldStage
 from xdcbench.data.context import Context
-from xdcbench.data.fingerprints import Mode
 from xdcbench.data.local import LocalDataset, facts, find_local
 from xdcbench.data.sources import root_of
 from xdcbench.data.synthetic.layouts import files
@@ -22,32 +21,11 @@ from xdcbench.data.validation.hashes import Match
 from xdcbench.data.validation.statistics import GROUPS, dataset_statistics
 from xdcbench.data.validation.verify import KINDS, verify
 from xdcbench.errors import UserError
-from xdcbench.utils.code import Consent
 from xdcbench.utils.cores import available_cores
 from xdcbench.utils.format import duration, short
 
 NAMED = 3
 """Items of each kind of finding that a summary names."""
-
-
-@dataclass(frozen=True)
-class Request:
-    """What a command takes from the command line about one dataset."""
-
-    name: str
-    root: Path | None = None
-    overrides: Sequence[str] = ()
-    results: Path = Path("results")
-    data_root: Path | None = None
-    trust_code: bool = False
-    num_workers: int | None = None
-    timeout: float = 300.0
-    fingerprint: Mode = "size"
-
-    @property
-    def consent(self) -> Consent:
-        """The code of others that the user lets run."""
-        return Consent.given(trust=self.trust_code, settings=self.overrides)
 
 
 def placed(request: Request) -> tuple[Dataset, Path]:
@@ -56,7 +34,7 @@ def placed(request: Request) -> tuple[Dataset, Path]:
     Raises:
         UserError: there is no such dataset, or no folder was given for it.
     """
-    dataset = load_dataset(request.name, overrides=request.overrides, consent=request.consent)
+    dataset = load_dataset(request.name, overrides=request.overrides or (), consent=request.consent)
     root = request.root or root_of(dataset, request.data_root)
     if root is None:
         raise UserError(
