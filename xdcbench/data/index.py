@@ -18,6 +18,7 @@ from xdcbench.data.fingerprints import Fingerprints, fingerprints, forget_scans
 from xdcbench.data.known_lengths import lengths_hash, verified_lengths, with_lengths
 from xdcbench.data.media import Indexed, probe
 from xdcbench.data.media.local_file import FileState, state_of
+from xdcbench.data.media.probe import LENGTHS
 from xdcbench.data.scan import scan
 from xdcbench.data.scanning.items import LABELS, MISSING, SPLIT
 from xdcbench.data.shards.reader import CHANGED, ShardReader
@@ -28,7 +29,6 @@ from xdcbench.utils.progress import log, track
 
 PROBES = 4
 """Threads that open files; opening waits on the disk more than it computes."""
-
 
 NAMED = 20
 """Unreadable items that a record names itself."""
@@ -47,7 +47,6 @@ FACTS = {
     "audio": "bool",
 }
 """Columns that opening a file fills, with their types."""
-
 
 COLUMNS = ("id", "path", "label", "group", "bytes", "mtime", *FACTS)
 """Columns of the items of every index, beside those of its splits."""
@@ -290,7 +289,7 @@ def probe_all(items: pd.DataFrame, root: Path) -> pd.DataFrame:
     """
 
     def look(path: str, size: int) -> dict[str, object]:
-        unknown = dict.fromkeys(("duration", "video_seconds", "audio_start", "audio_seconds"), float("nan"))
+        unknown = dict.fromkeys(LENGTHS, float("nan"))
         blank = {"mtime": MISSING, "ok": False, "reason": "", **unknown, "video": False, "audio": False}
         if size == MISSING:
             return blank | {"reason": "missing"}

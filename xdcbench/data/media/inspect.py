@@ -254,10 +254,10 @@ def _facts(
         damaged=damaged,
         lost=max(0.0, _whole(container, wave) - decoded) if timed else 0.0,
         video_stated=_stated(video.stream, None),
-        video_packets=_packets(video.stream, lengths),
+        video_packets=lengths[video.stream.index] if video.stream else math.nan,
         video_gap=video.gap,
         audio_stated=_stated(audio.stream, wave),
-        audio_packets=_packets(audio.stream, lengths),
+        audio_packets=lengths[audio.stream.index] if audio.stream else math.nan,
         audio_span=audio_seconds + sum(audio.jumps),
         audio_gap=max(audio.jumps, default=0.0),
         bad_sample=audio.bad,
@@ -280,10 +280,6 @@ def _stated(track: Track | None, wave: Header | None) -> float:
     if wave is not None and wave.plain:
         return math.nan if wave.placeholder else wave.seconds
     return stated(track)
-
-
-def _packets(track: Track | None, lengths: dict[int, float]) -> float:
-    return math.nan if track is None else lengths[track.index]
 
 
 def _offset(video: _VideoTrack, audio: _AudioTrack) -> float:

@@ -16,6 +16,9 @@ from xdcbench.data.media.lengths import Extent, extents
 from xdcbench.data.media.limits import check_seconds
 from xdcbench.errors import MediaError
 
+LENGTHS = ("duration", "video_seconds", "audio_start", "audio_seconds")
+"""What of `MediaInfo` an index keeps, seconds."""
+
 
 @dataclass(frozen=True)
 class MediaInfo:

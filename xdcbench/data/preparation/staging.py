@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from xdcbench.data.media.probe import LENGTHS
 from xdcbench.data.preparation.tar import END, space, write_shard
 from xdcbench.data.preparation.transcode import TranscodedItem, transcode
 from xdcbench.data.scanning.items import LABELS, Scan
@@ -16,9 +17,6 @@ from xdcbench.utils.io import file_hash
 
 STOPPED = "stopped"
 """Key of an answer that tells why nothing can be written."""
-
-LENGTHS = ("duration", "video_seconds", "audio_start", "audio_seconds")
-"""Lengths as an index has them, seconds."""
 
 Facts = dict[str, Any]
 """What is known of one original: number, path, bytes, mtime, ok, reason, `LENGTHS`, video, audio, width, height,
