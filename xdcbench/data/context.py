@@ -17,7 +17,6 @@ class Context:
     """What a stage may know beyond its configuration and inputs; none of it changes a result.
 
     Attributes:
-        suite: for records.
         device: as torch names it.
         num_workers: processes that read media; 0 reads in the training process.
         roots: folder of each dataset, or the prepared shards that it is read from.

@@ -103,9 +103,6 @@ def prepare(build: Build, *, workers: int, limit: float) -> pd.DataFrame:
     return items
 
 
-# ----------------------------------------------------------------------------------- what is there
-
-
 class Claim(TypedDict):
     """What is noted of shards in work."""
 
@@ -186,9 +183,6 @@ def _todo(build: Build, finished: pd.DataFrame, journal: pd.DataFrame) -> pd.Dat
     new = todo["number"].isna() | (todo["number"] < 0)
     todo.loc[new, "number"] = following + new.cumsum()[new] - 1
     return todo.astype({"number": "int64"}).sort_values("number", ignore_index=True)
-
-
-# ------------------------------------------------------------------------------------- what is new
 
 
 def _make(build: Build, todo: pd.DataFrame, *, workers: int, limit: float) -> pd.DataFrame:

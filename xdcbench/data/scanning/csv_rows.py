@@ -23,11 +23,7 @@ SHOWN = 200
 
 
 def rows_of(path: Path, text: str, columns: Sequence[str], *, header: bool) -> pd.DataFrame:
-    """Rows of a text as ``lists.read_csv`` has them, which names the arguments.
-
-    Raises:
-        UserError: names file and line of what is wrong.
-    """
+    """Rows of a text as ``lists.read_csv`` has them, which says the rest."""
     number, names = next(_fields(path, text), (1, [])) if header else (0, list(columns))
     _check_header(path, number, names, columns)
     body = "".join(text.split("\n", number)[number:])

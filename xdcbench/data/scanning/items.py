@@ -84,9 +84,6 @@ def fingerprint(scan: Scan, contents: Sequence[str] | None = None) -> str:
     return digest.hexdigest()
 
 
-# ------------------------------------------------------------------------------- tools of adapters
-
-
 def media_files(root: Path, dataset: Dataset, below: str = "") -> tuple[pd.DataFrame, tuple[str, ...]]:
     """Media files in ``root/below``; not the hidden, but the linked ones.
 

@@ -18,8 +18,6 @@ log = logging.getLogger("xdcbench")
 LARGE = 2.0**53
 """Magnitude from which a number of a list is a mistake; floats below it count by ones."""
 
-# ---------------------------------------------------------------------------------------- finding
-
 
 def find_lists(root: Path, dataset: Dataset, patterns: Iterable[str]) -> dict[str, Path]:
     """The file that fits each name or pattern, in the folder ``options.lists`` or, without one, in the root.
@@ -77,9 +75,6 @@ def no_list(path: Path, dataset: Dataset) -> UserError:
         f"{dataset.title}: no list {path}; get it from {dataset.source or 'the dataset'} or say where "
         "it is with `options.lists`"
     )
-
-
-# ---------------------------------------------------------------------------------------- reading
 
 
 def read_text(path: Path, dataset: Dataset) -> str:
@@ -154,9 +149,6 @@ def one_per(rows: pd.DataFrame, key: str, where: str | Path) -> pd.DataFrame:
             f"`{two[column].iloc[1]}`; keep one of the rows"
         )
     return rows
-
-
-# ---------------------------------------------------------------------------------------- joining
 
 
 def place(rows: pd.DataFrame, files: pd.DataFrame, on: str) -> tuple[pd.DataFrame, tuple[str, ...]]:

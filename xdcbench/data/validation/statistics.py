@@ -111,9 +111,6 @@ def _classes(items: pd.DataFrame, names: tuple[str, ...]) -> dict[str, int]:
     return dict(sorted(found.items(), key=lambda entry: -entry[1]))
 
 
-# ---------------------------------------------------------------------------------------- the figure
-
-
 def _draw(data: LocalDataset, table: pd.DataFrame, classes: Mapping[str, int]) -> None:
     # Names of classes and files are shown as they are; a `$` in them starts no formula.
     with rc_context({"text.parse_math": False, "font.size": 8, "svg.hashsalt": "xdcbench"}):
