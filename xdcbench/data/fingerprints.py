@@ -82,7 +82,10 @@ def contents(files: pd.DataFrame, root: Path, cache: Path | None) -> list[str]:
             hashes[key] = value
             tick()
             if kept is not None and (number % KEEP_EVERY == 0 or number == len(todo)):
-                _keep(kept, {of: hashes[of] for of in keys if of in hashes})
+                kept.parent.mkdir(parents=True, exist_ok=True)
+                rows = [(*of, hashes[of]) for of in dict.fromkeys(keys) if of in hashes]
+                with atomic_write(kept) as part:
+                    pd.DataFrame(rows, columns=[*KEY, "sha256"]).to_parquet(part, index=False)
     return [hashes.get(key, "") for key in keys]
 
 
@@ -117,10 +120,3 @@ def _hashed(todo: Sequence[File], root: Path) -> Iterator[tuple[File, str]]:
 
     with ThreadPoolExecutor(available_cores()) as pool:
         yield from zip(todo, pool.map(digest, todo), strict=True)
-
-
-def _keep(path: Path, hashes: dict[File, str]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    rows = [(*key, value) for key, value in hashes.items()]
-    with atomic_write(path) as part:
-        pd.DataFrame(rows, columns=[*KEY, "sha256"]).to_parquet(part, index=False)

@@ -24,13 +24,7 @@ class Content(Protocol):
 
 @dataclass(frozen=True)
 class Stretch:
-    """A stretch of a file, of which a part is read when it is asked for.
-
-    Attributes:
-        read: bytes of the file: ``read(offset, size)``.
-        begin: of the stretch in the file, bytes.
-        size: bytes.
-    """
+    """``size`` bytes from ``begin`` in a file, of which ``read(offset, size)`` reads a part when it is asked for."""
 
     read: Callable[[int, int], bytes]
     begin: int

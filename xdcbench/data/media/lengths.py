@@ -28,12 +28,7 @@ SKIP = struct.Struct("<II")
 
 @dataclass(frozen=True)
 class Extent:
-    """Where a track lies on its container's clock.
-
-    Attributes:
-        begin: of its first frame or sample, seconds.
-        seconds: its length.
-    """
+    """Where a track lies on its container's clock: begin of its first frame or sample, and length, seconds."""
 
     begin: float
     seconds: float
