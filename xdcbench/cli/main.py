@@ -77,6 +77,15 @@ CacheOption = Annotated[
         min=0, metavar="BYTES", help="Disk space for cached ranges of remote shards. Default: 20 GiB."
     ),
 ]
+DecodedOption = Annotated[
+    int | None,
+    typer.Option(
+        min=0,
+        metavar="BYTES",
+        help="Memory in which small datasets are kept decoded, each file decoded once. Default: a quarter of what is "
+        "free. Results do not depend on it.",
+    ),
+]
 ResultsOption = Annotated[
     Path, typer.Option("--results", metavar="DIR", envvar="XDCBENCH_RESULTS", help="Results folder.")
 ]
@@ -88,8 +97,8 @@ NumWorkersOption = Annotated[
     typer.Option(
         "--num-workers",
         min=0,
-        help="Processes that read media. Default: two fewer than the cores, at most 16. 0 reads in the training "
-        "process. Results do not depend on it.",
+        help="Processes that read media. Default: two fewer than the cores, but one on two cores, and at most 16. 0 "
+        "reads in the training process. Results do not depend on it.",
     ),
 ]
 
@@ -134,6 +143,7 @@ def run(
     data_root: DataRootOption = None,
     shards: ShardsOption = None,
     cache_bytes: CacheOption = None,
+    decoded_bytes: DecodedOption = None,
     results: ResultsOption = RESULTS,
     policy: Annotated[
         PolicyName,
@@ -184,6 +194,7 @@ def run(
         data_root=data_root,
         shards=tuple(shards or ()),
         cache_bytes=cache_bytes,
+        decoded_bytes=decoded_bytes,
         results=results,
         device=device,
         num_workers=num_workers,
@@ -217,6 +228,7 @@ def check(
     data_root: DataRootOption = None,
     shards: ShardsOption = None,
     cache_bytes: CacheOption = None,
+    decoded_bytes: DecodedOption = None,
     results: Annotated[
         Path | None,
         typer.Option(
@@ -249,6 +261,7 @@ def check(
             data_root=data_root,
             shards=tuple(shards or ()),
             cache_bytes=cache_bytes,
+            decoded_bytes=decoded_bytes,
             results=results or Path(new),
             device=device,
             num_workers=num_workers,

@@ -2,8 +2,9 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import overload
+from typing import TypeVar, overload
 
 import numpy as np
 import torch
@@ -13,14 +14,18 @@ from torch.utils.data import Dataset
 from xdcbench.config.base import Modality
 from xdcbench.config.models import AudioInput, VideoInput
 from xdcbench.config.pretraining import Augment
+from xdcbench.data.decoded import DecodedItems
 from xdcbench.data.index import Index
-from xdcbench.data.media import Indexed, Media, read_audio, read_clip, read_image
+from xdcbench.data.media import Frames, Indexed, Media, Track, read_audio, read_clip
 from xdcbench.data.media.local_file import FileState
 from xdcbench.data.scanning.items import MISSING
 from xdcbench.data.shards.layout import Kind
 from xdcbench.data.shards.reader import CHANGED, ShardReader
+from xdcbench.data.slots import Slots
 from xdcbench.errors import UserError
 from xdcbench.utils.runtime import Stream, numpy_generator
+
+Kept = TypeVar("Kept", Frames, Track)
 
 
 @dataclass(frozen=True)
@@ -163,7 +168,8 @@ def training_clips(
 class ClipDataset(Dataset[dict[Modality, Tensor]]):
     """Reads clips from the files of an index, or from the shards that it was made from.
 
-    Without ``video`` or ``audio`` none is read; together, clip and window have one center.
+    Without ``video`` or ``audio`` none is read; together, clip and window have one center. ``decoded`` is what is kept
+    of files that were decoded before.
     """
 
     def __init__(
@@ -173,6 +179,7 @@ class ClipDataset(Dataset[dict[Modality, Tensor]]):
         *,
         video: VideoInput | None = None,
         audio: AudioInput | None = None,
+        decoded: DecodedItems | None = None,
     ) -> None:
         self.root, self.files, self.ids = root, index.items["path"].array, index.items["id"].array
         self.rows = _rows(index, root)
@@ -180,6 +187,12 @@ class ClipDataset(Dataset[dict[Modality, Tensor]]):
         self.begins, self.durations = index.stretches(video=video is not None)
         self.is_image = index.media == "image"
         self.video, self.audio = video, audio
+        kept = decoded or DecodedItems()
+        self.frames = {
+            side: kept.video(index.items, partial(self._media, kind="video"), side)
+            for side in (video.short_side if video else ())
+        }
+        self.tracks = kept.audio(index.items, audio.sample_rate) if audio else None
 
     @property
     def pixels(self) -> int:
@@ -206,13 +219,7 @@ class ClipDataset(Dataset[dict[Modality, Tensor]]):
         if self.video is not None:
             sample["video"] = self._box(spec, self.video)
         if self.audio is not None:
-            start = self._start(spec, self.audio.seconds)
-            sample["audio"] = read_audio(
-                self._media(spec, "audio"),
-                start=start,
-                seconds=self.audio.seconds,
-                sample_rate=self.audio.sample_rate,
-            )
+            sample["audio"] = self._window(spec, self.audio)
         return sample
 
     def path(self, spec: ClipSpec) -> Path:
@@ -220,21 +227,47 @@ class ClipDataset(Dataset[dict[Modality, Tensor]]):
         root = self.root.where if isinstance(self.root, ShardReader) else self.root
         return Path(root) / str(self.files[spec.row])
 
-    def _media(self, spec: ClipSpec, kind: Kind) -> Media:
+    def _media(self, row: int, kind: Kind) -> Media:
         if isinstance(self.root, ShardReader):
-            return self.root.member(int(self.rows[spec.row]), kind, str(self.ids[spec.row]))
-        state = FileState(int(self.sizes[spec.row]), int(self.mtimes[spec.row]))
-        return self.path(spec) if state.mtime == MISSING else Indexed(self.path(spec), state)
+            return self.root.member(int(self.rows[row]), kind, str(self.ids[row]))
+        path, state = self.root / str(self.files[row]), FileState(int(self.sizes[row]), int(self.mtimes[row]))
+        return path if state.mtime == MISSING else Indexed(path, state)
+
+    def _kept(self, slots: Slots[Kept] | None, row: int, kind: Kind) -> Kept | None:
+        """What is kept decoded of an item whose file, where it is one, is still as it was."""
+        if slots is None:
+            return None
+        if not slots.seen(row):
+            slots.put(row, self._media(row, kind))
+        return slots.get(row) if self._as_indexed(row) else None
+
+    def _as_indexed(self, row: int) -> bool:
+        if isinstance(self.root, ShardReader) or self.mtimes[row] == MISSING:
+            return True
+        try:
+            found = (self.root / str(self.files[row])).stat()
+        except OSError:  # reading it says what is wrong
+            return False
+        return (found.st_size, found.st_mtime_ns) == (self.sizes[row], self.mtimes[row])
+
+    def _window(self, spec: ClipSpec, audio: AudioInput) -> Tensor:
+        """Float32 (samples,)."""
+        track = self._kept(self.tracks, spec.row, "audio")
+        read = track.window if track else partial(read_audio, self._media(spec.row, "audio"))
+        start = self._start(spec, audio.seconds)
+        return read(start=start, seconds=audio.seconds, sample_rate=audio.sample_rate)
 
     def _box(self, spec: ClipSpec, video: VideoInput) -> Tensor:
         """Uint8 (frames, b, b, 3), a view of the frame."""
         short_side, side = crop_box(video, spec.scale)
-        media = self._media(spec, "video")
+        kept = self._kept(self.frames[short_side], spec.row, "video")
+        read = (
+            kept.clip if kept else partial(read_clip, self._media(spec.row, "video"), short_side=short_side)
+        )
         if self.is_image:
-            clip = read_image(media, short_side=short_side)[None].expand(video.frames, -1, -1, -1)
+            clip = read(start=0.0, frames=1, fps=1.0).expand(video.frames, -1, -1, -1)
         else:
-            start = self._start(spec, video.seconds)
-            clip = read_clip(media, start=start, frames=video.frames, fps=video.fps, short_side=short_side)
+            clip = read(start=self._start(spec, video.seconds), frames=video.frames, fps=video.fps)
         top = round(spec.crop[0] * (clip.shape[1] - side))
         left = round(spec.crop[1] * (clip.shape[2] - side))
         return clip[:, top : top + side, left : left + side]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 from xdcbench.utils.code import NO_CODE, Consent
 
 if TYPE_CHECKING:
+    from xdcbench.data.decoded import DecodedItems
     from xdcbench.data.shards.reader import ShardReader
 
 
@@ -21,6 +22,7 @@ class Context:
         num_workers: processes that read media; 0 reads in the training process.
         roots: folder of each dataset, or the prepared shards that it is read from.
         cache: folder of what planning remembers of them.
+        decoded: what this command keeps decoded of small datasets.
         fingerprint: what of files fingerprints cover, "size" or "content".
         checkpoint_seconds: least time between two checkpoints.
         keep_checkpoints: number of newest ones that are kept.
@@ -38,6 +40,7 @@ class Context:
     num_workers: int = 0
     roots: Mapping[str, "Path | ShardReader"] = field(default_factory=dict)
     cache: Path = Path("cache")
+    decoded: "DecodedItems | None" = None
     fingerprint: Literal["size", "content"] = "size"
     checkpoint_seconds: float = 60.0
     keep_checkpoints: int = 2

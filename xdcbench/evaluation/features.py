@@ -57,7 +57,7 @@ def run(config: FeaturesStage, inputs: dict[str, Path], work: Path, context: Con
     if config.layer:
         encoders[config.modality] = at_layer(encoders[config.modality], config.layer)
     spec = {config.modality: encoders[config.modality].input}
-    clips = ClipDataset(index, context.roots[index.name], **spec)  # type: ignore[arg-type]
+    clips = ClipDataset(index, context.roots[index.name], decoded=context.decoded, **spec)  # type: ignore[arg-type]
     there = (index.items["ok"] & index.items[config.modality]).to_numpy()
     each = config.num_clips + config.num_augmented_clips
     nothing: list[ClipSpec | None] = [None] * each

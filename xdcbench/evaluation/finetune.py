@@ -42,7 +42,8 @@ def run(config: EvaluationStage, inputs: dict[str, Path], work: Path, context: C
         frames=settings.frames,
         consent=context.consent,
     ).values()
-    clips = ClipDataset(index, context.roots[index.name], **{settings.modality: encoder.input})  # type: ignore[arg-type]
+    spec = {settings.modality: encoder.input}
+    clips = ClipDataset(index, context.roots[index.name], decoded=context.decoded, **spec)  # type: ignore[arg-type]
     train, test = split_rows(config, index)
     classifier = Classifier(encoder, head_for(encoder, len(index.classes), config.seed).to(device), device)
     labels = torch.from_numpy(index.labels)

@@ -12,6 +12,7 @@ from xdcbench.config.load import load_suite
 from xdcbench.config.stages import IndexStage
 from xdcbench.config.suite import Suite
 from xdcbench.data.context import Context, Source
+from xdcbench.data.decoded import DecodedItems
 from xdcbench.errors import UserError
 from xdcbench.models.pretrained.origins import find_origin
 from xdcbench.pipeline.plan import Plan, make_plan
@@ -19,8 +20,9 @@ from xdcbench.results.run_store import RunStore
 from xdcbench.utils.cache_folder import cache_folder
 from xdcbench.utils.code import Consent
 from xdcbench.utils.cores import available_cores
-from xdcbench.utils.distributed import is_main_process
+from xdcbench.utils.distributed import is_main_process, local_world_size
 from xdcbench.utils.documents import read_json
+from xdcbench.utils.memory import available_memory
 from xdcbench.utils.precision import Precision
 
 if TYPE_CHECKING:
@@ -42,6 +44,7 @@ class Request:
     data_root: Path | None = None
     shards: Sequence[str] = ()
     cache_bytes: int | None = None
+    decoded_bytes: int | None = None
     results: Path = Path("results")
     device: str = "auto"
     num_workers: int | None = None
@@ -136,6 +139,9 @@ def plan_launch(request: Request, *, write: bool = True) -> Launch:
         device=device,
         num_workers=default_num_workers() if request.num_workers is None else request.num_workers,
         roots={**roots(plan, request, store), **shards},
+        decoded=DecodedItems(
+            default_decoded_bytes() if request.decoded_bytes is None else request.decoded_bytes
+        ),
         cache=store.root / "cache",
         checkpoint_seconds=request.checkpoint_seconds,
         keep_checkpoints=request.keep_checkpoints,
@@ -150,8 +156,14 @@ def plan_launch(request: Request, *, write: bool = True) -> Launch:
 
 
 def default_num_workers() -> int:
-    """Processes that read media where none are asked for: two cores are left to training."""
-    return min(16, max(0, available_cores() - 2))
+    """Processes that read media where none are asked for: two cores are left to training, or one of two."""
+    cores = available_cores()
+    return min(16, max(cores - 2, min(1, cores - 1)))
+
+
+def default_decoded_bytes() -> int:
+    """Memory for what is kept decoded where none is asked for: a process's part of a quarter of what is free."""
+    return available_memory() // 4 // local_world_size()
 
 
 def resolve_precisions(suite: Suite, request: Request) -> tuple[str, dict[Precision, Precision]]:

@@ -1,6 +1,6 @@
 """The loop of deep clustering: a round extracts, clusters and trains. One loop serves every method."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +10,7 @@ from xdcbench.config.keys import VERSIONS, config_hash
 from xdcbench.config.stages import RoundStage
 from xdcbench.data.clip_dataset import ClipDataset
 from xdcbench.data.context import Context
+from xdcbench.data.decoded import DecodedItems
 from xdcbench.data.index import Index, check_failed, write_failed
 from xdcbench.data.shards.reader import ShardReader
 from xdcbench.errors import UserError
@@ -43,7 +44,7 @@ def run(config: RoundStage, inputs: dict[str, Path], work: Path, context: Contex
     device = pick_device(context.device)
     encoders = load_encoders(inputs["encoders"], config.encoders, device=device, consent=context.consent)
     rows = index.rows(index.splits[0], config.part, tracks=TRACKS[index.media])
-    clips = clips_for(index, context.roots[index.name], encoders)
+    clips = clips_for(index, context.roots[index.name], encoders, context.decoded)
     labels = make_pseudo_labels(
         config,
         index,
@@ -97,10 +98,15 @@ def run(config: RoundStage, inputs: dict[str, Path], work: Path, context: Contex
     write_records(work, list(records(config, index, rows, new, labels, history, failed, work, context)))
 
 
-def clips_for(index: Index, root: Path | ShardReader, encoders: dict[Modality, Encoder]) -> ClipDataset:
+def clips_for(
+    index: Index,
+    root: Path | ShardReader,
+    encoders: Mapping[Modality, Encoder],
+    decoded: DecodedItems | None = None,
+) -> ClipDataset:
     """A reader that obeys what the encoders declare."""
     specs = {modality: encoder.input for modality, encoder in encoders.items()}
-    return ClipDataset(index, root, **specs)  # type: ignore[arg-type]
+    return ClipDataset(index, root, decoded=decoded, **specs)  # type: ignore[arg-type]
 
 
 def split_rows(rows: np.ndarray, labels: PseudoLabels, config: RoundStage) -> tuple[np.ndarray, np.ndarray]:

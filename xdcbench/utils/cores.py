@@ -3,7 +3,9 @@
 import math
 import os
 from collections.abc import Iterator
-from pathlib import Path, PurePosixPath
+from pathlib import Path
+
+from xdcbench.utils.control_groups import own_groups, text_of
 
 
 def available_cores(root: Path = Path("/")) -> int:
@@ -31,32 +33,15 @@ def _quotas(root: Path) -> Iterator[int]:
 
     A quota of one and a half cores counts as two, as two processes keep it busy.
     """
-    for line in _text(root / "proc/self/cgroup").splitlines():
-        _, controllers, own = line.split(":", 2)
-        if not controllers:
-            for folder in _upwards(root / "sys/fs/cgroup", own):
-                quota, _, period = _text(folder / "cpu.max").partition(" ")
-                yield from _cores(quota, period)
-        elif "cpu" in controllers.split(","):
-            for mount in (root / "sys/fs/cgroup" / controllers, root / "sys/fs/cgroup/cpu"):
-                for folder in _upwards(mount, own):
-                    yield from _cores(_text(folder / "cpu.cfs_quota_us"), _text(folder / "cpu.cfs_period_us"))
-
-
-def _upwards(mount: Path, own: str) -> Iterator[Path]:
-    """A control group's folder and those above it; in a container, where its own has no folder, the mount."""
-    relative = PurePosixPath(own.lstrip("/"))
-    yield from (mount / part for part in (relative, *relative.parents) if ".." not in part.parts)
+    for controllers, folder in own_groups(root, "cpu"):
+        if controllers:
+            yield from _cores(text_of(folder / "cpu.cfs_quota_us"), text_of(folder / "cpu.cfs_period_us"))
+        else:
+            quota, _, period = text_of(folder / "cpu.max").partition(" ")
+            yield from _cores(quota, period)
 
 
 def _cores(quota: str, period: str) -> Iterator[int]:
     """Nothing where there is no limit, which v2 writes as ``max`` and v1 as -1."""
     if quota.strip().isdecimal() and period.strip().isdecimal() and int(period):
         yield math.ceil(int(quota) / int(period))
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except OSError:  # not Linux, or not mounted
-        return ""

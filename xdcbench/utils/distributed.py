@@ -67,6 +67,12 @@ def world_size() -> int:
     return 1 if _ALONE.get() else int(os.environ.get("WORLD_SIZE") or 1)
 
 
+def local_world_size() -> int:
+    """Number of processes of this run on this machine."""
+    stated = os.environ.get("LOCAL_WORLD_SIZE", "")
+    return max(1, int(stated)) if stated.isdecimal() and world_size() > 1 else 1
+
+
 def is_main_process() -> bool:
     """Whether this is the one process that writes files."""
     return rank() == 0

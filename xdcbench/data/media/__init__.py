@@ -4,9 +4,22 @@ Both streams are read on one clock. Its zero is the presentation time of the vid
 of the audio stream's where there is no video; a clip and an audio window with the same center are aligned.
 """
 
-from xdcbench.data.media.audio import read_audio
+from xdcbench.data.media.audio import Track, read_audio, read_track
 from xdcbench.data.media.container import Indexed, Media, Member
 from xdcbench.data.media.probe import MediaInfo, probe
-from xdcbench.data.media.video import read_clip, read_image
+from xdcbench.data.media.video import Frames, read_clip, read_frames, read_image
 
-__all__ = ["Indexed", "Media", "MediaInfo", "Member", "probe", "read_audio", "read_clip", "read_image"]
+__all__ = [
+    "Frames",
+    "Indexed",
+    "Media",
+    "MediaInfo",
+    "Member",
+    "Track",
+    "probe",
+    "read_audio",
+    "read_clip",
+    "read_frames",
+    "read_image",
+    "read_track",
+]

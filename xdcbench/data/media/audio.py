@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator
+from dataclasses import dataclass
 from itertools import chain, groupby
 
 import av
@@ -71,6 +72,61 @@ def read_audio(media: Media, *, start: float, seconds: float, sample_rate: int) 
     if audio is None:
         raise MediaError(path_of(media), "no audio could be decoded")
     return torch.from_numpy(audio)
+
+
+@dataclass(frozen=True)
+class Track:
+    """All audio of a file, resampled.
+
+    Attributes:
+        begin: number of its first sample on the shared clock.
+        wave: float32 (n,), mean of the channels, full scale 1.
+    """
+
+    begin: int
+    wave: NDArray[np.float32]
+
+    def window(self, *, start: float, seconds: float, sample_rate: int) -> Tensor:
+        """What `read_audio` reads at the track's rate, bit for bit."""
+        begin, size = round(start * sample_rate) - self.begin, round(seconds * sample_rate)
+        window = np.zeros(size, np.float32)
+        low, high = max(0, begin), min(len(self.wave), begin + size)
+        if low < high:
+            window[low - begin : high - begin] = self.wave[low:high]
+        return torch.from_numpy(window)
+
+
+def read_track(media: Media, *, sample_rate: int) -> Track | None:
+    """Decode all audio of a file; None where windows of it may fail or differ, each for its own part.
+
+    So it is where a sample is no number, the rate changes, stamps run backwards or nothing decodes.
+
+    Raises:
+        MediaError: as `read_audio`.
+    """
+    with opened(media) as container:
+        stream = audio_stream(container)
+        if stream is None:
+            raise MediaError(path_of(media), "no audio track")
+        frames = list(
+            _placed(container, stream, clock_origin(container, media) + edit_shift(container, media))
+        )
+        size = container.size
+    places, rates = [place for place, _ in frames], {frame.sample_rate for _, frame in frames}
+    if len(rates) != 1 or places != sorted(places):
+        return None
+    (native,) = rates
+    ends = [place + frame.samples for place, frame in frames]
+    check_audio(path_of(media), native, max(frame.layout.nb_channels for _, frame in frames))
+    check_seconds(path_of(media), (max(ends) - places[0]) / native, size)
+    begin = math.floor(places[0] * sample_rate / native) - FILTER_MARGIN
+    length = math.ceil(max(ends) * sample_rate / native) + FILTER_MARGIN - begin
+    first, count, skip = _native_window(begin, length, sample_rate, native=native)
+    try:
+        laid = _laid([(place - first, frame) for place, frame in frames], count)
+    except BadSampleError:
+        return None
+    return Track(begin, _resampled(laid, native, sample_rate)[skip : skip + length])
 
 
 def audio_end(media: Media) -> float:

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator
+from dataclasses import dataclass
 from fractions import Fraction
 
 import av
@@ -11,6 +12,7 @@ from av.container import InputContainer
 from av.filter.graph import Graph
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
+from numpy.typing import NDArray
 from torch import Tensor
 
 from xdcbench.data.media.container import (
@@ -60,6 +62,49 @@ def read_clip(media: Media, *, start: float, frames: int, fps: float, short_side
     if clip is None:
         raise MediaError(path_of(media), "no frame could be decoded")
     return clip
+
+
+@dataclass(frozen=True)
+class Frames:
+    """All frames of a file, in the order of display.
+
+    Attributes:
+        times: float64 (n,), seconds after the first.
+        images: uint8 (n, H, W, 3), RGB.
+    """
+
+    times: NDArray[np.float64]
+    images: NDArray[np.uint8]
+
+    def clip(self, *, start: float, frames: int, fps: float) -> Tensor:
+        """What `read_clip` reads, bit for bit."""
+        wanted = np.array([start + i / fps for i in range(frames)])
+        reached = np.maximum.accumulate(self.times)
+        shown = np.searchsorted(reached, wanted + CLOCK_SLACK, side="right") - 1
+        return torch.from_numpy(self.images[np.maximum(shown, 0)])
+
+
+def read_frames(media: Media, *, short_side: int) -> Frames | None:
+    """Decode all frames of a file; None where they change their size or format, or none decodes.
+
+    Raises:
+        MediaError: as `read_clip`.
+    """
+    with opened(media) as container:
+        stream = video_stream(container)
+        if stream is None:
+            raise MediaError(path_of(media), "no video stream")
+        convert, kinds = _Converter(short_side), set()
+        times: list[float] = []
+        images: list[Tensor] = []
+        for time, frame in timed(container, stream, clock_origin(container, media), sought=False):
+            if frame is not None:
+                kinds.add((frame.width, frame.height, frame.format.name, frame.rotation))
+                if len(kinds) > 1:
+                    return None
+                times.append(time)
+                images.append(convert(frame))
+    return Frames(np.array(times), torch.stack(images).numpy()) if images else None
 
 
 def read_image(media: Media, *, short_side: int) -> Tensor:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from tests.unit.data.media.referee import decode_video, ffmpeg, track
 from tests.unit.data.media.videos import index_of, numbered_frame
-from xdcbench.data.media import probe, read_audio, read_clip
+from xdcbench.data.media import probe, read_audio, read_clip, read_frames, read_track
 from xdcbench.data.media.inspect import inspect
 from xdcbench.data.preparation import video as prepared
 from xdcbench.data.shards.layout import ShardSettings
@@ -123,6 +123,17 @@ class Counted:
         """A clip shows ffmpeg's frames, one by one."""
         clip = read_clip(self.path, start=start, frames=frames, fps=rate, short_side=48).numpy()
         self.assert_shown([index(frame) for frame in clip], start + np.arange(frames) / rate)
+
+    def assert_kept(self, *clips: tuple[float, int, float]) -> None:
+        """Clips and windows cut from all that decodes are those that are read, bit for bit."""
+        frames, heard = read_frames(self.path, short_side=48), read_track(self.path, sample_rate=16_000)
+        assert frames and heard
+        for start, count, rate in clips:
+            clip = read_clip(self.path, start=start, frames=count, fps=rate, short_side=48)
+            assert torch.equal(frames.clip(start=start, frames=count, fps=rate), clip), self.path.name
+            window = read_audio(self.path, start=start, seconds=count / rate, sample_rate=16_000)
+            kept = heard.window(start=start, seconds=count / rate, sample_rate=16_000)
+            assert torch.equal(kept, window), self.path.name
 
     def assert_all_distinct(self) -> None:
         """Read at its own rate, half a frame after each begins, the video has as many distinct frames as ffmpeg's."""

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from tests.unit.data.media.referee import H264, PATTERN, ffmpeg, track
 from tests.unit.data.media.videos import RATE, write
-from xdcbench.data.media import probe, read_audio, read_clip
+from xdcbench.data.media import probe, read_audio, read_clip, read_track
 from xdcbench.errors import MediaError
 
 FORMATS = ("u8", "s16le", "s16be", "s24le", "s32le", "s64le", "f32le", "f64le", "alaw", "mulaw")
@@ -63,6 +63,17 @@ def test_formats_of_samples(tmp_path: Path, kind: str) -> None:
 @pytest.mark.parametrize("name", CODECS)
 def test_codecs(tmp_path: Path, name: str) -> None:
     assert_same(recording(tmp_path / name, noise(2), *CODECS[name]))
+
+
+@pytest.mark.parametrize("rate", [8000, 16_000, 24_000, 44_100, 48_000])
+@pytest.mark.parametrize("name", CODECS)
+def test_windows_of_a_whole_track_are_those_that_are_read(tmp_path: Path, name: str, rate: int) -> None:
+    path = recording(tmp_path / name, noise(2), *CODECS[name])
+    whole = read_track(path, sample_rate=rate)
+    assert whole is not None
+    for start, seconds in ((-0.4, 0.5), (0.0, 1.5), (0.7123, 0.5), (1.3, 1.0), (5.0, 0.1)):
+        window = read_audio(path, start=start, seconds=seconds, sample_rate=rate)
+        assert torch.equal(whole.window(start=start, seconds=seconds, sample_rate=rate), window)
 
 
 @pytest.mark.parametrize("channels", [1, 2, 3, 4, 5, 6, 8, 11, 16])

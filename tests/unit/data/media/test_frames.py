@@ -40,6 +40,7 @@ def test_every_frame_is_where_ffmpeg_shows_it(
     assert len(of.times) > FRAMES - 4
     for clip in STARTS:
         of.assert_clip(*clip)
+    of.assert_kept(*STARTS)
     of.assert_all_distinct()
     of.assert_prepared(tmp_path)
     of.assert_hashed(monkeypatch)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from tests.unit.data.media.bombs import wav
-from xdcbench.data.media import read_audio
+from xdcbench.data.media import read_audio, read_track
 from xdcbench.data.media.inspect import inspect
 from xdcbench.data.media.limits import LOUDEST
 from xdcbench.data.media.samples import BadSampleError, check_numbers
@@ -80,6 +80,7 @@ def test_channels_that_cancel_out_hide_nothing(tmp_path: Path) -> None:
 def test_shards_keep_no_such_recording(tmp_path: Path, kind: str) -> None:
     path = spoiled(tmp_path / "a.wav", math.nan)
     settings = ShardSettings.model_validate({"audio_codec": kind})
+    assert read_track(path, sample_rate=8000) is None  # a window beside the sample is sound
     with pytest.raises(MediaError, match=r"at 1\.250 s is nan"):
         transcode(path, "audio", settings, tmp_path / "out")
     assert not list(tmp_path.glob("out*"))
