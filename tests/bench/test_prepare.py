@@ -15,7 +15,7 @@ from pytest_benchmark.fixture import BenchmarkFixture
 
 from tests.unit.data.media.referee import ffmpeg
 from xdcbench.cli.preparation_output import originals
-from xdcbench.cli.validation_output import Request
+from xdcbench.cli.request import Request
 from xdcbench.data.preparation.prepare import Build, prepare
 from xdcbench.data.preparation.staging import order, stage
 from xdcbench.data.preparation.video import PARAMS

@@ -1,12 +1,14 @@
 """The commands of ``xdcbench data``. Each imports its code only when it runs, which keeps ``--help`` fast."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import typer
 
 from xdcbench.cli.examples import examples
+from xdcbench.cli.request import DataRootOption, Request, takes_request
 from xdcbench.utils.shown import safe_text
 
 app = typer.Typer(
@@ -19,56 +21,7 @@ app = typer.Typer(
     no_args_is_help=True,
 )
 
-Name = Annotated[str, typer.Argument(metavar="NAME|FILE", help="Dataset; see `xdcbench data list`.")]
-RootOption = Annotated[Path | None, typer.Option("--root", metavar="DIR", help="Folder of this dataset.")]
-DataRootOption = Annotated[
-    Path | None,
-    typer.Option("--data-root", metavar="DIR", envvar="XDCBENCH_DATA_ROOT", help="Folder of all datasets."),
-]
-ResultsOption = Annotated[
-    Path, typer.Option("--results", metavar="DIR", envvar="XDCBENCH_RESULTS", help="Results folder.")
-]
-SetOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--set", metavar="KEY=VALUE", help="Change a setting, e.g. options.list=mine.csv. Repeatable."
-    ),
-]
-SetAOption = Annotated[
-    list[str] | None, typer.Option("--set-a", metavar="KEY=VALUE", help="Change a setting of A. Repeatable.")
-]
-SetBOption = Annotated[
-    list[str] | None, typer.Option("--set-b", metavar="KEY=VALUE", help="Change a setting of B. Repeatable.")
-]
-TrustOption = Annotated[
-    bool, typer.Option("--trust-code", help="Run the code (module:function) that the file names.")
-]
-NumWorkersOption = Annotated[
-    int | None,
-    typer.Option(
-        "--num-workers",
-        min=1,
-        help="Processes that decode. Default: one per core. Results do not depend on it.",
-    ),
-]
-TimeoutOption = Annotated[
-    float,
-    typer.Option(min=0, metavar="SECONDS", help="Time limit per file; a slower file counts as undecodable."),
-]
-MinSecondsOption = Annotated[
-    float, typer.Option(min=0, metavar="SECONDS", help="Report items shorter than this as short.")
-]
-
-FingerprintOption = Annotated[
-    Literal["size", "content"],
-    typer.Option(
-        help="Identify files by their sizes or by a hash of their content. `content` reads every file."
-    ),
-]
-
 PartName = Literal["train", "test", "all"]
-
-RESULTS = Path("results")
 
 
 @app.command("list", epilog=examples("xdcbench data list", "xdcbench data list --data-root DIR"))
@@ -84,17 +37,12 @@ def list_(data_root: DataRootOption = None) -> None:
         "xdcbench data verify ucf101 --root DIR", "xdcbench data verify kinetics400 --shards SHARDS"
     )
 )
+@takes_request()
 def verify(
-    name: Name,
-    root: RootOption = None,
-    data_root: DataRootOption = None,
-    set_: SetOption = None,
-    results: ResultsOption = RESULTS,
-    min_seconds: MinSecondsOption = 2.0,
-    num_workers: NumWorkersOption = None,
-    timeout: TimeoutOption = 300.0,
-    trust_code: TrustOption = False,
-    fingerprint: FingerprintOption = "size",
+    request: Request,
+    min_seconds: Annotated[
+        float, typer.Option(min=0, metavar="SECONDS", help="Report items shorter than this as short.")
+    ] = 2.0,
     shards: Annotated[
         Path | None,
         typer.Option(
@@ -109,21 +57,10 @@ def verify(
     from xdcbench.cli.preparation_output import verify_shards_lines
     from xdcbench.cli.validation_output import processes, verify_lines
 
-    request = _request(
-        name,
-        root=root,
-        data_root=data_root,
-        overrides=tuple(set_ or ()),
-        results=results,
-        num_workers=num_workers,
-        timeout=timeout,
-        trust_code=trust_code,
-        fingerprint=fingerprint,
-    )
     if shards is None:
         lines, code = verify_lines(request, clip_seconds=min_seconds)
     else:
-        lines, code = verify_shards_lines(name, shards, workers=processes(request))
+        lines, code = verify_shards_lines(request.name, shards, workers=processes(request))
     _say(lines)
     raise typer.Exit(code)
 
@@ -133,31 +70,11 @@ def verify(
         "xdcbench data stats ucf101 --root DIR", "xdcbench data stats esc50 --data-root DIR --results more"
     )
 )
-def stats(
-    name: Name,
-    root: RootOption = None,
-    data_root: DataRootOption = None,
-    set_: SetOption = None,
-    results: ResultsOption = RESULTS,
-    num_workers: NumWorkersOption = None,
-    timeout: TimeoutOption = 300.0,
-    trust_code: TrustOption = False,
-    fingerprint: FingerprintOption = "size",
-) -> None:
+@takes_request()
+def stats(request: Request) -> None:
     """Show lengths, sizes, frame rates, codecs, audio and classes as a table and a figure."""
     from xdcbench.cli.validation_output import stats_lines
 
-    request = _request(
-        name,
-        root=root,
-        data_root=data_root,
-        overrides=tuple(set_ or ()),
-        results=results,
-        num_workers=num_workers,
-        timeout=timeout,
-        trust_code=trust_code,
-        fingerprint=fingerprint,
-    )
     _say(stats_lines(request))
 
 
@@ -167,12 +84,10 @@ def stats(
         "xdcbench data prepare esc50 --root DIR --output SHARDS --audio-codec flac",
     )
 )
+@takes_request("results")
 def prepare(
-    name: Name,
+    request: Request,
     output: Annotated[Path, typer.Option(metavar="DIR", help="Folder of the shards to write or update.")],
-    root: RootOption = None,
-    data_root: DataRootOption = None,
-    set_: SetOption = None,
     short_side: Annotated[
         int, typer.Option(help="Short side, pixels. Smaller videos keep their size.")
     ] = 160,
@@ -186,26 +101,12 @@ def prepare(
     shard_bytes: Annotated[
         int, typer.Option(min=1, help="Maximum size of a shard that holds several items.")
     ] = 256 << 20,
-    num_workers: NumWorkersOption = None,
-    timeout: TimeoutOption = 300.0,
-    trust_code: TrustOption = False,
-    fingerprint: FingerprintOption = "size",
 ) -> None:
     """Decode every file once and write shards that are fast to read. Run the same command to resume or update."""
     from xdcbench.cli.preparation_output import prepare_lines
     from xdcbench.config.load import validate
     from xdcbench.data.shards.layout import ShardSettings
 
-    request = _request(
-        name,
-        root=root,
-        data_root=data_root,
-        overrides=tuple(set_ or ()),
-        num_workers=num_workers,
-        timeout=timeout,
-        trust_code=trust_code,
-        fingerprint=fingerprint,
-    )
     chosen = {
         "short_side": short_side,
         "fps": fps,
@@ -245,14 +146,19 @@ def synth(
         "xdcbench data overlap audioset vggsound --data-root DIR",
     )
 )
+@takes_request("name", "root", "overrides")
 def overlap(
+    request: Request,
     a: Annotated[str, typer.Argument(metavar="A", help="Dataset to learn from.")],
     b: Annotated[str, typer.Argument(metavar="B", help="Dataset to test on.")],
     root_a: Annotated[Path | None, typer.Option(metavar="DIR", help="Folder of A.")] = None,
     root_b: Annotated[Path | None, typer.Option(metavar="DIR", help="Folder of B.")] = None,
-    data_root: DataRootOption = None,
-    set_a: SetAOption = None,
-    set_b: SetBOption = None,
+    set_a: Annotated[
+        list[str] | None, typer.Option(metavar="KEY=VALUE", help="Change a setting of A. Repeatable.")
+    ] = None,
+    set_b: Annotated[
+        list[str] | None, typer.Option(metavar="KEY=VALUE", help="Change a setting of B. Repeatable.")
+    ] = None,
     part_a: Annotated[PartName, typer.Option(help="Part of A, in any split.")] = "train",
     part_b: Annotated[PartName, typer.Option(help="Part of B, in any split.")] = "test",
     frames: Annotated[int, typer.Option(min=1, help="Frames that two duplicate items must share.")] = 3,
@@ -266,32 +172,13 @@ def overlap(
             metavar="FILE", help="Write the ids of A that are also in B to this file, one per line."
         ),
     ] = None,
-    results: ResultsOption = RESULTS,
-    num_workers: NumWorkersOption = None,
-    timeout: TimeoutOption = 300.0,
-    trust_code: TrustOption = False,
-    fingerprint: FingerprintOption = "size",
 ) -> None:
     """Find items of A that are also in B, by YouTube id or file name and by hashes of frames."""
     from xdcbench.cli.validation_output import overlap_lines
 
-    common = {
-        "data_root": data_root,
-        "results": results,
-        "num_workers": num_workers,
-        "timeout": timeout,
-        "trust_code": trust_code,
-        "fingerprint": fingerprint,
-    }
-    left = _request(a, root=root_a, overrides=tuple(set_a or ()), **common)
-    right = _request(b, root=root_b, overrides=tuple(set_b or ()), **common)
+    left = replace(request, name=a, root=root_a, overrides=set_a)
+    right = replace(request, name=b, root=root_b, overrides=set_b)
     _say(overlap_lines(left, right, parts=(part_a, part_b), frames=frames, bits=bits, write=output))
-
-
-def _request(name: str, **values: Any) -> Any:
-    from xdcbench.cli.validation_output import Request
-
-    return Request(name, **values)
 
 
 def _say(lines: Iterable[str]) -> None:

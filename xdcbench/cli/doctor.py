@@ -10,7 +10,7 @@ import av
 import torch
 
 from xdcbench.config.load import load_dataset
-from xdcbench.data.sources import find_source
+from xdcbench.data.sources import Lookup, find_source
 from xdcbench.errors import UserError
 from xdcbench.pipeline.catalog import rows
 from xdcbench.utils.cores import available_cores
@@ -60,7 +60,7 @@ def _devices() -> Iterator[str]:
 
 def _data(name: str, data_root: Path | None) -> str:
     try:
-        source = find_source(name, load_dataset(name), data_root, cache=None)
+        source = find_source(name, load_dataset(name), Lookup(data_root))
     except UserError as error:
         return f"not usable: {error}"
     return f"here, fingerprint {source.fingerprint[:12]}" if source.fingerprint else source.unavailable

@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from statistics import median
@@ -10,15 +9,13 @@ from typing import Any
 
 import pandas as pd
 
-from xdcbench.cli.validation_output import NAMED, Request, placed, processes
-from xdcbench.data.fingerprints import fingerprints
-from xdcbench.data.index import take
-from xdcbench.data.local import LocalDataset
+from xdcbench.cli.request import Request
+from xdcbench.cli.validation_output import NAMED, placed, processes
+from xdcbench.data.local import LocalDataset, find_local
 from xdcbench.data.media import Media, Member, read_audio, read_clip, read_image
 from xdcbench.data.preparation.catalog import records
 from xdcbench.data.preparation.prepare import Build, prepare
 from xdcbench.data.preparation.verify import verify_shards
-from xdcbench.data.scan import scan
 from xdcbench.data.shards.layout import FAILED_FILE, SHARDS, ShardSettings
 from xdcbench.errors import UserError
 from xdcbench.utils.format import duration, short
@@ -35,12 +32,7 @@ def originals(request: Request) -> LocalDataset:
     Raises:
         UserError: there is no such dataset or folder, or they do not fit.
     """
-    dataset, root = placed(request)
-    found = scan(root, dataset, request.consent)
-    items = take(found.items, dataset.subset, dataset.splits).reset_index(drop=True)
-    mark = fingerprints(found, root, request.fingerprint, None)
-    kept, name = replace(found, items=items), Path(request.name).stem
-    return LocalDataset(name, dataset, root, kept, mark.fingerprint, root, mark.stamp)
+    return find_local(Path(request.name).stem, *placed(request), None, request.fingerprint, request.consent)
 
 
 def prepare_lines(

@@ -2,51 +2,30 @@
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from tabulate import tabulate
 
+from xdcbench.cli.request import Request
 from xdcbench.config.data import Dataset, World
 from xdcbench.config.load import load_dataset, override, validate
 from xdcbench.config.paths import folder, names
 from xdcbench.config.stages import WorldStage
 from xdcbench.data.context import Context
-from xdcbench.data.fingerprints import Mode
 from xdcbench.data.local import LocalDataset, facts, find_local
 from xdcbench.data.sources import root_of
 from xdcbench.data.synthetic.layouts import files
 from xdcbench.data.synthetic.stage import run as write_world
 from xdcbench.data.validation.duplicates import find_duplicates, path_of
+from xdcbench.data.validation.hashes import Match
 from xdcbench.data.validation.statistics import GROUPS, dataset_statistics
 from xdcbench.data.validation.verify import KINDS, verify
 from xdcbench.errors import UserError
-from xdcbench.utils.code import Consent
 from xdcbench.utils.cores import available_cores
 from xdcbench.utils.format import duration, short
 
 NAMED = 3
 """Items of each kind of finding that a summary names."""
-
-
-@dataclass(frozen=True)
-class Request:
-    """What a command takes from the command line about one dataset."""
-
-    name: str
-    root: Path | None = None
-    data_root: Path | None = None
-    overrides: Sequence[str] = ()
-    trust_code: bool = False
-    results: Path = Path("results")
-    num_workers: int | None = None
-    timeout: float = 300.0
-    fingerprint: Mode = "size"
-
-    @property
-    def consent(self) -> Consent:
-        """The code of others that the user lets run."""
-        return Consent.given(trust=self.trust_code, settings=self.overrides)
 
 
 def placed(request: Request) -> tuple[Dataset, Path]:
@@ -55,7 +34,7 @@ def placed(request: Request) -> tuple[Dataset, Path]:
     Raises:
         UserError: there is no such dataset, or no folder was given for it.
     """
-    dataset = load_dataset(request.name, overrides=request.overrides, consent=request.consent)
+    dataset = load_dataset(request.name, overrides=request.overrides or (), consent=request.consent)
     root = request.root or root_of(dataset, request.data_root)
     if root is None:
         raise UserError(
@@ -211,9 +190,7 @@ def overlap_lines(
     if write is not None and not write.parent.is_dir():
         raise UserError(f"--output {write}: no folder {write.parent}; make it or give another file")
     left, right = find(a), find(b)
-    report = find_duplicates(
-        left, right, parts=parts, frames=frames, bits=bits, workers=processes(a), limit=a.timeout
-    )
+    report = find_duplicates(left, right, parts, Match(frames, bits), workers=processes(a), limit=a.timeout)
     for side in (report["a"], report["b"]):
         told = "frames not compared" if side["hashed"] is None else f"{side['hashed']} with frames to compare"
         yield f"{side['name']}: {side['items']} items ({side['part']}), {told}"

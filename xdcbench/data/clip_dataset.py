@@ -33,7 +33,7 @@ class ClipSpec:
     """One clip of one item; everything random about it is decided here.
 
     Attributes:
-        row: position of the item in its index.
+        row: of the item in its index.
         place: where in time, from 0 (the start of the item) to 1 (``last``).
         last: latest start, seconds, clamped to the last that fits; None: the last that fits.
         crop: where in the frame, (vertical, horizontal), each from 0 to 1.
@@ -53,11 +53,8 @@ class ClipSpec:
 class CropBoxes:
     """Squares that become the clips of a batch, one after another in one buffer, so that they travel at once.
 
-    Attributes:
-        pixels: uint8 (sum of T * b * b * 3,), RGB, each box in the order time, height, width, color.
-        sides: b of each box, pixels.
-        frames: T.
-        flips: whether each clip is mirrored.
+    ``pixels`` is uint8 (sum of T * b * b * 3,), RGB, each box in the order time, height, width, color; ``sides`` has
+    the b of each box, ``frames`` is T, and ``flips`` says which clips are mirrored.
     """
 
     pixels: Tensor
@@ -80,11 +77,11 @@ class Batch:
     """Clips read together; items that could not be read are in ``failed`` and nowhere else.
 
     Attributes:
-        rows: int64 (B,), positions in the index.
+        rows: int64 (B,), in the index.
         positions: int64 (B,), which of the clips asked for these are.
-        video: B boxes, or None.
-        audio: float32 (B, samples) or None.
-        failed: position in the index and reason of each unreadable item.
+        video: B boxes.
+        audio: float32 (B, samples).
+        failed: row and reason of each unreadable item.
     """
 
     rows: Tensor
@@ -96,29 +93,11 @@ class Batch:
 
 def random_clip(row: int, augment: Augment, rng: np.random.Generator) -> ClipSpec:
     """A training clip; the number of random values drawn does not depend on the settings."""
-    return _draw(row, augment, rng.random(5))
-
-
-def _draw(row: int, augment: Augment, values: np.ndarray) -> ClipSpec:
-    place, up, left, scale, flip = values.tolist()
-    random_crop = augment.crop == "random"
-    return ClipSpec(
-        row=row,
-        place=place if augment.temporal_crop == "random" else 0.5,
-        crop=(up, left) if random_crop else (0.5, 0.5),
-        scale=scale if random_crop else None,
-        flip=augment.flip and flip < 0.5,
-    )
+    return RandomClipSpecs(np.array([row]), augment, rng)[0]
 
 
 class RandomClipSpecs(Sequence[ClipSpec]):
-    """Training clips of many items, as ``random_clip`` draws them one after another, in 48 bytes each.
-
-    Args:
-        rows: int64 (n,), positions in the index.
-        augment: how clips are drawn.
-        rng: where from.
-    """
+    """Training clips of the items in ``rows``, as ``random_clip`` draws them one after another, in 48 bytes each."""
 
     def __init__(self, rows: np.ndarray, augment: Augment, rng: np.random.Generator) -> None:
         self.rows, self.augment, self.values = rows, augment, rng.random((len(rows), 5))
@@ -136,17 +115,22 @@ class RandomClipSpecs(Sequence[ClipSpec]):
         """The spec at a position, or those of a slice."""
         if isinstance(at, slice):
             return [self[position] for position in range(*at.indices(len(self)))]
-        return _draw(int(self.rows[at]), self.augment, self.values[at])
+        place, up, left, scale, flip = self.values[at].tolist()
+        random_crop = self.augment.crop == "random"
+        return ClipSpec(
+            row=int(self.rows[at]),
+            place=place if self.augment.temporal_crop == "random" else 0.5,
+            crop=(up, left) if random_crop else (0.5, 0.5),
+            scale=scale if random_crop else None,
+            flip=self.augment.flip and flip < 0.5,
+        )
 
 
 def even_clips(rows: Iterable[int], clips: int, *, last_start: float | None = None) -> list[ClipSpec]:
     """``clips`` test clips of each item, center crop, at ``linspace(0, last_start, clips)``; one in the middle.
 
-    Args:
-        rows: positions in the index.
-        clips: per item.
-        last_start: seconds, of the longest of video and audio; None: the last that fits. Starts beyond the
-            last that fits are clamped to it, as GDT and SeLaVi do (protocol.md).
+    ``last_start`` is in seconds, of the longest of video and audio; None is the last that fits. Starts beyond it are
+    clamped to it, as GDT and SeLaVi do (protocol.md).
     """
     places = [0.5] if clips == 1 else [i / (clips - 1) for i in range(clips)]
     return [ClipSpec(int(row), place, last_start) for row in rows for place in places]
@@ -164,11 +148,11 @@ def training_clips(
     """The clips of one training epoch, shuffled; depends on seed, epoch and rows alone.
 
     Args:
-        rows: int64 positions to learn from.
+        rows: int64, to learn from.
         augment: how clips are drawn.
         seed: of the pretraining.
         epoch: from 0.
-        clips: clips per epoch; None draws each item once.
+        clips: per epoch; None draws each item once.
         weights: float64 (len(rows),), chance of each row, drawn with replacement; None: no replacement.
     """
     rng = numpy_generator(seed, epoch, Stream.EPOCH)
@@ -184,12 +168,8 @@ def training_clips(
 class ClipDataset(Dataset[dict[Modality, Tensor]]):
     """Reads clips from the files of an index, or from the shards that it was made from.
 
-    Args:
-        index: the items.
-        root: folder of the dataset, or its shards.
-        video: clip to read; None reads no video.
-        audio: window to read; None reads no audio. Read together, clip and window have one center.
-        decoded: what is kept of files that were decoded before.
+    Without ``video`` or ``audio`` none is read; together, clip and window have one center. ``decoded`` is what is kept
+    of files that were decoded before.
     """
 
     def __init__(
@@ -319,10 +299,8 @@ def crop_box(video: VideoInput, scale: float | None) -> tuple[int, int]:
     shows what a crop of ``size`` shows in a frame whose short side is s: shrinking the box to ``size`` jitters
     the scale at the price of one small resize, which the device can do.
 
-    Args:
-        video: the clip to be made.
-        scale: where s lies in the range of short sides, whole pixels, from 0 to 1; None: the test clip, the
-            box is the clip.
+    ``scale`` says where s lies in the range of short sides, whole pixels, from 0 to 1; None: the test clip, whose box
+    is the clip.
     """
     low, high = video.short_side
     if scale is None:

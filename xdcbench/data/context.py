@@ -18,7 +18,6 @@ class Context:
     """What a stage may know beyond its configuration and inputs; none of it changes a result.
 
     Attributes:
-        suite: name for records.
         device: as torch names it.
         num_workers: processes that read media; 0 reads in the training process.
         roots: folder of each dataset, or the prepared shards that it is read from.
@@ -66,7 +65,7 @@ def elapsed(context: Context) -> float:
 
 @dataclass(frozen=True)
 class Source:
-    """Where a dataset's files are on this machine, or why they are not; marks as of ``data.fingerprints.Marks``."""
+    """Where a dataset's files are on this machine, or why they are not; marks as of `Fingerprints`."""
 
     fingerprint: str | None = None
     unavailable: str = ""

@@ -1,7 +1,7 @@
 """Batches of clips: of one list of clips, or of section after section, read ahead across their borders."""
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, closing
 from functools import lru_cache
 from itertools import pairwise
 
@@ -27,24 +27,23 @@ def batches(
     Of several processes, each reads its share of every batch, which may be nothing (``shares``).
 
     Args:
-        clips: reads one clip.
-        specs: what to read.
         size: clips per batch, over all processes.
         workers: processes that read; with 0 this one does, and nothing watches it.
         patience: seconds that a worker may take to read one item.
-        groups: positions of the specs of each of this process's batches, ``size`` at most, in place of its share.
+        groups: positions of the specs of each of this process's batches, in place of its share.
 
     Raises:
         UserError: a worker died, or held one item for longer; shards are out of reach or damaged.
     """
     parts = shares(len(specs), size) if groups is None else groups
-    with RestartingLoader(
+    loader = RestartingLoader(
         clips,
         lambda: ([(position, specs[position]) for position in part] for part in parts),
         size=max(map(len, parts), default=0),
         workers=min(workers, len(parts)),
         patience=patience,
-    ) as loader:
+    )
+    with closing(loader):
         for _ in parts:
             yield loader.next()
 
@@ -55,16 +54,8 @@ class Reader(AbstractContextManager["Reader"]):
     Workers are forked once and read on into the next section while the one before is still being used, so that
     none of them begins with a wait.
 
-    Args:
-        clips: reads one clip.
-        specs_of: from the number of a section, from 0, to its specs, the same at every call.
-        sections: number of them.
-        size: clips per batch, over all processes.
-        workers: processes that read; with 0 this one does, when it is asked to.
-        patience: seconds that a worker may take to read one item.
-
-    Attributes:
-        next: the section after the one that was last read to its end.
+    ``specs_of`` gives the specs of the section of a number, from 0, the same at every call; the rest is as of
+    ``batches``. ``next`` is the section after the one that was last read to its end.
     """
 
     def __init__(
@@ -75,25 +66,18 @@ class Reader(AbstractContextManager["Reader"]):
         sections: int,
         size: int,
         workers: int,
-        patience: float = PATIENCE,
     ) -> None:
         self.clips, self.sections = clips, sections
         self.specs_of = lru_cache(maxsize=1)(specs_of)
-        self.size, self.workers, self.patience = size, workers, patience
+        self.size, self.workers = size, workers
         self.loader: RestartingLoader | None = None
         self.next = 0
 
     def section(self, number: int, done: int = 0) -> tuple[int, Iterator[Batch]]:
-        """Read a section; reading begins at once, that of the first one as the context is entered.
+        """Number of specs of a section, and batches of all but the first ``done``, which raise as ``batches``.
 
-        Each follows the one before, which is read to its end. Any other order is allowed, and begins anew.
-
-        Args:
-            number: of the section.
-            done: specs of it to leave out.
-
-        Returns:
-            Number of its specs, and batches of all but the first ``done``; they raise as ``batches``.
+        Reading begins at once, that of the first section as the context is entered. Each follows the one before,
+        which is read to its end. Any other order is allowed, and begins anew.
         """
         specs = len(self.specs_of(number))
         loader = self.loader
@@ -123,7 +107,7 @@ class Reader(AbstractContextManager["Reader"]):
             lambda: self._parts(number, done),
             size=max(len(shard(range(clips), least=2)) for clips in range(self.size + 2)),
             workers=self.workers,
-            patience=self.patience,
+            patience=PATIENCE,
         )
         return self.loader
 

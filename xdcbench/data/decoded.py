@@ -104,7 +104,9 @@ def _video_bytes(items: "pd.DataFrame", media_of: "MediaOf", short_side: int) ->
     some = there[np.linspace(0, len(there) - 1, min(PROBES, len(there))).astype(int)]
     aspect, fps = 1.0, 0.0
     for row in some:
-        with suppress(MediaError, MediaUnreachableError, MediaChangedError):  # reading a clip of it says the same
+        with suppress(
+            MediaError, MediaUnreachableError, MediaChangedError
+        ):  # reading a clip of it says the same
             found = probe(media_of(int(row)))
             if found.has_video:
                 aspect = max(aspect, found.width / found.height, found.height / found.width)

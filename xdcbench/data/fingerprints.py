@@ -1,7 +1,7 @@
 """What tells the states of a dataset apart: its fingerprint, which keys go by, and its stamp, which caches go by."""
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +23,7 @@ Mode = Literal["size", "content"]
 File = tuple[str, int, int]
 """Path, bytes and time of change (ns) of a file."""
 KEY = ["path", "bytes", "mtime"]
+"""What a file is known by; ``mtime`` is its time of change, nanoseconds."""
 LOOKS = 8
 """Files whose time of change is asked for at once; a network answers late."""
 CHUNK = 1 << 20
@@ -50,15 +51,14 @@ def fingerprints(found: Scan, root: Path, mode: Mode, cache: Path | None) -> Fin
 
     Args:
         found: whole, before any subset is taken.
-        root: the dataset's folder.
         mode: ``content`` hashes every file whose hash is not known for its size and time of change.
-        cache: folder to keep hashes in; None keeps none.
+        cache: folder to keep hashes in.
 
     Raises:
         MediaUnreachableError: a file that the scan saw cannot be read.
         MediaChangedError: a file is written to at this moment.
     """
-    files = found.items[["path", "bytes"]].assign(mtime=_mtimes(found.items, root))
+    files = found.items[["path", "bytes"]].assign(mtime=mtimes(found.items, root))
     digest = hashlib.sha256("\0".join(found.classes).encode())
     digest.update(files.sort_values("path").to_csv(index=False, lineterminator="\n").encode())
     hashes = contents(files, root, cache) if mode == "content" else None
@@ -69,21 +69,23 @@ def contents(files: pd.DataFrame, root: Path, cache: Path | None) -> list[str]:
     """Sha256, hex, of the content of each of ``files`` (path, bytes, mtime), empty of one that is missing."""
     place = str(root.resolve()).encode()
     kept = cache / f"contents-{hashlib.sha256(place).hexdigest()[:16]}.parquet" if cache else None
-    known = pd.DataFrame(columns=[*KEY, "sha256"]).astype({"bytes": "int64", "mtime": "int64"})
+    hashes: dict[Hashable, str] = {}
     if kept is not None and kept.exists():
         try:
-            known = read_table(kept, [*KEY, "sha256"])
+            hashes = read_table(kept, [*KEY, "sha256"]).set_index(KEY)["sha256"].to_dict()
         except UserError:
             log.warning("%s is damaged; the files are hashed again", kept)
-    keys = _keys(files)
-    hashes: dict[File, str] = dict(zip(_keys(known), known["sha256"].astype(str), strict=True))
+    keys: list[File] = list(files[KEY].itertuples(index=False, name=None))
     todo = [key for key in dict.fromkeys(keys) if key not in hashes and key[1] != MISSING]
     with track("hashing files", len(todo)) as tick:
         for number, (key, value) in enumerate(_hashed(todo, root), 1):
             hashes[key] = value
             tick()
             if kept is not None and (number % KEEP_EVERY == 0 or number == len(todo)):
-                _keep(kept, {of: hashes[of] for of in keys if of in hashes})
+                kept.parent.mkdir(parents=True, exist_ok=True)
+                rows = [(*of, hashes[of]) for of in dict.fromkeys(keys) if of in hashes]
+                with atomic_write(kept) as part:
+                    pd.DataFrame(rows, columns=[*KEY, "sha256"]).to_parquet(part, index=False)
     return [hashes.get(key, "") for key in keys]
 
 
@@ -93,12 +95,13 @@ def forget_scans(cache: Path) -> None:
         known.unlink(missing_ok=True)
 
 
-def _keys(files: pd.DataFrame) -> list[File]:
-    columns = (files["path"].astype(str), files["bytes"].astype(int), files["mtime"].astype(int))
-    return list(zip(*columns, strict=True))
+def mtimes(items: pd.DataFrame, root: Path) -> list[int]:
+    """Time of change of each of ``items`` (path below ``root``, bytes), ns; `MISSING` where the scan saw no file.
 
+    Raises:
+        MediaUnreachableError: a file that the scan saw is not there now.
+    """
 
-def _mtimes(items: pd.DataFrame, root: Path) -> list[int]:
     def look(path: str, size: int) -> int:
         return MISSING if size == MISSING else state_of(root / path).mtime
 
@@ -117,10 +120,3 @@ def _hashed(todo: Sequence[File], root: Path) -> Iterator[tuple[File, str]]:
 
     with ThreadPoolExecutor(available_cores()) as pool:
         yield from zip(todo, pool.map(digest, todo), strict=True)
-
-
-def _keep(path: Path, hashes: dict[File, str]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    rows = [(*key, value) for key, value in hashes.items()]
-    with atomic_write(path) as part:
-        pd.DataFrame(rows, columns=[*KEY, "sha256"]).to_parquet(part, index=False)

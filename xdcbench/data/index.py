@@ -5,11 +5,10 @@ from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NotRequired
+from typing import Any
 
 import numpy as np
 import pandas as pd
-from typing_extensions import TypedDict
 
 from xdcbench.config.base import Modality
 from xdcbench.config.data import Dataset, Subset
@@ -19,6 +18,7 @@ from xdcbench.data.fingerprints import Fingerprints, fingerprints, forget_scans
 from xdcbench.data.known_lengths import lengths_hash, verified_lengths, with_lengths
 from xdcbench.data.media import Indexed, probe
 from xdcbench.data.media.local_file import FileState, state_of
+from xdcbench.data.media.probe import LENGTHS
 from xdcbench.data.scan import scan
 from xdcbench.data.scanning.items import LABELS, MISSING, SPLIT
 from xdcbench.data.shards.reader import CHANGED, ShardReader
@@ -29,7 +29,6 @@ from xdcbench.utils.progress import log, track
 
 PROBES = 4
 """Threads that open files; opening waits on the disk more than it computes."""
-
 
 NAMED = 20
 """Unreadable items that a record names itself."""
@@ -49,12 +48,12 @@ FACTS = {
 }
 """Columns that opening a file fills, with their types."""
 
-
 COLUMNS = ("id", "path", "label", "group", "bytes", "mtime", *FACTS)
 """Columns of the items of every index, beside those of its splits."""
 
 
-class _Facts(TypedDict):
+@dataclass(frozen=True, kw_only=True)
+class _Facts:
     """What ``index.json`` holds."""
 
     name: str
@@ -66,12 +65,12 @@ class _Facts(TypedDict):
     world: bool
     subset: str
     max_failed: float
+    shards: dict[str, Any] | None = None
     stamp: str
-    shards: NotRequired[dict[str, Any] | None]
 
 
-@dataclass(frozen=True)
-class Index:
+@dataclass(frozen=True, kw_only=True)
+class Index(_Facts):
     """A dataset as later stages see it.
 
     ``items`` has one row per item that the lists name: id, path, label, group, bytes (-1 where the file
@@ -80,20 +79,10 @@ class Index:
     duration (of the video track, else of the audio), video_seconds, audio_start and audio_seconds (of each track on the
     shared clock, on which video starts at 0; seconds, 0 without the track; nan where not ok), video and audio (whether
     the file has such a track). ``shards`` describes the prepared shards that the items are read from, None for files.
-    ``stamp`` is as of ``states.Marks``, empty for shards.
+    ``stamp`` is as of `Fingerprints`, empty for shards.
     """
 
-    name: str
-    media: str
-    classes: tuple[str, ...]
-    splits: tuple[str, ...]
-    official: tuple[str, ...]
-    fingerprint: str
-    world: bool
-    subset: str
-    max_failed: float
     items: pd.DataFrame
-    shards: dict[str, Any] | None = None
     stamp: str = ""
 
     @classmethod
@@ -107,7 +96,7 @@ class Index:
         items = read_table(path, fix=RUN_AGAIN)
         if lost := [name for name in COLUMNS if name not in items]:
             raise UserError(f"{path} has no column {lost[0]}. Try: {RUN_AGAIN}")
-        return cls(**facts, items=items)
+        return cls(**vars(facts), items=items)
 
     def save(self, run: Path) -> None:
         """Write what ``load`` reads."""
@@ -139,11 +128,8 @@ class Index:
     def stretches(self, *, video: bool) -> tuple[np.ndarray, np.ndarray]:
         """Where clips of each item may lie: begin and length, float64 (n,), seconds on the shared clock.
 
-        Clips with video lie in the video; audio that is shorter is silent in the rest of it. Windows of audio
+        Where ``video`` is read, clips lie in it; audio that is shorter is silent in the rest of it. Windows of audio
         alone lie in the audio; where both tracks begin and end together, they lie where clips do.
-
-        Args:
-            video: whether video is read.
 
         Raises:
             UserError: the index is of a version that knew one length per item.
@@ -172,11 +158,8 @@ def run(config: IndexStage, inputs: dict[str, Path], work: Path, context: Contex
     """Stage: scan the folder, take the subset, open every file once; shards know all that already."""
     dataset, root = config.dataset, context.roots[config.name]
     if isinstance(root, ShardReader):
-        items, classes, mark = (
-            prepared(config, root),
-            root.manifest.classes,
-            Fingerprints(root.manifest.fingerprint, ""),
-        )
+        items, classes = prepared(config, root), root.manifest.classes
+        mark = Fingerprints(root.manifest.fingerprint, "")
     else:
         items, classes, mark = scanned(config, root, context)
     if "world" in inputs:  # its run has hashes of its files, which are written again where they are damaged
@@ -306,7 +289,7 @@ def probe_all(items: pd.DataFrame, root: Path) -> pd.DataFrame:
     """
 
     def look(path: str, size: int) -> dict[str, object]:
-        unknown = dict.fromkeys(("duration", "video_seconds", "audio_start", "audio_seconds"), float("nan"))
+        unknown = dict.fromkeys(LENGTHS, float("nan"))
         blank = {"mtime": MISSING, "ok": False, "reason": "", **unknown, "video": False, "audio": False}
         if size == MISSING:
             return blank | {"reason": "missing"}

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from xdcbench.data.fingerprints import KEY
 from xdcbench.data.scanning.items import MISSING
 from xdcbench.errors import UserError
 from xdcbench.utils.arrays import read_table
@@ -16,7 +17,6 @@ SCHEMA_VERSION = 2
 DIFFER = 0.1
 """Seconds by which lengths of one track may differ without mention."""
 
-KEY = ["path", "bytes", "mtime"]
 FACTS = ["video_packets", "video_seconds", "video_gap", "audio_packets", "audio_span", "offset"]
 LENGTHS = ["video_seconds", "audio_start", "audio_seconds"]
 
@@ -24,10 +24,8 @@ LENGTHS = ["video_seconds", "audio_start", "audio_seconds"]
 def verified_lengths(folder: Path, mark: str, root: Path) -> pd.DataFrame:
     """Lengths that `data verify` decoded, of tracks of which the packets give another.
 
-    Args:
-        folder: ``data`` of a results folder.
-        mark: fingerprint of the dataset.
-        root: its folder. A file of another size or time of change than when it was verified is left out.
+    ``folder`` is ``data`` of a results folder, ``mark`` the dataset's fingerprint. A file of another size or time of
+    change than when it was verified is left out.
 
     Returns:
         path and `LENGTHS`, seconds as in an index, nan where the packets are right; sorted by path.

@@ -10,11 +10,10 @@ import pandas as pd
 from xdcbench.config.data import Dataset
 from xdcbench.data.fingerprints import Mode, fingerprints
 from xdcbench.data.index import take
-from xdcbench.data.media.facts import Facts
-from xdcbench.data.media.inspect import inspect
+from xdcbench.data.media.inspect import Facts, inspect
 from xdcbench.data.scan import scan
 from xdcbench.data.scanning.items import SPLIT, Scan
-from xdcbench.data.survey import survey
+from xdcbench.data.survey import Question, survey
 from xdcbench.errors import MediaError, UserError
 from xdcbench.utils.code import NO_CODE, Consent
 
@@ -33,12 +32,10 @@ class LocalDataset:
 
     Attributes:
         name: as the user calls it.
-        dataset: its configuration.
-        root: its folder.
         scan: its lists and files; ``items`` are those of the subset.
         fingerprint: of the whole.
         folder: where what is found out about it is kept.
-        stamp: of the whole, see ``data.states.Marks``.
+        stamp: of the whole, see `Fingerprints`.
     """
 
     name: str
@@ -65,53 +62,37 @@ class LocalDataset:
 
 
 def find_local(
-    name: str,
-    dataset: Dataset,
-    root: Path,
-    out: Path,
-    mode: Mode = "size",
-    consent: Consent = NO_CODE,
+    name: str, dataset: Dataset, root: Path, out: Path | None, mode: Mode = "size", consent: Consent = NO_CODE
 ) -> LocalDataset:
     """Scan a dataset and make its folder, named by the fingerprint and, where there is one, the subset.
+
+    Without ``out`` nothing is written, and its folder is ``root``.
 
     Raises:
         UserError: files and lists do not fit the layout; ``out`` cannot be written to.
     """
     found = scan(root, dataset, consent)
-    mark = fingerprints(found, root, mode, out / "cache")
+    mark = fingerprints(found, root, mode, out / "cache" if out else None)
     state = mark.fingerprint
     if dataset.subset.words:
         state = hashlib.sha256(f"{state} {dataset.subset.words}".encode()).hexdigest()
-    items = take(found.items, dataset.subset, dataset.splits).reset_index(drop=True)
-    folder = out / "data" / f"{name}-{state[:12]}"
+    folder = out / "data" / f"{name}-{state[:12]}" if out else root
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(
             f"cannot write to {out}: {error.strerror}; give another folder with --results"
         ) from error
+    items = take(found.items, dataset.subset, dataset.splits).reset_index(drop=True)
     kept = replace(found, items=items)
     return LocalDataset(name, dataset, root, kept, mark.fingerprint, folder, mark.stamp)
 
 
 def facts(data: LocalDataset, *, workers: int, limit: float) -> pd.DataFrame:
-    """The items with the columns of `Facts` and of `survey`; kept as ``items.parquet``.
-
-    Args:
-        data: the dataset.
-        workers: number of processes that decode.
-        limit: seconds that one file may take.
-    """
+    """The items with the columns of `Facts` and of `survey`, which says the rest; kept as ``items.parquet``."""
+    question = Question(look, FACTS, f"decoding {data.name}", VERSION)
     return survey(
-        data.scan.items,
-        data.root,
-        look,
-        kept=data.folder / "items.parquet",
-        types=FACTS,
-        workers=workers,
-        limit=limit,
-        label=f"decoding {data.name}",
-        version=VERSION,
+        data.scan.items, data.root, question, data.folder / "items.parquet", workers=workers, limit=limit
     )
 
 

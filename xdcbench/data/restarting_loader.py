@@ -9,7 +9,6 @@ import time
 import traceback
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager
 from itertools import islice
 from multiprocessing import RawArray
 from multiprocessing.process import BaseProcess
@@ -84,17 +83,15 @@ class Death(NamedTuple):
     cause: str
 
 
-class RestartingLoader(AbstractContextManager["RestartingLoader"]):
+class RestartingLoader:
     """Reads batches ahead, in order; without workers, each when it is asked for.
 
     A worker may be killed for the memory that others use, so that its item is innocent. Only after the second death
     over a batch is the item to blame. The draws say what is read, so a new worker reads the same.
 
     Args:
-        clips: reads one draw.
         batches: the draws of batch after batch, the same at every call.
         size: clips per batch at most.
-        workers: processes that read.
         patience: seconds that a worker may take to read one item.
     """
 
@@ -148,10 +145,6 @@ class RestartingLoader(AbstractContextManager["RestartingLoader"]):
             atexit.unregister(process.kill)
         self.processes = []
 
-    def __exit__(self, *exception: object) -> None:
-        """End the workers."""
-        self.close()
-
     def _start(self, workers: int, prefetch: int) -> None:
         """Read on from the next batch, with new workers."""
         self.close()
@@ -170,7 +163,7 @@ class RestartingLoader(AbstractContextManager["RestartingLoader"]):
                 batch_size=None,  # the dataset reads whole batches
                 sampler=islice(enumerate(self.batches()), self.number, None),
                 num_workers=workers,
-                collate_fn=_as_is,
+                collate_fn=lambda notes: notes,
                 worker_init_fn=_init_worker,
                 generator=torch.Generator(),  # the global one stays as it is
                 **(ahead if workers else {}),
@@ -224,10 +217,6 @@ def _blame(first: Death, second: Death) -> str:
     if first.item == second.item:
         return f"{second.item}: two reading processes died ({first.cause}, {second.cause}); {mend}"
     return f"two reading processes died, at {first.item} ({first.cause}) and at {second.item} ({second.cause}); {mend}"
-
-
-def _as_is(notes: list[Note] | Exception) -> list[Note] | Exception:
-    return notes
 
 
 def _init_worker(worker: int) -> None:

@@ -7,9 +7,8 @@ from pathlib import Path
 
 from xdcbench.config.data import Dataset
 from xdcbench.data import datasets
-from xdcbench.data.scanning.items import MISSING, SPLIT, Scan
+from xdcbench.data.scanning.items import MISSING, SPLIT, SUFFIXES, Scan
 from xdcbench.data.scanning.names import explanation
-from xdcbench.data.scanning.suffixes import SUFFIXES
 from xdcbench.errors import UserError
 from xdcbench.utils.code import NO_CODE, Consent, load_code, load_own
 
@@ -19,11 +18,8 @@ log = logging.getLogger("xdcbench")
 def scan(root: Path, dataset: Dataset, consent: Consent = NO_CODE) -> Scan:
     """Run a dataset's adapter and check what it returns.
 
-    Args:
-        root: the dataset's own folder.
-        dataset: its configuration; ``adapter`` names a module of xdcbench.data.datasets with a function
-            ``scan(root, dataset)``, or ``module:function``.
-        consent: the code of others that the user lets run.
+    ``dataset.adapter`` names a module of xdcbench.data.datasets with a function ``scan(root, dataset)``, or
+    ``module:function``.
 
     Raises:
         UserError: there is no such adapter or folder, no item, a declared split is missing or empty, an id
@@ -94,12 +90,7 @@ def _check(scan: Scan, root: Path, dataset: Dataset) -> None:
 def _explain(scan: Scan, dataset: Dataset) -> None:
     """Warn of listed files that may be there under another name."""
     missing = scan.missing
-    why = (
-        explanation(missing, scan.extra, guess=False, kind=SUFFIXES[dataset.media])
-        if missing and scan.extra
-        else ""
-    )
-    if why:
+    if why := explanation(missing, scan.extra, guess=False, kind=SUFFIXES[dataset.media]):
         log.warning(
             "%s: %d of %d listed files are missing; %s", dataset.title, len(missing), len(scan.items), why
         )

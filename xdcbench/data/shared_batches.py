@@ -19,15 +19,7 @@ class Reading(Structure):
 
 
 class Note(NamedTuple):
-    """What became of one clip.
-
-    Attributes:
-        position: of the spec.
-        row: of its item.
-        side: of its box, pixels; 0 without video.
-        flip: whether the clip is mirrored.
-        failed: why it could not be read; empty if it was.
-    """
+    """What became of one clip: ``failed`` says why it could not be read; ``side`` is that of its box, pixels."""
 
     position: int
     row: int
@@ -37,13 +29,9 @@ class Note(NamedTuple):
 
 
 class SharedBatch:
-    """Room for one batch, in memory that is shared with processes forked later.
+    """Room for one batch of ``size`` clips at most, in memory that is shared with processes forked later.
 
     The memory is anonymous: /dev/shm, where torch puts the tensors of workers, holds 64 MB in a Docker container.
-
-    Args:
-        clips: what is read.
-        size: clips at most.
     """
 
     def __init__(self, clips: ClipDataset, size: int) -> None:

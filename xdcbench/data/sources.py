@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from typing_extensions import TypedDict
@@ -41,34 +42,35 @@ def root_of(dataset: Dataset, data_root: Path | None) -> Path | None:
     return data_root / dataset.folder if data_root else None
 
 
-def find_source(
-    name: str,
-    dataset: Dataset,
-    data_root: Path | None,
-    *,
-    cache: Path | None,
-    verified: Path | None = None,
-    mode: Mode = "size",
-    consent: Consent = NO_CODE,
-) -> Source:
-    """The marks of a dataset's files, or why it is not available here.
+@dataclass(frozen=True)
+class Lookup:
+    """Where and how datasets are looked for on this machine.
 
-    A folder is scanned once; later the scan is trusted while no folder below it and no list file changed, but that
-    every file is looked at where contents count.
-
-    Args:
-        name: of the dataset.
-        dataset: its configuration.
+    Attributes:
         data_root: folder of all datasets.
         cache: folder of what planning remembers; None remembers nothing.
         verified: ``data`` of the results folder, where `data verify` keeps what it finds.
         mode: what of the files the fingerprint covers.
         consent: the code of others that the user lets run.
+    """
+
+    data_root: Path | None
+    cache: Path | None = None
+    verified: Path | None = None
+    mode: Mode = "size"
+    consent: Consent = NO_CODE
+
+
+def find_source(name: str, dataset: Dataset, lookup: Lookup) -> Source:
+    """The marks of a dataset's files, or why it is not available here.
+
+    A folder is scanned once; later the scan is trusted while no folder below it and no list file changed, but that
+    every file is looked at where contents count.
 
     Raises:
         UserError: the folder is there, but its lists or files do not fit the dataset's layout.
     """
-    root = root_of(dataset, data_root)
+    root, cache = root_of(dataset, lookup.data_root), lookup.cache
     if root is None:
         return Source(
             unavailable=f"no place given for {name}; give --data-root or --set datasets.{name}.root=DIR"
@@ -78,13 +80,13 @@ def find_source(
     config = IndexStage(name=name, dataset=dataset)
     text = json.dumps([VERSION, str(root.resolve()), science(config)], sort_keys=True)
     entry = cache / f"scan-{hashlib.sha256(text.encode()).hexdigest()[:16]}.json" if cache else None
-    if entry is not None and mode == "size":
+    if entry is not None and lookup.mode == "size":
         known: _Scanned | None = read_cache(entry, _Scanned)
         if known and known["stamps"] == stamps(known["stamps"]):
-            return _source(Fingerprints(known["fingerprint"], known["stamp"]), root, verified)
-    found = scan(root, dataset, consent)
-    now = fingerprints(found, root, mode, cache)
-    if entry is not None and mode == "size":
+            return _source(Fingerprints(known["fingerprint"], known["stamp"]), root, lookup.verified)
+    found = scan(root, dataset, lookup.consent)
+    now = fingerprints(found, root, lookup.mode, cache)
+    if entry is not None and lookup.mode == "size":
         # The scan has named what is passed over.
         watched = {folder.path for folder in folders(Folder.top(root), lambda path, reason: None)}
         watched |= {str(path) for path in found.sources}
@@ -94,7 +96,7 @@ def find_source(
             write_json(entry, kept)
         except OSError as error:  # a finished results folder may be read-only
             log.info("the scan of %s is not kept: %s", root, error.strerror)
-    return _source(now, root, verified)
+    return _source(now, root, lookup.verified)
 
 
 def _source(mark: Fingerprints, root: Path, verified: Path | None) -> Source:
@@ -118,7 +120,7 @@ def find_shards(
     Args:
         places: folders or addresses, each of one dataset's shards, or of shards below it by dataset.
         datasets: those that are used; shards of another are not read.
-        cache: for what is read of remote shards.
+        cache: for remote shards.
 
     Raises:
         UserError: there are no shards at a place, two hold one dataset, or some are of another

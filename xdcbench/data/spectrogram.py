@@ -36,9 +36,6 @@ class LogMel(nn.Module):
 
     Frame t is centered on sample t * hop + hop / 2: each frame stands for one hop of audio, and the frames
     tile the window. Audio that a frame needs beyond the window is silence.
-
-    Args:
-        spec: what the audio encoder declares.
     """
 
     def __init__(self, spec: AudioInput) -> None:

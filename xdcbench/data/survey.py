@@ -4,13 +4,14 @@ import glob
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from xdcbench.data.media.local_file import state_of
+from xdcbench.data.fingerprints import KEY, mtimes
 from xdcbench.data.scanning.items import MISSING
 from xdcbench.errors import UserError
 from xdcbench.utils.arrays import read_table
@@ -19,27 +20,33 @@ from xdcbench.utils.locks import lock
 from xdcbench.utils.process_pool import WorkerFailure, answers
 from xdcbench.utils.progress import log, track
 
-KEY = ["path", "bytes", "mtime"]
-"""A file is looked at again when one of these changes; ``mtime`` is in nanoseconds."""
 CHUNK = 50_000
 """Lines of the journal that are held as objects at once."""
 FOLDER = "[0-9a-f]" * 12
 """How the folder of a dataset's state ends, as a glob."""
 
 
+@dataclass(frozen=True)
+class Question:
+    """What is asked of every file.
+
+    Attributes:
+        look: importable by name; from an absolute path to a row of ``types``, or to ``error`` alone.
+        types: nullable pandas types of the columns that ``look`` fills.
+        label: what the progress bar says.
+        version: of the answers; those of another version are not used.
+    """
+
+    look: Callable[[str], dict[str, Any]]
+    types: Mapping[str, str]
+    label: str
+    version: int
+
+
 def survey(
-    items: pd.DataFrame,
-    root: Path,
-    look: Callable[[str], dict[str, Any]],
-    *,
-    kept: Path,
-    types: Mapping[str, str],
-    workers: int,
-    limit: float,
-    label: str,
-    version: int = 1,
+    items: pd.DataFrame, root: Path, question: Question, kept: Path, *, workers: int, limit: float
 ) -> pd.DataFrame:
-    """``items`` with what ``look`` says of each file, looking only at files that it has not seen.
+    """``items`` with the answer of each file, asking only of files in a state that has none.
 
     Answers go to a journal at once, so that an interrupted survey resumes, and to ``kept`` at the end. Those
     in the folders of the dataset's other states are used too. A file whose process died is looked at again
@@ -47,17 +54,12 @@ def survey(
 
     Args:
         items: path below ``root`` and bytes (`MISSING` where the disk lacks the file), among other columns.
-        root: folder of the dataset.
-        look: importable by name; from an absolute path to a row of ``types``, or to ``error`` alone.
         kept: a Parquet file in the folder, which exists, of this state of the dataset.
-        types: nullable pandas types of the columns that ``look`` fills.
-        workers: number of processes.
+        workers: processes that look.
         limit: seconds that one file may take.
-        label: what the progress bar says.
-        version: of the answers; those of another version are not used.
 
     Returns:
-        ``items`` in their order with the columns of ``types``, missing where there is no answer, and: mtime,
+        ``items`` in their order with the columns of the question, missing where there is no answer, and: mtime,
         version, error (why there is none, else ""), given (seconds after which a file was given up, 0 where the
         process died; nan for an answer).
 
@@ -72,20 +74,19 @@ def survey(
         "error": "string",
         "given": "float64",
         "version": "Int64",
-        **types,
+        **question.types,
     }
     journal = kept.with_suffix(".jsonl")
-    stamps = [_mtime(root / path, size) for path, size in zip(items["path"], items["bytes"], strict=True)]
-    items = items.assign(mtime=stamps)
+    items = items.assign(mtime=mtimes(items, root))
     busy = f"another process surveys the dataset of {kept.parent}; wait for it or use --results"
     with lock(kept.parent / ".lock", busy=busy):
-        known = _known(kept, journal, types, version)
+        known = _known(kept, journal, types, question.version)
         usable = known.loc[~(known["given"] < limit), KEY].astype({"path": items["path"].dtype})
         here = items.loc[items["bytes"] != MISSING, KEY].drop_duplicates()
         todo = here.merge(usable, how="left", on=KEY, indicator=True).query("_merge == 'left_only'")[KEY]
         if len(todo):
-            _look(todo, root, look, journal, workers=workers, limit=limit, label=label, version=version)
-            known = _known(kept, journal, types, version)
+            _look(todo, root, question, journal, workers=workers, limit=limit)
+            known = _known(kept, journal, types, question.version)
         known = known.astype({"path": items["path"].dtype})
         found = items.merge(known, how="left", on=KEY).fillna({"error": ""})
         if len(todo) or not kept.exists():
@@ -96,22 +97,14 @@ def survey(
 
 
 def _look(
-    todo: pd.DataFrame,
-    root: Path,
-    look: Callable[[str], dict[str, Any]],
-    journal: Path,
-    *,
-    workers: int,
-    limit: float,
-    label: str,
-    version: int,
+    todo: pd.DataFrame, root: Path, question: Question, journal: Path, *, workers: int, limit: float
 ) -> None:
     files = {str((root / row["path"]).absolute()): row for row in todo.to_dict("records")}
-    with track(label, len(files)) as tick, _lines(journal) as write:
-        for path, answer in answers(look, files, workers=min(workers, len(files)), limit=limit):
+    with track(question.label, len(files)) as tick, _lines(journal) as write:
+        for path, answer in answers(question.look, files, workers=min(workers, len(files)), limit=limit):
             if isinstance(answer, WorkerFailure):
                 answer = {"error": answer.reason, "given": limit if answer.timeout else 0.0}
-            write(files[path] | {"version": version} | answer)
+            write(files[path] | {"version": question.version} | answer)
             tick()
 
 
@@ -157,7 +150,3 @@ def _lines(journal: Path) -> Iterator[Callable[[dict[str, Any]], int]]:
         if file.tell():
             file.write("\n")
         yield lambda row: file.write(json.dumps(row) + "\n")
-
-
-def _mtime(path: Path, size: int) -> int:
-    return MISSING if size == MISSING else state_of(path).mtime

@@ -16,10 +16,6 @@ def square_crops(boxes: CropBoxes, size: int) -> Tensor:
 
     All frames of a clip are treated alike. Boxes of that size already, as test clips are, pass unchanged.
 
-    Args:
-        boxes: of a batch, at least one.
-        size: side of the clips, pixels.
-
     Returns:
         uint8 (B, frames, size, size, 3).
     """
@@ -56,12 +52,7 @@ def _square_crops_on_gpu(boxes: CropBoxes, size: int) -> Tensor:
 
 
 def normalize(clips: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
-    """``clips * scale + shift`` for each color.
-
-    Args:
-        clips: uint8 (B, T, H, W, 3).
-        scale: float32, 3 values, 1 / (255 * std).
-        shift: float32, 3 values, -mean / std.
+    """``clips * scale + shift`` for each color of clips, uint8 (B, T, H, W, 3), with 3 values of float32 each.
 
     Returns:
         float32 (B, 3, T, H, W), laid out in memory as ``channels_last_3d``.

@@ -208,21 +208,19 @@ def find_sources(
     """Place of each real dataset; nothing to find for a suite with a world."""
     if suite.world:
         return {}
-    from xdcbench.data.sources import find_source, used_datasets
+    from xdcbench.data.sources import Lookup, find_source, used_datasets
 
-    cache = store.root / "cache" if write else None
+    lookup = Lookup(
+        request.data_root,
+        cache=store.root / "cache" if write else None,
+        verified=store.root / "data",
+        mode=request.fingerprint,
+        consent=request.consent,
+    )
     return {
         name: Source(shards[name].manifest.fingerprint)
         if name in shards
-        else find_source(
-            name,
-            suite.datasets[name],
-            request.data_root,
-            cache=cache,
-            verified=store.root / "data",
-            mode=request.fingerprint,
-            consent=request.consent,
-        )
+        else find_source(name, suite.datasets[name], lookup)
         for name in dict.fromkeys(name for part in suite.leaves for name in used_datasets(part))
     }
 

@@ -14,7 +14,7 @@ from xdcbench.data.context import Context
 from xdcbench.data.index import Index
 from xdcbench.data.known_lengths import lengths_hash, verified_lengths
 from xdcbench.data.local import LocalDataset, facts, find_local
-from xdcbench.data.sources import find_source
+from xdcbench.data.sources import Lookup, find_source
 from xdcbench.data.validation.verify import verify
 from xdcbench.errors import UserError
 from xdcbench.pipeline.graph import Stage
@@ -58,7 +58,7 @@ def verified(root: Path, out: Path) -> LocalDataset:
 def indexed(root: Path, out: Path, run: Path) -> tuple[str, dict[str, float]]:
     """Key of the stage as it is planned, and length of the video of each file."""
     run.mkdir()
-    source = find_source("files", FILES, root.parent, cache=None, verified=out / "data")
+    source = find_source("files", FILES, Lookup(root.parent, cache=None, verified=out / "data"))
     config = IndexStage(name="files", dataset=FILES, fingerprint=source.fingerprint, lengths=source.lengths)
     stage.run(config, {}, run, Context("tests", roots={"files": root}, cache=out / "cache"))
     items = Index.load(run).items

@@ -16,7 +16,7 @@ from xdcbench.data.fingerprints import Mode, forget_scans
 from xdcbench.data.scan import scan
 from xdcbench.data.scanning.items import MISSING, Scan, fingerprint
 from xdcbench.data.shards.layout import ShardSettings, ShardsManifest
-from xdcbench.data.sources import find_shards, find_source, root_of, stamps, used_datasets
+from xdcbench.data.sources import Lookup, find_shards, find_source, root_of, stamps, used_datasets
 from xdcbench.errors import UserError
 from xdcbench.utils.code import Consent
 
@@ -69,13 +69,13 @@ def test_own_root_comes_before_the_data_root() -> None:
 
 
 def test_dataset_without_a_place_is_unavailable() -> None:
-    source = find_source("grid", GRID, None, cache=None)
+    source = find_source("grid", GRID, Lookup(None))
     assert source.fingerprint is None
     assert source.unavailable == "no place given for grid; give --data-root or --set datasets.grid.root=DIR"
 
 
 def test_dataset_without_its_folder_is_unavailable(tmp_path: Path) -> None:
-    source = find_source("grid", GRID, tmp_path, cache=None)
+    source = find_source("grid", GRID, Lookup(tmp_path))
     assert source.fingerprint is None
     assert source.unavailable == f"no folder {tmp_path / 'grid'} for grid"
 
@@ -83,28 +83,28 @@ def test_dataset_without_its_folder_is_unavailable(tmp_path: Path) -> None:
 def test_folder_that_does_not_fit_is_a_mistake(data: Path) -> None:
     (data / "grid" / "labels.csv").unlink()
     with pytest.raises(UserError, match=r"no list .*labels\.csv"):
-        find_source("grid", GRID, data, cache=None)
+        find_source("grid", GRID, Lookup(data))
 
 
 def test_fingerprint_is_that_of_the_scan(data: Path) -> None:
-    source = find_source("grid", GRID, data, cache=None)
+    source = find_source("grid", GRID, Lookup(data))
     assert source.fingerprint == fingerprint(scan(data / "grid", GRID))
     assert source.unavailable == ""
 
 
 def test_second_look_trusts_the_first(data: Path, tmp_path: Path, scans: list[Path]) -> None:
     cache = tmp_path / "results" / "cache"
-    first = find_source("grid", GRID, data, cache=cache)
-    assert find_source("grid", GRID, data, cache=cache) == first
+    first = find_source("grid", GRID, Lookup(data, cache=cache))
+    assert find_source("grid", GRID, Lookup(data, cache=cache)) == first
     assert scans == [data / "grid"]
 
 
 def test_a_scan_of_another_version_is_not_trusted(
     data: Path, tmp_path: Path, scans: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    find_source("grid", GRID, data, cache=tmp_path)
+    find_source("grid", GRID, Lookup(data, cache=tmp_path))
     monkeypatch.setattr(sources, "VERSION", sources.VERSION + 1)
-    find_source("grid", GRID, data, cache=tmp_path)
+    find_source("grid", GRID, Lookup(data, cache=tmp_path))
     assert len(scans) == 2
 
 
@@ -112,17 +112,17 @@ def test_a_scan_of_another_version_is_not_trusted(
     "content", [b"", b"\0" * 80, b'{"fingerp', b"[]", b"{}", b'{"fingerprint": 3, "stamps": {}}']
 )
 def test_a_damaged_scan_is_made_again(data: Path, tmp_path: Path, scans: list[Path], content: bytes) -> None:
-    first = find_source("grid", GRID, data, cache=tmp_path / "cache")
+    first = find_source("grid", GRID, Lookup(data, cache=tmp_path / "cache"))
     (entry,) = (tmp_path / "cache").iterdir()
     whole = entry.read_bytes()
     entry.write_bytes(content)
-    assert find_source("grid", GRID, data, cache=tmp_path / "cache") == first
+    assert find_source("grid", GRID, Lookup(data, cache=tmp_path / "cache")) == first
     assert entry.read_bytes() == whole and len(scans) == 2
 
 
 def test_without_a_cache_every_look_scans(data: Path, scans: list[Path]) -> None:
     for _ in range(2):
-        find_source("grid", GRID, data, cache=None)
+        find_source("grid", GRID, Lookup(data))
     assert len(scans) == 2
 
 
@@ -151,20 +151,20 @@ def remove_folder(root: Path) -> None:
 def test_change_below_the_folder_is_seen(
     data: Path, tmp_path: Path, scans: list[Path], change: Callable[[Path], None]
 ) -> None:
-    find_source("grid", GRID, data, cache=tmp_path)
+    find_source("grid", GRID, Lookup(data, cache=tmp_path))
     change(data / "grid")
-    source = find_source("grid", GRID, data, cache=tmp_path)
+    source = find_source("grid", GRID, Lookup(data, cache=tmp_path))
     assert len(scans) == 2
     assert source.fingerprint == fingerprint(scan(data / "grid", GRID))
-    assert find_source("grid", GRID, data, cache=tmp_path) == source
+    assert find_source("grid", GRID, Lookup(data, cache=tmp_path)) == source
     assert len(scans) == 2
 
 
 def test_folder_that_went_is_seen(data: Path, tmp_path: Path, scans: list[Path]) -> None:
-    find_source("grid", GRID, data, cache=tmp_path)
+    find_source("grid", GRID, Lookup(data, cache=tmp_path))
     remove_folder(data / "grid")
     with pytest.raises(UserError, match="no video file"):
-        find_source("grid", GRID, data, cache=tmp_path)
+        find_source("grid", GRID, Lookup(data, cache=tmp_path))
     assert len(scans) == 2
 
 
@@ -172,7 +172,7 @@ def test_other_settings_are_another_scan(data: Path, tmp_path: Path, scans: list
     subset = GRID.model_copy(update={"subset": Subset(per_class=1)})
     titled = GRID.model_copy(update={"title": "another"})
     for dataset in (GRID, subset, titled):
-        find_source("grid", dataset, data, cache=tmp_path)
+        find_source("grid", dataset, Lookup(data, cache=tmp_path))
     assert len(scans) == 2
 
 
@@ -185,13 +185,13 @@ def test_stamps_are_times_of_change_or_say_gone(tmp_path: Path) -> None:
 
 
 def test_a_list_whose_time_is_kept_is_seen(data: Path, tmp_path: Path, scans: list[Path]) -> None:
-    first = find_source("grid", GRID, data, cache=tmp_path)
+    first = find_source("grid", GRID, Lookup(data, cache=tmp_path))
     path = data / "grid" / "labels.csv"
     before = path.stat()
     path.write_text(path.read_text().replace("0.mp4,lay", "0.mp4,bin"))
     os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
     assert path.stat().st_size == before.st_size
-    assert find_source("grid", GRID, data, cache=tmp_path).fingerprint != first.fingerprint
+    assert find_source("grid", GRID, Lookup(data, cache=tmp_path)).fingerprint != first.fingerprint
     assert len(scans) == 2
 
 
@@ -206,7 +206,7 @@ def overwrite(path: Path, content: bytes) -> None:
 def test_contents_count_where_they_are_asked_for(data: Path, tmp_path: Path) -> None:
     def find(mode: Mode) -> Source:
         forget_scans(tmp_path)
-        return find_source("grid", GRID, data, cache=tmp_path, mode=mode)
+        return find_source("grid", GRID, Lookup(data, cache=tmp_path, mode=mode))
 
     sizes, contents = find("size"), find("content")
     assert sizes.fingerprint != contents.fingerprint
@@ -224,11 +224,11 @@ def test_contents_count_where_they_are_asked_for(data: Path, tmp_path: Path) -> 
 
 @pytest.mark.parametrize("content", [b"", b"\0" * 80, b"PAR1 cut"])
 def test_damaged_hashes_are_made_again(data: Path, tmp_path: Path, content: bytes) -> None:
-    first = find_source("grid", GRID, data, cache=tmp_path, mode="content")
+    first = find_source("grid", GRID, Lookup(data, cache=tmp_path, mode="content"))
     (kept,) = tmp_path.glob("contents-*.parquet")
     whole = kept.read_bytes()
     kept.write_bytes(content)
-    assert find_source("grid", GRID, data, cache=tmp_path, mode="content") == first
+    assert find_source("grid", GRID, Lookup(data, cache=tmp_path, mode="content")) == first
     assert kept.read_bytes() == whole
 
 
@@ -244,10 +244,10 @@ def test_contents_are_hashed_once_for_each_state(
 
     monkeypatch.setattr(fingerprints, "LocalFile", spy)
     for _ in range(2):
-        find_source("grid", GRID, data, cache=tmp_path, mode="content")
+        find_source("grid", GRID, Lookup(data, cache=tmp_path, mode="content"))
     assert sorted(opened) == ["0.mp4", "1.mp4", "2.mp4", "3.mp4"]
     overwrite(data / "grid" / "s1" / "1.mp4", b"yy")
-    find_source("grid", GRID, data, cache=tmp_path, mode="content")
+    find_source("grid", GRID, Lookup(data, cache=tmp_path, mode="content"))
     assert opened[4:] == ["1.mp4"], "no folder changed, and it was seen"
 
 

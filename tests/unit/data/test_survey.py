@@ -12,7 +12,7 @@ import pytest
 
 from tests.unit.data.validation.looks import look
 from xdcbench.data.scanning.items import MISSING
-from xdcbench.data.survey import survey
+from xdcbench.data.survey import Question, survey
 from xdcbench.errors import UserError
 from xdcbench.utils.locks import lock
 
@@ -38,13 +38,10 @@ def run(
     return survey(
         items(root, *names),
         root,
-        look,
-        kept=folder / "items.parquet",
-        types=TYPES,
+        Question(look, TYPES, "looking", version),
+        folder / "items.parquet",
         workers=2,
         limit=limit,
-        label="looking",
-        version=version,
     )
 
 

@@ -22,7 +22,7 @@ from xdcbench.config.stages import IndexStage, InitStage, PretrainedStage
 from xdcbench.data.context import Context
 from xdcbench.data.index import run as index_run
 from xdcbench.data.scan import scan
-from xdcbench.data.sources import find_source
+from xdcbench.data.sources import Lookup, find_source
 from xdcbench.errors import UserError
 from xdcbench.evaluation.features import run as features_run
 from xdcbench.export.export import export_lines
@@ -134,7 +134,7 @@ PLACES: dict[str, Callable[[Path, Path], Any]] = {
     "suite, adapter": lambda tmp, run: load_suite(suite(tmp, f"datasets: {{d: {DATASET}}}")),
     "dataset file": lambda tmp, run: load_dataset(written(tmp / "d.yaml", DATASET)),
     "scan": lambda tmp, run: scan(tmp, dataset()),
-    "planning": lambda tmp, run: find_source("d", dataset(root=str(tmp)), None, cache=tmp / "cache"),
+    "planning": lambda tmp, run: find_source("d", dataset(root=str(tmp)), Lookup(None, cache=tmp / "cache")),
     "index stage": lambda tmp, run: index_run(
         IndexStage(name="d", dataset=dataset()), {}, tmp, Context(suite="s", roots={"d": tmp})
     ),

@@ -6,16 +6,8 @@ from pathlib import Path
 import pandas as pd
 
 from xdcbench.config.data import Dataset
+from xdcbench.data.scanning import lists
 from xdcbench.data.scanning.items import LABELS, SPLIT, Scan, media_files, options, table
-from xdcbench.data.scanning.lists import (
-    check_known,
-    find_lists,
-    need_list,
-    numbers,
-    one_per,
-    read_csv,
-    read_text,
-)
 from xdcbench.data.scanning.youtube import place_clips
 from xdcbench.errors import UserError
 
@@ -39,14 +31,15 @@ def scan(root: Path, dataset: Dataset) -> Scan:
         test=["eval_segments.csv"],
     )
     part_of = {name: part for part in ("train", "test") for name in chosen[part]}
-    found = find_lists(root, dataset, [CLASSES, *part_of])
-    paths = {name: need_list(found, name, root, dataset) for name in (CLASSES, *part_of)}
+    found = lists.find_lists(root, dataset, [CLASSES, *part_of])
+    paths = {name: lists.need_list(found, name, root, dataset) for name in (CLASSES, *part_of)}
     mids, classes = _classes(paths[CLASSES], dataset)
     parts = [
         _segments(paths[name], dataset, mids).assign(**{SPLIT + "official": part})
         for name, part in part_of.items()
     ]
-    rows = one_per(pd.concat(parts, ignore_index=True), "ytid", ", ".join(part_of)).reset_index(drop=True)
+    segments = pd.concat(parts, ignore_index=True)
+    rows = lists.one_per(segments, "ytid", ", ".join(part_of)).reset_index(drop=True)
     files, others = media_files(root, dataset)
     items, extra = place_clips(rows.assign(id=rows["ytid"]), files)
     items = items.assign(label=-1, group=items["ytid"])
@@ -55,8 +48,8 @@ def scan(root: Path, dataset: Dataset) -> Scan:
 
 def _classes(path: Path, dataset: Dataset) -> tuple[dict[str, int], tuple[str, ...]]:
     """Index of each machine id, and names in the order of the indices."""
-    rows = read_csv(path, dataset, ("index", "mid", "display_name"))
-    rows = rows.assign(index=numbers(rows, "index", path)).sort_values("index")
+    rows = lists.read_csv(path, dataset, ("index", "mid", "display_name"))
+    rows = rows.assign(index=lists.numbers(rows, "index", path)).sort_values("index")
     if rows["index"].tolist() != list(range(len(rows))) or rows["mid"].duplicated().any():
         raise UserError(f"{path}: its {len(rows)} classes are not numbered from 0, each once; get it again")
     return dict(zip(rows["mid"], rows["index"], strict=True)), tuple(rows["display_name"])
@@ -65,11 +58,11 @@ def _classes(path: Path, dataset: Dataset) -> tuple[dict[str, int], tuple[str, .
 def _segments(path: Path, dataset: Dataset, mids: dict[str, int]) -> pd.DataFrame:
     """Segments of one list: ytid, start (seconds) and labels (sorted tuples)."""
     # Comments become blank lines, so that messages name the right line; no field has a comma and a space.
-    text = COMMENT.sub("", read_text(path, dataset)).replace(", ", ",")
-    rows = one_per(read_csv(path, dataset, FIELDS, header=False, text=text), "ytid", path)
+    text = COMMENT.sub("", lists.read_text(path, dataset)).replace(", ", ",")
+    rows = lists.one_per(lists.read_csv(path, dataset, FIELDS, header=False, text=text), "ytid", path)
     texts = rows["class"].drop_duplicates()
     sets = texts.map(lambda text: [name.strip() for name in text.split(",")])
-    check_known(sets.explode(), mids, path, CLASSES)
+    lists.check_known(sets.explode(), mids, path, CLASSES)
     # Segments of the same classes share one tuple.
     labels = {
         text: tuple(sorted({mids[name] for name in names})) for text, names in zip(texts, sets, strict=True)
@@ -77,7 +70,7 @@ def _segments(path: Path, dataset: Dataset, mids: dict[str, int]) -> pd.DataFram
     return pd.DataFrame(
         {
             "ytid": rows["ytid"],
-            "start": numbers(rows, "start", path),
+            "start": lists.numbers(rows, "start", path),
             LABELS: [labels[text] for text in rows["class"]],
         }
     )

@@ -5,7 +5,7 @@ from pathlib import Path
 import pandas as pd
 
 from xdcbench.config.data import Dataset
-from xdcbench.data.scanning.folders import labeled
+from xdcbench.data.scanning.classes import labeled
 from xdcbench.data.scanning.items import SPLIT, Scan, media_files, options, table
 from xdcbench.errors import UserError
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pandas as pd
 
 from xdcbench.config.data import Dataset
-from xdcbench.data.scanning.folders import class_folders, labeled
+from xdcbench.data.scanning.classes import class_folders, labeled
 from xdcbench.data.scanning.items import Scan, media_files, options, table
 
 FOLDERS = {"train": "train", "val": "test"}

@@ -5,8 +5,7 @@ from pathlib import Path
 import pandas as pd
 
 from xdcbench.config.data import Dataset
-from xdcbench.data.scanning.classes import joined
-from xdcbench.data.scanning.folders import class_folders, labeled
+from xdcbench.data.scanning.classes import class_folders, joined, labeled
 from xdcbench.data.scanning.items import SPLIT, Scan, media_files, options, table
 from xdcbench.data.scanning.lists import check_known, find_lists, need_list, numbers, one_per, read_csv
 from xdcbench.data.scanning.youtube import place_clips

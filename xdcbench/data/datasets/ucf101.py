@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from xdcbench.config.data import Dataset
-from xdcbench.data.scanning.folders import listed
+from xdcbench.data.scanning.classes import listed
 from xdcbench.data.scanning.items import Scan, options
 from xdcbench.data.scanning.lists import read_list
 from xdcbench.errors import UserError

@@ -5,17 +5,9 @@ from pathlib import Path
 import pandas as pd
 
 from xdcbench.config.data import Dataset
+from xdcbench.data.scanning import lists
 from xdcbench.data.scanning.classes import one_spelling
 from xdcbench.data.scanning.items import SPLIT, Scan, media_files, options, table
-from xdcbench.data.scanning.lists import (
-    check_known,
-    find_lists,
-    need_list,
-    numbers,
-    one_per,
-    place_of,
-    read_csv,
-)
 from xdcbench.data.scanning.names import NAME
 from xdcbench.data.scanning.youtube import place_clips
 from xdcbench.errors import UserError
@@ -37,23 +29,23 @@ def scan(root: Path, dataset: Dataset) -> Scan:
         lists: folder of the lists, absolute or below the root; none: anywhere below the root.
     """
     options(dataset, lists=None)
-    found = find_lists(root, dataset, [LIST, *PARTS, STATISTICS])
+    found = lists.find_lists(root, dataset, [LIST, *PARTS, STATISTICS])
     if LIST in found:
         sources = [found[LIST]]
         rows = _clips(found[LIST], dataset)
     else:
         sources = [found[name] for name in PARTS if name in found]
         if not sources:
-            need_list(found, LIST, root, dataset)
+            lists.need_list(found, LIST, root, dataset)
         rows = pd.concat([_files(path, dataset) for path in sources], ignore_index=True)
     known = rows["class"] = one_spelling(rows["class"], sources[0])
     if STATISTICS in found:
-        known = read_csv(found[STATISTICS], dataset, ("class", "clips", "kind"), header=False)["class"]
-        check_known(rows["class"], known, sources[0], found[STATISTICS])
+        known = lists.read_csv(found[STATISTICS], dataset, ("class", "clips", "kind"), header=False)["class"]
+        lists.check_known(rows["class"], known, sources[0], found[STATISTICS])
         sources.append(found[STATISTICS])
     classes = sorted(set(known))
     rows["id"] = rows["ytid"] + "_" + rows["start"].astype("int64").astype("str").str.zfill(6)
-    rows = one_per(rows, "id", sources[0]).reset_index(drop=True)
+    rows = lists.one_per(rows, "id", sources[0]).reset_index(drop=True)
     files, others = media_files(root, dataset)
     items, extra = place_clips(rows, files)
     items = items.assign(
@@ -65,18 +57,18 @@ def scan(root: Path, dataset: Dataset) -> Scan:
 
 def _clips(path: Path, dataset: Dataset) -> pd.DataFrame:
     split = SPLIT + "official"
-    rows = read_csv(path, dataset, ("ytid", "start", "class", split), header=False)
-    check_known(rows[split], PARTS.values(), path, "train, test")
-    return rows.assign(start=numbers(rows, "start", path))
+    rows = lists.read_csv(path, dataset, ("ytid", "start", "class", split), header=False)
+    lists.check_known(rows[split], PARTS.values(), path, "train, test")
+    return rows.assign(start=lists.numbers(rows, "start", path))
 
 
 def _files(path: Path, dataset: Dataset) -> pd.DataFrame:
-    rows = read_csv(path, dataset, ("file", "class"), header=False)
+    rows = lists.read_csv(path, dataset, ("file", "class"), header=False)
     names = rows["file"].str.replace(r"\.[^.]*$", "", regex=True).str.extract(NAME)
     strange = rows["file"][names[1].isna()]
     if len(strange):
         raise UserError(
-            f"{place_of(path, strange)}: `{strange.iloc[0]}` does not read <ytid>_<start>.mp4; mend the row"
+            f"{lists.place_of(path, strange)}: `{strange.iloc[0]}` does not read <ytid>_<start>.mp4; mend the row"
         )
     return pd.DataFrame(
         {

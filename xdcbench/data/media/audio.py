@@ -52,13 +52,12 @@ def read_audio(media: Media, *, start: float, seconds: float, sample_rate: int) 
     cut from one resampled signal.
 
     Args:
-        media: any file with an audio stream.
         start: seconds after the first video frame (the first sample without video); may be negative.
         seconds: length.
-        sample_rate: samples per second of the result.
+        sample_rate: of the result, Hz.
 
     Returns:
-        float32 (round(seconds * rate),), full scale 1.
+        float32 (round(seconds * sample_rate),), full scale 1.
 
     Raises:
         MediaError: there is no audio track, nothing of it can be decoded, or a sample of any channel in the

@@ -24,13 +24,7 @@ class Content(Protocol):
 
 @dataclass(frozen=True)
 class Stretch:
-    """A stretch of a file, of which a part is read when it is asked for.
-
-    Attributes:
-        read: bytes of the file from an offset: ``read(offset, size)``.
-        begin: of the stretch in the file, bytes.
-        size: of the stretch, bytes.
-    """
+    """``size`` bytes from ``begin`` in a file, of which ``read(offset, size)`` reads a part when it is asked for."""
 
     read: Callable[[int, int], bytes]
     begin: int
@@ -53,11 +47,8 @@ class Stream(io.RawIOBase):
     FFmpeg takes what cannot be read for the end of the file, or continues without. So a failure looks like the end,
     and is kept for who opened the file to raise.
 
-    Args:
-        content: what is read.
-        name: what FFmpeg may guess the format from, next to the content.
-
     Attributes:
+        name: what FFmpeg may guess the format from, next to the content.
         failure: why a part could not be read; None where all could.
     """
 
@@ -72,10 +63,6 @@ class Stream(io.RawIOBase):
     def seekable(self) -> bool:
         """Always."""
         return True
-
-    def tell(self) -> int:
-        """Bytes from the start."""
-        return self.place
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
         """As of any file; a place that no file has is refused by a negative number, after which FFmpeg reads on."""

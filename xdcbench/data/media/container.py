@@ -2,9 +2,10 @@
 
 import math
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import chain
 from pathlib import Path
 from typing import IO, Any, cast
 
@@ -18,7 +19,6 @@ from av.video.stream import VideoStream
 
 from xdcbench.data.media.byte_ranges import Content, Stream
 from xdcbench.data.media.clock import VideoClock
-from xdcbench.data.media.demux import demux
 from xdcbench.data.media.limits import (
     IMAGE_HEAD,
     PIXELS,
@@ -30,7 +30,7 @@ from xdcbench.data.media.limits import (
 )
 from xdcbench.data.media.local_file import FileState, LocalFile
 from xdcbench.data.media.url import local_url
-from xdcbench.data.media.wav import HEADER, Header, header
+from xdcbench.data.media.wav import Header, header
 from xdcbench.errors import MediaError
 
 # Decoders hand out reordered frames late and some indices hold decoding times: FFmpeg's own tool also steps
@@ -50,12 +50,7 @@ PLAYLIST = "is a playlist, which names media files and holds none"
 
 @dataclass(frozen=True)
 class Member:
-    """A media file that has no path of its own, such as a member of a shard.
-
-    Attributes:
-        path: what errors call it.
-        data: its content.
-    """
+    """The content of a media file that has no path of its own, such as a member of a shard; errors call it ``path``."""
 
     path: Path
     data: Content
@@ -63,12 +58,7 @@ class Member:
 
 @dataclass(frozen=True)
 class Indexed:
-    """A local file that must be as the index saw it.
-
-    Attributes:
-        path: of the file.
-        state: its size and time of change.
-    """
+    """A local file that must be as the index saw it."""
 
     path: Path
     state: FileState
@@ -84,18 +74,11 @@ def path_of(media: Media) -> Path:
 
 
 def wave_header(container: InputContainer, media: Media) -> Header | None:
-    """Header of a WAVE file; None of others."""
-    return header(beginning(media, HEADER)) if container.format.name == "wav" else None
-
-
-def beginning(media: Media, size: int) -> bytes:
-    """The first ``size`` bytes, or fewer.
-
-    Raises:
-        MediaUnreachableError, MediaChangedError: as ``opened``.
-    """
+    """Header of a WAVE file; None of others; raises as ``opened`` where the file cannot be read."""
+    if container.format.name != "wav":
+        return None
     with _content(media) as content:
-        return bytes(content[:size])
+        return header(content)
 
 
 @contextmanager
@@ -108,17 +91,23 @@ def opened(media: Media, **options: str) -> Iterator[InputContainer]:
         MediaUnreachableError: the file, or a part of it, cannot be read; so nothing is known of its content.
         MediaChangedError: the file is not the one that was indexed.
     """
-    with _stream(media) as source:
+    path = path_of(media)
+    image = path.suffix.lower() in IMAGE_SUFFIXES
+    with _content(media) as content:
+        # FFmpeg reads through this process, so that failures to read are known. It takes the codec of an image from its
+        # file's name unless it sees the content alone; ImageNet holds PNGs that are called JPEG. A playlist is known as
+        # one by its format, once it has found its files by its own name.
+        source = Stream(content, "" if image or isinstance(media, Member) else local_url(path))
         try:
-            if _is_image(path_of(media), source):
-                check_image(path_of(media), cast(IO[bytes], source))
+            if image or is_image_content(bytes(content[:IMAGE_HEAD])):
+                check_image(path, cast(IO[bytes], source))
             # Genuine HMDB51 files hold titles that are not UTF-8. Nothing is fetched from elsewhere. PyAV would have
             # FFmpeg make up the presentation times that a file does not state, which goes wrong for B-frames in AVI.
             options = {"protocol_whitelist": "file", "fflags": "-genpts"} | options
             with av.open(source, "r", metadata_errors="replace", container_options=options) as container:
                 if container.format.name in PLAYLISTS:
-                    raise MediaError(path_of(media), PLAYLIST)
-                _check_limits(container, path_of(media))
+                    raise MediaError(path, PLAYLIST)
+                _check_limits(container, path)
                 yield container
         except (av.FFmpegError, UnicodeError, MediaError) as error:
             if source.failure:
@@ -126,25 +115,12 @@ def opened(media: Media, **options: str) -> Iterator[InputContainer]:
             if isinstance(error, MediaError):
                 raise
             if isinstance(error, av.error.FileNotFoundError):  # this file is open: it names another
-                raise MediaError(path_of(media), PLAYLIST) from error
+                raise MediaError(path, PLAYLIST) from error
             # The text of FFmpeg's errors repeats the path; strerror is the reason alone.
             reason = getattr(error, "strerror", None) or str(error)
-            raise MediaError(path_of(media), " ".join(reason.split())) from error
+            raise MediaError(path, " ".join(reason.split())) from error
         if source.failure:
             raise source.failure
-
-
-@contextmanager
-def _stream(media: Media) -> Iterator[Stream]:
-    """The content of a file, which FFmpeg reads through this process, so that failures to read it are known.
-
-    FFmpeg takes the codec of an image from its file's name unless it sees the content alone; ImageNet holds PNGs
-    that are called JPEG. A playlist is known as one by its format, once it has found its files by its own name.
-    """
-    path = path_of(media)
-    named = not isinstance(media, Member) and path.suffix.lower() not in IMAGE_SUFFIXES
-    with _content(media) as content:
-        yield Stream(content, local_url(path) if named else "")
 
 
 @contextmanager
@@ -154,13 +130,6 @@ def _content(media: Media) -> Iterator[Content]:
         return
     with LocalFile(path_of(media), media.state if isinstance(media, Indexed) else None) as content:
         yield content
-
-
-def _is_image(path: Path, source: Stream) -> bool:
-    """Whether name or content are those of an image."""
-    head = source.read(IMAGE_HEAD)
-    source.seek(0)
-    return path.suffix.lower() in IMAGE_SUFFIXES or is_image_content(head)
 
 
 def _check_limits(container: InputContainer, path: Path) -> None:
@@ -251,21 +220,16 @@ def decoded(
 
     Args:
         container: from where it stands on.
-        stream: of the container.
         since: time on the container's clock, seconds; what lies before its last keyframe is not decoded.
     """
     stream.codec_context.thread_count = 1
     clock = VideoClock(stream) if isinstance(stream, VideoStream) else None
     for other in container.streams:  # what is not asked for need not be fetched from the disk
         other.discard = Discard.default if other.index == stream.index else Discard.all
-    packets = _from_keyframe(demux(container, stream), since / time_base(stream))
-    packet: Packet | None
+    packets = readable(_from_keyframe(demux(container, stream), since / time_base(stream)))
     shown: int | None = None
-    while True:
-        try:
-            packet = next(packets)
-        except (StopIteration, av.error.InvalidDataError):  # the rest of the file cannot be read
-            packet = None
+    last: list[Packet | None] = [None]  # empties the decoder
+    for packet in chain(packets, last):
         if packet is not None and packet.size == 0:  # the frame before stays (Theora, AVI)
             continue
         if clock is not None and packet is not None and packet.pts is not None:
@@ -281,8 +245,26 @@ def decoded(
             return
         except av.FFmpegError:  # of whatever kind: AAC's decoder calls damage "not permitted"
             yield None
-        if packet is None:
-            return
+
+
+def demux(container: InputContainer, *streams: VideoStream | AudioStream) -> Iterator[Packet]:
+    """Packets in the order of the file; then, for each stream, an empty one that empties its decoder.
+
+    Of those at the end, ``stream_index`` is always 0: ask ``packet.stream``. FFmpeg may find a further stream
+    while it reads (a damaged FLV, MPEG); PyAV then looks for it at the end among those known when the file was
+    opened, after all packets have been handed out, and fails.
+
+    Raises:
+        av.FFmpegError: the file cannot be read on.
+    """
+    with suppress(IndexError):
+        yield from container.demux(*streams)
+
+
+def readable(packets: Iterator[Packet]) -> Iterator[Packet]:
+    """The packets up to where the rest of the file cannot be read."""
+    with suppress(av.error.InvalidDataError):
+        yield from packets
 
 
 def _from_keyframe(packets: Iterator[Packet], stamp: float) -> Iterator[Packet]:

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,9 +18,7 @@ from av.video.stream import VideoStream
 
 from xdcbench.data.media.audio import AUDIO_JITTER
 from xdcbench.data.media.clock import VideoClock
-from xdcbench.data.media.container import audio_stream, opened, time_base, video_stream, wave_header
-from xdcbench.data.media.demux import demux
-from xdcbench.data.media.facts import Facts
+from xdcbench.data.media.container import audio_stream, demux, opened, time_base, video_stream, wave_header
 from xdcbench.data.media.lengths import Packets, Track, stated
 from xdcbench.data.media.limits import check_seconds
 from xdcbench.data.media.samples import BadSampleError, check_numbers, planes, to_mono
@@ -30,6 +29,63 @@ TIMED = {"mov", "matroska", "avi", "wav", "flac", "ogg"}
 """Containers that state how long they are; others leave it to be guessed from the bit rate."""
 STEADY = 0.1
 """Share by which the time between frames may part from its median at a constant rate."""
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What one file holds. Texts are empty and numbers 0 or nan where there is no such track.
+
+    Attributes:
+        container: FFmpeg's names of the format, comma-separated.
+        video_codec, audio_codec: as FFmpeg names them; a cover image is no video.
+        pix_fmt: format of the first frame.
+        width, height: of stored frames in pixels, before rotation.
+        rotation: degrees counter-clockwise by which a frame is turned before it is shown.
+        fps: frames per second, on average.
+        variable: whether the time between frames varies.
+        frames: frames that decode.
+        video_seconds: from the first frame to the end of the last, by presentation times.
+        sample_rate, channels: of the first samples; Hz.
+        audio_seconds: of audio that decodes.
+        offset: seconds from the first frame to the first sample; nan without both.
+        peak: largest magnitude of the mean of the channels, which encoders hear; full scale is 1.
+        damaged: packets marked as corrupt or without a frame or samples, and frames marked as corrupt.
+        lost: seconds that the container states and that do not decode, at the end.
+        video_stated, audio_stated: length that the header states or that is guessed from the bit rate, seconds; nan
+            where neither does.
+        video_packets, audio_packets: length by the time stamps of the packets, seconds; nan without a track.
+        video_gap: longest time from one frame to the next, seconds.
+        audio_gap: longest hole in the time stamps of the samples, seconds.
+        audio_span: seconds from the first sample to the end of the last, gaps included.
+        bad_sample: which sample is no number; empty where all are.
+    """
+
+    container: str
+    video_codec: str
+    pix_fmt: str
+    width: int
+    height: int
+    rotation: int
+    fps: float
+    variable: bool
+    frames: int
+    video_seconds: float
+    audio_codec: str
+    sample_rate: int
+    channels: int
+    audio_seconds: float
+    offset: float
+    peak: float
+    damaged: int
+    lost: float
+    video_stated: float
+    video_packets: float
+    video_gap: float
+    audio_stated: float
+    audio_packets: float
+    audio_span: float
+    audio_gap: float
+    bad_sample: str
 
 
 def inspect(path: Path) -> Facts:
@@ -68,29 +124,22 @@ def _decoded(
     """Packets with what they decode to; no packet where the file cannot be read on, no frames for a failure."""
     for stream in streams:
         stream.codec_context.thread_count = 1
-    packets = demux(container, *streams) if streams else iter(())
-    while True:
-        try:
-            packet = next(packets)
-        except StopIteration:
-            return
-        except av.FFmpegError:
-            break
-        try:
-            yield packet, list(packet.decode())
-        except EOFError:
-            continue
-        except av.FFmpegError:
-            yield packet, None
-    yield None, [frame for stream in streams for frame in _rest(stream)]
-
-
-def _rest(stream: VideoStream | AudioStream) -> list[Any]:
-    """What a decoder still holds back."""
+    frames: list[Any] | None
     try:
-        return list(stream.decode(None))
+        for packet in demux(container, *streams) if streams else ():
+            try:
+                frames = list(packet.decode())
+            except EOFError:
+                continue
+            except av.FFmpegError:
+                frames = None
+            yield packet, frames
     except av.FFmpegError:
-        return []
+        rest: list[Any] = []  # which the decoders still hold back
+        for stream in streams:
+            with suppress(av.FFmpegError):
+                rest += stream.decode(None)
+        yield None, rest
 
 
 @dataclass
@@ -205,10 +254,10 @@ def _facts(
         damaged=damaged,
         lost=max(0.0, _whole(container, wave) - decoded) if timed else 0.0,
         video_stated=_stated(video.stream, None),
-        video_packets=_packets(video.stream, lengths),
+        video_packets=lengths[video.stream.index] if video.stream else math.nan,
         video_gap=video.gap,
         audio_stated=_stated(audio.stream, wave),
-        audio_packets=_packets(audio.stream, lengths),
+        audio_packets=lengths[audio.stream.index] if audio.stream else math.nan,
         audio_span=audio_seconds + sum(audio.jumps),
         audio_gap=max(audio.jumps, default=0.0),
         bad_sample=audio.bad,
@@ -231,10 +280,6 @@ def _stated(track: Track | None, wave: Header | None) -> float:
     if wave is not None and wave.plain:
         return math.nan if wave.placeholder else wave.seconds
     return stated(track)
-
-
-def _packets(track: Track | None, lengths: dict[int, float]) -> float:
-    return math.nan if track is None else lengths[track.index]
 
 
 def _offset(video: _VideoTrack, audio: _AudioTrack) -> float:

@@ -2,10 +2,8 @@
 
 import math
 import struct
-from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
-from fractions import Fraction
 
 import av
 import numpy as np
@@ -15,7 +13,7 @@ from av.packet import Packet
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
-from xdcbench.data.media.demux import demux
+from xdcbench.data.media.container import demux, time_base
 from xdcbench.data.media.wav import Header
 
 Track = VideoStream | AudioStream
@@ -30,27 +28,10 @@ SKIP = struct.Struct("<II")
 
 @dataclass(frozen=True)
 class Extent:
-    """Where a track lies on its container's clock.
-
-    Attributes:
-        begin: of its first frame or sample, seconds.
-        seconds: its length.
-        gap: longest time between the end of a packet and the next one, seconds; 0 where none was read.
-    """
+    """Where a track lies on its container's clock: begin of its first frame or sample, and length, seconds."""
 
     begin: float
     seconds: float
-    gap: float = 0.0
-
-    @property
-    def end(self) -> float:
-        """Of its last frame or sample, seconds."""
-        return self.begin + self.seconds
-
-
-def tick(stream: Track) -> float:
-    """Seconds per unit of the stream's time stamps."""
-    return float(stream.time_base or Fraction(1, av.time_base))
 
 
 def extents(container: InputContainer, tracks: list[Track], wave: Header | None) -> list[Extent]:
@@ -60,28 +41,20 @@ def extents(container: InputContainer, tracks: list[Track], wave: Header | None)
     name lies within the file. Everything else states a guess from the bit rate, one length for all tracks, or
     nothing, and its packets are read.
 
-    Args:
-        container: at its start; afterwards somewhere else.
-        tracks: of it.
-        wave: header of the file, where it is a WAVE file.
+    The container is at its start, and afterwards somewhere else; ``wave`` is its header, where it is a WAVE file.
     """
     if all(_tabled(container, track) or _filled(container, track, wave) for track in tracks):
         return [Extent(_begin(track, 0.0), stated(track)) for track in tracks]
     packets = {track.index: Packets(container, track) for track in tracks}
-    for packet in demuxed(container, tracks):
-        packets[packet.stream.index].take(packet)
+    with suppress(av.FFmpegError):  # the rest of the file cannot be read
+        for packet in demux(container, *tracks):
+            packets[packet.stream.index].take(packet)
     return [packets[track.index].extent() for track in tracks]
 
 
 def stated(track: Track) -> float:
     """Length that the header states or that FFmpeg guesses, seconds; nan where neither does."""
-    return math.nan if track.duration is None else track.duration * tick(track)
-
-
-def demuxed(container: InputContainer, tracks: list[Track]) -> Iterator[Packet]:
-    """Packets of ``tracks`` up to the end of the file, or to where it cannot be read on."""
-    with suppress(av.FFmpegError):
-        yield from demux(container, *tracks)
+    return math.nan if track.duration is None else track.duration * float(time_base(track))
 
 
 def _tabled(container: InputContainer, track: Track) -> bool:
@@ -107,7 +80,7 @@ def _filled(container: InputContainer, track: Track, wave: Header | None) -> boo
 
 
 def _begin(track: Track, otherwise: float) -> float:
-    return otherwise if track.start_time is None else track.start_time * tick(track)
+    return otherwise if track.start_time is None else track.start_time * float(time_base(track))
 
 
 @dataclass
@@ -137,28 +110,27 @@ class Packets:
 
     def extent(self) -> Extent:
         """Where the track lies by its packets."""
-        scale = tick(self.track)
+        scale = float(time_base(self.track))
         if not self.stamps:
             return Extent(_begin(self.track, 0.0), self.count * self._frame())
         order = np.argsort(self.stamps, kind="stable")
         stamps = np.array(self.stamps, dtype=np.float64)[order] * scale
         lengths = self._lengths(order)
         ends = np.maximum.accumulate(stamps + lengths)
-        gap = float((stamps[1:] - ends[:-1]).max(initial=0.0))
         begin = float(stamps[0]) if self.decoding else _begin(self.track, float(stamps[0]))
         seconds = max(0.0, float(ends[-1]) - begin)
         said = stated(self.track)
         measured = self.container.format.name in MEASURED and abs(said - seconds) <= AGREE * float(
             lengths.max()
         )
-        return Extent(_begin(self.track, begin), said if measured else seconds, gap)
+        return Extent(_begin(self.track, begin), said if measured else seconds)
 
     def _lengths(self, order: NDArray[np.intp]) -> NDArray[np.float64]:
         """Lengths of the packets, seconds; of a frame at the guessed rate where none is stated.
 
         The last one of audio is no longer than any before: Ogg counts up to whatever its last page states.
         """
-        lengths = np.array(self.durations, dtype=np.float64)[order] * tick(self.track)
+        lengths = np.array(self.durations, dtype=np.float64)[order] * float(time_base(self.track))
         lengths = np.where(lengths > 0, lengths, self._frame())
         if not isinstance(self.track, AudioStream) or len(lengths) < 2:
             return lengths

@@ -39,21 +39,13 @@ def is_image_content(head: bytes) -> bool:
 
 
 def check_pixels(path: Path, width: int, height: int) -> None:
-    """Refuse images and frames of more than `PIXELS`.
-
-    Raises:
-        MediaError: names value and limit.
-    """
+    """Raise MediaError for an image or frame of more than `PIXELS`."""
     if width * height > PIXELS:
         raise MediaError(path, f"states {width} x {height} pixels; the limit is {PIXELS} pixels")
 
 
 def check_audio(path: Path, rate: int, channels: int) -> None:
-    """Refuse sample rates outside `SAMPLE_RATES` and more than `CHANNELS`; a rate of 0 is unknown.
-
-    Raises:
-        MediaError: names value and limit.
-    """
+    """Raise MediaError for a rate outside `SAMPLE_RATES`, but for 0, which is unknown, or more than `CHANNELS`."""
     low, high = SAMPLE_RATES
     if rate and not low <= rate <= high:
         raise MediaError(path, f"states a sample rate of {rate} Hz; the limits are {low} and {high} Hz")
@@ -62,11 +54,7 @@ def check_audio(path: Path, rate: int, channels: int) -> None:
 
 
 def check_seconds(path: Path, seconds: float, size: int) -> None:
-    """Refuse time stamps that make a file of ``size`` bytes longer than it can be.
-
-    Raises:
-        MediaError: names value and limit.
-    """
+    """Raise MediaError for time stamps that make a file of ``size`` bytes longer than it can be."""
     limit = max(SECONDS, size / BYTES_PER_SECOND)
     if seconds > limit:
         raise MediaError(
@@ -76,15 +64,9 @@ def check_seconds(path: Path, seconds: float, size: int) -> None:
 
 
 def check_image(path: Path, file: IO[bytes]) -> None:
-    """Refuse images of more than `IMAGE_BYTES`, or whose header states more than `PIXELS`; what is no
-    image passes.
+    """Raise MediaError for an image of more than `IMAGE_BYTES`, or whose header states more than `PIXELS`.
 
-    Args:
-        path: what errors call it.
-        file: its content, at its start; left there.
-
-    Raises:
-        MediaError: names value and limit.
+    What is no image passes. ``file`` is at its start, and is left there.
     """
     size = file.seek(0, io.SEEK_END)
     file.seek(0)

@@ -2,8 +2,9 @@
 
 import os
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import NamedTuple, Self, TypeVar
+from typing import NamedTuple, TypeVar
 
 from xdcbench.errors import MediaChangedError, MediaUnreachableError
 from xdcbench.utils.retry import retry
@@ -25,9 +26,8 @@ def patiently(path: Path, attempt: Callable[[], T], *, gone: str = "take it out 
     """What ``attempt`` returns, tried again after a pause while the file system refuses.
 
     Args:
-        path: of the file, for messages.
         attempt: raises OSError where it is refused.
-        gone: what to do about a file that does not come back, for messages.
+        gone: what to do about a file that does not come back.
 
     Raises:
         MediaUnreachableError: it was refused every time.
@@ -50,14 +50,13 @@ def state_of(path: Path) -> FileState:
     return _state(patiently(path, path.stat))
 
 
-class LocalFile:
-    """Content of a file (see ``ranges.Content``); open until ``close``.
+class LocalFile(AbstractContextManager["LocalFile"]):
+    """Content of a file (see `Content`); open until ``close``.
 
     A file that fails to be read is opened anew before it is tried again, since a file system that comes back
     does not know the descriptors from before (ESTALE).
 
     Args:
-        path: of the file.
         expected: its state as the index saw it; None takes it as it is.
 
     Raises:
@@ -84,9 +83,6 @@ class LocalFile:
         """
         low, high, _ = part.indices(len(self))
         return patiently(self.path, lambda: self._read(low, high - low))
-
-    def __enter__(self) -> Self:
-        return self
 
     def __exit__(self, *exception: object) -> None:
         self.close()

@@ -16,24 +16,24 @@ from xdcbench.data.media.lengths import Extent, extents
 from xdcbench.data.media.limits import check_seconds
 from xdcbench.errors import MediaError
 
+LENGTHS = ("duration", "video_seconds", "audio_start", "audio_seconds")
+"""What of `MediaInfo` an index keeps, seconds."""
+
 
 @dataclass(frozen=True)
 class MediaInfo:
-    """What is known of a file's first video and first audio stream, without decoding.
+    """What is known of a file's first video and first audio stream, without decoding; 0 of a stream that it lacks.
 
     Attributes:
         duration: of the video stream, else of the audio, in seconds.
-        video_seconds: length of the video stream, which begins at time zero of the shared clock; 0 without.
-        audio_start: time of the first sample on the shared clock, seconds; 0 without audio.
-        audio_seconds: length of the audio stream; 0 without.
+        video_seconds: length of the video stream, which begins at time zero of the shared clock.
+        audio_start: time of the first sample on the shared clock, seconds.
+        audio_seconds: length of the audio stream.
         start: time zero of the shared clock on the container's clock, seconds.
-        fps: frames per second; 0 without video.
-        width: of stored frames in pixels, before rotation; 0 without video.
-        height: likewise.
+        width, height: of stored frames in pixels, before rotation.
         has_video: cover images of audio files do not count.
         has_audio: a silent track counts.
-        sample_rate: Hz; 0 without audio.
-        channels: 0 without audio.
+        sample_rate: Hz.
     """
 
     duration: float

@@ -38,12 +38,7 @@ def to_mono(wave: Planes) -> NDArray[np.float32]:
 
 
 class BadSampleError(Exception):
-    """A sample that is NaN, infinite or louder than `LOUDEST`.
-
-    Args:
-        place: of the sample, counted as the caller counts.
-        value: of the sample.
-    """
+    """A sample that is NaN, infinite or louder than `LOUDEST`, at a place as the caller counts."""
 
     def __init__(self, place: int, value: float) -> None:
         super().__init__(place, value)
@@ -58,15 +53,7 @@ class BadSampleError(Exception):
 
 
 def check_numbers(wave: Planes, place: int = 0) -> None:
-    """Refuse samples that are no numbers, in any channel.
-
-    Args:
-        wave: the samples.
-        place: of the first of them.
-
-    Raises:
-        BadSampleError: names the first one.
-    """
+    """Raise BadSampleError for the first sample of any channel that is no number; the first of all is at ``place``."""
     if wave.dtype.kind != "f" or not wave.size or (wave.min() >= -LOUDEST and wave.max() <= LOUDEST):
         return
     bad = ~(np.abs(wave) <= LOUDEST)

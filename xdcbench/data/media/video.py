@@ -44,10 +44,9 @@ def read_clip(media: Media, *, start: float, frames: int, fps: float, short_side
     The first frame stands in before the video begins, the last one after it ends.
 
     Args:
-        media: any file with a video stream.
         start: seconds after the first frame.
-        frames: number of frames.
-        fps: frames per second; need not be the file's.
+        frames: their number.
+        fps: need not be the file's.
         short_side: pixels; the aspect of stored pixels is kept, rotation is applied.
 
     Returns:
@@ -186,21 +185,15 @@ def _length(container: InputContainer, stream: VideoStream, frame: VideoFrame) -
 
 
 def timed(
-    container: InputContainer,
-    stream: VideoStream,
-    origin: float,
-    *,
-    sought: bool,
-    since: float = -math.inf,
+    container: InputContainer, stream: VideoStream, origin: float, *, sought: bool, since: float = -math.inf
 ) -> Iterator[tuple[float, VideoFrame | None]]:
     """Frames with their times on the shared clock, seconds; None for a packet that did not decode.
 
     Args:
         container: at its start, or at a keyframe that was sought.
-        stream: of the container.
         origin: time zero of the shared clock on the container's, seconds.
         sought: whether it is not at its start; unknown times are then infinite.
-        since: time on the container's clock, seconds; what lies before its last keyframe is left out.
+        since: as of `decoded`.
     """
     tick = float(time_base(stream))
     step = float(1 / stream.guessed_rate) if stream.guessed_rate else 0.0
@@ -233,17 +226,20 @@ class _Converter:
 
 
 def _scaler(frame: VideoFrame, short_side: int) -> Graph:
-    """Filters from frames like this one to RGB, the aspect kept; one thread."""
+    """Filters from frames like this one to RGB, the aspect kept."""
     scale = short_side / min(frame.width, frame.height)
     size = f"{round(frame.width * scale)}:{round(frame.height * scale)}"
+    return filter_graph(frame, ("scale", f"{size}:flags=bilinear"), ("format", "rgb24"))
+
+
+def filter_graph(frame: VideoFrame, *filters: tuple[str, str]) -> Graph:
+    """FFmpeg's filters (names and options) for frames like this one, which leave as they enter; one thread."""
     graph = Graph()
     graph.threads = 1
-    # Frames leave one by one, as they enter; their times do not matter.
-    tick = Fraction(1, 1)
+    tick = Fraction(1, 1)  # times do not matter
     graph.link_nodes(
         graph.add_buffer(width=frame.width, height=frame.height, format=frame.format, time_base=tick),
-        graph.add("scale", f"{size}:flags=bilinear"),
-        graph.add("format", "rgb24"),
+        *(graph.add(*one) for one in filters),
         graph.add("buffersink"),
     ).configure()
     return graph

@@ -20,15 +20,7 @@ HEADER = 4096
 
 @dataclass(frozen=True)
 class Wave:
-    """Samples in a WAVE file.
-
-    Attributes:
-        content: of the file.
-        begin: of the samples, bytes.
-        rate: Hz.
-        channels: at least 1.
-        count: samples of each channel.
-    """
+    """16-bit samples in a WAVE file, ``count`` of each channel, from byte ``begin``; the rate is in Hz."""
 
     content: Content
     begin: int
@@ -53,8 +45,8 @@ class Header:
         rate: Hz.
         step: bytes of one sample of all channels.
         bits: of one sample.
-        begin: of the samples, bytes from the start of the file.
-        size: bytes of samples.
+        begin: of the samples, bytes.
+        size: of the samples, bytes.
     """
 
     kind: int

@@ -11,9 +11,9 @@ import pyarrow.parquet as pq
 
 from xdcbench.config.keys import science
 from xdcbench.config.stages import IndexStage
+from xdcbench.data.fingerprints import KEY, mtimes
 from xdcbench.data.index import FACTS
 from xdcbench.data.local import LocalDataset
-from xdcbench.data.media.local_file import state_of
 from xdcbench.data.scanning.items import LABELS, MISSING
 from xdcbench.data.shards.layout import (
     FAILED_FILE,
@@ -31,9 +31,6 @@ from xdcbench.data.shards.layout import (
 from xdcbench.errors import UserError
 from xdcbench.utils.documents import write_json
 from xdcbench.utils.io import file_hash
-
-KEY = ["path", "bytes", "mtime"]
-"""What an original is known by; ``mtime`` is in nanoseconds."""
 
 HASHES = {f"{kind}_sha256": "object" for kind in KINDS}
 ROW = {"path": "object", "bytes": "int64"} | FACTS | PLACES | HASHES
@@ -60,11 +57,7 @@ def frame(rows: list[dict[str, Any]]) -> pd.DataFrame:
 
 
 def read_rows(folder: Path) -> pd.DataFrame:
-    """The columns of `ROW` of the index of shards.
-
-    Raises:
-        UserError: it cannot be read.
-    """
+    """The columns of `ROW` of the index of shards; UserError where it cannot be read."""
     path = folder / ITEMS_FILE
     try:
         table: pd.DataFrame = pq.read_table(path, columns=list(ROW)).to_pandas()
@@ -81,12 +74,7 @@ def write_shards(
 ) -> pd.DataFrame:
     """Write ``items.parquet``, ``failed.json`` and, last, ``shards.json``; files that would not change are left.
 
-    Args:
-        folder: folder of the shards.
-        data: the originals.
-        settings: how they were prepared.
-        shards: all, in their order.
-        rows: of `ROW`, of all originals that were looked at, and maybe of some that are gone.
+    ``rows`` are of `ROW`, of all originals that were looked at, and maybe of some that are gone.
 
     Returns:
         the items as written.
@@ -117,8 +105,7 @@ def write_shards(
 
 def _items(data: LocalDataset, rows: pd.DataFrame) -> pd.DataFrame:
     """Items of the scan with what is known of each; of several rows of one original the last counts."""
-    stamps = [mtime(data.root / path, size) for path, size in _files(data.scan.items)]
-    items = data.scan.items.assign(mtime=stamps)
+    items = data.scan.items.assign(mtime=mtimes(data.scan.items, data.root))
     rows = rows.drop_duplicates(KEY, keep="last").astype({"path": items["path"].dtype})
     joined = items.merge(rows, how="left", on=KEY)
     missing = joined["bytes"] == MISSING
@@ -130,19 +117,6 @@ def _items(data: LocalDataset, rows: pd.DataFrame) -> pd.DataFrame:
     blank |= {name: 0 for name in PLACES if name not in ("number", "shard", "mtime")}
     typed = joined.astype({"ok": "boolean", "video": "boolean", "audio": "boolean"}).fillna(blank)
     return typed.astype({name: kind for name, kind in (FACTS | PLACES).items() if kind != "object"})
-
-
-def mtime(path: Path, size: int) -> int:
-    """Time of an original's last change, ns; `MISSING` where it was not there when the dataset was scanned.
-
-    Raises:
-        MediaUnreachableError: it was there, and is not now.
-    """
-    return MISSING if size == MISSING else state_of(path).mtime
-
-
-def _files(items: pd.DataFrame) -> Any:
-    return zip(items["path"], items["bytes"], strict=True)
 
 
 def _write(path: Path, items: pd.DataFrame) -> None:

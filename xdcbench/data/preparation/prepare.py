@@ -2,7 +2,6 @@
 
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,20 +11,11 @@ from typing_extensions import TypedDict
 
 from xdcbench.config.keys import science
 from xdcbench.config.stages import IndexStage
+from xdcbench.data.fingerprints import KEY, mtimes
 from xdcbench.data.local import LocalDataset
-from xdcbench.data.preparation.catalog import KEY, frame, mtime, read_rows, records, write_shards
-from xdcbench.data.preparation.packing import ShardBatch
-from xdcbench.data.preparation.staging import (
-    STOPPED,
-    Facts,
-    clear,
-    failed,
-    keep,
-    order,
-    ordered,
-    stage,
-    staged,
-)
+from xdcbench.data.preparation import staging
+from xdcbench.data.preparation.catalog import frame, read_rows, records, write_shards
+from xdcbench.data.preparation.staging import Facts, ShardBatch
 from xdcbench.data.scanning.items import MISSING
 from xdcbench.data.shards.layout import (
     MANIFEST_FILE,
@@ -56,9 +46,7 @@ class Build:
     shard is done when that file is there, so that a process may be killed at any moment.
 
     Attributes:
-        folder: its folder.
         data: the originals.
-        settings: how they are prepared.
         shard_bytes: size that a shard of several items does not exceed.
         shards: that are done, in their order.
     """
@@ -86,10 +74,7 @@ def prepare(build: Build, *, workers: int, limit: float) -> pd.DataFrame:
     An original is known by path, size and time of change. What is known stays in the shard where it is; what is
     gone leaves the index; what is new, or could not be prepared before, goes into new shards.
 
-    Args:
-        build: folder, originals and settings.
-        workers: processes that prepare.
-        limit: seconds that one original may take.
+    ``limit`` is in seconds for one original.
 
     Returns:
         rows of ``items.parquet``, which is written, as ``failed.json`` and ``shards.json`` are.
@@ -99,31 +84,23 @@ def prepare(build: Build, *, workers: int, limit: float) -> pd.DataFrame:
             is full.
     """
     busy = f"another process writes the shards in {build.folder}; wait for it"
-    with _writing(build.folder), lock(build.folder / LOCK, busy=busy):
-        finished = _finished(build)
-        journal = _journal(build)
-        todo = _todo(build, finished, journal)
-        made = _make(build, todo, workers=workers, limit=limit) if len(todo) else frame([])
-        rows = pd.concat([finished, journal, made], ignore_index=True)
-        items = write_shards(build.folder, build.data, build.settings, build.shards, rows)
-        # A process whose parent was killed may still write there; what is left is not read again.
-        shutil.rmtree(build.building, ignore_errors=True)
-    return items
-
-
-@contextmanager
-def _writing(folder: Path) -> Iterator[None]:
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        yield
+        build.folder.mkdir(parents=True, exist_ok=True)
+        with lock(build.folder / LOCK, busy=busy):
+            finished = _finished(build)
+            journal = _journal(build)
+            todo = _todo(build, finished, journal)
+            made = _make(build, todo, workers=workers, limit=limit) if len(todo) else frame([])
+            rows = pd.concat([finished, journal, made], ignore_index=True)
+            items = write_shards(build.folder, build.data, build.settings, build.shards, rows)
+            # A process whose parent was killed may still write there; what is left is not read again.
+            shutil.rmtree(build.building, ignore_errors=True)
     except OSError as error:
         raise UserError(
-            f"cannot write the shards in {folder} ({error.strerror or error}); make room, then give the same command "
-            "again: it resumes"
+            f"cannot write the shards in {build.folder} ({error.strerror or error}); make room, then give the same "
+            "command again: it resumes"
         ) from error
-
-
-# ----------------------------------------------------------------------------------- what is there
+    return items
 
 
 class Claim(TypedDict):
@@ -197,23 +174,20 @@ def _todo(build: Build, finished: pd.DataFrame, journal: pd.DataFrame) -> pd.Dat
     """
     items = build.data.scan.items
     items = items.loc[items["bytes"] != MISSING, ["path", "bytes"]].drop_duplicates()
-    stamps = [mtime(build.data.root / p, b) for p, b in zip(items["path"], items["bytes"], strict=True)]
     known = pd.concat([finished.assign(done=finished["ok"]), journal.assign(done=True)], ignore_index=True)
     following = 1 + int(known["number"].max()) if len(known) else 0
     known = known[[*KEY, "number", "done"]].drop_duplicates(KEY, keep="last")
-    todo = items.assign(mtime=stamps).merge(known.astype({"path": items["path"].dtype}), how="left", on=KEY)
+    items = items.assign(mtime=mtimes(items, build.data.root))
+    todo = items.merge(known.astype({"path": items["path"].dtype}), how="left", on=KEY)
     todo = todo[~todo["done"].fillna(False).astype(bool)].drop(columns="done")
     new = todo["number"].isna() | (todo["number"] < 0)
     todo.loc[new, "number"] = following + new.cumsum()[new] - 1
     return todo.astype({"number": "int64"}).sort_values("number", ignore_index=True)
 
 
-# ------------------------------------------------------------------------------------- what is new
-
-
 def _make(build: Build, todo: pd.DataFrame, *, workers: int, limit: float) -> pd.DataFrame:
     """Prepare in whatever order, write to shards in the order of the numbers; rows of all."""
-    found = (staged(build.staging, item) for item in records(todo))
+    found = (staging.staged(build.staging, item) for item in records(todo))
     ready = {facts["number"]: facts for facts in found if facts is not None}
     waiting = todo[~todo["number"].isin(list(ready))]
     batch, before = ShardBatch(build.staging, build.data.scan), len(build.shards)
@@ -234,13 +208,13 @@ def _prepared(
 ) -> Iterator[Facts]:
     """Facts of originals as they are staged, in any order."""
     media, root = build.data.dataset.media, build.data.root
-    tasks = (order(build.staging, root, item, media, build.settings) for item in records(todo))
-    for task, facts in answers(stage, tasks, workers=min(workers, len(todo)), limit=limit):
+    tasks = (staging.order(build.staging, root, item, media, build.settings) for item in records(todo))
+    for task, facts in answers(staging.stage, tasks, workers=min(workers, len(todo)), limit=limit):
         if isinstance(facts, WorkerFailure):
-            facts = failed(ordered(task), facts.reason)
-            keep(build.staging, facts)
-        if STOPPED in facts:
-            raise OSError(facts[STOPPED])
+            facts = staging.failed(staging.ordered(task), facts.reason)
+            staging.keep(build.staging, facts)
+        if staging.STOPPED in facts:
+            raise OSError(facts[staging.STOPPED])
         if facts["reason"]:
             log.warning("%s: %s", facts["path"], facts["reason"])
         tick()
@@ -263,6 +237,6 @@ def _seal(build: Build, batch: ShardBatch) -> list[dict[str, Any]]:
     write_json(build.building / f"{position:06d}.json", {"shard": shard.model_dump(), "rows": rows})
     build.shards.append(shard)
     for facts in batch.facts:
-        clear(build.staging, facts)
+        staging.clear(build.staging, facts)
     batch.clear()
     return rows

@@ -1,6 +1,7 @@
 """Shards: plain tar files, the same bytes for the same members, and a strict walk over them."""
 
 import hashlib
+import io
 import os
 import re
 import tarfile
@@ -22,14 +23,7 @@ class ShardError(Exception):
 
 @dataclass(frozen=True)
 class Entry:
-    """A member of a shard on disk.
-
-    Attributes:
-        name: of the member.
-        offset: of its content in the shard, bytes.
-        size: of its content, bytes.
-        sha256: of its content.
-    """
+    """A member of a shard on disk: offset, size (bytes) and hash are those of its content."""
 
     name: str
     offset: int
@@ -43,17 +37,12 @@ def space(size: int) -> int:
 
 
 def write_shard(path: Path, members: Iterable[tuple[str, Path | bytes]]) -> tuple[Shard, list[int]]:
-    """Write a tar of the POSIX ustar format without times and owners, whole or not at all.
+    """Write a tar of the POSIX ustar format without times and owners, whole or not at all (OSError).
 
-    Args:
-        path: of the shard; its name is the shard's.
-        members: names, and contents or the files that hold them.
+    Members are names, and contents or the files that hold them.
 
     Returns:
         the shard, and where each member's content begins.
-
-    Raises:
-        OSError: it cannot be written.
     """
     part = path.with_suffix(".part")
     part.unlink(missing_ok=True)  # a link there would be written through
@@ -71,20 +60,15 @@ def write_shard(path: Path, members: Iterable[tuple[str, Path | bytes]]) -> tupl
             info.size = len(content) if isinstance(content, bytes) else content.stat().st_size
             write(info.tobuf(tarfile.USTAR_FORMAT))
             offsets.append(place)
-            for data in [content] if isinstance(content, bytes) else _chunks(content):
-                write(data)
+            with io.BytesIO(content) if isinstance(content, bytes) else content.open("rb") as source:
+                while data := source.read(CHUNK):
+                    write(data)
             write(bytes(-info.size % BLOCK))
         write(END)
         file.flush()
         os.fsync(file.fileno())
     part.replace(path)
     return Shard(name=path.name, bytes=place, sha256=digest.hexdigest()), offsets
-
-
-def _chunks(path: Path) -> Iterator[bytes]:
-    with path.open("rb") as file:
-        while data := file.read(CHUNK):
-            yield data
 
 
 def walk(path: Path) -> Iterator[Entry | str]:

@@ -30,8 +30,7 @@ class Verified:
     """What a verification found.
 
     Attributes:
-        manifest: of the shards.
-        items: in its index.
+        items: in the index.
         members: whose names, places and hashes are right.
         dead: bytes of members that no item of the index uses.
         faults: file and fault of whatever is wrong, one line each.
@@ -44,21 +43,8 @@ class Verified:
     faults: tuple[str, ...]
 
 
-@dataclass(frozen=True)
-class _Found:
-    """Of one shard: members that are right, bytes that no item uses, faults."""
-
-    members: int
-    dead: int
-    faults: tuple[str, ...]
-
-
 def verify_shards(folder: Path, *, workers: int) -> Verified:
-    """Read all shards once.
-
-    Args:
-        folder: its folder.
-        workers: shards that are read at once.
+    """Read all shards once, ``workers`` of them at a time.
 
     Raises:
         UserError: there are no shards, or those of a newer version, or their index cannot be read.
@@ -66,13 +52,13 @@ def verify_shards(folder: Path, *, workers: int) -> Verified:
     manifest, rows = read_manifest(folder), read_rows(folder)
     groups = dict(tuple(rows.groupby("shard")))
 
-    def check(position: int) -> _Found:
+    def check(position: int) -> tuple[int, int, list[str]]:
         return _check(folder, manifest.shards[position], groups.get(position, rows[:0]))
 
     with ThreadPoolExecutor(workers) as pool:
         found = list(pool.map(check, range(len(manifest.shards))))
-    faults = [*_of_index(folder, manifest, rows), *(fault for part in found for fault in part.faults)]
-    members, dead = (sum(getattr(part, name) for part in found) for name in ("members", "dead"))
+    faults = [*_of_index(folder, manifest, rows), *(fault for _, _, faults in found for fault in faults)]
+    members, dead = sum(right for right, _, _ in found), sum(unused for _, unused, _ in found)
     return Verified(manifest, len(rows), members, dead, tuple(faults))
 
 
@@ -88,7 +74,8 @@ def _of_index(folder: Path, manifest: ShardsManifest, rows: pd.DataFrame) -> Ite
         yield f"{ITEMS_FILE}: {row.path} lies in shard {row.shard}, which {MANIFEST_FILE} does not list"
 
 
-def _check(folder: Path, shard: Shard, rows: pd.DataFrame) -> _Found:
+def _check(folder: Path, shard: Shard, rows: pd.DataFrame) -> tuple[int, int, list[str]]:
+    """Of one shard: members that are right, bytes that no item uses, faults."""
     path, name = folder / SHARDS / shard.name, f"{SHARDS}/{shard.name}"
     faults, entries = [], {}
     try:
@@ -113,7 +100,7 @@ def _check(folder: Path, shard: Shard, rows: pd.DataFrame) -> _Found:
                 right += fault is None
                 faults += [] if fault is None else [f"{name}: {kind} of {row['path']}: {fault}"]
     dead = sum(entry.size for entry in entries.values() if entry.name.partition(".")[0] not in used)
-    return _Found(right, dead, tuple(faults))
+    return right, dead, faults
 
 
 def _fault(row: dict[str, Any], kind: Kind, entry: Entry | None) -> str | None:

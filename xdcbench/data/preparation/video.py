@@ -14,10 +14,9 @@ from av.video.frame import VideoFrame
 from av.video.reformatter import ColorRange, Colorspace
 from av.video.stream import VideoStream
 
-from xdcbench.data.media.container import clock_origin, opened, time_base, video_stream
-from xdcbench.data.media.demux import demux
+from xdcbench.data.media.container import clock_origin, demux, opened, readable, time_base, video_stream
 from xdcbench.data.media.url import local_url
-from xdcbench.data.media.video import CLOCK_SLACK, timed
+from xdcbench.data.media.video import CLOCK_SLACK, filter_graph, timed
 from xdcbench.data.shards.layout import ShardSettings
 from xdcbench.errors import MediaError
 
@@ -100,23 +99,13 @@ def encoded_fps(path: Path, most: float) -> Fraction:
         own = stream.guessed_rate
         if not own or own > limit:
             return limit
-        stamps = np.array(sorted(_stamps(container, stream)), dtype=np.float64)
+        stated = (
+            packet.dts if packet.pts is None else packet.pts for packet in readable(demux(container, stream))
+        )
+        stamps = np.array(sorted(stamp for stamp in stated if stamp is not None), dtype=np.float64)
         places = (stamps - stamps[:1]) * float(time_base(stream) * own)
         off = np.abs(places - np.rint(places))
         return own if (off < GRID + float(time_base(stream) * own) / 2).all() else limit
-
-
-def _stamps(container: InputContainer, stream: VideoStream) -> Iterator[int]:
-    """Presentation times of the packets, in units of the stream; of those that state none, when they are decoded."""
-    packets = demux(container, stream)
-    while True:
-        try:
-            packet = next(packets)
-        except (StopIteration, av.error.InvalidDataError):
-            return
-        stamp = packet.dts if packet.pts is None else packet.pts
-        if stamp is not None:
-            yield stamp
 
 
 def _at_rate(
@@ -152,16 +141,8 @@ def _upright(frame: VideoFrame, short_side: int) -> Graph:
     width, height = (max(2, 2 * round(side * scale / 2)) for side in (frame.width, frame.height))
     turns = {1: [("transpose", "cclock")], 2: [("hflip", ""), ("vflip", "")], 3: [("transpose", "clock")]}
     size = f"{width}:{height}:flags=bilinear:out_color_matrix=bt601:out_range=tv"
-    graph, tick = Graph(), Fraction(1, 1)
-    graph.threads = 1
-    graph.link_nodes(
-        graph.add_buffer(width=frame.width, height=frame.height, format=frame.format, time_base=tick),
-        graph.add("scale", size),
-        graph.add("format", "yuv420p"),
-        *(graph.add(*turn) for turn in turns.get(round(frame.rotation / 90) % 4, [])),
-        graph.add("buffersink"),
-    ).configure()
-    return graph
+    turn = turns.get(round(frame.rotation / 90) % 4, [])
+    return filter_graph(frame, ("scale", size), ("format", "yuv420p"), *turn)
 
 
 def _encoder(

@@ -1,13 +1,16 @@
-"""Names of classes: which are one class, and which only look like it."""
+"""Classes: which names are one class, which only look like it, and the items of class folders."""
 
 import logging
 import re
 import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
 
+from xdcbench.config.data import Dataset
+from xdcbench.data.scanning.items import SPLIT, Scan, media_files, table
+from xdcbench.data.scanning.lists import place
 from xdcbench.errors import UserError
 
 log = logging.getLogger("xdcbench")
@@ -35,10 +38,7 @@ def as_downloaded(name: str) -> str:
 def one_spelling(names: pd.Series, where: str | Path, *, known: Sequence[str] = ()) -> pd.Series:
     """Names with one spelling of each class, the first; a warning says which were taken for one.
 
-    Args:
-        names: of the classes of items.
-        where: what they are from, for the warning.
-        known: classes that are told apart as they are written.
+    Classes that are ``known`` are told apart as they are written.
     """
     first = {same(name): name for name in reversed(known)}
     spellings = {
@@ -56,11 +56,7 @@ def one_spelling(names: pd.Series, where: str | Path, *, known: Sequence[str] = 
 
 
 def refuse_lookalikes(names: Iterable[str], where: str | Path) -> None:
-    """See that classes which a list tells apart differ in more than case and Unicode form.
-
-    Raises:
-        UserError: two do not.
-    """
+    """Raise UserError where classes that a list tells apart differ at most in case and Unicode form."""
     first: dict[str, str] = {}
     for name in names:
         key = same(name)
@@ -73,10 +69,7 @@ def refuse_lookalikes(names: Iterable[str], where: str | Path) -> None:
 
 
 def joined(sources: Mapping[str, Iterable[str]]) -> dict[str, str]:
-    """By name, one spelling of each class that several sources name, each in its own way: the first.
-
-    Args:
-        sources: names of classes by what names them: a list, or a folder of class folders.
+    """By name, one spelling of each class that several sources (lists, folders) name in their own ways: the first.
 
     Raises:
         UserError: two classes of one source could not be told apart where a folder's name leaves signs out.
@@ -94,3 +87,62 @@ def joined(sources: Mapping[str, Iterable[str]]) -> dict[str, str]:
                 )
             chosen[name] = first.setdefault(key, name)
     return chosen
+
+
+def class_folders(files: pd.DataFrame, folders: Mapping[str, str]) -> tuple[pd.DataFrame, tuple[str, ...]]:
+    """The files ``<folder>/<class>/<id>.*`` with id, class, group and split; paths of the others.
+
+    ``folders`` has each folder's part of the one split, "official".
+    """
+    parents = files["folder"].str.extract(r"^([^/]+)/([^/]+)$")
+    part = parents[0].map(dict(folders))
+    items = files.assign(
+        id=files["stem"], group=files["stem"], **{"class": parents[1], SPLIT + "official": part}
+    )
+    return items[part.notna()], tuple(files.loc[part.isna(), "path"])
+
+
+def labeled(items: pd.DataFrame) -> tuple[pd.DataFrame, tuple[str, ...]]:
+    """Items with a label, from their column ``class``; and the classes in the order of the labels."""
+    items = items.assign(**{"class": one_spelling(items["class"], "class folders")})
+    classes = sorted(items["class"].unique())
+    return items.assign(label=items["class"].map({name: i for i, name in enumerate(classes)})), tuple(classes)
+
+
+def listed(
+    root: Path,
+    dataset: Dataset,
+    splits: Mapping[str, Mapping[str, str]],
+    *,
+    classes: Iterable[str],
+    group: Callable[[str], str],
+    sources: Sequence[Path],
+) -> Scan:
+    """Scan of videos in class folders anywhere below the root, with the splits of official lists.
+
+    Args:
+        splits: for each split, ``class/name`` without suffix to "train", "test" or "".
+        classes: in the order of the labels.
+        group: of a name without suffix.
+        sources: the lists.
+
+    Returns:
+        the listed videos, found whatever their suffix; the name without suffix is the id.
+    """
+    files, others = media_files(root, dataset)
+    files["listed"] = files["folder"].str.rpartition("/")[2] + "/" + files["stem"]
+    keys = sorted({key for parts in splits.values() for key in parts})
+    labels = {name: i for i, name in enumerate(classes)}
+    refuse_lookalikes(labels, ", ".join(path.name for path in sources))
+    ids = [key.partition("/")[2] for key in keys]
+    rows = pd.DataFrame(
+        {
+            "id": ids,
+            "listed": keys,
+            "label": [labels[key.partition("/")[0]] for key in keys],
+            "group": [group(stem) for stem in ids],
+        }
+        | {SPLIT + name: [parts.get(key, "") for key in keys] for name, parts in splits.items()}
+    )
+    items, extra = place(rows, files, "listed")
+    return Scan(table(items, splits), tuple(labels), (*extra, *others), tuple(sources))

@@ -23,11 +23,7 @@ SHOWN = 200
 
 
 def rows_of(path: Path, text: str, columns: Sequence[str], *, header: bool) -> pd.DataFrame:
-    """Rows of a text as ``lists.read_csv`` has them, which names the arguments.
-
-    Raises:
-        UserError: names file and line of what is wrong.
-    """
+    """Rows of a text as ``lists.read_csv`` has them, which says the rest."""
     number, names = next(_fields(path, text), (1, [])) if header else (0, list(columns))
     _check_header(path, number, names, columns)
     body = "".join(text.split("\n", number)[number:])
@@ -124,11 +120,7 @@ def _uneven(path: Path, number: int, fields: Sequence[str], expected: int) -> Us
 
 
 def check_once(columns: Iterable[str], where: str) -> None:
-    """See that no column is there twice.
-
-    Raises:
-        UserError: one is.
-    """
+    """Raise UserError where a column is there twice."""
     for name, count in Counter(columns).items():
         if count > 1:
             raise UserError(f"{where}: column `{name}` is there {count} times. Try: rename or remove one")

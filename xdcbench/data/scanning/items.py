@@ -13,7 +13,6 @@ import numpy as np
 import pandas as pd
 
 from xdcbench.config.data import Dataset
-from xdcbench.data.scanning.suffixes import MEDIA, SUFFIXES
 from xdcbench.errors import UserError
 from xdcbench.utils.tree import Folder
 from xdcbench.utils.tree import files as files_of
@@ -27,6 +26,18 @@ VERSION = 2
 """Of what a scan makes of files and lists; raise it when that changes, so that no older scan is trusted."""
 MISSING = -1
 """Bytes of an item that is listed but not on disk."""
+
+_ENDINGS = {
+    "video": "3g2 3gp asf avi divx dv f4v flv m1v m2t m2ts m2v m4v mkv mov mp4 mpe mpeg mpg mts mxf ogm ogv qt rm rmvb "
+    "ts vob webm wmv",
+    "audio": "aac ac3 aif aifc aiff amr ape au caf eac3 flac m4a m4b mka mp2 mp3 oga ogg opus spx tta w64 wav weba wma "
+    "wv",
+    "image": "jpeg jpg png bmp webp",
+}
+SUFFIXES = {kind: frozenset(f".{ending}" for ending in names.split()) for kind, names in _ENDINGS.items()}
+"""How names of media files of a kind end, of those that FFmpeg reads."""
+MEDIA = frozenset().union(*SUFFIXES.values())
+"""Of any kind."""
 
 
 @dataclass(frozen=True)
@@ -71,9 +82,6 @@ def fingerprint(scan: Scan, contents: Sequence[str] | None = None) -> str:
         part = rows.iloc[start : start + CHUNK]
         digest.update(part.to_csv(index=False, header=not start, lineterminator="\n").encode())
     return digest.hexdigest()
-
-
-# ------------------------------------------------------------------------------- tools of adapters
 
 
 def media_files(root: Path, dataset: Dataset, below: str = "") -> tuple[pd.DataFrame, tuple[str, ...]]:
@@ -125,11 +133,7 @@ def _is_utf8(path: str) -> bool:
 
 
 def options(dataset: Dataset, **defaults: Any) -> dict[str, Any]:
-    """The adapter's options over their defaults.
-
-    Raises:
-        UserError: the adapter knows no such option.
-    """
+    """The adapter's options over their defaults; UserError for one that it does not know."""
     for name in dataset.options:
         if name not in defaults:
             raise UserError(

@@ -18,8 +18,6 @@ log = logging.getLogger("xdcbench")
 LARGE = 2.0**53
 """Magnitude from which a number of a list is a mistake; floats below it count by ones."""
 
-# ---------------------------------------------------------------------------------------- finding
-
 
 def find_lists(root: Path, dataset: Dataset, patterns: Iterable[str]) -> dict[str, Path]:
     """The file that fits each name or pattern, in the folder ``options.lists`` or, without one, in the root.
@@ -65,11 +63,7 @@ def find_lists(root: Path, dataset: Dataset, patterns: Iterable[str]) -> dict[st
 
 
 def need_list(found: dict[str, Path], name: str, root: Path, dataset: Dataset) -> Path:
-    """The list that was found under ``name``.
-
-    Raises:
-        UserError: there is none.
-    """
+    """The list that was found under ``name``; UserError where there is none."""
     if name not in found:
         raise no_list(root / (dataset.options.get("lists") or "") / name, dataset)
     return found[name]
@@ -83,15 +77,8 @@ def no_list(path: Path, dataset: Dataset) -> UserError:
     )
 
 
-# ---------------------------------------------------------------------------------------- reading
-
-
 def read_text(path: Path, dataset: Dataset) -> str:
-    """A list's text, with any line ends, without a byte order mark.
-
-    Raises:
-        UserError: the list is not there, or is not UTF-8 text.
-    """
+    """A list's text, with any line ends, without a byte order mark; UserError where it is not there, or not UTF-8."""
     if not path.is_file():
         raise no_list(path, dataset)
     try:
@@ -104,31 +91,20 @@ def read_text(path: Path, dataset: Dataset) -> str:
 
 
 def read_list(path: Path, dataset: Dataset) -> dict[int, str]:
-    """Lines of a list that are not blank, without space around them, by their numbers from 1.
-
-    Raises:
-        UserError: the list is not there, or is not text.
-    """
+    """Lines of a list that are not blank, without space around them, by their numbers from 1; raises as `read_text`."""
     lines = read_text(path, dataset).split("\n")
     return {number: line.strip() for number, line in enumerate(lines, 1) if line.strip()}
 
 
 def read_csv(
-    path: Path,
-    dataset: Dataset,
-    columns: Sequence[str],
-    *,
-    header: bool = True,
-    text: str | None = None,
+    path: Path, dataset: Dataset, columns: Sequence[str], *, header: bool = True, text: str | None = None
 ) -> pd.DataFrame:
     """Rows of a csv, every value a string without space around it; the index, "line", has their lines.
 
     Args:
-        path: the file.
-        dataset: the dataset, for messages.
         columns: those that must be there; all of them, in order, where the file has no ``header``.
         header: whether the first line names the columns.
-        text: what to parse in place of the file's text, line for line.
+        text: to parse in place of the file's, line for line.
 
     Raises:
         UserError: names file and line of what is not there, not text, or has too few or too many fields.
@@ -142,11 +118,7 @@ def place_of(path: str | Path, rows: pd.DataFrame | pd.Series) -> str:
 
 
 def numbers(rows: pd.DataFrame, column: str, path: Path) -> pd.Series:
-    """A column of strings as numbers, all of them finite.
-
-    Raises:
-        UserError: a value is no number.
-    """
+    """A column of strings as numbers; UserError where one is no finite number."""
     values = pd.to_numeric(rows[column], errors="coerce")
     odd = rows.loc[~(values.abs() < LARGE), column]
     if len(odd):
@@ -155,11 +127,7 @@ def numbers(rows: pd.DataFrame, column: str, path: Path) -> pd.Series:
 
 
 def check_known(values: pd.Series, known: Iterable[str], path: Path, index: str | Path) -> None:
-    """See that a list's values are all in an index.
-
-    Raises:
-        UserError: one is not.
-    """
+    """Raise UserError for a value of a list that is not in an index."""
     strange = values[~values.isin(list(known))]
     if len(strange):
         raise UserError(
@@ -169,11 +137,7 @@ def check_known(values: pd.Series, known: Iterable[str], path: Path, index: str 
 
 
 def one_per(rows: pd.DataFrame, key: str, where: str | Path) -> pd.DataFrame:
-    """Rows without repetitions.
-
-    Raises:
-        UserError: two rows of one ``key`` contradict each other.
-    """
+    """Rows without repetitions; UserError where two rows of one ``key`` contradict each other."""
     rows = rows.drop_duplicates()
     twice = rows[rows[key].duplicated(keep=False)]
     if len(twice):
@@ -187,16 +151,8 @@ def one_per(rows: pd.DataFrame, key: str, where: str | Path) -> pd.DataFrame:
     return rows
 
 
-# ---------------------------------------------------------------------------------------- joining
-
-
 def place(rows: pd.DataFrame, files: pd.DataFrame, on: str) -> tuple[pd.DataFrame, tuple[str, ...]]:
-    """Join listed rows with files on a column that both have.
-
-    Args:
-        rows: with ``listed``, the path to name where the disk lacks the file.
-        files: path and bytes.
-        on: the column.
+    """Join listed rows with files on a column that both have; ``listed`` is the path where the disk lacks the file.
 
     Returns:
         the rows, in their order, with path and bytes; paths of the files that belong to no row.

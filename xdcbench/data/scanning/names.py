@@ -9,7 +9,7 @@ from typing import Literal
 from unicodedata import is_normalized, normalize
 
 from xdcbench.data.scanning.classes import same
-from xdcbench.data.scanning.suffixes import MEDIA
+from xdcbench.data.scanning.items import MEDIA
 
 _TIME = r"[_-]([0-9]{1,9}(?:\.[0-9]{1,9})?)"
 NAME = rf"^Y?([A-Za-z0-9_-]{{11}})(?:{_TIME}(?:{_TIME})?)?\Z"

@@ -22,7 +22,7 @@ def place_clips(rows: pd.DataFrame, files: pd.DataFrame) -> tuple[pd.DataFrame, 
 
     Args:
         rows: id, ytid (11 characters) and start (seconds); ytid and whole second are unique.
-        files: as ``media_files`` returns them.
+        files: as of ``media_files``.
 
     Returns:
         the rows with path and bytes, a missing clip under its id; paths of the files that hold none of them.

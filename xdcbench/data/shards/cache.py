@@ -33,11 +33,7 @@ class Cache:
 
     A range appears under its name by one rename, under a lock; one that is damaged is asked for again. What lies in
     the folder is counted in a file there, before it is written, so that a killed process leaves the count too
-    high, never too low; a full cache is counted anew, and so is one whose count is lost.
-
-    Attributes:
-        folder: of the cache; made if absent.
-        limit: bytes.
+    high, never too low; a full cache is counted anew, and so is one whose count is lost. ``limit`` is in bytes.
     """
 
     folder: Path

@@ -94,11 +94,7 @@ class ShardsManifest(Config):
 
 
 def read_manifest(folder: Path) -> ShardsManifest:
-    """Manifest of the shards in a folder.
-
-    Raises:
-        UserError: there is none, or not one that this version reads.
-    """
+    """Manifest of the shards in a folder; UserError where there is none that this version reads."""
     path = folder / MANIFEST_FILE
     if not path.is_file():
         raise UserError(

@@ -4,7 +4,7 @@ import hashlib
 import tarfile
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -43,12 +43,10 @@ CHANGED = "the shards have changed since the run was planned: give the same comm
 
 @dataclass(frozen=True)
 class MemberLocations:
-    """Where the members of one kind lie, one row per item.
+    """Where the members of one kind lie, each (n,), one row per item.
 
-    Attributes:
-        shard: int32 (n,), position in the list of shards.
-        offset: int64 (n,), of the content, bytes.
-        size: int64 (n,), bytes; 0 where the item has no such member.
+    ``shard`` is a position in the list of shards; ``offset`` is that of the content, bytes; ``size``, bytes, is 0 where
+    the item has no such member.
     """
 
     shard: NDArray[np.int32]
@@ -58,13 +56,7 @@ class MemberLocations:
 
 @dataclass(frozen=True)
 class ShardReader:
-    """Prepared shards, open for reading; they may be handed to forked processes.
-
-    Attributes:
-        where: folder or address, without its secrets.
-        files: below it.
-        manifest: what they say of themselves.
-    """
+    """Prepared shards, open for reading, at a folder or an address without its secrets; for forked processes, too."""
 
     where: str
     files: Files
@@ -110,7 +102,8 @@ class ShardReader:
         Raises:
             UserError: it is not the one that the manifest describes.
         """
-        whole = Stretch(self._part, 0, self.files.size(ITEMS_FILE))
+        read = partial(self.files.read, ITEMS_FILE, mark=self.manifest.items_sha256)
+        whole = Stretch(read, 0, self.files.size(ITEMS_FILE))
         digest = hashlib.sha256()
         for begin in range(0, len(whole), CHUNK):
             digest.update(whole[begin : begin + CHUNK])
@@ -120,9 +113,6 @@ class ShardReader:
                 f"`xdcbench data prepare` is at work, wait for it, otherwise prepare {self.manifest.name} again"
             )
         return whole
-
-    def _part(self, offset: int, size: int) -> bytes:
-        return self.files.read(ITEMS_FILE, offset, size, self.manifest.items_sha256)
 
     @cached_property
     def ids(self) -> "pd.Index":
@@ -184,12 +174,7 @@ class ShardReader:
             )
 
     def member(self, row: int, kind: Kind, item: str) -> "Member":
-        """The content of one file of an item.
-
-        Args:
-            row: of the item in ``items.parquet``.
-            kind: of the file.
-            item: id, for messages.
+        """The content of one file of the item in a row of ``items.parquet``, whose id is ``item``.
 
         Raises:
             MediaError: the item has no such file.
@@ -228,11 +213,9 @@ class ShardReader:
 
 
 def open_shards(where: str, cache: Cache | None = None) -> ShardReader:
-    """Open prepared shards; nothing is listed, and of remote ones only the manifest is fetched.
+    """Open prepared shards in a folder or at an address that fsspec knows.
 
-    Args:
-        where: folder, or an address that fsspec knows.
-        cache: for what is read of remote shards.
+    Nothing is listed, and of remote shards, for whose ranges the cache is, only the manifest is fetched.
 
     Raises:
         UserError: there are no shards, or those of a newer version, or a local shard is missing or cut short.

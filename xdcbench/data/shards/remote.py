@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from http.client import responses
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from xdcbench.data.media.byte_ranges import Content, Stretch
 from xdcbench.data.media.local_file import patiently
@@ -20,15 +20,6 @@ from xdcbench.utils.secrets import redact
 BLOCK = tarfile.BLOCKSIZE
 """Bytes of a member's header, which lies right before its content."""
 
-ATTEMPTS = 4
-"""Times that a range is asked for."""
-
-SILENCE = 20.0
-"""Seconds that one answer may take; all attempts end before a reading process counts as stalled."""
-
-PAUSE = 0.5
-"""Seconds before the second attempt; doubled before each later one."""
-
 FINAL = (PermissionError, NotImplementedError)
 AGAIN = (408, 425, 429)
 """What asking again does not mend, and the refusals of servers, of 400 to 499, that it does."""
@@ -36,36 +27,17 @@ AGAIN = (408, 425, 429)
 GONE = (404, 410)
 """Statuses of what is not there."""
 
+CUT = "ClientPayloadError"
+"""aiohttp's error of an answer that is cut short; its cause bears a status of 400 that no server sent."""
+
 
 class NotThere(MediaUnreachableError):
     """A file that the server says it does not have."""
 
 
-class Files(Protocol):
-    """The files of one folder of shards, by their paths below it."""
-
-    def size(self, path: str) -> int:
-        """Bytes of a file; UserError where there is none."""
-
-    def read(self, path: str, offset: int, size: int, mark: str = "") -> bytes:
-        """``size`` bytes from ``offset``; UserError where they are not all there.
-
-        ``mark`` tells editions of the file apart, without which nothing of it is kept on disk.
-        """
-
-    def member(self, path: str, offset: int, size: int, mark: str) -> tuple[bytes, Content]:
-        """The `BLOCK` bytes before ``offset`` and the ``size`` bytes from there; UserError as ``read``."""
-
-    def has(self, path: str) -> bool:
-        """Whether there is such a file."""
-
-    def name(self, path: str) -> str:
-        """What messages call a file."""
-
-
 @dataclass(frozen=True)
 class LocalFiles:
-    """Files below a folder.
+    """Files below a folder, by their paths.
 
     A range is read, not mapped: a file that is cut short under a mapping kills the process that looks.
     """
@@ -73,21 +45,24 @@ class LocalFiles:
     root: Path
 
     def size(self, path: str) -> int:
-        """See `Files`."""
+        """Bytes of a file; UserError where there is none."""
         try:
             return (self.root / path).stat().st_size
         except OSError as error:
             raise UserError(f"{self.name(path)}: {error.strerror}; {mend(path)}") from error
 
     def read(self, path: str, offset: int, size: int, mark: str = "") -> bytes:
-        """See `Files`."""
+        """``size`` bytes from ``offset``; UserError where they are not all there."""
         end, data = patiently(self.root / path, lambda: self._read(path, offset, size), gone=mend(path))
         if len(data) < size:
             raise self._short(path, end, offset + size)
         return data
 
     def member(self, path: str, offset: int, size: int, mark: str) -> tuple[bytes, Content]:
-        """See `Files`; of a long video, little is read for a clip."""
+        """The `BLOCK` bytes before ``offset`` and the ``size`` bytes from there; UserError as ``read``.
+
+        Of a long video, little is read for a clip.
+        """
         end = patiently(self.root / path, lambda: (self.root / path).stat().st_size, gone=mend(path))
         if end < offset + size:
             raise self._short(path, end, offset + size)
@@ -95,11 +70,11 @@ class LocalFiles:
         return header, Stretch(partial(self.read, path), offset, size)
 
     def has(self, path: str) -> bool:
-        """See `Files`."""
+        """Whether there is such a file."""
         return (self.root / path).is_file()
 
     def name(self, path: str) -> str:
-        """See `Files`."""
+        """What messages call a file."""
         return str(self.root / path)
 
     def _read(self, path: str, offset: int, size: int) -> tuple[int, bytes]:
@@ -116,29 +91,29 @@ class LocalFiles:
 
 @dataclass
 class RemoteFiles:
-    """Files below an address that fsspec knows (s3://, gs://, http://, ...), read by range requests.
+    """The same below an address that fsspec knows (s3://, gs://, http://, ...), read by range requests.
 
     Attributes:
         url: of the shards.
         cache: where ranges are kept; None keeps none.
         attempts: times that a range is asked for.
-        silence: seconds that one answer may take.
+        silence: seconds that one answer may take; all attempts end before a reading process counts as stalled.
         pause: seconds before the second attempt; doubled before each later one.
     """
 
     url: str
     cache: Cache | None = None
-    attempts: int = ATTEMPTS
-    silence: float = SILENCE
-    pause: float = PAUSE
+    attempts: int = 4
+    silence: float = 20.0
+    pause: float = 0.5
     _system: tuple[int, Any, str] | None = field(default=None, repr=False)
 
     def size(self, path: str) -> int:
-        """See `Files`."""
+        """As of `LocalFiles`."""
         return int(self._asked(path, "info", lambda found: _size(found), gone_is_final=True))
 
     def read(self, path: str, offset: int, size: int, mark: str = "") -> bytes:
-        """See `Files`; from the cache where it has them."""
+        """As of `LocalFiles`; from the cache where it has them of this edition of the file, its ``mark``."""
 
         def ask() -> bytes:
             span: dict[str, Any] = {"start": offset, "end": offset + size}
@@ -149,12 +124,12 @@ class RemoteFiles:
         return self.cache.get(f"{self.url}/{path} {mark} {offset} {size}", size, ask)
 
     def member(self, path: str, offset: int, size: int, mark: str) -> tuple[bytes, Content]:
-        """See `Files`; asked for at once, since each request takes its time."""
+        """As of `LocalFiles`; asked for at once, since each request takes its time."""
         data = memoryview(self.read(path, offset - BLOCK, BLOCK + size, mark))
         return bytes(data[:BLOCK]), data[BLOCK:]
 
     def has(self, path: str) -> bool:
-        """See `Files`; raises as ``size`` where the server does not answer."""
+        """As of `LocalFiles`; raises as ``size`` where the server does not answer."""
         try:
             self.size(path)
         except NotThere:
@@ -162,17 +137,11 @@ class RemoteFiles:
         return True
 
     def name(self, path: str) -> str:
-        """See `Files`."""
+        """As of `LocalFiles`, without secrets."""
         return redact(f"{self.url}/{path}")
 
     def _asked(
-        self,
-        path: str,
-        what: str,
-        check: Callable[[Any], Any],
-        *,
-        gone_is_final: bool = False,
-        **values: Any,
+        self, path: str, what: str, check: Callable[[Any], Any], *, gone_is_final: bool = False, **values: Any
     ) -> Any:
         """Answer of the server, asked again, after a pause, where it failed, stalled or was cut short.
 
@@ -199,7 +168,11 @@ class RemoteFiles:
                 told=tell,
             )
         except Exception as error:  # each kind of server has errors of its own
-            raise self._refused(path, error, attempts) from None  # whose words may hold secrets
+            times = f" after {attempts} attempts" if attempts > 1 else ""
+            kind = NotThere if _gone(error) else MediaUnreachableError
+            raise kind(
+                f"{self.name(path)}: {self._words(error)}{times}; {mend(path)}, or check the address and server"
+            ) from None  # whose words may hold secrets
 
     def _opened(self) -> tuple[Any, str]:
         """The file system, and the shards' path in it; the thread in which fsspec asks survives no fork."""
@@ -215,13 +188,6 @@ class RemoteFiles:
                 ) from None  # whose words may hold secrets
             self._system = os.getpid(), system, str(root).rstrip("/")
         return self._system[1:]
-
-    def _refused(self, path: str, error: Exception, attempts: int) -> MediaUnreachableError:
-        times = f" after {attempts} attempts" if attempts > 1 else ""
-        kind = NotThere if _gone(error) else MediaUnreachableError
-        return kind(
-            f"{self.name(path)}: {self._words(error)}{times}; {mend(path)}, or check the address and server"
-        )
 
     def _words(self, error: Exception) -> str:
         return redact(_words(error), self.url)
@@ -250,7 +216,7 @@ def _whole(data: bytes, size: int) -> bytes:
 
 def _status(error: BaseException | None) -> int | None:
     """Status of a server's answer that an error, or what it came from, tells."""
-    while error is not None:
+    while error is not None and type(error).__name__ != CUT:
         found = getattr(error, "status", None) or getattr(error, "code", None)
         if isinstance(found, int) and 100 <= found < 600:
             return found
@@ -279,6 +245,9 @@ def _words(error: Exception) -> str:
     if isinstance(error, TimeoutError) and not str(error):
         return "no answer in time"
     return " ".join(str(error).split()) or type(error).__name__
+
+
+Files = LocalFiles | RemoteFiles
 
 
 def mend(path: str) -> str:

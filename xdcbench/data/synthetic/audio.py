@@ -12,12 +12,7 @@ _NOISE = 0.013
 
 
 def render_mono(item: Item, *, sample_rate: int, seconds: float) -> NDArray[np.float32]:
-    """Synthesise a recording.
-
-    Args:
-        item: what to sound like.
-        sample_rate: samples per second.
-        seconds: length.
+    """Synthesize a recording.
 
     Returns:
         float32 (round(seconds * sample_rate),), within -1 to 1.
@@ -36,12 +31,7 @@ def render_mono(item: Item, *, sample_rate: int, seconds: float) -> NDArray[np.f
 
 
 def render_stereo(item: Item, *, sample_rate: int, seconds: float) -> NDArray[np.float32]:
-    """Synthesise a recording as two ears hear it: a source off the middle, with noise of its own in each.
-
-    Args:
-        item: what to sound like.
-        sample_rate: samples per second.
-        seconds: length.
+    """Synthesize a recording as two ears hear it: a source off the middle, with noise of its own in each.
 
     Returns:
         float32 (round(seconds * sample_rate), 2), within -1 to 1.

@@ -44,8 +44,8 @@ def encode_video(
         frames: uint8 RGB (T, H, W, 3), H and W even.
         audio: float32 mono (samples,), within -1 to 1; None leaves the track out.
         container: file format.
-        fps: frames per second.
-        sample_rate: samples per second; one that AAC and MP3 know.
+        fps: of the frames.
+        sample_rate: one that AAC and MP3 know, Hz.
     """
     buffer = io.BytesIO()
     with av.open(buffer, "w", format=container, options={"fflags": "+bitexact"}) as out:
@@ -97,12 +97,7 @@ def _audio_packets(stream: AudioStream, audio: NDArray[np.float32]) -> list[av.P
 
 
 def encode_wav(audio: NDArray[np.float32], *, sample_rate: int) -> bytes:
-    """Encode 16-bit PCM.
-
-    Args:
-        audio: float32 (samples,) or (samples, channels), within -1 to 1.
-        sample_rate: samples per second.
-    """
+    """Encode 16-bit PCM of float32 (samples,) or (samples, channels), within -1 to 1."""
     buffer = io.BytesIO()
     with wave.open(buffer, "wb") as out:
         out.setnchannels(1 if audio.ndim == 1 else audio.shape[1])
@@ -113,11 +108,7 @@ def encode_wav(audio: NDArray[np.float32], *, sample_rate: int) -> bytes:
 
 
 def encode_jpeg(image: NDArray[np.uint8]) -> bytes:
-    """Encode a JPEG.
-
-    Args:
-        image: uint8 RGB (H, W, 3).
-    """
+    """Encode a JPEG of uint8 RGB (H, W, 3)."""
     encoder = av.CodecContext.create("mjpeg", "w")
     encoder.height, encoder.width = image.shape[:2]
     encoder.pix_fmt, encoder.time_base = "yuvj420p", Fraction(1, 1)

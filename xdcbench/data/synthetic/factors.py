@@ -54,8 +54,6 @@ class Item:
     """One video, image or recording before it is drawn.
 
     Attributes:
-        kind: its class.
-        label: index of its class.
         look: what it shares with its group.
         strengths: of the world's factors.
         phase: of the clock that video and audio share, cycles.
@@ -85,7 +83,7 @@ def sample_item(world: World, label: int, *group: str | int, take: int = 0) -> I
         world: gives seed, number of classes and strengths; counts do not matter.
         label: index of the class.
         group: dataset, split part, class and number: names the Look.
-        take: number of the item within its group.
+        take: number within the group.
     """
     look = _look(world, label, _generator(world.seed, *group))
     rng = _generator(world.seed, *group, "take", take)
@@ -104,12 +102,7 @@ def sample_item(world: World, label: int, *group: str | int, take: int = 0) -> I
 
 
 def sample_unlabeled_item(world: World, number: int) -> Item:
-    """Draw an item of an uncurated collection: classes are as unequal as 1 / rank, every third item shows none.
-
-    Args:
-        world: as in `draw`.
-        number: of the item.
-    """
+    """Draw an item of an uncurated collection: classes are as unequal as 1 / rank, every third item shows none."""
     group = ("ig_random", number)
     share = _generator(world.seed, *group, "class").uniform()
     if number % 3 == 2:

@@ -14,12 +14,6 @@ _NOISE = 0.04
 def render_video(item: Item, *, size: int, fps: float, seconds: float) -> NDArray[np.uint8]:
     """Draw a video.
 
-    Args:
-        item: what to draw.
-        size: side of the square frame, pixels.
-        fps: frames per second.
-        seconds: length.
-
     Returns:
         uint8 RGB (round(seconds * fps), size, size, 3).
     """
@@ -40,10 +34,6 @@ def render_image(item: Item, *, size: int) -> NDArray[np.uint8]:
     """Draw an image, which shows its class as an ellipse's direction instead of a motion.
 
     At strength 1 the ellipse is twice as long as wide; at strength 0 of ``motion`` it is a disc.
-
-    Args:
-        item: what to draw.
-        size: side of the square frame, pixels.
 
     Returns:
         uint8 RGB (size, size, 3).

@@ -47,23 +47,14 @@ def files(world: World) -> Iterator[File]:
     Raises:
         UserError: too few groups or videos for a split.
     """
-    if world.ucf101_groups == 1:
-        raise UserError(
-            "world.ucf101_groups is 1, which leaves no group to train on: set it to 0, or 2 or more"
-        )
-    if world.hmdb51_videos == 1:
-        raise UserError(
-            "world.hmdb51_videos is 1, which leaves no video to train on: set it to 0, or 2 or more"
-        )
-    yield from _kinetics400(world)
-    yield from _ucf101(world)
-    yield from _hmdb51(world)
-    yield from _imagenet(world)
-    yield from _esc50(world)
-    yield from _dcase(world)
-    yield from _audioset(world)
-    yield from _ig_random(world)
-    yield from _ig_kinetics(world)
+    for key, what in (("ucf101_groups", "group"), ("hmdb51_videos", "video")):
+        if getattr(world, key) == 1:
+            raise UserError(
+                f"world.{key} is 1, which leaves no {what} to train on: set it to 0, or 2 or more"
+            )
+    datasets = _kinetics400, _ucf101, _hmdb51, _imagenet, _esc50, _dcase, _audioset, _ig_random, _ig_kinetics
+    for dataset in datasets:
+        yield from dataset(world)
 
 
 def class_names(world: World) -> tuple[str, ...]:

@@ -33,11 +33,8 @@ def write_world(
     are as they were written. ``world.json`` names the world that a folder holds; where it is damaged, all files are
     written again.
 
-    Args:
-        world: what to write.
-        root: folder of the datasets ``kinetics400``, ``ucf101``, ``hmdb51``, ``imagenet``, ``esc50``,
-            ``dcase``, ``audioset``, ``ig_random`` and ``ig_kinetics``; made if absent.
-        progress: called with the files done and the files in all after each file.
+    Below ``root``, which is made if absent, lie the datasets' folders, such as ``kinetics400``; ``progress`` is called
+    with the files done and the files in all after each file.
 
     Raises:
         UserError: the folder holds another world, the sampling rate does not suit the encoders, or a

@@ -1,6 +1,6 @@
 """MPEG-4 part 2 in an AVI file's chunks as XviD packs them: a B-frame lies behind the later frame it refers to."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 FOURCC = "XVID"
 OPTIONS = {"bf": "2", "flags": "+bitexact+cgop", "sc_threshold": "1000000000"}
@@ -23,9 +23,7 @@ def packed(frames: Iterable[bytes], *, ticks: int) -> list[bytes]:
     transform, a group header with a time code precedes each keyframe, no B-frame precedes the keyframe that
     it would refer to (XviD closes its groups only on request), and no empty chunks open the file.
 
-    Args:
-        frames: in the order of decoding; each keyframe brings its headers.
-        ticks: per second of the stream's clock.
+    Frames are in the order of decoding, each keyframe with its headers; ``ticks`` are per second of the stream's clock.
     """
     groups: list[list[bytes]] = []
     for frame in frames:
@@ -33,14 +31,12 @@ def packed(frames: Iterable[bytes], *, ticks: int) -> list[bytes]:
             groups[-1].append(frame)
         else:
             groups.append([frame.replace(_GROUP, _USER_DATA + _GROUP, 1)])
-    return [chunk for group in groups for chunk in _chunks(*group, ticks=ticks)]
-
-
-def _chunks(reference: bytes, *between: bytes, ticks: int) -> Iterator[bytes]:
-    yield reference + b"".join(between[:1])
-    yield from between[1:]
-    if between:
-        yield _not_coded(reference, ticks)
+    chunks: list[bytes] = []
+    for reference, *between in groups:
+        chunks += [reference + b"".join(between[:1]), *between[1:]]
+        if between:
+            chunks.append(_not_coded(reference, ticks))
+    return chunks
 
 
 def _not_coded(frame: bytes, ticks: int) -> bytes:

@@ -7,27 +7,16 @@ import pandas as pd
 
 from xdcbench.data.local import LocalDataset
 from xdcbench.data.scanning.names import CLIP
-from xdcbench.data.validation.hashes import hashes, shared
+from xdcbench.data.validation.hashes import Match, hashes, shared
 from xdcbench.utils.documents import write_json
 
 SCHEMA_VERSION = 1
-BITS = 10
-"""Differing bits up to which two frames count as one; docs/data.md has the rates that were measured."""
-FRAMES = 3
-"""Frames that two items must share, or all of the one that has fewer."""
 
 Report = dict[str, Any]
 
 
 def find_duplicates(
-    a: LocalDataset,
-    b: LocalDataset,
-    *,
-    parts: tuple[str, str],
-    frames: int,
-    bits: int,
-    workers: int,
-    limit: float,
+    a: LocalDataset, b: LocalDataset, parts: tuple[str, str], match: Match, *, workers: int, limit: float
 ) -> Report:
     """Find items of ``a`` in ``b``; writes ``overlap-<b>.json`` into the folder of ``a``.
 
@@ -37,10 +26,8 @@ def find_duplicates(
         a: what is learned from.
         b: what is tested on.
         parts: of a and of b: "train" or "test" of any split, or "all".
-        frames: that two items must share.
-        bits: differing bits up to which two frames count as one.
-        workers: number of processes.
-        limit: seconds that one file may take.
+        match: when two items are one by their frames.
+        workers, limit: as of `survey`.
 
     Returns:
         what the file holds: for ``a`` and ``b`` name, fingerprint, part and number of items, and of those
@@ -52,26 +39,21 @@ def find_duplicates(
     pairs = by_id(items_a["id"], items_b["id"])
     hashed: list[int | None] = [None, None]
     if "audio" not in (a.dataset.media, b.dataset.media):
-        values_a, rows_a = hashes(a, parts[0], workers=workers, limit=limit)
-        values_b, rows_b = hashes(b, parts[1], workers=workers, limit=limit)
-        found = shared(values_a, rows_a, values_b, rows_b, bits=bits, frames=frames, workers=workers)
+        hashes_a = hashes(a, parts[0], workers=workers, limit=limit)
+        hashes_b = hashes(b, parts[1], workers=workers, limit=limit)
+        found = shared(hashes_a, hashes_b, match, workers=workers)
         pairs = pairs.merge(found, how="outer", on=["a", "b"])
-        hashed = [len(set(rows_a)), len(set(rows_b))]
+        hashed = [len(set(hashes_a.rows)), len(set(hashes_b.rows))]
     pairs = pairs.reindex(columns=["a", "b", "shared_id", "frames"]).fillna({"shared_id": "", "frames": 0})
-    named = pd.DataFrame(
-        {
-            "a": items_a["id"].to_numpy()[pairs["a"]],
-            "b": items_b["id"].to_numpy()[pairs["b"]],
-            "shared_id": pairs["shared_id"],
-            "frames": pairs["frames"].astype(int),
-        }
+    named = pairs.astype({"frames": int}).assign(
+        a=items_a["id"].to_numpy()[pairs["a"]], b=items_b["id"].to_numpy()[pairs["b"]]
     )
     report = {
         "schema_version": SCHEMA_VERSION,
         "a": _side(a, parts[0], items_a, hashed[0]),
         "b": _side(b, parts[1], items_b, hashed[1]),
-        "frames": frames,
-        "bits": bits,
+        "frames": match.frames,
+        "bits": match.bits,
         "leave_out": sorted(set(named["a"])),
         "pairs": named.to_dict("records"),
     }

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from scipy.fft import dctn
 from xdcbench.data.local import LocalDataset
 from xdcbench.data.media.container import opened, video_stream
 from xdcbench.data.media.video import CLOCK_SLACK, timed
-from xdcbench.data.survey import survey
+from xdcbench.data.survey import Question, survey
 from xdcbench.errors import MediaError
 
 EVERY = 1.0
@@ -31,7 +32,35 @@ DIGITS = 16
 VERSION = 2
 """Of the hashes that are kept; to be raised by any change of the frames that are taken or of their hashes."""
 
-Hashes = NDArray[np.uint64]
+
+@dataclass(frozen=True)
+class Match:
+    """When two items are one; docs/data.md has the rates that were measured.
+
+    Attributes:
+        frames: that two items must share, or all of the one that has fewer.
+        bits: differing bits up to which two frames count as one.
+    """
+
+    frames: int = 3
+    bits: int = 10
+
+
+@dataclass(frozen=True)
+class Hashes:
+    """Hashes of the frames of many items.
+
+    ``values`` is uint64 (n,), ``rows`` int64 (n,), ascending, the row of the item of each.
+    """
+
+    values: NDArray[np.uint64]
+    rows: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def __getitem__(self, part: slice) -> "Hashes":
+        return Hashes(self.values[part], self.rows[part])
 
 
 def frame_hashes(path: Path) -> Iterator[int]:
@@ -71,81 +100,43 @@ def look(path: str) -> dict[str, Any]:
         return {"error": error.reason}
 
 
-def hashes(data: LocalDataset, part: str, *, workers: int, limit: float) -> tuple[Hashes, NDArray[np.int64]]:
-    """Hashes of all items of a part, kept as ``hashes-<part>.parquet``, and the row of the item of each.
-
-    Args:
-        data: the dataset.
-        part: "train" or "test" of any split, or "all".
-        workers: number of processes that decode.
-        limit: seconds that one file may take.
-
-    Returns:
-        uint64 (n,) and int64 (n,), ascending.
-    """
-    found = survey(
-        data.part(part),
-        data.root,
-        look,
-        kept=data.folder / f"hashes-{part}.parquet",
-        types={"hashes": "string"},
-        workers=workers,
-        limit=limit,
-        label=f"hashing {data.name}",
-        version=VERSION,
-    )
+def hashes(data: LocalDataset, part: str, *, workers: int, limit: float) -> Hashes:
+    """Hashes of all items of a part, kept as ``hashes-<part>.parquet``; ``limit`` is in seconds for one file."""
+    question = Question(look, {"hashes": "string"}, f"hashing {data.name}", VERSION)
+    kept = data.folder / f"hashes-{part}.parquet"
+    found = survey(data.part(part), data.root, question, kept, workers=workers, limit=limit)
     texts = found["hashes"].fillna("")
     values = np.frombuffer(bytes.fromhex("".join(texts)), dtype=">u8").astype(np.uint64)
-    return values, np.repeat(np.arange(len(texts)), texts.str.len().to_numpy(dtype=np.int64) // DIGITS)
+    return Hashes(values, np.repeat(np.arange(len(texts)), texts.str.len().to_numpy(np.int64) // DIGITS))
 
 
-def shared(
-    a: Hashes,
-    rows_a: NDArray[np.int64],
-    b: Hashes,
-    rows_b: NDArray[np.int64],
-    *,
-    bits: int,
-    frames: int,
-    workers: int,
-) -> pd.DataFrame:
-    """Pairs of items of which at least ``frames`` frames of each are in the other, or all where it has fewer.
-
-    Args:
-        a: uint64 hashes of one dataset.
-        rows_a: int64, ascending, the item of each.
-        b: of the other.
-        rows_b: likewise.
-        bits: differing bits up to which two frames count as one.
-        frames: that must be found.
-        workers: number of threads.
+def shared(a: Hashes, b: Hashes, match: Match, *, workers: int) -> pd.DataFrame:
+    """Pairs of items that match, compared in ``workers`` threads.
 
     Returns:
         int64 columns a and b (rows of items) and frames (how many are shared), sorted by a and b.
     """
-    starts = np.flatnonzero(np.diff(rows_a, prepend=-1))
+    starts = np.flatnonzero(np.diff(a.rows, prepend=-1))
     chunks = np.unique(starts[np.searchsorted(starts, np.arange(0, len(a), ROWS), side="right") - 1])
 
     def compare(begin: int, end: int) -> pd.DataFrame:
-        return _pairs(a[begin:end], rows_a[begin:end], b, rows_b, bits=bits)
+        return _pairs(a[begin:end], b, match.bits)
 
     with ThreadPoolExecutor(workers) as pool:
         tables = list(pool.map(compare, chunks, [*chunks[1:], len(a)]))
     pairs = pd.concat([pd.DataFrame({"a": [], "b": [], "frames": []}, dtype=np.int64), *tables])
-    size_a, size_b = (np.bincount(rows, minlength=1) for rows in (rows_a, rows_b))
-    needed = np.minimum(np.minimum(size_a[pairs["a"]], size_b[pairs["b"]]), frames)
+    size_a, size_b = (np.bincount(side.rows, minlength=1) for side in (a, b))
+    needed = np.minimum(np.minimum(size_a[pairs["a"]], size_b[pairs["b"]]), match.frames)
     return pairs[pairs["frames"] >= needed].sort_values(["a", "b"], ignore_index=True)
 
 
-def _pairs(
-    a: Hashes, rows_a: NDArray[np.int64], b: Hashes, rows_b: NDArray[np.int64], *, bits: int
-) -> pd.DataFrame:
+def _pairs(a: Hashes, b: Hashes, bits: int) -> pd.DataFrame:
     """Pairs of items with any frame in common; those of each that the other has, and the smaller number."""
     ends = [np.zeros((2, 0), np.int64)]
     for begin in range(0, len(b), COLUMNS):
-        near = np.bitwise_count(a[:, None] ^ b[None, begin : begin + COLUMNS]) <= bits
+        near = np.bitwise_count(a.values[:, None] ^ b.values[None, begin : begin + COLUMNS]) <= bits
         ends.append(np.stack(np.nonzero(near)) + np.array([[0], [begin]]))
     at_a, at_b = np.concatenate(ends, axis=1)
-    frames = pd.DataFrame({"a": rows_a[at_a], "b": rows_b[at_b], "at_a": at_a, "at_b": at_b})
+    frames = pd.DataFrame({"a": a.rows[at_a], "b": b.rows[at_b], "at_a": at_a, "at_b": at_b})
     both = frames.groupby(["a", "b"])[["at_a", "at_b"]].nunique().min(axis=1)
     return both.rename("frames").reset_index()

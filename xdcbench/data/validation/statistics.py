@@ -36,10 +36,6 @@ Stats = dict[str, Any]
 def dataset_statistics(data: LocalDataset, items: pd.DataFrame) -> Stats:
     """Describe the items that decode; writes ``stats.json``, ``stats.svg`` and ``stats.png`` into the folder.
 
-    Args:
-        data: the dataset.
-        items: its facts.
-
     Returns:
         what ``stats.json`` holds: items, hours, bytes; for ``seconds``, ``bytes_each``, ``short_side``
         (pixels), ``fps`` (frames per second) and ``peak`` (dB of full scale) the mean and quantiles; for
@@ -115,9 +111,6 @@ def _classes(items: pd.DataFrame, names: tuple[str, ...]) -> dict[str, int]:
     return dict(sorted(found.items(), key=lambda entry: -entry[1]))
 
 
-# ---------------------------------------------------------------------------------------- the figure
-
-
 def _draw(data: LocalDataset, table: pd.DataFrame, classes: Mapping[str, int]) -> None:
     # Names of classes and files are shown as they are; a `$` in them starts no formula.
     with rc_context({"text.parse_math": False, "font.size": 8, "svg.hashsalt": "xdcbench"}):
@@ -132,6 +125,10 @@ def _draw(data: LocalDataset, table: pd.DataFrame, classes: Mapping[str, int]) -
         _bars(next(panels), table["sample_rate"].dropna().astype(str) + " Hz", "sample rate")
         _histogram(next(panels), table["peak"], "peak of the audio (dB of full scale)")
         _balance(next(panels), classes)
+        for panel in figure.axes:
+            if not panel.has_data():
+                panel.text(0.5, 0.5, "none", ha="center", va="center", transform=panel.transAxes)
+                panel.set(xticks=[], yticks=[])
         for kind in ("svg", "png"):
             figure.savefig(
                 data.folder / f"stats.{kind}", dpi=120, metadata={"Date": None} if kind == "svg" else None
@@ -141,9 +138,7 @@ def _draw(data: LocalDataset, table: pd.DataFrame, classes: Mapping[str, int]) -
 def _histogram(panel: Axes, values: pd.Series, label: str) -> None:
     known = values.dropna().astype(float)
     panel.set(xlabel=label, ylabel="items")
-    if known.empty:
-        _nothing(panel)
-    else:
+    if len(known):
         panel.hist(known, bins=30, color="tab:blue")
 
 
@@ -151,7 +146,6 @@ def _bars(panel: Axes, values: pd.Series, label: str) -> None:
     counts = values.value_counts()
     panel.set(title=label, xlabel="items")
     if counts.empty:
-        _nothing(panel)
         return
     shown = counts.iloc[:BARS]
     if len(counts) > BARS:
@@ -163,7 +157,6 @@ def _bars(panel: Axes, values: pd.Series, label: str) -> None:
 def _balance(panel: Axes, classes: Mapping[str, int]) -> None:
     panel.set(xlabel=f"{len(classes)} classes, by size", ylabel="items")
     if not classes:
-        _nothing(panel)
         return
     panel.bar(range(len(classes)), list(classes.values()), width=1.0, color="tab:blue")
     ends = sorted({0, len(classes) - 1})
@@ -173,8 +166,3 @@ def _balance(panel: Axes, classes: Mapping[str, int]) -> None:
 
 def _short(name: str, length: int = 16) -> str:
     return name if len(name) <= length else name[: length - 1] + "…"
-
-
-def _nothing(panel: Axes) -> None:
-    panel.text(0.5, 0.5, "none", ha="center", va="center", transform=panel.transAxes)
-    panel.set(xticks=[], yticks=[])

@@ -49,10 +49,7 @@ Report = dict[str, Any]
 def verify(data: LocalDataset, items: pd.DataFrame, *, clip_seconds: float) -> Report:
     """Judge a dataset by its facts; writes ``verify.json`` into its folder.
 
-    Args:
-        data: the dataset.
-        items: its facts.
-        clip_seconds: length below which an item is too short.
+    An item shorter than ``clip_seconds`` is too short.
 
     Returns:
         what the file holds: name, title, root, media, fingerprint, stamp, subset, clip_seconds, max_failed; ok,
@@ -111,11 +108,8 @@ class _Counted(TypedDict):
 def verified_counts(folder: Path, index: Index) -> dict[str, int] | None:
     """Counts of the verification of an index's subset or, where there is none, of its whole dataset.
 
-    Files that were written again since they were verified have not been.
-
-    Args:
-        folder: ``data`` of a results folder; a report counts under whatever name the dataset was verified.
-        index: the dataset.
+    Files that were written again since they were verified have not been. ``folder`` is ``data`` of a results folder; a
+    report counts under whatever name the dataset was verified.
     """
     counts: dict[str, dict[str, int]] = {}
     for path in sorted(folder.glob("*/verify.json")):

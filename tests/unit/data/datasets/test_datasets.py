@@ -13,7 +13,7 @@ from tests.unit.data.trees import column, config, counts, text, touch
 from xdcbench.config.data import Dataset
 from xdcbench.data.scan import scan
 from xdcbench.data.scanning.items import Scan, fingerprint, media_files, table
-from xdcbench.data.sources import find_source
+from xdcbench.data.sources import Lookup, find_source
 from xdcbench.errors import UserError
 from xdcbench.utils.code import Consent
 
@@ -404,8 +404,8 @@ def test_a_source_survives_its_tree(tmp_path: Path) -> None:
     grid(tmp_path / "grid")
     for name in "ab":  # the more links, the more ways round
         (tmp_path / f"grid/video/{name}").symlink_to(tmp_path / "grid")
-    source = find_source("grid", config("grid"), tmp_path, cache=tmp_path / "cache")
-    assert source.fingerprint == find_source("grid", config("grid"), tmp_path, cache=None).fingerprint
+    source = find_source("grid", config("grid"), Lookup(tmp_path, cache=tmp_path / "cache"))
+    assert source.fingerprint == find_source("grid", config("grid"), Lookup(tmp_path)).fingerprint
 
 
 @pytest.mark.parametrize("media", ["video", "audio"])

@@ -11,8 +11,7 @@ from av.packet import Packet
 from tests.broken import referee
 from tests.unit.data.media.referee import TONE, ffmpeg
 from xdcbench.data.media import probe
-from xdcbench.data.media.container import opened
-from xdcbench.data.media.demux import demux
+from xdcbench.data.media.container import demux, opened
 from xdcbench.data.media.inspect import inspect
 
 

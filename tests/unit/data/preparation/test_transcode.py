@@ -12,8 +12,7 @@ from torchvision.io import encode_jpeg, encode_png
 from tests.unit.data.media.referee import H264, ffmpeg, track
 from tests.unit.data.media.videos import FLASH, FPS, FRAMES, click_track, index_of, write
 from xdcbench.data.media import Member, probe, read_audio, read_clip, read_image
-from xdcbench.data.preparation.audio import BLOCK, encode_audio
-from xdcbench.data.preparation.transcode import image, transcode
+from xdcbench.data.preparation.transcode import BLOCK, encode_audio, image, transcode
 from xdcbench.data.preparation.video import EncodedVideo, encode_video, encoded_fps
 from xdcbench.data.shards.layout import ShardSettings
 from xdcbench.errors import MediaError
@@ -167,7 +166,7 @@ def test_long_audio_is_cut_from_one_signal(tmp_path: Path, monkeypatch: pytest.M
     path = write(tmp_path / "a.mkv", audio="flac", rate=44_100)
     kinds = [ShardSettings(audio_codec="wav"), ShardSettings(audio_codec="flac")]
     whole = [heard(path, kind) for kind in kinds]
-    monkeypatch.setattr("xdcbench.data.preparation.audio.WINDOW", 2 * BLOCK)
+    monkeypatch.setattr("xdcbench.data.preparation.transcode.WINDOW", 2 * BLOCK)
     assert [heard(path, kind) for kind in kinds] == whole
 
 

@@ -12,6 +12,9 @@ from typing import Any
 
 from fsspec.asyn import AsyncFileSystem
 
+STALL = 30.0
+"""Seconds of a stalled answer, longer than any test waits for one."""
+
 TROUBLE: deque[str] = deque()
 """What goes wrong with the next answers of `Shaky`, one each: fail, stall, cut; empty: nothing."""
 
@@ -36,7 +39,7 @@ class Shaky(AsyncFileSystem):
         if trouble == "fail":
             raise OSError("503 slow down")
         if trouble == "stall":
-            await asyncio.sleep(60)
+            await asyncio.sleep(STALL)
         with Path(path).open("rb") as file:
             file.seek(start)
             data = file.read(end - start)
@@ -104,7 +107,7 @@ class _Answer(BaseHTTPRequestHandler):
         if not path.startswith("/store/") or not file.is_file():
             return self._error(404, "NoSuchKey", body)
         if trouble == "stall":
-            time.sleep(3)
+            time.sleep(STALL)
         data = file.read_bytes()
         self.send_response(206 if span else 200)
         if found := re.fullmatch(r"bytes=(\d+)-(\d+)", span):

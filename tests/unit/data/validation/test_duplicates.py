@@ -11,8 +11,17 @@ from hypothesis import strategies as st
 
 from xdcbench.config.data import Dataset
 from xdcbench.data.local import LocalDataset, find_local
-from xdcbench.data.validation.duplicates import BITS, FRAMES, by_id, find_duplicates, recording
-from xdcbench.data.validation.hashes import FLAT, ROWS, SIDE, frame_hashes, perceptual_hash, shared
+from xdcbench.data.validation.duplicates import by_id, find_duplicates, recording
+from xdcbench.data.validation.hashes import (
+    FLAT,
+    ROWS,
+    SIDE,
+    Hashes,
+    Match,
+    frame_hashes,
+    perceptual_hash,
+    shared,
+)
 from xdcbench.errors import MediaError, UserError
 
 FFMPEG = imageio_ffmpeg.get_ffmpeg_exe()
@@ -120,11 +129,10 @@ def test_shared_frames_are_those_of_brute_force(
 ) -> None:
     sides = []
     for videos in (a, b):
-        sides += [
-            np.array([h for video in videos for h in video], np.uint64),
-            np.repeat(np.arange(len(videos)), [len(video) for video in videos]).astype(np.int64),
-        ]
-    found = shared(sides[0], sides[1], sides[2], sides[3], bits=bits, frames=frames, workers=1)
+        values = np.array([h for video in videos for h in video], np.uint64)
+        rows = np.repeat(np.arange(len(videos)), [len(video) for video in videos]).astype(np.int64)
+        sides.append(Hashes(values, rows))
+    found = shared(*sides, Match(frames, bits), workers=1)
     assert set(found.itertuples(index=False, name=None)) == brute(a, b, bits, frames)
 
 
@@ -134,7 +142,7 @@ def test_blocks_do_not_part_an_item(workers: int) -> None:
     a, b = (draw.integers(0, 2**64, size, dtype=np.uint64) for size in (5 * ROWS, 5000))
     rows_a, rows_b = np.sort(draw.integers(0, 40, len(a))), np.sort(draw.integers(0, 300, len(b)))
     a[[0, ROWS - 1, ROWS, 3 * ROWS, -1]] = b[[0, 2047, 2048, 4096, -1]]
-    found = shared(a, rows_a, b, rows_b, bits=2, frames=1, workers=workers)
+    found = shared(Hashes(a, rows_a), Hashes(b, rows_b), Match(1, 2), workers=workers)
     expected = {(rows_a[i], rows_b[j]) for i, j in zip(*np.nonzero(a[:, None] == b[None]), strict=True)}
     assert set(zip(found["a"], found["b"], strict=True)) == expected
 
@@ -160,7 +168,7 @@ def test_what_has_no_frame_is_a_media_error(tmp_path: Path) -> None:
 
 def test_copies_are_found_and_other_videos_are_not(root: Path, tmp_path: Path) -> None:
     a, b = data(root, tmp_path, "copies"), data(root, tmp_path, "originals")
-    report = find_duplicates(a, b, parts=("train", "all"), frames=FRAMES, bits=BITS, workers=1, limit=60)
+    report = find_duplicates(a, b, ("train", "all"), Match(), workers=1, limit=60)
     assert {(pair["a"], pair["b"]) for pair in report["pairs"]} == {(name, "mandel") for name in COPIES}
     assert report["leave_out"] == sorted(COPIES)
     assert (report["a"]["items"], report["a"]["hashed"]) == (len(COPIES) + 1, len(COPIES))
@@ -174,8 +182,8 @@ def test_audio_is_compared_by_id_alone(tmp_path: Path) -> None:
         for name in names:
             (tmp_path / folder / f"{name}.wav").write_bytes(b"")
     a, b = (data(tmp_path, tmp_path, name, media="audio") for name in "ab")
-    report = find_duplicates(a, b, parts=("train", "all"), frames=3, bits=10, workers=1, limit=60)
+    report = find_duplicates(a, b, ("train", "all"), Match(), workers=1, limit=60)
     assert report["pairs"] == [{"a": "y", "b": "y", "shared_id": "y", "frames": 0}]
     assert report["a"]["hashed"] is None
     with pytest.raises(UserError, match="part 'test'"):
-        find_duplicates(a, b, parts=("train", "test"), frames=3, bits=10, workers=1, limit=60)
+        find_duplicates(a, b, ("train", "test"), Match(), workers=1, limit=60)

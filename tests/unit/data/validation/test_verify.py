@@ -15,7 +15,7 @@ from xdcbench.config.data import Dataset, Subset
 from xdcbench.config.models import Models
 from xdcbench.data.context import Context
 from xdcbench.data.local import LocalDataset, facts, find_local
-from xdcbench.data.media.facts import Facts
+from xdcbench.data.media.inspect import Facts
 from xdcbench.data.scanning.items import MISSING, Scan
 from xdcbench.data.validation.verify import KINDS, verified_counts, verify
 from xdcbench.evaluation.base_record import base_record
