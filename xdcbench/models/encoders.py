@@ -10,7 +10,9 @@ from torch import Tensor, nn
 
 from xdcbench.config.base import Config, Modality
 from xdcbench.config.models import AudioInput, AudioModel, Models, VideoInput, VideoModel
-from xdcbench.data.clip_dataset import Batch
+from xdcbench.data.clip_dataset import Batch, ClipDataset
+from xdcbench.data.index import Index
+from xdcbench.data.shards.reader import ShardReader
 from xdcbench.data.transforms import square_crops
 from xdcbench.models.audio_resnet import AudioResNet
 from xdcbench.models.pretrained.external import ExternalEncoder, build_external
@@ -115,6 +117,12 @@ def build(
         UserError: there is no such model, or the user's code may not run or gives no encoder.
     """
     return build_encoder(model, seed=0) if source in OWN else build_external(source, model, consent, where)
+
+
+def clips_for(index: Index, root: Path | ShardReader, encoders: Mapping[Modality, Encoder]) -> ClipDataset:
+    """A dataset of the clips that encoders declare."""
+    inputs = {modality: encoder.input for modality, encoder in encoders.items()}
+    return ClipDataset(index, root, **inputs)  # type: ignore[arg-type]
 
 
 def to_device(encoder: Encoder, device: torch.device) -> Encoder:

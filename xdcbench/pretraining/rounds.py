@@ -8,15 +8,13 @@ import numpy as np
 from xdcbench.config.base import Modality
 from xdcbench.config.keys import VERSIONS, config_hash
 from xdcbench.config.stages import RoundStage
-from xdcbench.data.clip_dataset import ClipDataset
 from xdcbench.data.context import Context
 from xdcbench.data.index import Index, check_failed, write_failed
-from xdcbench.data.shards.reader import ShardReader
 from xdcbench.errors import UserError
 from xdcbench.evaluation.base_record import base_record
 from xdcbench.models.encoders import (
-    Encoder,
     EncoderMetadata,
+    clips_for,
     load_encoder_metadata,
     load_encoders,
     save_encoders,
@@ -24,6 +22,7 @@ from xdcbench.models.encoders import (
 from xdcbench.models.weights import save_weights
 from xdcbench.pretraining.learner import Learner
 from xdcbench.pretraining.pseudo_labels import UNLABELLED, PseudoLabels, make_pseudo_labels
+from xdcbench.pretraining.round_context import RoundContext
 from xdcbench.results.records import Record, write_records
 from xdcbench.training import should_stop
 from xdcbench.utils.distributed import is_main_process
@@ -44,17 +43,9 @@ def run(config: RoundStage, inputs: dict[str, Path], work: Path, context: Contex
     encoders = load_encoders(inputs["encoders"], config.encoders, device=device, consent=context.consent)
     rows = index.rows(index.splits[0], config.part, tracks=TRACKS[index.media])
     clips = clips_for(index, context.roots[index.name], encoders)
-    labels = make_pseudo_labels(
-        config,
-        index,
-        rows,
-        encoders,
-        clips,
-        previous=inputs["encoders"],
-        work=work,
-        device=device,
-        workers=context.num_workers,
-    )
+    previous, workers = inputs["encoders"], context.num_workers
+    this_round = RoundContext(config, index, rows, encoders, clips, previous, work, device, workers)
+    labels = make_pseudo_labels(this_round)
     check_failed(index, rows, labels.failed, limit=config.pretrain.max_failed)
     learner = Learner(config, labels, encoders, clips, device, context.num_workers)
     if not config.pretrain.reset_heads:
@@ -94,13 +85,7 @@ def run(config: RoundStage, inputs: dict[str, Path], work: Path, context: Contex
         sources = {"sources": " ".join(heads.sizes)}
         save_weights(heads, work / f"{modality}_heads.safetensors", metadata=sources)
     write_failed(work, index, failed)
-    write_records(work, list(records(config, index, rows, new, labels, history, failed, work, context)))
-
-
-def clips_for(index: Index, root: Path | ShardReader, encoders: dict[Modality, Encoder]) -> ClipDataset:
-    """A reader that obeys what the encoders declare."""
-    specs = {modality: encoder.input for modality, encoder in encoders.items()}
-    return ClipDataset(index, root, **specs)  # type: ignore[arg-type]
+    write_records(work, list(records(this_round, new, labels, history, failed, context)))
 
 
 def split_rows(rows: np.ndarray, labels: PseudoLabels, config: RoundStage) -> tuple[np.ndarray, np.ndarray]:
@@ -134,25 +119,23 @@ def validation_losses(history: Sequence[dict[str, float]]) -> list[float]:
 
 
 def records(
-    config: RoundStage,
-    index: Index,
-    rows: np.ndarray,
+    this_round: RoundContext,
     metadata: EncoderMetadata,
     labels: PseudoLabels,
     history: list[dict[str, float]],
     failed: dict[int, str],
-    work: Path,
     context: Context,
 ) -> Iterator[Record]:
     """One record per clustering and fact, and per training measure of the last epoch."""
-    settings, listed = config.pretrain, index.listed(index.splits[0], config.part)
+    config, index = this_round.config, this_round.index
+    listed = index.listed(index.splits[0], config.part)
     about = base_record(
         index,
         metadata,
-        work,
+        this_round.work,
         context,
         modality=None,
-        precision=settings.precision,
+        precision=config.pretrain.precision,
         config_hash=metadata.config_hash,
     )
     base = about.model_copy(
@@ -163,7 +146,7 @@ def records(
             "epochs": len(history),
             "split": index.splits[0],
             "items_expected": len(listed),
-            "items_used": len(rows) - len(failed),
+            "items_used": len(this_round.rows) - len(failed),
             "items_failed": len(failed) + len(index.unreadable(listed)),
             "failed_items": index.names({*failed, *index.unreadable(listed)}),
             "seed": config.seed,

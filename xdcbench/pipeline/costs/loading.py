@@ -30,12 +30,11 @@ from xdcbench.data.restarting_loader import PREFETCH
 from xdcbench.data.shards.layout import ShardSettings
 from xdcbench.data.shards.reader import ShardReader, open_shards
 from xdcbench.data.synthetic import write_world
-from xdcbench.models.encoders import Encoder, to_device
+from xdcbench.models.encoders import Encoder, clips_for, to_device
 from xdcbench.models.weights import build_encoder
 from xdcbench.pipeline.costs.gpu import Work
 from xdcbench.pretraining.learner import Learner
 from xdcbench.pretraining.pseudo_labels import PseudoLabels
-from xdcbench.pretraining.rounds import clips_for
 from xdcbench.training import AverageMeter
 from xdcbench.training.step import TrainingStep
 from xdcbench.training.trainer import LOOK_EVERY

@@ -9,12 +9,10 @@ from xdcbench.clustering.assigner import Assigner, load_assigners
 from xdcbench.clustering.preprocess import concat
 from xdcbench.config.base import DISTANCE, Modality
 from xdcbench.config.pretraining import Clustering
-from xdcbench.data.clip_dataset import ClipDataset
 from xdcbench.errors import UserError
-from xdcbench.models.encoders import load_encoders
-from xdcbench.models.inference import extract
+from xdcbench.models.encoders import clips_for, load_encoders
+from xdcbench.models.inference import Inference, extract
 from xdcbench.pretraining.pseudo_labels import clips_of
-from xdcbench.pretraining.rounds import clips_for
 from xdcbench.reports.clusters.origin import ClusteredRound
 from xdcbench.utils.runtime import Stream, numpy_generator
 
@@ -58,16 +56,10 @@ def _measured(found: ClusteredRound, *, device: torch.device, workers: int) -> d
     wanted = np.unique(np.concatenate([sample(of, seed=config.seed) for of in tables.values()]))
     specs = dict(zip(clustered.tolist(), clips_of(config, clustered), strict=True))
     encoders = load_encoders(found.encoders, needed, device=device, consent=found.consent)
-    clips: ClipDataset = clips_for(found.index, found.root, encoders)
-    features, _ = extract(
-        encoders,
-        clips,
-        [specs[row] for row in wanted.tolist()],
-        precision=config.pretrain.precision,
-        device=device,
-        workers=workers,
-        label=f"{config.method} round {config.round}: distances",
-    )
+    clips = clips_for(found.index, found.root, encoders)
+    label = f"{config.method} round {config.round}: distances"
+    inference = Inference(config.pretrain.precision, device, workers, label)
+    features, _ = extract(encoders, clips, [specs[row] for row in wanted.tolist()], inference)
     distances = {}
     for name, clustering in config.clusterings.items():
         raw = _joined(clustering, features, l2=config.pretrain.concat_l2)
