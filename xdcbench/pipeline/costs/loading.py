@@ -150,20 +150,11 @@ def xdc_learner(
 
 def xdc_step(learner: Learner, *, compiled: bool = False) -> Work:
     """A training step on one batch of decoded clips and audio: sent to the device, resized, encoded, learned from."""
-    trainer = learner.trainer(Path(), Context("bench"))
+    trainer = learner.trainer(Path(), Context("bench", compile=compiled))
     if compiled:
         for module in trainer.modules.values():
             module.compile()
-    stepper = TrainingStep(
-        trainer.modules,
-        trainer.optimizer,
-        precision=trainer.precision,
-        device=trainer.device,
-        label=trainer.label,
-        part=None,
-        compiled=compiled,
-        items=(),
-    )
+    stepper = TrainingStep(trainer)
     specs = learner.specs(training_rows(learner), 0)
     (batch,) = batches(learner.clips, specs[: trainer.batch], size=trainer.batch, workers=0)
     meter, steps = AverageMeter(), 0
