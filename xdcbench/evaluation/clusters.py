@@ -8,7 +8,7 @@ import pandas as pd
 import torch
 
 from xdcbench.clustering import metrics
-from xdcbench.clustering.kmeans import KMeans, kmeans
+from xdcbench.clustering.kmeans import KMeans, KMeansResult
 from xdcbench.clustering.preprocess import fit
 from xdcbench.config.evaluation import Clusters
 from xdcbench.config.stages import EvaluationStage
@@ -66,12 +66,12 @@ def run(config: EvaluationStage, inputs: dict[str, Path], work: Path, context: C
     )
 
 
-def cluster(means: np.ndarray, *, k: int, settings: Clusters, seed: int) -> KMeans:
+def cluster(means: np.ndarray, *, k: int, settings: Clusters, seed: int) -> KMeansResult:
     """k-means of items, float32 (n, features), after the preprocessing of ``settings``; best of its restarts."""
     x = torch.from_numpy(means)
     with single_process():
         prepared = fit(x, mode=settings.preprocess, dim=settings.pca_dim)(x)
-        return kmeans(prepared, k=k, seed=seed, max_iter=settings.max_iter, n_init=settings.n_init)
+        return KMeans(k=k, seed=seed, max_iter=settings.max_iter, n_init=settings.n_init).fit(prepared)
 
 
 def measures(assignments: np.ndarray, labels: np.ndarray, *, k: int) -> Iterator[Metric]:

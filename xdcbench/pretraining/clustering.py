@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from xdcbench.clustering.assigner import Assigner
-from xdcbench.clustering.kmeans import BLOCK, kmeans
+from xdcbench.clustering.kmeans import BLOCK, KMeans
 from xdcbench.clustering.metrics import nmi, purity, summary
 from xdcbench.clustering.preprocess import concat, fit
 from xdcbench.config.base import Modality
@@ -105,16 +105,14 @@ def cluster(points: Points, settings: Pretrain, *, seed: int, device: torch.devi
         mine = points.written("prepared", (len(raw), width), parts)
     if len(points.read) > 1:
         check_spread(mine, next(first for first in all_gather_object(mine[:1].clone()) if len(first)))
-    found = kmeans(
-        mine,
+    found = KMeans(
         k=points.clustering.k,
         seed=seed,
         max_iter=settings.kmeans_max_iter,
         tol=settings.kmeans_tol,
         n_init=settings.kmeans_n_init,
         spherical=settings.spherical,
-        device=device,
-    )
+    ).fit(mine, device=device)
     assignments, centroids = found.assignments.cpu(), found.centroids.cpu()
     squares = squared_distances(mine, centroids, assignments)
     return ClusteringResult(

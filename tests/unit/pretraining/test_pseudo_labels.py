@@ -16,7 +16,7 @@ from sklearn.preprocessing import normalize
 
 from tests.unit.tiny import CPU, MODELS, linked, round_config, small_index, spoil
 from xdcbench.clustering.assigner import load_assigners
-from xdcbench.clustering.kmeans import KMeans, kmeans
+from xdcbench.clustering.kmeans import KMeans, KMeansResult
 from xdcbench.config.pretraining import Method
 from xdcbench.config.stages import RoundStage
 from xdcbench.data.clip_dataset import ClipDataset, ClipSpec
@@ -39,15 +39,17 @@ INDEX = small_index([i % 4 for i in range(N)], ["train"] * N)
 
 
 class Spy:
-    """k-means that keeps what it was given."""
+    """Keeps what k-means was given."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.calls: list[tuple[np.ndarray, int, int]] = []
-        monkeypatch.setattr(clusters, "kmeans", self)
+        true = KMeans.fit
 
-    def __call__(self, x: torch.Tensor, *, k: int, seed: int, **options: Any) -> KMeans:
-        self.calls.append((x.numpy().copy(), k, seed))
-        return kmeans(x, k=k, seed=seed, **options)
+        def fit(settings: KMeans, x: torch.Tensor, **options: Any) -> KMeansResult:
+            self.calls.append((x.numpy().copy(), settings.k, settings.seed))
+            return true(settings, x, **options)
+
+        monkeypatch.setattr(KMeans, "fit", fit)
 
 
 @pytest.fixture
@@ -152,11 +154,11 @@ def test_a_clustering_may_not_be_called_like_a_column_of_distances() -> None:
 def test_tolerance_reaches_k_means(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     given: list[float] = []
 
-    def spying(x: torch.Tensor, *, tol: float, **rest: Any) -> KMeans:
+    def spying(*, tol: float, **rest: Any) -> KMeans:
         given.append(tol)
-        return kmeans(x, tol=tol, **rest)
+        return KMeans(tol=tol, **rest)
 
-    monkeypatch.setattr(clusters, "kmeans", spying)
+    monkeypatch.setattr(clusters, "KMeans", spying)
     cluster(round_config("cdc", kmeans_tol=0.25), tmp_path)
     assert given == [0.25]
 

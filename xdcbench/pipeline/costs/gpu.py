@@ -22,7 +22,7 @@ from torch.amp.grad_scaler import GradScaler
 from torch.nn.functional import cross_entropy
 from torchvision.models.video import r2plus1d_18
 
-from xdcbench.clustering.kmeans import kmeans
+from xdcbench.clustering.kmeans import KMeans
 from xdcbench.config.models import VideoInput, VideoModel
 from xdcbench.config.pretraining import Schedule
 from xdcbench.models.encoders import to_device
@@ -304,7 +304,7 @@ def kmeans_speed(n: int, features: int, k: int, device: torch.device) -> KMeansS
     taken = []
     for _ in range(2):  # the first call loads kernels
         begun = time.perf_counter()
-        found = kmeans(points, k=k, seed=0, max_iter=10, init=init)
+        found = KMeans(k=k, seed=0, max_iter=10).fit(points, init=init)
         wait(device)
         taken.append(time.perf_counter() - begun)
     passes = found.iterations + 1  # the last one assigns points to the last centroids

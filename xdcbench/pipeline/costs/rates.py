@@ -190,10 +190,10 @@ def _clustering(seconds: float) -> float:
     """FLOP/s of the distances of k-means, on the CPU; whatever else it does counts as time alone."""
     import torch
 
-    from xdcbench.clustering.kmeans import kmeans
+    from xdcbench.clustering.kmeans import KMeans
 
     x = torch.randn(POINTS, FEATURES, generator=torch.Generator().manual_seed(0))
-    runs = _per_second(lambda: kmeans(x, k=K, seed=0, max_iter=UPDATES, init=x[:K]), seconds)
+    runs = _per_second(lambda: KMeans(k=K, seed=0, max_iter=UPDATES).fit(x, init=x[:K]), seconds)
     return runs * cluster_flop(POINTS, FEATURES, K, UPDATES)
 
 
