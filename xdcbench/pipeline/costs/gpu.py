@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal, NamedTuple
 
 import torch
@@ -178,75 +179,62 @@ def encoding_step(model: VideoModel, batch: int, device: torch.device) -> Work:
     return step
 
 
-def training_speed(
-    what: Training, model: VideoModel, batch: int, device: torch.device, *, peak: float, seconds: float
-) -> Speed:
-    """Speed of ``training_step``; ``peak`` in FLOP/s, ``seconds`` to spend on it."""
-    flop = training_flop(model)
-    with cudnn_benchmark(True):  # as both sides train
-        return speed(
-            what,
-            model,
-            batch,
-            device,
-            lambda: training_step(what, model, batch, device),
-            flop / peak,
-            seconds,
-        )
+@dataclass(frozen=True)
+class SpeedTest:
+    """Measures steps on one device.
 
-
-def encoding_speed(
-    model: VideoModel, batch: int, device: torch.device, *, peak: float, seconds: float
-) -> Speed:
-    """Speed of ``encoding_step``."""
-    flop = forward_flop(model)
-    return speed(
-        "encoding", model, batch, device, lambda: encoding_step(model, batch, device), flop / peak, seconds
-    )
-
-
-def speed(
-    what: str,
-    model: VideoModel,
-    batch: int,
-    device: torch.device,
-    make: Callable[[], Work],
-    peak_seconds: float,
-    seconds: float,
-) -> Speed:
-    """Speed of the step that ``make`` gives.
-
-    Args:
-        what: is measured.
-        model: declares the clips.
-        batch: clips per step.
-        device: where it runs.
-        make: builds the step on the device.
-        peak_seconds: that the convolutions of one clip take at the device's peak.
-        seconds: to spend on timed calls.
+    Attributes:
+        device: where they run.
+        peak: FLOP/s of the device's matrix product.
+        seconds: to spend on timed calls of each step.
     """
-    free(device)
-    begun = time.perf_counter()
-    try:
-        work = make()
-        for _ in range(WARM_UP):
-            work()
-        wait(device)
-        warm_up = time.perf_counter() - begun
-        taken = seconds_per_call(work, device, seconds=seconds)
-    except torch.OutOfMemoryError:
-        return Speed(what, model.input.frames, batch, None)
-    found = Speed(
-        what,
-        model.input.frames,
-        batch,
-        clips_per_second=batch / taken,
-        peak_share=peak_seconds * batch / taken,
-        memory_gb=torch.cuda.max_memory_allocated(device) / 1e9 if device.type == "cuda" else 0.0,
-        warm_up_seconds=warm_up,
-    )
-    del work
-    return found
+
+    device: torch.device
+    peak: float
+    seconds: float
+
+    def training(self, what: Training, model: VideoModel, batch: int) -> Speed:
+        """Speed of ``training_step``."""
+        with cudnn_benchmark(True):  # as both sides train
+            make = partial(training_step, what, model, batch, self.device)
+            return self.speed(what, model, batch, make, training_flop(model))
+
+    def encoding(self, model: VideoModel, batch: int) -> Speed:
+        """Speed of ``encoding_step``."""
+        make = partial(encoding_step, model, batch, self.device)
+        return self.speed("encoding", model, batch, make, forward_flop(model))
+
+    def speed(self, what: str, model: VideoModel, batch: int, make: Callable[[], Work], flop: int) -> Speed:
+        """Speed of the step that ``make`` builds on the device.
+
+        Args:
+            what: is measured.
+            model: declares the clips.
+            batch: clips per step.
+            make: builds the step.
+            flop: of one clip's convolutions.
+        """
+        device = self.device
+        free(device)
+        begun = time.perf_counter()
+        try:
+            work = make()
+            for _ in range(WARM_UP):
+                work()
+            wait(device)
+            warm_up = time.perf_counter() - begun
+            taken = seconds_per_call(work, device, seconds=self.seconds)
+        except torch.OutOfMemoryError:
+            return Speed(what, model.input.frames, batch, None)
+        return Speed(
+            what,
+            model.input.frames,
+            batch,
+            clips_per_second=batch / taken,
+            peak_share=flop / self.peak * batch / taken,
+            memory_gb=torch.cuda.max_memory_allocated(device) / 1e9 if device.type == "cuda" else 0.0,
+            warm_up_seconds=warm_up,
+        )
 
 
 def seconds_per_call(work: Work, device: torch.device, *, seconds: float) -> float:
