@@ -14,8 +14,8 @@ from xdcbench.data.context import Context
 from xdcbench.data.index import Index, write_failed
 from xdcbench.data.scanning.items import MISSING
 from xdcbench.errors import UserError
-from xdcbench.evaluation.base_record import base_record
 from xdcbench.evaluation.features import Features
+from xdcbench.evaluation.record_fields import record_fields
 from xdcbench.models.encoders import EncoderMetadata
 from xdcbench.results.records import Record, write_records
 
@@ -179,52 +179,38 @@ def write_results(
     times = len(predictions) // len(rows)
     items = index.items.iloc[np.tile(rows, times)][["id", "group", "label"]].reset_index(drop=True)
     pd.concat([items, predictions], axis=1).to_parquet(work / "predictions.parquet", index=False)
-    base = _base(evaluation)
-    outcomes = fields.pop("outcomes", {})
-    records = [
-        base.model_copy(
-            update=fields
-            | metric._asdict()
-            | {
-                "hyperparameters": {**base.hyperparameters, **metric.hyperparameters},
-                "outcomes": {**outcomes, **metric.outcomes},
-            }
-        )
-        for metric in metrics
-    ]
-    write_records(work, records)
-
-
-def _base(evaluation: Evaluation) -> Record:
-    """A record of the evaluation without its number."""
-    settings, encoders = evaluation.config.settings, evaluation.encoders
-    base = base_record(
-        evaluation.index,
-        encoders,
-        evaluation.work,
-        evaluation.context,
-        modality=settings.modality,
-        precision=settings.precision,
-        config_hash=config_hash(evaluation.config, encoders.config_hash, evaluation.index.fingerprint),
-    )
-    return base.model_copy(
-        update={"hyperparameters": {**base.hyperparameters, "num_clips": settings.num_clips}}
+    write_records(
+        work,
+        [
+            Record(
+                **fields
+                | metric._asdict()
+                | {
+                    "hyperparameters": {**fields["hyperparameters"], **metric.hyperparameters},
+                    "outcomes": {**fields["outcomes"], **metric.outcomes},
+                }
+            )
+            for metric in metrics
+        ],
     )
 
 
 def _fields(evaluation: Evaluation) -> dict[str, Any]:
-    """Fields that all records of an evaluation share: its kind, its split and its counts of items.
+    """Fields that all records of an evaluation share.
 
     Raises:
         UserError: more unreadable items than allowed.
     """
-    config, index = evaluation.config, evaluation.index
+    config, index, encoders = evaluation.config, evaluation.index, evaluation.encoders
+    settings = config.settings
     train, lost_train = failed_items(config, index, "train", evaluation.failed)
     _, lost = failed_items(config, index, "test", evaluation.failed)
-    return {
+    about = record_fields(index, encoders, evaluation.work, evaluation.context, settings.modality)
+    return about | {
+        "config_hash": config_hash(config, encoders.config_hash, index.fingerprint),
         "evaluation": config.name,
-        "protocol": config.settings.kind,
-        "evaluation_version": VERSIONS[config.settings.kind],
+        "protocol": settings.kind,
+        "evaluation_version": VERSIONS[settings.kind],
         "items_expected": len(index.listed(config.split, "test")),
         "items_used": len(evaluation.rows),
         "items_failed": len(lost),
@@ -233,7 +219,11 @@ def _fields(evaluation: Evaluation) -> dict[str, Any]:
         "train_items_failed": len(lost_train),
         "split": config.split,
         "seed": config.seed,
-        "unit": "%",
+        "selection": "last",
+        "hyperparameters": {**about["hyperparameters"], "num_clips": settings.num_clips},
+        "outcomes": {},
+        "epochs": 0,
+        "precision": settings.precision,
     }
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from xdcbench.config.base import Modality
 from xdcbench.errors import UserError
-from xdcbench.evaluation.base_record import architecture
+from xdcbench.evaluation.record_fields import architecture
 from xdcbench.export.model_card import card_text, data_of
 from xdcbench.export.scores import scores_of
 from xdcbench.export.torch_export import TOLERANCE, differences, takes, write_program

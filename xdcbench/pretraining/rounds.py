@@ -11,7 +11,7 @@ from xdcbench.config.stages import RoundStage
 from xdcbench.data.context import Context
 from xdcbench.data.index import Index, check_failed, write_failed
 from xdcbench.errors import UserError
-from xdcbench.evaluation.base_record import base_record
+from xdcbench.evaluation.record_fields import record_fields
 from xdcbench.models.encoders import (
     EncoderMetadata,
     clips_for,
@@ -129,36 +129,34 @@ def records(
     """One record per clustering and fact, and per training measure of the last epoch."""
     config, index = this_round.config, this_round.index
     listed = index.listed(index.splits[0], config.part)
-    about = base_record(
-        index,
-        metadata,
-        this_round.work,
-        context,
-        modality=None,
-        precision=config.pretrain.precision,
-        config_hash=metadata.config_hash,
-    )
-    base = about.model_copy(
-        update={
-            "evaluation": "round",
-            "protocol": "round",
-            "evaluation_version": VERSIONS["round"],
-            "epochs": len(history),
-            "split": index.splits[0],
-            "items_expected": len(listed),
-            "items_used": len(this_round.rows) - len(failed),
-            "items_failed": len(failed) + len(index.unreadable(listed)),
-            "failed_items": index.names({*failed, *index.unreadable(listed)}),
-            "seed": config.seed,
-        }
-    )
+    about = record_fields(index, metadata, this_round.work, context, None)
+    unreadable = index.unreadable(listed)
+    base = about | {
+        "config_hash": metadata.config_hash,
+        "evaluation": "round",
+        "protocol": "round",
+        "evaluation_version": VERSIONS["round"],
+        "items_expected": len(listed),
+        "items_used": len(this_round.rows) - len(failed),
+        "items_failed": len(failed) + len(unreadable),
+        "failed_items": index.names({*failed, *unreadable}),
+        "train_items_used": 0,
+        "train_items_failed": 0,
+        "split": index.splits[0],
+        "seed": config.seed,
+        "unit": "",
+        "selection": "last",
+        "epochs": len(history),
+        "precision": config.pretrain.precision,
+    }
     for name, found in labels.facts.items():
-        hyperparameters = {**base.hyperparameters, "clustering": name}
+        hyperparameters = {**about["hyperparameters"], "clustering": name}
         for metric, value in found.items():
-            update = {"metric": metric, "value": value, "hyperparameters": hyperparameters}
-            yield base.model_copy(update=update | {"higher_is_better": metric.startswith(("nmi", "purity"))})
+            better = metric.startswith(("nmi", "purity"))
+            fields = base | {"metric": metric, "value": value, "higher_is_better": better}
+            yield Record(**fields | {"hyperparameters": hyperparameters})
     start = {name: value for name, value in history[0].items() if name.startswith("initial_")}
     for metric, value in {**history[-1], **start}.items():
         if metric not in ("clips_per_second", "data_wait"):
-            update = {"metric": metric, "value": value}
-            yield base.model_copy(update=update | {"higher_is_better": not metric.endswith("loss")})
+            better = not metric.endswith("loss")
+            yield Record(**base | {"metric": metric, "value": value, "higher_is_better": better})
