@@ -142,8 +142,6 @@ def unite(head: Tree, suites: Sequence[Suite], *, where: Path) -> Suite:
 
     Args:
         head: what the file itself says: name and description.
-        suites: the parts.
-        where: the file.
 
     Raises:
         UserError: parts that mean different things by one name, or write different worlds.

@@ -20,10 +20,6 @@ def record_fields(
     """Fields of every record of ``metadata``'s encoders on ``index``: all but the number, its items and its settings.
 
     Args:
-        index: the dataset.
-        metadata: the encoders.
-        work: the run directory that will hold the record.
-        context: of the stage.
         modality: the encoder that is measured; None for both.
     """
     video = metadata.models.video.input

@@ -73,10 +73,7 @@ def write_ranking(
 
     Args:
         evaluation: what was evaluated; its rows are the queries.
-        found: what each of them found in the gallery.
         gallery: int64 positions of its items, in the order that was ranked.
-        ks: depths.
-        outcomes: what was found on the way, to record.
     """
     index, nearest = evaluation.index, gallery[found.nearest]
     predictions = pd.DataFrame(

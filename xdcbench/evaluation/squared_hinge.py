@@ -129,8 +129,6 @@ class Descent:
         """Go on from where the weights are.
 
         Args:
-            c: weight of the squared hinge.
-            max_iter: steps.
             tolerance: duality gap over objective at which a class is done.
 
         Returns:
@@ -165,10 +163,8 @@ def newton(axes: Axes, active: NDArray[np.bool_], gradient: Array, *, c: float) 
     """Newton's direction of each class, float64 (classes, axes): exact where few points are active.
 
     Args:
-        axes: of the n points.
         active: (classes, n), points with a margin below 1.
         gradient: float64 (classes, axes).
-        c: weight of the squared hinge.
 
     Raises:
         UserError: C is so large that rounding makes a Hessian indefinite.
@@ -234,7 +230,6 @@ def exact_step(w: Array, direction: Array, margins: Array, change: Array, *, c: 
         direction: of descent, float64 (classes, axes).
         margins: float64 (classes, n), at the start.
         change: float64 (classes, n), of the margins per unit of length.
-        c: weight of the squared hinge.
     """
     along, curve = (w * direction).sum(axis=1), squares(direction)
     flat = LINE_SLOPE * np.abs(along - 2 * c * (np.maximum(1 - margins, 0) * change).sum(axis=1))

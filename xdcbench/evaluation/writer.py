@@ -25,13 +25,8 @@ class Evaluation:
     """One evaluation whose results are written.
 
     Attributes:
-        config: its settings, split and seed.
-        index: the dataset.
-        encoders: what is evaluated.
         rows: int64 positions of the test items that were used.
         failed: reason per item that could not be decoded.
-        work: the run directory.
-        context: of the stage.
     """
 
     config: EvaluationStage
@@ -84,9 +79,6 @@ def part_rows(
     """Positions (int64) of the items of one part of the split that are readable, labeled and have features.
 
     Args:
-        config: the evaluation.
-        index: the dataset.
-        part: of the split.
         features: of the items; those that could not be decoded are left out.
 
     Raises:
@@ -120,11 +112,7 @@ def write_classification(
     """Write the accuracy of class scores, and the scores themselves.
 
     Args:
-        evaluation: what was evaluated.
         scores: float (len(rows), classes), one row per test item; the highest wins, the first of equals.
-        epochs: trained for.
-        outcomes: what was found on the way, to record.
-        selection: how the epoch was chosen.
 
     Raises:
         UserError: scores that are not finite, or more unreadable items than allowed.
@@ -164,8 +152,6 @@ def write_results(
     """Write the records of an evaluation and its predictions of each test item.
 
     Args:
-        evaluation: what was evaluated.
-        metrics: the numbers, one record each.
         predictions: of each of ``rows``, or of each of them several times over, in that order;
             ``predictions.parquet`` holds id, group and label with them.
         common: further fields of every record.

@@ -109,9 +109,6 @@ def build(
 
     Args:
         source: as ``GivenVideo`` and ``GivenAudio`` take it; this project's own ones follow from ``model``.
-        model: architecture, or for torchvision's models the input that they are to take.
-        consent: the code of others that the user lets run.
-        where: what names it, for the message.
 
     Raises:
         UserError: there is no such model, or the user's code may not run or gives no encoder.

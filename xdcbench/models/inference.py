@@ -58,10 +58,7 @@ def extract(
     A batch holds the same clips for every number of processes, so that none of them moves a bit of the result.
 
     Args:
-        encoders: of the modalities that are encoded.
-        clips: reads one clip.
         specs: what to encode; None is not read.
-        inference: precision, device and processes.
         into: folder of the features, ``<modality>.npy``, which then need not fit in memory. What an
             interrupted attempt has left there is not read again, nor are its unreadable items.
         shape: of the rows, in place of (len(specs),).

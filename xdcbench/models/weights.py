@@ -28,11 +28,6 @@ def build_encoder(model: VideoModel | AudioModel, *, seed: int) -> R2Plus1D | Au
 def save_weights(module: nn.Module, path: Path, *, metadata: dict[str, str]) -> None:
     """Write a module's parameters and persistent buffers to a safetensors file.
 
-    Args:
-        module: on any device, in any memory format.
-        path: the file to write; its folder exists.
-        metadata: kept in the file's header, returned by ``load_weights``.
-
     Raises:
         UserError: the disk is full.
     """

@@ -93,7 +93,6 @@ def plan_launch(request: Request, *, write: bool = True) -> Launch:
     """Load the suite, find its data, resolve the device, expand the plan.
 
     Args:
-        request: what the user asks for.
         write: whether the results folder may be made.
 
     Raises:

@@ -12,9 +12,6 @@ def needed_keys(plan: Plan, store: RunStore, policy: Policy, *, thorough: bool =
     """Keys of the stages that must run: results that are missing, what is damaged, and missing inputs of those.
 
     Args:
-        plan: of the stages.
-        store: where results are.
-        policy: which stages to run.
         thorough: hash the inputs that are there.
     """
     if policy == "never":

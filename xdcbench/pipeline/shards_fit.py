@@ -20,10 +20,6 @@ def check_fit(stages: Sequence[Stage], shards: Mapping[str, ShardReader]) -> Non
     Originals that have less are kept as they are, so shards are refused only where something was cut: where a
     video or image reaches their short side or frame rate.
 
-    Args:
-        stages: of a plan.
-        shards: by dataset.
-
     Raises:
         UserError: names the shards, the encoder's input and the fix.
     """

@@ -86,12 +86,6 @@ class Points:
 def cluster(points: Points, settings: Pretrain, *, seed: int, device: torch.device) -> ClusteringResult:
     """Cluster items; each process holds a contiguous share of them.
 
-    Args:
-        points: of the items.
-        settings: of preprocessing and k-means.
-        seed: of the start.
-        device: that k-means computes on.
-
     Raises:
         UserError: k exceeds the number of items, or the features cannot be clustered.
     """

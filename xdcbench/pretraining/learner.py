@@ -57,8 +57,6 @@ class Learner:
         """The training run of this round; it notes sizes and facts of the clusters first.
 
         Args:
-            work: the run directory.
-            context: of the stage.
             items: ids by position in the index, for messages.
         """
         parts: dict[str, nn.Module] = {m: self.encoders[m] for m in self.heads}
@@ -127,7 +125,6 @@ class Learner:
 
         Args:
             scores: float32 (B, classes).
-            source: of the labels.
             rows: int64 (B,), positions in the index.
 
         Returns:

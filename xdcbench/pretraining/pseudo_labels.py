@@ -200,7 +200,6 @@ def agreement(
         of: int64 (items,), clusters.
         classes: int64 (items,).
         rows: those that were clustered.
-        k: number of clusters.
         before: as ``of``, of the round before.
     """
     found = facts(of[rows], classes[rows], k)

@@ -30,7 +30,6 @@ class Checkpoints:
     """The checkpoints of one training run.
 
     Args:
-        folder: where they lie.
         keep: number of newest ones to keep, at least 1.
     """
 

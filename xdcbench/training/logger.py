@@ -29,10 +29,6 @@ Totals = tuple[Mapping[str, float], float]
 class TrainingLogger:
     """Kept by the main process.
 
-    Args:
-        setup: of the training run.
-        state: where it begins.
-
     Raises:
         UserError: the disk is full; so do ``interval`` and ``epoch``.
     """
@@ -57,10 +53,7 @@ class TrainingLogger:
         """Write a row of the steps since the last one.
 
         Args:
-            state: after the last step.
-            totals: of the epoch so far.
             progress: epochs done.
-            rate: the learning rate.
 
         Returns:
             The time that is left, in words; empty if no clip was read since.
@@ -114,8 +107,6 @@ class MetricsWriter:
     the event files are made anew, so that no step is there twice or missing.
 
     Args:
-        folder: the run directory.
-        label: of the training run.
         epochs: that the checkpoint holds.
         steps: that the checkpoint holds.
         history: means of the epochs that the checkpoint holds, for rows of epochs that are lost.

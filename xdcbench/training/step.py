@@ -72,8 +72,6 @@ class TrainingStep:
 
         Args:
             batch: this process's share, maybe nothing.
-            loss_of: the loss of a part of it.
-            meter: takes up the values.
             count: at least 2.
             factor: of the peak rates.
             at: epochs and steps done before.

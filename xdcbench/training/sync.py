@@ -25,12 +25,10 @@ class StepSync:
     """Goes by the main process's clock, and by what any of them was asked.
 
     Args:
-        asked: whether this process was asked to end.
         save_every: seconds from one checkpoint to the next.
 
     Attributes:
         saved: when the last checkpoint was complete, on the monotonic clock.
-        told: when the last row of metrics was.
     """
 
     def __init__(self, asked: Callable[[], bool], save_every: float) -> None:

@@ -27,7 +27,6 @@ class Consent:
         """What a command line lets run.
 
         Args:
-            trust: whether ``--trust-code`` was given.
             settings: ``a.b=value`` strings of ``--set``.
 
         Raises:
@@ -41,7 +40,6 @@ class Consent:
 
         Args:
             name: ``module:object``.
-            where: what names it, for the message.
             key: with which ``--set`` may name it, where there is one.
 
         Raises:

@@ -46,11 +46,6 @@ RUN_AGAIN = "make the run again with `xdcbench run --policy always` and its suit
 def read_json(path: Path, *, limit: int = SMALL, fix: str = RESTORE) -> Any:
     """Content of a JSON file, UTF-8: plain values, all numbers finite.
 
-    Args:
-        path: of the file.
-        limit: bytes that it may have.
-        fix: what the message says to do.
-
     Raises:
         UserError: there is no such file, or it is not such JSON.
     """

@@ -117,7 +117,6 @@ def find_damage(run: Path, *, thorough: bool, hashed: set[State]) -> str:
     changed since they were written, or if this is to be ``thorough``.
 
     Args:
-        run: its directory.
         thorough: hash every file.
         hashed: files that this process has found whole, which are not hashed again; added to.
 

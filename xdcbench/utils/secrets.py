@@ -42,7 +42,6 @@ def redact(text: str, address: str = "") -> str:
     """``text`` without secrets: of addresses, scheme, host and path stay.
 
     Args:
-        text: of any length, on any number of lines.
         address: one whose password and values are also looked for by themselves.
     """
     text = _ADDRESS.sub(_plain, text)

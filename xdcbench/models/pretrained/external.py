@@ -25,11 +25,6 @@ class ExternalEncoder(nn.Module):
         declared: the clip or window that it takes.
         features: size of its feature.
         classifier: name of the layer of ``net`` that was taken off; its weights are not to be loaded.
-
-    Attributes:
-        input: as declared.
-        features: likewise.
-        classifier: likewise.
     """
 
     def __init__(
@@ -49,12 +44,6 @@ def build_external(
     source: str, model: VideoModel | AudioModel, consent: Consent, where: str
 ) -> ExternalEncoder:
     """``torchvision:NAME`` with the input that ``model`` declares, or the user's ``module:object``.
-
-    Args:
-        source: which of them.
-        model: for torchvision's, the input that they are to take.
-        consent: the code of others that the user lets run.
-        where: what names it, for the message.
 
     Raises:
         UserError: there is no such model, or the user's code may not run or gives no encoder.

@@ -35,11 +35,6 @@ class Origin:
 def find_origin(name: str, pretrained: PretrainedEncoders, *, consent: Consent = NO_CODE) -> Origin:
     """Hash the weights and the code of ``pretrained``.
 
-    Args:
-        name: of the encoders in the suite.
-        pretrained: where they come from.
-        consent: the code of others that the user lets run.
-
     Raises:
         UserError: a source that is neither known nor code, code that cannot be found, or weights of an
             unknown name; an exported folder that was changed; code that the user has not let run.

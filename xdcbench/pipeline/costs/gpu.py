@@ -67,9 +67,6 @@ class Speed:
     """Speed of one kind of step at one shape.
 
     Attributes:
-        what: ran.
-        frames: per clip.
-        batch: clips per step.
         clips_per_second: None where the device's memory was too small.
         peak_share: FLOP/s of the convolutions as a share of the bf16 matrix peak.
         memory_gb: most memory that tensors took on the GPU, GB; 0 on a CPU.
@@ -90,9 +87,6 @@ class KMeansSpeed:
     """Speed of k-means.
 
     Attributes:
-        points: number of them.
-        features: dimensions.
-        k: clusters.
         seconds: for ten updates and the last assignment.
         matmul_share: time of the fp32 products of all points and centroids alone, as a share of ``seconds``.
     """
@@ -141,9 +135,6 @@ def reference_step(
     """A step of torchvision's reference training.
 
     Args:
-        shape: of the clips.
-        device: where it runs.
-        amp: whether with automatic mixed precision.
         net: a classifier in place of ``r2plus1d_18``, for tests.
     """
     net = (net or r2plus1d_18(num_classes=CLASSES)).to(device)
@@ -208,10 +199,7 @@ class SpeedTest:
         """Speed of the step that ``make`` builds on the device.
 
         Args:
-            what: is measured.
             model: declares the clips.
-            batch: clips per step.
-            make: builds the step.
             flop: of one clip's convolutions.
         """
         device = self.device
@@ -242,7 +230,6 @@ def seconds_per_call(work: Work, device: torch.device, *, seconds: float) -> flo
 
     Args:
         work: is called; it is warm.
-        device: where it runs.
         seconds: to spend, about.
     """
     once = timed(work, device, calls=1)

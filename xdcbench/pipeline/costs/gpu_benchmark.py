@@ -108,17 +108,10 @@ class GpuBenchmark:
     """What was measured of one GPU.
 
     Attributes:
-        card: its name.
         cores: that may be used.
         precision: of the project's own steps.
-        versions: of libraries.
         matmul_tflops: of the bf16 matrix product.
-        training: speeds of training steps.
-        encoding: speeds of encoding.
         xdc: speeds of XDC's step with both encoders, its clips read.
-        kmeans: speed of k-means.
-        waits: for data.
-        seconds: that all took.
     """
 
     card: str

@@ -58,9 +58,6 @@ class DataWait:
 
     Attributes:
         source: what is read, ``files`` or ``shards``.
-        frames: per clip.
-        batch: clips per step.
-        readers: processes that read.
         read_per_second: clips that they read while nothing is trained.
         clips_per_second: of training.
         loop_share: of its time, in which the training loop waits for a batch, as its metrics tell it. On a GPU the
@@ -84,8 +81,6 @@ def synthetic_sources(
 
     Args:
         world: what to write; it has Kinetics-400 alone.
-        workers: processes that prepare.
-        settings: of the shards.
     """
     dataset = load_dataset(DATASET)
     with TemporaryDirectory(prefix="xdcbench-bench-") as name:
@@ -173,8 +168,6 @@ def data_wait(learner: Learner, source: str, *, seconds: float) -> DataWait:
     """Train in the real loop, on clips that the learner's processes read.
 
     Args:
-        learner: of ``xdc_learner``.
-        source: of its clips, for the report.
         seconds: that count, for reading alone and for training.
     """
     read = reading_speed(learner, seconds=seconds)

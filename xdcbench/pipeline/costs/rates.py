@@ -94,8 +94,6 @@ def measure_rates(
     """Time this code on this machine, alone; in under 20 s with the paper's models and two free cores.
 
     Args:
-        device: as torch names it.
-        precision: ``fp32`` or ``bf16``.
         models: encoders to time; the paper's by default.
         seconds: least time to spend on each of seven rates, after a first call that is not counted.
     """
