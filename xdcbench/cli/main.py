@@ -12,8 +12,8 @@ from xdcbench.errors import MediaError, UserError
 from xdcbench.utils.distributed import check_environment, is_main_process
 from xdcbench.utils.output import standard_output, use_utf8
 from xdcbench.utils.process_setup import set_up_process
-from xdcbench.utils.secrets import HideSecrets, hide_in_tracebacks
-from xdcbench.utils.shown import VisibleFilter, safe_text
+from xdcbench.utils.secrets import hide_in_tracebacks
+from xdcbench.utils.shown import SafeFilter, safe_text
 from xdcbench.utils.signals import REQUEUE, exit_on_signal
 
 app = typer.Typer(
@@ -48,8 +48,7 @@ def _main() -> None:
         check_environment()
         others, own = (logging.WARNING, logging.INFO) if is_main_process() else (logging.ERROR, logging.ERROR)
         terminal = logging.StreamHandler(sys.stderr)
-        terminal.addFilter(HideSecrets())
-        terminal.addFilter(VisibleFilter())
+        terminal.addFilter(SafeFilter())
         logging.basicConfig(level=others, format="%(message)s", handlers=[terminal])
         logging.getLogger("xdcbench").setLevel(own)
         app()

@@ -55,7 +55,7 @@ def architecture(metadata: EncoderMetadata, modality: Modality) -> str:
     """The encoder's name; a reduced one says its width and blocks, since it is not the paper's."""
     if modality in metadata.sources:
         return metadata.sources[modality]
-    model = metadata.models.video if modality == "video" else metadata.models.audio
+    model = metadata.models.by_modality[modality]
     name = ARCHITECTURE[modality]
     if (model.width, model.blocks) == (64, (2, 2, 2, 2)):
         return name

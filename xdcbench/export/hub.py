@@ -114,7 +114,7 @@ def _declared(
                 f"which is not built from here; build it "
                 f"yourself and load {modality}.safetensors, whose names begin with net."
             )
-        model = metadata.models.video if modality == "video" else metadata.models.audio
+        model = metadata.models.by_modality[modality]
     return run, model if bn_momentum is None else model.model_copy(update={"bn_momentum": bn_momentum})
 
 

@@ -46,15 +46,8 @@ class EncoderMetadata(Config):
 
 
 def with_frames(metadata: EncoderMetadata, frames: int | None) -> EncoderMetadata:
-    """The metadata of encoders that are fed ``frames`` per clip; None leaves them what they declare.
-
-    R(2+1)D averages over time, so it takes clips of any length (tables 6 and 7: pretrained on 8 frames,
-    finetuned on 32).
-    """
-    if frames is None:
-        return metadata
-    declared = metadata.models.video.input.model_copy(update={"frames": frames})
-    video = metadata.models.video.model_copy(update={"input": declared})
+    """The metadata of encoders that are fed ``frames`` per clip; None leaves them what they declare."""
+    video = metadata.models.video.with_frames(frames)
     return metadata.model_copy(update={"models": metadata.models.model_copy(update={"video": video})})
 
 
@@ -92,10 +85,9 @@ def load_encoders(
     metadata = with_frames(load_encoder_metadata(run), frames)
     encoders: dict[Modality, Encoder] = {}
     for modality in modalities:
-        model = metadata.models.video if modality == "video" else metadata.models.audio
-        encoder = build(
-            metadata.sources.get(modality, OWN[0]), model, consent, where=str(run / "encoders.json")
-        )
+        model = metadata.models.by_modality[modality]
+        source = metadata.sources.get(modality, OWN[0])
+        encoder = build(source, model, consent, where=str(run / "encoders.json"))
         encoder.input = model.input
         load_weights(encoder, run / f"{modality}.safetensors")
         encoders[modality] = to_device(encoder, device)
@@ -105,10 +97,10 @@ def load_encoders(
 def build(
     source: str, model: VideoModel | AudioModel, consent: Consent = NO_CODE, *, where: str = "the suite"
 ) -> Encoder:
-    """An encoder on the CPU, its weights still to be loaded.
+    """An encoder on the CPU, its weights still to be loaded; ``where`` is what names it, for the message.
 
     Args:
-        source: as ``GivenVideo`` and ``GivenAudio`` take it; this project's own ones follow from ``model``.
+        source: as ``PretrainedVideo`` and ``PretrainedAudio`` take it; this project's own ones follow from ``model``.
 
     Raises:
         UserError: there is no such model, or the user's code may not run or gives no encoder.

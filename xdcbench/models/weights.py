@@ -49,15 +49,6 @@ def load_weights(module: nn.Module, path: Path) -> dict[str, str]:
     return metadata
 
 
-def read_metadata(path: Path) -> dict[str, str]:
-    """What ``save_weights`` was given to keep beside the tensors.
-
-    Raises:
-        UserError: the file is missing or no safetensors file.
-    """
-    return read_safetensors(path)[1]
-
-
 def load_partial(module: nn.Module, tensors: Mapping[str, Tensor], path: Path) -> None:
     """Copy tensors into a module, whole or not at all.
 

@@ -25,8 +25,8 @@ from xdcbench.utils.distributed import barrier, is_main_process, on_main_process
 from xdcbench.utils.documents import write_json
 from xdcbench.utils.processes import announce, cause
 from xdcbench.utils.provenance import commit, versions
-from xdcbench.utils.secrets import HideSecrets, redact
-from xdcbench.utils.shown import VisibleFilter, printable, safe_text
+from xdcbench.utils.secrets import redact
+from xdcbench.utils.shown import SafeFilter, printable, safe_text
 from xdcbench.utils.signals import defer_signals
 
 Status = Literal["done", "kept", "failed", "blocked", "unavailable", "missing"]
@@ -201,8 +201,7 @@ def run_manifest(stage: Stage, context: Context) -> dict[str, object]:
 def logging_to(path: Path) -> Iterator[None]:
     """Append what is logged to ``path`` as well."""
     handler = logging.FileHandler(path, encoding="utf-8", errors="backslashreplace")
-    handler.addFilter(HideSecrets())
-    handler.addFilter(VisibleFilter())
+    handler.addFilter(SafeFilter())
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     log.addHandler(handler)
     try:

@@ -1,6 +1,5 @@
 """Secrets of addresses, passwords, keys, tokens and signatures, taken out of whatever is shown or kept."""
 
-import logging
 import re
 import sys
 import traceback
@@ -52,19 +51,6 @@ def redact(text: str, address: str = "") -> str:
     for secret in sorted(_secrets(address), key=len, reverse=True):
         text = text.replace(secret, HIDDEN)
     return text
-
-
-class HideSecrets(logging.Filter):
-    """Takes secrets out of what a handler writes, tracebacks included; to be put on each handler."""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        """Let every record through, without secrets."""
-        record.msg, record.args = redact(record.getMessage()), None
-        if record.exc_info and not record.exc_text:
-            record.exc_text = "".join(traceback.format_exception(*record.exc_info)).rstrip()
-        if record.exc_text:
-            record.exc_text = redact(record.exc_text)
-        return True
 
 
 def hide_in_tracebacks() -> None:

@@ -41,15 +41,9 @@ def find_origin(name: str, pretrained: PretrainedEncoders, *, consent: Consent =
     """
     if pretrained.run is not None:
         return _of_run(name, Path(pretrained.run), consent)
-    parts: dict[Modality, PretrainedVideo | PretrainedAudio | None] = {
-        "video": pretrained.video,
-        "audio": pretrained.audio,
-    }
-    encoders = tuple(modality for modality, part in parts.items() if part is not None)
+    encoders = tuple(pretrained.by_modality)
     marks = hashlib.sha256()
-    for modality, part in parts.items():
-        if part is None:
-            continue
+    for modality, part in pretrained.by_modality.items():
         code = _code_hash(f"encoders.{name}.{modality}.source", part.source, consent)
         marks.update(f"{modality} {part.source} {code}".encode())
         mark = weights_hash(part)

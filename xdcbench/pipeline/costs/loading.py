@@ -14,7 +14,6 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import torch
 
-from xdcbench.config.base import Modality
 from xdcbench.config.data import World
 from xdcbench.config.load import load_dataset
 from xdcbench.config.models import Models
@@ -30,7 +29,7 @@ from xdcbench.data.restarting_loader import PREFETCH
 from xdcbench.data.shards.layout import ShardSettings
 from xdcbench.data.shards.reader import ShardReader, open_shards
 from xdcbench.data.synthetic import write_world
-from xdcbench.models.encoders import Encoder, clips_for, to_device
+from xdcbench.models.encoders import clips_for, to_device
 from xdcbench.models.weights import build_encoder
 from xdcbench.pipeline.costs.gpu import Work
 from xdcbench.pretraining.learner import Learner
@@ -112,10 +111,7 @@ def xdc_learner(
     index: Index, root: Path | ShardReader, models: Models, *, batch: int, device: torch.device, readers: int
 ) -> Learner:
     """What learns in a round of XDC, from random labels."""
-    encoders: dict[Modality, Encoder] = {
-        "video": to_device(build_encoder(models.video, seed=0), device),
-        "audio": to_device(build_encoder(models.audio, seed=0), device),
-    }
+    encoders = {m: to_device(build_encoder(model, seed=0), device) for m, model in models.by_modality.items()}
     config = RoundStage(
         method="xdc",
         clusterings={},

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from xdcbench.config.base import Modality
 from xdcbench.config.evaluation import Finetune
-from xdcbench.config.models import AudioModel, Models, PretrainedAudio, PretrainedVideo, VideoModel
+from xdcbench.config.models import AudioModel, Models, VideoModel
 from xdcbench.config.stages import (
     EvaluationStage,
     FeaturesStage,
@@ -108,7 +108,7 @@ class Works:
         if stage.key not in self._models:
             match stage.config:
                 case InitStage(models=models):
-                    found: dict[Modality, Model] = {"video": models.video, "audio": models.audio}
+                    found: dict[Modality, Model] = {**models.by_modality}
                 case PretrainedStage() as config:
                     found = _pretrained(config)
                 case _:
@@ -217,10 +217,7 @@ def _passes(do: str, models: Mapping[Modality, Model], clips: int) -> Work:
 
 
 def _fed(model: Model, frames: int | None) -> Model:
-    """The encoder when it is fed ``frames`` per clip."""
-    if frames is None or not isinstance(model, VideoModel):
-        return model
-    return model.model_copy(update={"input": model.input.model_copy(update={"frames": frames})})
+    return model.with_frames(frames) if isinstance(model, VideoModel) else model
 
 
 def _pretrained(config: PretrainedStage) -> dict[Modality, Model]:
@@ -230,14 +227,10 @@ def _pretrained(config: PretrainedStage) -> dict[Modality, Model]:
         metadata = read_stated(Path(pretrained.run))
         models, sources = metadata["models"], metadata.get("sources", {})
     else:
-        parts: dict[Modality, PretrainedVideo | PretrainedAudio | None] = {
-            "video": pretrained.video,
-            "audio": pretrained.audio,
-        }
-        models = Models.model_validate({m: part.model for m, part in parts.items() if part})
-        sources = {m: part.source for m, part in parts.items() if part}
-    own = {m: sources.get(m, OWN[0]) in OWN for m in ("video", "audio")}
-    return {"video": models.video if own["video"] else None, "audio": models.audio if own["audio"] else None}
+        parts = pretrained.by_modality
+        models = Models.model_validate({m: part.model for m, part in parts.items()})
+        sources = {m: part.source for m, part in parts.items()}
+    return {m: model if sources.get(m, OWN[0]) in OWN else None for m, model in models.by_modality.items()}
 
 
 def _data(stage: Stage) -> IndexStage:
