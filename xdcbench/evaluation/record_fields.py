@@ -19,8 +19,7 @@ def record_fields(
 ) -> dict[str, Any]:
     """Fields of every record of ``metadata``'s encoders on ``index``: all but the number, its items and its settings.
 
-    Args:
-        modality: the encoder that is measured; None for both.
+    The encoder of ``modality`` is measured; None: both.
     """
     video = metadata.models.video.input
     frames = {"frames": video.frames, "size": video.size} if modality != "audio" else {}

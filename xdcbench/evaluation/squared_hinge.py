@@ -126,10 +126,7 @@ class Descent:
     margins: Array
 
     def run(self, c: float, *, max_iter: int, tolerance: float) -> Array:
-        """Go on from where the weights are.
-
-        Args:
-            tolerance: duality gap over objective at which a class is done.
+        """Go on from where the weights are, until all duality gaps over objectives are at most ``tolerance``.
 
         Returns:
             That ratio at the end, float64 (classes,). With the dual point a_i = 2C max(0, 1 - y_i w.x_i) the

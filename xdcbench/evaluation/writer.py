@@ -76,10 +76,7 @@ def split_rows(
 def part_rows(
     config: EvaluationStage, index: Index, part: Literal["train", "test"], features: Features | None = None
 ) -> np.ndarray:
-    """Positions (int64) of the items of one part of the split that are readable, labeled and have features.
-
-    Args:
-        features: of the items; those that could not be decoded are left out.
+    """Positions (int64) of the items of one part of the split that are readable, labeled and have ``features``.
 
     Raises:
         UserError: there is no such item, or the features of one are NaN or infinite though it was decoded.
@@ -109,10 +106,7 @@ def write_classification(
     outcomes: dict[str, Any] | None = None,
     selection: str = "last",
 ) -> None:
-    """Write the accuracy of class scores, and the scores themselves.
-
-    Args:
-        scores: float (len(rows), classes), one row per test item; the highest wins, the first of equals.
+    """Write class scores, float (len(rows), classes), and their accuracy; the highest wins, the first of equals.
 
     Raises:
         UserError: scores that are not finite, or more unreadable items than allowed.

@@ -99,8 +99,7 @@ def build(
 ) -> Encoder:
     """An encoder on the CPU, its weights still to be loaded; ``where`` is what names it, for the message.
 
-    Args:
-        source: as ``PretrainedVideo`` and ``PretrainedAudio`` take it; this project's own ones follow from ``model``.
+    Its source is as ``PretrainedVideo`` and ``PretrainedAudio`` have it; this project's own ones follow from ``model``.
 
     Raises:
         UserError: there is no such model, or the user's code may not run or gives no encoder.

@@ -54,29 +54,27 @@ def execute(
     Raises:
         UserError: the results folder is being pruned, or nothing can be written to it.
     """
-    with store.in_use() if is_main_process() else nullcontext():
-        return _execute(plan, store, context, policy)
-
-
-def _execute(plan: Plan, store: RunStore, context: Context, policy: Policy) -> list[StageResult]:
-    needed = on_main_process(lambda: needed_keys(plan, store, policy, thorough=True))
-    replaced = {key: store.stamp(key) for key in needed} if policy == "always" else {}
     outcomes: dict[str, StageResult] = {}
-    ahead = Counter(stage.kind for stage in plan.stages if stage.key in needed)
-    spent: dict[str, list[float]] = {}
-    for position, stage in enumerate(plan.stages, 1):
-        ahead[stage.kind] -= stage.key in needed
-        needs = stage.key in needed
-        outcome = on_main_process(partial(_settle, stage, store, outcomes, needed=needs, policy=policy))
-        if outcome is None:
-            log.info("[%d/%d] %s", position, len(plan.stages), stage.name)
-            took = {kind: sum(seconds) / len(seconds) for kind, seconds in spent.items()}
-            context = replace(context, begun=time.monotonic(), kind=stage.kind, ahead=dict(ahead), took=took)
-            replaces = replaced.get(stage.key)
-            outcome = run_stage(stage, store, context, anew=policy == "always", replaces=replaces)
-            if outcome.status == "done":
-                spent.setdefault(stage.kind, []).append(elapsed(context))
-        outcomes[stage.key] = outcome
+    with store.in_use() if is_main_process() else nullcontext():
+        needed = on_main_process(lambda: needed_keys(plan, store, policy, thorough=True))
+        replaced = {key: store.stamp(key) for key in needed} if policy == "always" else {}
+        ahead = Counter(stage.kind for stage in plan.stages if stage.key in needed)
+        spent: dict[str, list[float]] = {}
+        for position, stage in enumerate(plan.stages, 1):
+            ahead[stage.kind] -= stage.key in needed
+            needs = stage.key in needed
+            outcome = on_main_process(partial(_settle, stage, store, outcomes, needed=needs, policy=policy))
+            if outcome is None:
+                log.info("[%d/%d] %s", position, len(plan.stages), stage.name)
+                took = {kind: sum(seconds) / len(seconds) for kind, seconds in spent.items()}
+                context = replace(
+                    context, begun=time.monotonic(), kind=stage.kind, ahead=dict(ahead), took=took
+                )
+                replaces = replaced.get(stage.key)
+                outcome = run_stage(stage, store, context, anew=policy == "always", replaces=replaces)
+                if outcome.status == "done":
+                    spent.setdefault(stage.kind, []).append(elapsed(context))
+            outcomes[stage.key] = outcome
     return list(outcomes.values())
 
 

@@ -54,11 +54,7 @@ class Learner:
                 load_weights(heads, path)
 
     def trainer(self, work: Path, context: Context, *, items: Sequence[str] = ()) -> Trainer:
-        """The training run of this round; it notes sizes and facts of the clusters first.
-
-        Args:
-            items: ids by position in the index, for messages.
-        """
+        """The training run of this round; it first notes facts of the clusters. ``items`` are ids, for messages."""
         parts: dict[str, nn.Module] = {m: self.encoders[m] for m in self.heads}
         parts |= {f"{modality}_heads": heads for modality, heads in self.heads.items()}
         return Trainer(

@@ -50,10 +50,7 @@ class TrainingLogger:
         self.begun_at = progress if self.begun_at is None else self.begun_at
 
     def interval(self, state: TrainerState, totals: Totals, *, progress: float, rate: float) -> str:
-        """Write a row of the steps since the last one.
-
-        Args:
-            progress: epochs done.
+        """Write a row of the steps since the last one, after ``progress`` epochs.
 
         Returns:
             The time that is left, in words; empty if no clip was read since.

@@ -22,14 +22,7 @@ class StepDecision(NamedTuple):
 
 
 class StepSync:
-    """Goes by the main process's clock, and by what any of them was asked.
-
-    Args:
-        save_every: seconds from one checkpoint to the next.
-
-    Attributes:
-        saved: when the last checkpoint was complete, on the monotonic clock.
-    """
+    """Goes by the main process's clock, and by what any of them was asked; saves every ``save_every`` seconds."""
 
     def __init__(self, asked: Callable[[], bool], save_every: float) -> None:
         self.asked, self.save_every = asked, save_every

@@ -24,10 +24,7 @@ class Consent:
 
     @classmethod
     def given(cls, *, trust: bool, settings: Iterable[str]) -> "Consent":
-        """What a command line lets run.
-
-        Args:
-            settings: ``a.b=value`` strings of ``--set``.
+        """What a command line lets run, its ``--set`` given as ``a.b=value`` strings.
 
         Raises:
             UserError: one of them has no readable value.

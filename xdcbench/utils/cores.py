@@ -9,8 +9,7 @@ from pathlib import Path, PurePosixPath
 def available_cores(root: Path = Path("/")) -> int:
     """Cores that this process may use: affinity, control groups' CPU quotas and Slurm's allocation; at least 1.
 
-    Args:
-        root: of the file system that ``proc`` and ``sys`` are mounted in.
+    ``proc`` and ``sys`` are mounted in ``root``.
     """
     bounds = [affinity(), *_quotas(root)]
     tasks = os.environ.get("SLURM_CPUS_PER_TASK", "")

@@ -40,8 +40,7 @@ _QUERY = re.compile(r"(?<=[\w/.-])\?[\w.~%-]+=[^\s'\"<>]+")
 def redact(text: str, address: str = "") -> str:
     """``text`` without secrets: of addresses, scheme, host and path stay.
 
-    Args:
-        address: one whose password and values are also looked for by themselves.
+    The password and values of ``address`` are also looked for by themselves.
     """
     text = _ADDRESS.sub(_plain, text)
     for pattern in (_HEADER, _NAMED):

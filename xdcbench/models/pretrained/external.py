@@ -56,11 +56,7 @@ def build_external(
 
 
 class PerFrame(nn.Module):
-    """An image network on a clip: the mean of its features over frames.
-
-    Args:
-        net: takes (B, 3, S, S), gives (B, features).
-    """
+    """An image network, (B, 3, S, S) to (B, features), on a clip: the mean of its features over frames."""
 
     def __init__(self, net: nn.Module) -> None:
         super().__init__()

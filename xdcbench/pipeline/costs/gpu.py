@@ -15,7 +15,7 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import torch
 from torch import nn
@@ -48,18 +48,6 @@ Training = Literal["own", "own, compiled", "reference, AMP", "reference"]
 """What takes a training step."""
 
 TRAININGS: tuple[Training, ...] = ("own", "own, compiled", "reference, AMP", "reference")
-
-
-class StepShape(NamedTuple):
-    """The clips of one step."""
-
-    batch: int
-    frames: int
-    size: int
-
-    def clips(self, device: torch.device) -> torch.Tensor:
-        """Float32 (batch, 3, frames, size, size)."""
-        return torch.randn(self.batch, 3, self.frames, self.size, self.size, device=device)
 
 
 @dataclass(frozen=True)
@@ -102,8 +90,13 @@ def training_step(what: Training, model: VideoModel, batch: int, device: torch.d
     """A step of ``what`` on clips of the length and size that ``model`` declares."""
     if what.startswith("own"):
         return own_step(model, batch, device, compiled=what.endswith("compiled"))
-    shape = StepShape(batch, model.input.frames, model.input.size)
-    return reference_step(shape, device, amp=what.endswith("AMP"))
+    return reference_step(model, batch, device, amp=what.endswith("AMP"))
+
+
+def random_clips(model: VideoModel, batch: int, device: torch.device) -> torch.Tensor:
+    """What ``model`` declares, prepared: float32 (batch, 3, frames, size, size)."""
+    clip = model.input
+    return torch.randn(batch, 3, clip.frames, clip.size, clip.size, device=device)
 
 
 def own_step(model: VideoModel, batch: int, device: torch.device, *, compiled: bool = False) -> Work:
@@ -114,8 +107,7 @@ def own_step(model: VideoModel, batch: int, device: torch.device, *, compiled: b
         for module in (encoder, heads):
             module.compile()
     optimizer = sgd([(encoder, 0.01), (heads, 0.01)], Schedule())
-    shape = StepShape(batch, model.input.frames, model.input.size)
-    x = shape.clips(device).to(memory_format=torch.channels_last_3d)
+    x = random_clips(model, batch, device).to(memory_format=torch.channels_last_3d)
     target = torch.randint(CLASSES, (batch,), device=device)
     precision = resolve_precision("auto", device)
 
@@ -130,17 +122,13 @@ def own_step(model: VideoModel, batch: int, device: torch.device, *, compiled: b
 
 
 def reference_step(
-    shape: StepShape, device: torch.device, *, amp: bool, net: nn.Module | None = None
+    model: VideoModel, batch: int, device: torch.device, *, amp: bool, net: nn.Module | None = None
 ) -> Work:
-    """A step of torchvision's reference training.
-
-    Args:
-        net: a classifier in place of ``r2plus1d_18``, for tests.
-    """
+    """A step of torchvision's reference training, of ``r2plus1d_18`` or, in tests, of the classifier ``net``."""
     net = (net or r2plus1d_18(num_classes=CLASSES)).to(device)
     optimizer = torch.optim.SGD(net.parameters(), lr=0.01, momentum=0.9, weight_decay=1e-4)
     scaler = GradScaler(device.type, enabled=amp)
-    x, target = shape.clips(device), torch.randint(CLASSES, (shape.batch,), device=device)
+    x, target = random_clips(model, batch, device), torch.randint(CLASSES, (batch,), device=device)
 
     def step() -> None:
         with torch.autocast(device.type, dtype=torch.float16) if amp else nullcontext():
@@ -159,8 +147,7 @@ def reference_step(
 def encoding_step(model: VideoModel, batch: int, device: torch.device) -> Work:
     """A forward pass in eval mode, as extraction of features takes it."""
     encoder = to_device(build_encoder(model, seed=0), device).eval()
-    shape = StepShape(batch, model.input.frames, model.input.size)
-    x = shape.clips(device).to(memory_format=torch.channels_last_3d)
+    x = random_clips(model, batch, device).to(memory_format=torch.channels_last_3d)
     precision = resolve_precision("auto", device)
 
     def step() -> None:

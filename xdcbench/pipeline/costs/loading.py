@@ -76,11 +76,7 @@ class DataWait:
 def synthetic_sources(
     world: World = WORLD, *, workers: int, settings: ShardSettings | None = None
 ) -> Iterator[Mapping[str, tuple[Index, Path | ShardReader]]]:
-    """A dataset in a temporary folder, and prepared shards of it, each with its index.
-
-    Args:
-        world: what to write; it has Kinetics-400 alone.
-    """
+    """A dataset in a temporary folder, Kinetics-400 of ``world``, and prepared shards of it, each with its index."""
     dataset = load_dataset(DATASET)
     with TemporaryDirectory(prefix="xdcbench-bench-") as name:
         folder = Path(name)
@@ -161,11 +157,7 @@ def xdc_step(learner: Learner, *, compiled: bool = False) -> Work:
 
 
 def data_wait(learner: Learner, source: str, *, seconds: float) -> DataWait:
-    """Train in the real loop, on clips that the learner's processes read.
-
-    Args:
-        seconds: that count, for reading alone and for training.
-    """
+    """Read alone, then train in the real loop, on clips that the learner's processes read, ``seconds`` each."""
     read = reading_speed(learner, seconds=seconds)
     done: list[tuple[int, float]] = []
 

@@ -4,7 +4,9 @@ import hashlib
 import platform
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
+from random import Random
 from tempfile import TemporaryDirectory
 
 from xdcbench.config.base import Config
@@ -108,7 +110,7 @@ def measure_rates(
 
 
 def _reading(models: Models, seconds: float) -> dict[str, float]:
-    """Clips and windows per second, at starts spread over the file, read in this process."""
+    """Clips and windows per second, at random starts in the file, read in this process."""
     from xdcbench.data.media import read_audio, read_clip
     from xdcbench.data.synthetic.layouts import files
 
@@ -117,7 +119,7 @@ def _reading(models: Models, seconds: float) -> dict[str, float]:
         path = Path(folder) / "clip.mp4"
         path.write_bytes(next(files(FILE)).make())
         last = FILE.seconds - max(video.seconds, audio.seconds)
-        starts = _spread(last)
+        starts = partial(Random(0).uniform, 0, last)
         return {
             "read video": _per_second(
                 lambda: read_clip(
@@ -136,18 +138,6 @@ def _reading(models: Models, seconds: float) -> dict[str, float]:
                 seconds,
             ),
         }
-
-
-def _spread(last: float) -> Callable[[], float]:
-    """Starts from 0 to ``last``, seconds, evenly spread however many are taken (golden ratio)."""
-    start = 0.0
-
-    def following() -> float:
-        nonlocal start
-        start = (start + 0.618034) % 1
-        return start * last
-
-    return following
 
 
 def _passes(

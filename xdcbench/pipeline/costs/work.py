@@ -77,11 +77,7 @@ def seconds(work: Work, rates: Rates, workers: int) -> float:
 
 
 class Works:
-    """Finds the work of stages; models and sizes are looked up once.
-
-    Args:
-        sizes: of the dataset behind an index stage; None where it is not known.
-    """
+    """Finds the work of stages; models, and ``sizes`` of datasets behind index stages, are looked up once."""
 
     def __init__(self, sizes: Callable[[Stage], Sizes | None]) -> None:
         self._lookup = sizes

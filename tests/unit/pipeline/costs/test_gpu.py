@@ -19,7 +19,7 @@ from xdcbench.data.shards.reader import ShardReader
 from xdcbench.errors import UserError
 from xdcbench.pipeline.costs import gpu as bench
 from xdcbench.pipeline.costs import gpu_benchmark, loading
-from xdcbench.pipeline.costs.gpu import KMeansSpeed, Speed, SpeedTest, StepShape
+from xdcbench.pipeline.costs.gpu import KMeansSpeed, Speed, SpeedTest
 from xdcbench.pipeline.costs.gpu_benchmark import (
     BenchmarkPlan,
     GpuBenchmark,
@@ -34,7 +34,6 @@ Sources = Mapping[str, tuple[Index, Path | ShardReader]]
 WORLD = World(classes=2, size=24, seconds=1.5, kinetics_train=2)
 SHARDS = ShardSettings(short_side=20, fps=8)
 TEST = SpeedTest(CPU, peak=1e9, seconds=0.01)
-SHAPE = StepShape(batch=2, frames=4, size=16)
 
 
 class Tiny(nn.Module):
@@ -75,14 +74,14 @@ def test_compiled_step_compiles_encoder_and_head(monkeypatch: pytest.MonkeyPatch
 def test_reference_step_trains(amp: bool) -> None:
     net = Tiny()
     before = net.linear.weight.detach().clone()
-    step = bench.reference_step(SHAPE, CPU, amp=amp, net=net)
+    step = bench.reference_step(MODELS.video, 2, CPU, amp=amp, net=net)
     for _ in range(20):  # the first scales of fp16's loss may be too large
         step()
     assert not torch.equal(net.linear.weight, before)
 
 
 def test_reference_is_torchvisions() -> None:
-    (net,) = modules_of(bench.reference_step(StepShape(1, 1, 8), CPU, amp=False))
+    (net,) = modules_of(bench.reference_step(bench.clip_model(1, 8), 1, CPU, amp=False))
     assert type(net).__name__ == "VideoResNet" and sum(p.numel() for p in net.parameters()) == 31_505_325
 
 
