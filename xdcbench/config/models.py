@@ -28,6 +28,11 @@ class VideoInput(Config):
         """Length of a clip, seconds."""
         return self.frames / self.fps
 
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of a prepared clip."""
+        return 3, self.frames, self.size, self.size
+
 
 class AudioInput(Config):
     """The log-mel window that an audio encoder declares (VMZ's constants, 2 s over 100 frames)."""
@@ -55,6 +60,11 @@ class AudioInput(Config):
     def frames(self) -> int:
         """Spectrogram frames per window."""
         return round(self.seconds * self.sample_rate / self.hop_length)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of a prepared window."""
+        return 1, self.n_mels, self.frames
 
 
 class VideoModel(Config):

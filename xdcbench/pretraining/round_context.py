@@ -20,8 +20,6 @@ class RoundContext:
     """What a round works on, and where.
 
     Attributes:
-        config: of the round.
-        index: of the dataset.
         rows: int64, positions of the items that it clusters and learns from.
         encoders: those of the round before.
         clips: reads what they take.

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from xdcbench.config.base import Modality
+from xdcbench.config.data import LEARNED_TRACKS
 from xdcbench.config.keys import VERSIONS, config_hash
 from xdcbench.config.stages import RoundStage
 from xdcbench.data.context import Context
@@ -28,20 +28,13 @@ from xdcbench.training import should_stop
 from xdcbench.utils.distributed import is_main_process
 from xdcbench.utils.runtime import Stream, numpy_generator, pick_device
 
-TRACKS: dict[str, tuple[Modality, ...]] = {
-    "video": ("video", "audio"),
-    "image": ("video",),
-    "audio": ("audio",),
-}
-"""Tracks that an item needs: every method learns from the same items, those with video and audio."""
-
 
 def run(config: RoundStage, inputs: dict[str, Path], work: Path, context: Context) -> None:
     """Stage: one round of a method, from the encoders of the round before (paper, section 3)."""
     index, metadata = Index.load(inputs["data"]), load_encoder_metadata(inputs["encoders"])
     device = pick_device(context.device)
     encoders = load_encoders(inputs["encoders"], config.encoders, device=device, consent=context.consent)
-    rows = index.rows(index.splits[0], config.part, tracks=TRACKS[index.media])
+    rows = index.rows(index.splits[0], config.part, tracks=LEARNED_TRACKS[index.media])
     clips = clips_for(index, context.roots[index.name], encoders)
     previous, workers = inputs["encoders"], context.num_workers
     this_round = RoundContext(config, index, rows, encoders, clips, previous, work, device, workers)

@@ -103,10 +103,7 @@ class MetricsWriter:
     known before the first (``epoch`` 0). After an interruption, rows of work that must be done again go, and
     the event files are made anew, so that no step is there twice or missing.
 
-    Args:
-        epochs: that the checkpoint holds.
-        steps: that the checkpoint holds.
-        history: means of the epochs that the checkpoint holds, for rows of epochs that are lost.
+    The checkpoint holds ``epochs`` and ``steps``, and with ``history`` the means of epochs whose rows are lost.
 
     Raises:
         UserError: the disk is full.
@@ -170,9 +167,8 @@ def _rows(path: Path) -> list[Row]:
             row = json.loads(line)
         except (ValueError, RecursionError):
             continue
-        match row:
-            case {"epoch": int()}:
-                rows.append(row)
+        if isinstance(row, dict) and isinstance(row.get("epoch"), int):
+            rows.append(row)
     return rows
 
 

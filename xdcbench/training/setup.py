@@ -20,9 +20,7 @@ class TrainingSetup:
     Attributes:
         modules: everything that is trained and saved.
         optimizer: its parameter groups carry ``peak``, their rate after warm-up.
-        schedule: epochs, warm-up, decay.
         precision: of the forward pass, resolved.
-        device: where it runs.
         work: folder for checkpoints and metrics.
         batch: clips per step, over all processes.
         context: says how often to save, in what parts to compute, what is left of the plan.

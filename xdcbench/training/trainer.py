@@ -49,8 +49,6 @@ class Trainer(TrainingSetup):
         """Train for all epochs, resuming after the last checkpoint.
 
         Args:
-            epoch_of: batches of an epoch.
-            loss_of: the loss of a batch.
             validate: what to measure after each epoch.
             best_by: the measure whose highest epoch, the first of equals, is left in the modules; empty
                 leaves the last.

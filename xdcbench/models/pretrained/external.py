@@ -144,11 +144,7 @@ def _behead(net: nn.Module, name: str) -> tuple[str, int]:
 
 @torch.inference_mode()
 def _check_width(encoder: ExternalEncoder, source: str) -> None:
-    declared = encoder.input
-    if isinstance(declared, VideoInput):
-        raw = torch.zeros(2, 3, declared.frames, declared.size, declared.size)
-    else:
-        raw = torch.zeros(2, 1, declared.n_mels, declared.frames)
+    raw = torch.zeros(2, *encoder.input.shape)
     encoder.eval()
     try:
         shape = tuple(encoder(raw).shape)

@@ -15,7 +15,6 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal
 
 import torch
 from torch import nn
@@ -43,11 +42,6 @@ ROUNDS = 3
 """Series of calls, of which the fastest counts."""
 
 Work = Callable[[], object]
-
-Training = Literal["own", "own, compiled", "reference, AMP", "reference"]
-"""What takes a training step."""
-
-TRAININGS: tuple[Training, ...] = ("own", "own, compiled", "reference, AMP", "reference")
 
 
 @dataclass(frozen=True)
@@ -86,17 +80,9 @@ class KMeansSpeed:
     matmul_share: float
 
 
-def training_step(what: Training, model: VideoModel, batch: int, device: torch.device) -> Work:
-    """A step of ``what`` on clips of the length and size that ``model`` declares."""
-    if what.startswith("own"):
-        return own_step(model, batch, device, compiled=what.endswith("compiled"))
-    return reference_step(model, batch, device, amp=what.endswith("AMP"))
-
-
 def random_clips(model: VideoModel, batch: int, device: torch.device) -> torch.Tensor:
     """What ``model`` declares, prepared: float32 (batch, 3, frames, size, size)."""
-    clip = model.input
-    return torch.randn(batch, 3, clip.frames, clip.size, clip.size, device=device)
+    return torch.randn(batch, *model.input.shape, device=device)
 
 
 def own_step(model: VideoModel, batch: int, device: torch.device, *, compiled: bool = False) -> Work:
@@ -144,6 +130,15 @@ def reference_step(
     return step
 
 
+STEPS: dict[str, Callable[[VideoModel, int, torch.device], Work]] = {
+    "own": own_step,
+    "own, compiled": partial(own_step, compiled=True),
+    "reference, AMP": partial(reference_step, amp=True),
+    "reference": partial(reference_step, amp=False),
+}
+"""What takes a training step on clips of the length and size that a model declares."""
+
+
 def encoding_step(model: VideoModel, batch: int, device: torch.device) -> Work:
     """A forward pass in eval mode, as extraction of features takes it."""
     encoder = to_device(build_encoder(model, seed=0), device).eval()
@@ -171,10 +166,10 @@ class SpeedTest:
     peak: float
     seconds: float
 
-    def training(self, what: Training, model: VideoModel, batch: int) -> Speed:
-        """Speed of ``training_step``."""
+    def training(self, what: str, model: VideoModel, batch: int) -> Speed:
+        """Speed of one of ``STEPS``."""
         with cudnn_benchmark(True):  # as both sides train
-            make = partial(training_step, what, model, batch, self.device)
+            make = partial(STEPS[what], model, batch, self.device)
             return self.speed(what, model, batch, make, training_flop(model))
 
     def encoding(self, model: VideoModel, batch: int) -> Speed:

@@ -15,7 +15,7 @@ from xdcbench.data.shards.layout import ShardSettings
 from xdcbench.errors import UserError
 from xdcbench.pipeline.costs.flops import training_flop
 from xdcbench.pipeline.costs.gpu import (
-    TRAININGS,
+    STEPS,
     KMeansSpeed,
     Speed,
     SpeedTest,
@@ -192,7 +192,7 @@ def measure(found: GpuBenchmark, device: torch.device, plan: BenchmarkPlan) -> I
 
 
 def _parts(found: GpuBenchmark, test: SpeedTest, plan: BenchmarkPlan) -> Iterator[Part]:
-    for what in TRAININGS:
+    for what in STEPS:
         if plan.compiled or what != "own, compiled":
             found.training += [test.training(what, s.models.video, s.usual) for s in plan.sweeps]
     yield training_part(found)
@@ -237,12 +237,12 @@ def training_part(found: GpuBenchmark) -> Part:
     rows: list[list[Cell]] = []
     for frames, batch in shapes:
         these = {s.what: s for s in found.training if (s.frames, s.batch) == (frames, batch)}
-        rates = [_rate(these.get(what)) for what in TRAININGS]
+        rates = [_rate(these.get(what)) for what in STEPS]
         ratios = [_times(found.ratio(what, frames, batch)) for what in ("own", "own, compiled")]
         own = these["own"]
         rows.append([frames, batch, *rates, *ratios, f"{own.peak_share:.1%}", f"{own.memory_gb:.1f}"])
     ratios_head = ["own / AMP", "compiled / AMP"]
-    head = ["frames", "batch", *TRAININGS, *ratios_head, "own, share of peak", "own, GB"]
+    head = ["frames", "batch", *STEPS, *ratios_head, "own, share of peak", "own, GB"]
     peak = f"the matrix product's {found.matmul_tflops:.0f} TFLOP/s"
     return f"training step of the video encoder, clips in memory: clips/s; peak is {peak}", head, rows
 

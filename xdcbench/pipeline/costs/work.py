@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from xdcbench.config.base import Modality
+from xdcbench.config.data import LEARNED_TRACKS
 from xdcbench.config.evaluation import Finetune
 from xdcbench.config.models import AudioModel, Models, VideoModel
 from xdcbench.config.stages import (
@@ -26,13 +27,6 @@ from xdcbench.utils.precision import Precision
 
 Model = VideoModel | AudioModel | None
 """An encoder; None for one that is not this project's, whose arithmetic is not known."""
-
-NEEDED: Mapping[str, Tracks] = {
-    "video": frozenset({"video", "audio"}),
-    "image": frozenset({"video"}),
-    "audio": frozenset({"audio"}),
-}
-"""Tracks of the items that a round learns from, by the media of the dataset."""
 
 ASSIGNMENT = 16
 """Bytes per item of a round's assignments, as Parquet packs them: an id of 11 characters and cluster numbers, but not
@@ -122,7 +116,8 @@ class Works:
     def items(self, stage: Stage, config: RoundStage) -> int | None:
         """Items that a round learns from; None where nothing states them."""
         dataset, sizes = _data(stage).dataset, self.sizes(stage)
-        return sizes.parts.get((dataset.splits[0], config.part, NEEDED[dataset.media])) if sizes else None
+        tracks = frozenset(LEARNED_TRACKS[dataset.media])
+        return sizes.parts.get((dataset.splits[0], config.part, tracks)) if sizes else None
 
     def _round(self, stage: Stage, config: RoundStage) -> Work:
         data, models, settings = _data(stage), self.models(stage), config.pretrain

@@ -54,7 +54,7 @@ def modules_of(step: bench.Work) -> list[nn.Module]:
 
 
 def test_own_step_trains_encoder_and_head() -> None:
-    step = bench.training_step("own", MODELS.video, 2, CPU)
+    step = bench.STEPS["own"](MODELS.video, 2, CPU)
     modules = modules_of(step)
     before = [{name: p.clone() for name, p in module.state_dict().items()} for module in modules]
     step()
@@ -66,7 +66,7 @@ def test_own_step_trains_encoder_and_head() -> None:
 def test_compiled_step_compiles_encoder_and_head(monkeypatch: pytest.MonkeyPatch) -> None:
     compiled: list[str] = []
     monkeypatch.setattr(nn.Module, "compile", lambda module: compiled.append(type(module).__name__))
-    bench.training_step("own, compiled", MODELS.video, 2, CPU)
+    bench.STEPS["own, compiled"](MODELS.video, 2, CPU)
     assert compiled == ["R2Plus1D", "Heads"]
 
 
