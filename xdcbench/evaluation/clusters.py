@@ -53,15 +53,13 @@ def run(config: EvaluationStage, inputs: dict[str, Path], work: Path, context: C
         Evaluation(config, index, encoders, rows, features.failed, work, context),
         measures(assignments, labels, k=len(found.sizes)),
         pd.DataFrame(predictions),
-        common={
-            "train_items_used": 0,
-            "train_items_failed": 0,
-            "outcomes": {
-                "k": len(found.sizes),
-                "classes": present,
-                "iterations": found.iterations,
-                "repaired": found.repaired,
-            },
+        train_items_used=0,
+        train_items_failed=0,
+        outcomes={
+            "k": len(found.sizes),
+            "classes": present,
+            "iterations": found.iterations,
+            "repaired": found.repaired,
         },
     )
 

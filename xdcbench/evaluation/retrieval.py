@@ -62,12 +62,7 @@ def run(config: EvaluationStage, inputs: dict[str, Path], work: Path, context: C
 
 
 def write_ranking(
-    evaluation: Evaluation,
-    found: Ranking,
-    gallery: np.ndarray,
-    *,
-    ks: Iterable[int],
-    outcomes: dict[str, Any] | None = None,
+    evaluation: Evaluation, found: Ranking, gallery: np.ndarray, *, ks: Iterable[int], **fields: Any
 ) -> None:
     """Write recall at each depth, and per query the nearest item, its class and the rank of the first right one.
 
@@ -84,7 +79,7 @@ def write_ranking(
         }
     )
     metrics = [Metric(f"recall_at_{k}", found.recall(k)) for k in ks]
-    write_results(evaluation, metrics, predictions, common={"outcomes": outcomes or {}})
+    write_results(evaluation, metrics, predictions, **fields)
 
 
 def check_depths(ks: Iterable[int], gallery: int) -> None:

@@ -98,14 +98,7 @@ def part_rows(
     return rows
 
 
-def write_classification(
-    evaluation: Evaluation,
-    scores: np.ndarray,
-    *,
-    epochs: int = 0,
-    outcomes: dict[str, Any] | None = None,
-    selection: str = "last",
-) -> None:
+def write_classification(evaluation: Evaluation, scores: np.ndarray, **fields: Any) -> None:
     """Write class scores, float (len(rows), classes), and their accuracy; the highest wins, the first of equals.
 
     Raises:
@@ -113,13 +106,8 @@ def write_classification(
     """
     index, rows = evaluation.index, evaluation.rows
     predicted = classified(index, scores, rows)
-    right = predicted == index.labels[rows]
-    write_results(
-        evaluation,
-        [Metric("top1", 100.0 * float(right.mean()))],
-        pd.DataFrame({"prediction": predicted}),
-        common={"epochs": epochs, "outcomes": outcomes or {}, "selection": selection},
-    )
+    top1 = Metric("top1", 100.0 * float((predicted == index.labels[rows]).mean()))
+    write_results(evaluation, [top1], pd.DataFrame({"prediction": predicted}), **fields)
     np.save(evaluation.work / "scores.npy", scores.astype(np.float32), allow_pickle=False)
 
 
@@ -137,24 +125,20 @@ def classified(index: Index, scores: np.ndarray, rows: np.ndarray) -> np.ndarray
 
 
 def write_results(
-    evaluation: Evaluation,
-    metrics: Iterable[Metric],
-    predictions: pd.DataFrame,
-    *,
-    common: dict[str, Any] | None = None,
+    evaluation: Evaluation, metrics: Iterable[Metric], predictions: pd.DataFrame, **fields: Any
 ) -> None:
     """Write the records of an evaluation and its predictions of each test item.
 
     Args:
         predictions: of each of ``rows``, or of each of them several times over, in that order;
             ``predictions.parquet`` holds id, group and label with them.
-        common: further fields of every record.
+        fields: further ones of every record.
 
     Raises:
         UserError: more unreadable items than allowed.
     """
     index, rows, work = evaluation.index, evaluation.rows, evaluation.work
-    fields = _fields(evaluation) | (common or {})
+    fields = _fields(evaluation) | fields
     write_failed(work, index, evaluation.failed)
     times = len(predictions) // len(rows)
     items = index.items.iloc[np.tile(rows, times)][["id", "group", "label"]].reset_index(drop=True)

@@ -68,11 +68,9 @@ def _pretrained(pretrained: PretrainedEncoders, modality: Modality) -> Iterator[
 def _check(data: str, reader: ShardReader, declared: Input) -> None:
     settings = reader.manifest.settings
     if isinstance(declared, AudioInput):
-        if declared.sample_rate > settings.sample_rate:
-            mend = f"--sample-rate {declared.sample_rate}"
-            raise _refusal(
-                data, reader, f"audio of {settings.sample_rate} Hz", f"{declared.sample_rate} Hz", mend
-            )
+        if (rate := declared.sample_rate) > settings.sample_rate:
+            held = f"audio of {settings.sample_rate} Hz"
+            raise _refusal(data, reader, held, f"{rate} Hz", f"--sample-rate {rate}")
         return
     small = declared.short_side[1] > settings.short_side
     slow = declared.fps > settings.fps
