@@ -9,13 +9,13 @@ import pytest
 import torch
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from xdcbench.pipeline.costs.gpu import Training, kmeans_speed, matmul_peak, speed, training_speed
-from xdcbench.pipeline.costs.gpu_report import Sweep, usual_plan
+from xdcbench.pipeline.costs.gpu import SpeedTest, kmeans_speed, matmul_peak
+from xdcbench.pipeline.costs.gpu_benchmark import Sweep, usual_plan
 from xdcbench.pipeline.costs.loading import data_wait, synthetic_sources, xdc_learner, xdc_step
 
 pytestmark = pytest.mark.bench
 PLAN = usual_plan(quick=True, readers=None)
-BOUNDS: dict[Training, float] = {"own": 1.6, "own, compiled": 2.0}
+BOUNDS: dict[str, float] = {"own": 1.6, "own, compiled": 2.0}
 
 
 @pytest.fixture
@@ -29,13 +29,12 @@ def gpu() -> torch.device:
 def test_training(benchmark: BenchmarkFixture, gpu: torch.device, sweep: Sweep) -> None:
     """Bounds: 1.6 times the clips/s of torchvision's reference training with its AMP; compiled, twice as many."""
     peak = matmul_peak(PLAN.matmul, gpu, dtype=torch.bfloat16)
-    rates: dict[Training, float] = {}
+    test = SpeedTest(gpu, peak, PLAN.step_seconds)
+    rates: dict[str, float] = {}
 
     def measure() -> None:
         for what in (*BOUNDS, "reference, AMP"):
-            found = training_speed(
-                what, sweep.models.video, sweep.usual, gpu, peak=peak, seconds=PLAN.step_seconds
-            )
+            found = test.training(what, sweep.models.video, sweep.usual)
             benchmark.extra_info[what] = asdict(found)
             rates[what] = found.clips_per_second or 0.0
 
@@ -51,9 +50,8 @@ def test_reading(benchmark: BenchmarkFixture, gpu: torch.device, sweep: Sweep) -
     with synthetic_sources(PLAN.world, workers=PLAN.readers, settings=PLAN.shards) as sources:
         index, root = sources["shards"]
         learner = xdc_learner(index, root, sweep.models, batch=sweep.usual, device=gpu, readers=PLAN.readers)
-        memory = speed(
-            "XDC", sweep.models.video, sweep.usual, gpu, lambda: xdc_step(learner), 0.0, PLAN.step_seconds
-        )
+        test = SpeedTest(gpu, 1.0, PLAN.step_seconds)
+        memory = test.speed("XDC", sweep.models.video, sweep.usual, lambda: xdc_step(learner), 0)
         wait = benchmark.pedantic(lambda: data_wait(learner, "shards", seconds=PLAN.wait_seconds), rounds=1)
     benchmark.extra_info |= asdict(wait) | {"in memory": memory.clips_per_second}
     assert wait.clips_per_second >= 0.95 * (memory.clips_per_second or 0.0)

@@ -9,7 +9,8 @@ import torch
 from numpy.typing import NDArray
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from xdcbench.clustering.kmeans import assign, kmeans
+from tests.unit.clustering.assigned import assign
+from xdcbench.clustering.kmeans import KMeans
 
 N, D, K, ITERATIONS = 100_000, 512, 256, 10
 FASTER = 2.0 if torch.cpu._is_amx_tile_supported() else 1.3
@@ -46,12 +47,16 @@ def points(request: pytest.FixtureRequest) -> Array:
 @pytest.fixture(scope="module")
 def start(points: Array) -> Array:
     """A start that has settled a little, so that no cluster falls empty: peers mend that by other rules."""
-    return kmeans(torch.from_numpy(points), k=K, seed=0, max_iter=2).centroids.numpy()
+    return KMeans(k=K, seed=0, max_iter=2).fit(torch.from_numpy(points)).centroids.numpy()
 
 
 def own(x: Array, start: Array) -> Array:
     init = torch.from_numpy(start)
-    return kmeans(torch.from_numpy(x), k=len(start), seed=0, max_iter=ITERATIONS, init=init).centroids.numpy()
+    return (
+        KMeans(k=len(start), seed=0, max_iter=ITERATIONS)
+        .fit(torch.from_numpy(x), init=init)
+        .centroids.numpy()
+    )
 
 
 def scikit_learn(x: Array, start: Array) -> Array:
@@ -103,7 +108,9 @@ def test_beside_a_peer(
 ) -> None:
     """The same inertia, sooner."""
     (mine, theirs), (found, expected) = timed(benchmark, points, start, [own, peer], rounds=9)
-    settled = kmeans(torch.from_numpy(points), k=K, seed=0, max_iter=ITERATIONS, init=torch.from_numpy(start))
+    settled = KMeans(k=K, seed=0, max_iter=ITERATIONS).fit(
+        torch.from_numpy(points), init=torch.from_numpy(start)
+    )
     benchmark.extra_info |= {
         "peer / own": round(theirs / mine, 2),
         "own": round(mine, 2),
@@ -120,7 +127,7 @@ def test_growth(benchmark: BenchmarkFixture, size: str) -> None:
     n, d, k = SIZES[size]
     x = cloud(n, d)
     first = torch.from_numpy(x[:k])
-    start = kmeans(torch.from_numpy(x), k=k, seed=0, max_iter=2, init=first).centroids.numpy()
+    start = KMeans(k=k, seed=0, max_iter=2).fit(torch.from_numpy(x), init=first).centroids.numpy()
     times, (found, *others) = timed(benchmark, x, start, [own, scikit_learn, faiss], rounds=1)
     names = ("own", "scikit-learn", "faiss")
     benchmark.extra_info |= {name: round(of, 2) for name, of in zip(names, times, strict=True)}

@@ -10,10 +10,10 @@ from pathlib import Path
 from tests.unit.tiny import CPU, round_config
 from xdcbench.data.index import Index
 from xdcbench.models import inference
-from xdcbench.models.encoders import load_encoders
+from xdcbench.models.encoders import clips_for, load_encoders
 from xdcbench.pretraining import clustering as clusters
 from xdcbench.pretraining.pseudo_labels import make_pseudo_labels
-from xdcbench.pretraining.rounds import clips_for
+from xdcbench.pretraining.round_context import RoundContext
 from xdcbench.utils.processes import start, stop
 
 METHODS = {"xdc": {"k": 2}, "cdc": {"k": 2, "preprocess": "pca_whiten_l2", "pca_dim": 4}}
@@ -29,16 +29,10 @@ def label(runs: Path, world: Path, work: Path, batch: int, items: int | None) ->
         config = round_config(method, **settings)
         encoders = load_encoders(runs / "init", config.encoders, device=CPU)
         (work / method).mkdir(parents=True, exist_ok=True)
+        rows = index.rows("official", "train")[:items]
+        clips = clips_for(index, world / "kinetics400", encoders)
         make_pseudo_labels(
-            config,
-            index,
-            index.rows("official", "train")[:items],
-            encoders,
-            clips_for(index, world / "kinetics400", encoders),
-            previous=runs / "init",
-            work=work / method,
-            device=CPU,
-            workers=0,
+            RoundContext(config, index, rows, encoders, clips, runs / "init", work / method, CPU)
         )
 
 

@@ -21,7 +21,7 @@ def bench() -> None:
 @app.command(epilog=EXAMPLES)
 def gpu(
     output: Annotated[
-        Path, typer.Option("--output", metavar="DIR", help="Folder for the report: gpu.json and gpu.md.")
+        Path, typer.Option("--output", metavar="DIR", help="Folder to write gpu.json and gpu.md to.")
     ] = Path("results/bench"),
     device: Annotated[str, typer.Option(help="cuda, cuda:N or cpu. cpu takes hours.")] = "cuda",
     quick: Annotated[
@@ -43,7 +43,7 @@ def gpu(
 
     Takes about five minutes. Needs no data and no network.
     """
-    from xdcbench.pipeline.costs.gpu_report import bench_lines, usual_plan
+    from xdcbench.pipeline.costs.gpu_benchmark import bench_lines, usual_plan
 
     for line in bench_lines(device, output, usual_plan(quick=quick, readers=num_workers)):
         typer.echo(safe_text(line))

@@ -33,8 +33,7 @@ class Assigner:
     def __call__(self, features: Tensor) -> tuple[Tensor, Tensor]:
         """Nearest centroid of each row, int64 (n,), and the distance to it, float32 (n,).
 
-        Args:
-            features: float32 (n, d), as the encoder gives them, both modalities joined where k-means saw both.
+        Features are float32 (n, d), as the encoder gives them, both modalities joined where k-means saw both.
         """
         parts = [torch.cdist(self.prepared(x), self.centroids).min(dim=1) for x in features.split(CHUNK)]
         return torch.cat([p.indices for p in parts]), torch.cat([p.values for p in parts])

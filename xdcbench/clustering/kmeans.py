@@ -1,12 +1,12 @@
 """Plain k-means, the step of deep clustering that makes the labels, of points that several processes hold."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 from torch.nn.functional import embedding_bag, normalize
 
-from xdcbench.clustering.nearest import Nearest, Scores, chunk_of, distances, full_precision, lowest
+from xdcbench.clustering.nearest import Nearest, chunk_of, distances, full_precision
 from xdcbench.clustering.points import ShardedPoints
 from xdcbench.clustering.seeding import kmeans_plusplus
 from xdcbench.errors import UserError
@@ -19,14 +19,14 @@ LARGEST = 2.0**60
 
 
 @dataclass(frozen=True)
-class KMeans:
+class KMeansResult:
     """A clustering of n points in d dimensions into k clusters.
 
     Attributes:
         centroids: float32 (k, d).
         assignments: int64 (n,), the nearest centroid of each of this process's points.
         inertia: sum of squared distances to the nearest centroids, accumulated in float64.
-        sizes: int64 (k,), points per cluster; 0 only where ``kmeans`` says so.
+        sizes: int64 (k,), points per cluster; 0 only where ``KMeans`` says so.
         iterations: updates of the centroids.
         repaired: empty clusters refilled over the run.
     """
@@ -39,91 +39,96 @@ class KMeans:
     repaired: int
 
 
-@full_precision()
-def kmeans(
-    x: Tensor,
-    *,
-    k: int,
-    seed: int,
-    max_iter: int = 20,
-    tol: float = 0.0,
-    n_init: int = 1,
-    init: Tensor | None = None,
-    chunk: int | None = None,
-    spherical: bool = False,
-    device: torch.device | None = None,
-) -> KMeans:
-    """Cluster points by Lloyd's algorithm from a greedy k-means++ start.
-
-    Of several processes, all call this together, each with its share of the rows. They get the clustering that
-    one process would find of all rows in the order of the processes, and the assignments of their own rows;
-    float64 sums in another order, and chunks that begin at other rows, may tip points that lie within rounding
-    of a tie.
+@dataclass(frozen=True)
+class KMeans:
+    """Lloyd's algorithm from a greedy k-means++ start.
 
     A cluster that falls empty takes the point that lies farthest from its own centroid; each such point
     serves once, none leaves its cluster empty, and the lowest index wins a tie. Clusters stay empty if the
     data has fewer than k distinct points, or if one falls empty at the last update.
 
-    Deterministic for a seed on one kind of device; rounding is all that ``chunk`` can change.
-
-    Args:
-        x: float32 (n, d), on any device; never changed or copied whole, except to ``device`` where it fits. A
-            mapped file may exceed memory. Of several processes, n may differ, and be 0.
+    Attributes:
         k: number of clusters, 1 to the number of points of all processes.
         seed: of the start; drawn on the CPU, so that every device starts alike.
         max_iter: updates of the centroids at most.
         tol: stop once at most this share of points changes its cluster; 0 is a fixed point.
         n_init: starts to draw; the lowest inertia wins.
-        init: float32 (k, d), centroids to start from instead of drawn ones.
-        chunk: points whose distances to all centroids are held at once; by the kind of device if None.
         spherical: cluster directions: rows and centroids are scaled to unit length (Dhillon and Modha 2001).
             A row of zeros stays so. Inertia is then twice the sum of 1 - cosine.
-        device: to compute on; that of ``x`` if None.
-
-    Returns:
-        The clustering, on the device of ``x``; its assignments fit its centroids.
-
-    Raises:
-        UserError: k is not in 1 to the number of points, or a row is not finite or longer than ``LARGEST``.
-        ValueError: ``init`` is not (k, d), or comes with several restarts, which would all be equal.
     """
-    if init is not None and (init.shape != (k, x.shape[1]) or n_init != 1):
-        raise ValueError(f"init must be ({k}, {x.shape[1]}) and used once, not {tuple(init.shape)}")
-    points = ShardedPoints.of(x, device=device, unit=spherical)
-    _check(points, k)
-    generator = torch.Generator().manual_seed(seed)
-    runs = (
-        _lloyd(
-            points,
-            kmeans_plusplus(points, k, generator) if init is None else init.to(points.device, x.dtype),
-            iterations=max_iter,
-            tolerance=tol,
-            chunk=chunk or chunk_of(points.device),
+
+    k: int
+    seed: int
+    max_iter: int = 20
+    tol: float = 0.0
+    n_init: int = 1
+    spherical: bool = False
+
+    @full_precision()
+    def fit(
+        self, x: Tensor, *, init: Tensor | None = None, device: torch.device | None = None
+    ) -> KMeansResult:
+        """Cluster points, deterministically on one kind of device.
+
+        Of several processes, all call this together, each with its share of the rows. They get the clustering that
+        one process would find of all rows in the order of the processes, and the assignments of their own rows;
+        float64 sums in another order, and chunks that begin at other rows, may tip points that lie within rounding
+        of a tie.
+
+        Args:
+            x: float32 (n, d), on any device; never changed or copied whole, except to ``device`` where it fits. A
+                mapped file may exceed memory. Of several processes, n may differ, and be 0.
+            init: float32 (k, d), centroids to start from instead of drawn ones.
+            device: to compute on; that of ``x`` if None.
+
+        Returns:
+            The clustering, on the device of ``x``; its assignments fit its centroids.
+
+        Raises:
+            UserError: k is not in 1 to the number of points, or a row is not finite or longer than ``LARGEST``.
+            ValueError: ``init`` is not (k, d), or comes with several restarts, which would all be equal.
+        """
+        if init is not None and (init.shape != (self.k, x.shape[1]) or self.n_init != 1):
+            raise ValueError(f"init must be ({self.k}, {x.shape[1]}) and used once, not {tuple(init.shape)}")
+        points = ShardedPoints.of(x, device=device, unit=self.spherical)
+        _check(points, self.k)
+        generator = torch.Generator().manual_seed(self.seed)
+        runs = (
+            self._lloyd(
+                points,
+                kmeans_plusplus(points, self.k, generator)
+                if init is None
+                else init.to(points.device, x.dtype),
+            )
+            for _ in range(self.n_init)
         )
-        for _ in range(n_init)
-    )
-    best = min(runs, key=lambda run: run.inertia)
-    found = (t.to(x.device) for t in (best.centroids, best.assignments, best.sizes))
-    centroids, assignments, sizes = found
-    return KMeans(centroids, assignments, best.inertia, sizes, best.iterations, best.repaired)
+        best = min(runs, key=lambda run: run.inertia)
+        centroids, assignments, sizes = (
+            t.to(x.device) for t in (best.centroids, best.assignments, best.sizes)
+        )
+        return replace(best, centroids=centroids, assignments=assignments, sizes=sizes)
 
-
-@full_precision()
-def assign(x: Tensor, centroids: Tensor, *, chunk: int | None = None) -> tuple[Tensor, Tensor]:
-    """Label each of this process's points by its nearest centroid; the lowest index wins a tie.
-
-    Args:
-        x: float32 (n, d).
-        centroids: float32 (k, d), on the device of ``x``.
-        chunk: points whose distances to all centroids are held at once; by the kind of device if None.
-
-    Returns:
-        labels, int64 (n,), and squared distances, float32 (n,), free of cancellation.
-    """
-    scores = Scores(centroids, centroids.mean(dim=0))
-    parts = x.split(chunk or chunk_of(x.device))
-    labels = torch.cat([lowest(scores(part)) for part in parts])
-    return labels, distances(ShardedPoints(x, x.device, False, 0, len(x)), centroids, labels)
+    def _lloyd(self, points: ShardedPoints, start: Tensor) -> KMeansResult:
+        centroids = normalize(start, dim=1) if points.unit else start
+        nearest = Nearest(points, centroids, chunk=chunk_of(points.device))
+        means = _Means(points, len(centroids))
+        updates = repaired = 0
+        while updates < self.max_iter:
+            repaired += _repair(points, nearest)
+            centroids = means.update(nearest.labels, centroids)
+            updates += 1
+            nearest.follow(centroids)
+            if int(all_reduce((nearest.labels != means.labels).sum())) <= self.tol * points.count:
+                break
+        squares = distances(points, centroids, nearest.labels)
+        return KMeansResult(
+            centroids=centroids,
+            assignments=nearest.labels,
+            inertia=float(all_reduce(squares.sum(dtype=torch.float64))),
+            sizes=_sizes(nearest.labels, len(centroids)),
+            iterations=updates,
+            repaired=repaired,
+        )
 
 
 def _check(points: ShardedPoints, k: int) -> None:
@@ -139,29 +144,6 @@ def _check(points: ShardedPoints, k: int) -> None:
             f"Try: look at this item with `xdcbench data verify`; where it is sound, train the encoder again at a "
             f"lower learning rate"
         )
-
-
-def _lloyd(points: ShardedPoints, start: Tensor, *, iterations: int, tolerance: float, chunk: int) -> KMeans:
-    centroids = normalize(start, dim=1) if points.unit else start
-    nearest = Nearest(points, centroids, chunk=chunk)
-    means = _Means(points, len(centroids))
-    updates = repaired = 0
-    while updates < iterations:
-        repaired += _repair(points, nearest)
-        centroids = means.update(nearest.labels, centroids)
-        updates += 1
-        nearest.follow(centroids)
-        if int(all_reduce((nearest.labels != means.labels).sum())) <= tolerance * points.count:
-            break
-    squares = distances(points, centroids, nearest.labels)
-    return KMeans(
-        centroids=centroids,
-        assignments=nearest.labels,
-        inertia=float(all_reduce(squares.sum(dtype=torch.float64))),
-        sizes=_sizes(nearest.labels, len(centroids)),
-        iterations=updates,
-        repaired=repaired,
-    )
 
 
 class _Means:

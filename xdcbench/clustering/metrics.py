@@ -10,12 +10,10 @@ Labels = Tensor | NDArray[np.integer]
 def nmi(a: Labels, b: Labels) -> float:
     """Normalized mutual information of two labelings, 0 to 1, by the arithmetic mean of their entropies.
 
-    Args:
-        a: integers (n,); -1 stands for no label, and such items are left out.
-        b: likewise.
+    All that compares two labelings takes integers (n,); items of which one is -1, no label, are left out.
 
     Raises:
-        ValueError: the shapes differ, or no item has both labels.
+        ValueError: the shapes differ, or no item has both labels; so do all that compare.
     """
     from sklearn.metrics import normalized_mutual_info_score
 
@@ -23,27 +21,21 @@ def nmi(a: Labels, b: Labels) -> float:
 
 
 def ami(a: Labels, b: Labels) -> float:
-    """Mutual information adjusted for chance, at most 1, about 0 for independent labelings; see ``nmi``."""
+    """Mutual information adjusted for chance, at most 1, about 0 for independent labelings."""
     from sklearn.metrics import adjusted_mutual_info_score
 
     return float(adjusted_mutual_info_score(*_labeled(a, b), average_method="arithmetic"))
 
 
 def ari(a: Labels, b: Labels) -> float:
-    """Rand index adjusted for chance (Hubert and Arabie 1985), at most 1, about 0 for independent labelings.
-
-    Arguments and errors as of ``nmi``.
-    """
+    """Rand index adjusted for chance (Hubert and Arabie 1985), at most 1, about 0 for independent labelings."""
     from sklearn.metrics import adjusted_rand_score
 
     return float(adjusted_rand_score(*_labeled(a, b)))
 
 
 def class_entropy(assignments: Labels, labels: Labels) -> float:
-    """Entropy of the label given the cluster, in bits: 0 if every cluster holds one label only.
-
-    Arguments and errors as of ``purity``.
-    """
+    """Entropy of the label given the cluster, in bits: 0 if every cluster holds one label only."""
     counts = _counts(assignments, labels)
     shares = counts / counts.sum(axis=1, keepdims=True)
     bits = -np.where(counts > 0, shares * np.log2(np.where(counts > 0, shares, 1.0)), 0.0).sum(axis=1)
@@ -56,15 +48,8 @@ def cluster_accuracy(assignments: Labels, labels: Labels) -> tuple[float, dict[i
     The best such matching (Kuhn 1955). With more clusters than labels, or fewer, the rest stand for nothing,
     and their items are wrong.
 
-    Args:
-        assignments: cluster of each item, integers (n,); -1 is left out.
-        labels: true label of each item, integers (n,); -1 is left out.
-
     Returns:
         The share, and the label of each matched cluster. Of equal matchings, the one that SciPy finds.
-
-    Raises:
-        ValueError: the shapes differ, or no item has both a cluster and a label.
     """
     from scipy.optimize import linear_sum_assignment
 
@@ -76,18 +61,7 @@ def cluster_accuracy(assignments: Labels, labels: Labels) -> tuple[float, dict[i
 
 
 def purity(assignments: Labels, labels: Labels) -> tuple[float, float]:
-    """Share of a cluster's most frequent label, averaged over clusters.
-
-    Args:
-        assignments: cluster of each item, integers (n,); -1 is left out.
-        labels: true label of each item, integers (n,); -1 is left out.
-
-    Returns:
-        The mean weighted by size and the plain mean, both over clusters with labeled items.
-
-    Raises:
-        ValueError: the shapes differ, or no item has both a cluster and a label.
-    """
+    """Share of a cluster's most frequent label: mean over clusters with labeled items, weighted by size, and plain."""
     counts = _counts(assignments, labels)
     best, sizes = counts.max(axis=1), counts.sum(axis=1)
     return float(best.sum() / sizes.sum()), float((best / sizes).mean())
@@ -96,9 +70,7 @@ def purity(assignments: Labels, labels: Labels) -> tuple[float, float]:
 def summary(assignments: Labels, *, k: int) -> dict[str, float]:
     """Describe the sizes of k clusters.
 
-    Args:
-        assignments: cluster of each item, integers in 0..k-1, (n,), n at least 1.
-        k: number of clusters, at least 2; empty ones count.
+    The assignments are integers in 0..k-1, (n,), n at least 1; k is at least 2, and empty clusters count.
 
     Returns:
         ``size_min``, ``size_median``, ``size_max`` (items), ``empty`` (clusters) and ``entropy``: that of

@@ -50,11 +50,7 @@ class Scores:
         return torch.addmm(self.bias, x, self.weight.T)
 
     def error(self, squares: Tensor) -> Tensor:
-        """Bound of the rounding of |x - o|^2 + score, float64 (n,).
-
-        Args:
-            squares: |x - o|^2, float64 (n,), computed in float32.
-        """
+        """Bound of the rounding of |x - o|^2 + score, float64 (n,), of squares |x - o|^2 in float32, float64 (n,)."""
         lengths = squares.sqrt() + self.distance
         return self.unit * (squares + 2 * self.longest * lengths + self.far)
 

@@ -55,11 +55,7 @@ class ShardedPoints:
         return (slice(begin, min(begin + length, n)) for begin in range(0, n, length))
 
     def take(self, numbers: Tensor) -> Tensor:
-        """Rows by their numbers among those of all processes, the same in each process.
-
-        Args:
-            numbers: int64 (m,) on the CPU, the same in each process.
-        """
+        """Rows by their numbers, int64 (m,) on the CPU, among those of all processes; the same in each process."""
         mine = ((numbers >= self.first) & (numbers < self.first + len(self.x))).nonzero()[:, 0]
         found = all_gather_rows(self.rows((numbers[mine] - self.first).to(self.x.device)))
         return torch.empty_like(found).index_copy_(0, all_gather_rows(mine).to(self.device), found)

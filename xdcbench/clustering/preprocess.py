@@ -66,12 +66,7 @@ def pca(x: Tensor, *, dim: int) -> tuple[Tensor, Tensor]:
     The covariance and its eigenvectors are exact, in float64, over the rows of all processes, which call this
     together; an eigenvector's sign is arbitrary, but the same in each process.
 
-    Args:
-        x: float32 (n, d), this process's share of the rows; n may be 0. It is read in chunks, twice.
-        dim: axes kept, from the largest variance down; those without variance are dropped.
-
-    Raises:
-        EqualFeaturesError: no direction has any variance.
+    Arguments and errors as of ``fit``; rows are read in chunks, twice.
     """
     d = x.shape[1]
     n = int(all_reduce(torch.tensor(len(x))))

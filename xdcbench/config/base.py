@@ -6,7 +6,6 @@ from pydantic import BaseModel, ConfigDict
 
 Modality = Literal["video", "audio"]
 
-
 DISTANCE = "_distance"
 """Ends the names of columns that stand beside those of clusterings."""
 

@@ -21,10 +21,6 @@ OF_PARTS = {"name", "description", "parts"}
 def read_suite(path: Path, world: str = "") -> tuple[Tree, dict[Path, Tree]]:
     """What a suite file itself says, and the whole tree of each suite that it is of: its parts, or itself.
 
-    Args:
-        path: the suite file.
-        world: as `load_suite` takes it.
-
     Raises:
         UserError: parts that are no suites or form a circle; a world that a suite does not know.
     """

@@ -4,8 +4,15 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from xdcbench.config.base import Config
+from xdcbench.config.base import Config, Modality
 from xdcbench.utils.names import Below, Name
+
+LEARNED_TRACKS: dict[str, tuple[Modality, ...]] = {
+    "video": ("video", "audio"),
+    "image": ("video",),
+    "audio": ("audio",),
+}
+"""Tracks of the items that every method learns from, by the media of the dataset."""
 
 
 class Subset(Config):

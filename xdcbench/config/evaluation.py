@@ -12,11 +12,7 @@ from xdcbench.config.pretraining import Augment, Schedule
 from xdcbench.utils.precision import Precision
 
 LAST_START = "start of the last clip, seconds, clamped to the item; none: the last that fits"
-
-
 FRAMES = "frames per clip, in place of the encoder's own; video alone"
-
-
 LAYER = "submodule whose mean output is the feature; empty: the encoder's own feature"
 
 
@@ -139,6 +135,5 @@ class Clusters(Config):
 
 OnFeatures = LinearProbe | LinearSVM | Retrieval | LowShot | Clusters
 """Evaluations of a frozen encoder; those with equal clips and layer share its features."""
-
 
 Evaluation = Annotated[Finetune | CrossRetrieval | OnFeatures, Field(discriminator="kind")]

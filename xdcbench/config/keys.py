@@ -58,9 +58,7 @@ def _without_places(given: dict[str, Any]) -> dict[str, Any]:
 def config_hash(config: Config, *sources: str) -> str:
     """Hash of how a number comes about, whatever the seed and split: numbers of one config_hash may be averaged.
 
-    Args:
-        config: of a stage.
-        sources: recipes and fingerprints of what it starts from.
+    ``sources`` are recipes and fingerprints of what it starts from.
     """
     content = {k: v for k, v in science(config).items() if k not in ("seed", "split")}
     return key_of("config", {"config": content, "sources": list(sources)})

@@ -138,12 +138,7 @@ def override(tree: Tree, overrides: Iterable[str]) -> Tree:
 
 
 def unite(head: Tree, suites: Sequence[Suite], *, where: Path) -> Suite:
-    """The suite whose parts are ``suites``, with the union of what they name.
-
-    Args:
-        head: what the file itself says: name and description.
-        suites: the parts.
-        where: the file.
+    """The suite whose parts are ``suites``, with the union of what they name; the file says name and description.
 
     Raises:
         UserError: parts that mean different things by one name, or write different worlds.

@@ -4,7 +4,7 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
-from xdcbench.config.base import Config
+from xdcbench.config.base import Config, Modality
 
 
 class VideoInput(Config):
@@ -27,6 +27,11 @@ class VideoInput(Config):
     def seconds(self) -> float:
         """Length of a clip, seconds."""
         return self.frames / self.fps
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of a prepared clip."""
+        return 3, self.frames, self.size, self.size
 
 
 class AudioInput(Config):
@@ -56,6 +61,11 @@ class AudioInput(Config):
         """Spectrogram frames per window."""
         return round(self.seconds * self.sample_rate / self.hop_length)
 
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of a prepared window."""
+        return 1, self.n_mels, self.frames
+
 
 class VideoModel(Config):
     """R(2+1)D: width, depth and the stem's stride are parameters of the one class."""
@@ -65,6 +75,16 @@ class VideoModel(Config):
     stem_stride: int = Field(2, ge=1, le=2, description="spatial stride of the stem")
     bn_momentum: float = Field(0.1, description="weight of the new batch; 0.9 reproduces the released code")
     input: VideoInput = VideoInput()
+
+    def with_frames(self, frames: int | None) -> Self:
+        """The encoder when it is fed ``frames`` per clip; None leaves it what it declares.
+
+        R(2+1)D averages over time, so it takes clips of any length (tables 6 and 7: pretrained on 8 frames,
+        finetuned on 32).
+        """
+        if frames is None:
+            return self
+        return self.model_copy(update={"input": self.input.model_copy(update={"frames": frames})})
 
 
 class AudioModel(Config):
@@ -81,6 +101,11 @@ class Models(Config):
 
     video: VideoModel = VideoModel()
     audio: AudioModel = AudioModel()
+
+    @property
+    def by_modality(self) -> dict[Modality, VideoModel | AudioModel]:
+        """Both of them."""
+        return {"video": self.video, "audio": self.audio}
 
 
 class PretrainedVideo(Config):
@@ -119,6 +144,13 @@ class PretrainedEncoders(Config):
     )
     video: PretrainedVideo | None = None
     audio: PretrainedAudio | None = None
+
+    @property
+    def by_modality(self) -> dict[Modality, PretrainedVideo | PretrainedAudio]:
+        """Those of ``video`` and ``audio`` that are given."""
+        parts: dict[Modality, PretrainedVideo | PretrainedAudio | None]
+        parts = {"video": self.video, "audio": self.audio}
+        return {modality: part for modality, part in parts.items() if part}
 
     @model_validator(mode="after")
     def _one_origin(self) -> Self:

@@ -8,7 +8,7 @@ import pandas as pd
 import torch
 
 from xdcbench.clustering import metrics
-from xdcbench.clustering.kmeans import KMeans, kmeans
+from xdcbench.clustering.kmeans import KMeans, KMeansResult
 from xdcbench.clustering.preprocess import fit
 from xdcbench.config.evaluation import Clusters
 from xdcbench.config.stages import EvaluationStage
@@ -53,25 +53,23 @@ def run(config: EvaluationStage, inputs: dict[str, Path], work: Path, context: C
         Evaluation(config, index, encoders, rows, features.failed, work, context),
         measures(assignments, labels, k=len(found.sizes)),
         pd.DataFrame(predictions),
-        common={
-            "train_items_used": 0,
-            "train_items_failed": 0,
-            "outcomes": {
-                "k": len(found.sizes),
-                "classes": present,
-                "iterations": found.iterations,
-                "repaired": found.repaired,
-            },
+        train_items_used=0,
+        train_items_failed=0,
+        outcomes={
+            "k": len(found.sizes),
+            "classes": present,
+            "iterations": found.iterations,
+            "repaired": found.repaired,
         },
     )
 
 
-def cluster(means: np.ndarray, *, k: int, settings: Clusters, seed: int) -> KMeans:
+def cluster(means: np.ndarray, *, k: int, settings: Clusters, seed: int) -> KMeansResult:
     """k-means of items, float32 (n, features), after the preprocessing of ``settings``; best of its restarts."""
     x = torch.from_numpy(means)
     with single_process():
         prepared = fit(x, mode=settings.preprocess, dim=settings.pca_dim)(x)
-        return kmeans(prepared, k=k, seed=seed, max_iter=settings.max_iter, n_init=settings.n_init)
+        return KMeans(k=k, seed=seed, max_iter=settings.max_iter, n_init=settings.n_init).fit(prepared)
 
 
 def measures(assignments: np.ndarray, labels: np.ndarray, *, k: int) -> Iterator[Metric]:

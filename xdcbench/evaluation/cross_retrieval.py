@@ -17,7 +17,8 @@ from xdcbench.evaluation.retrieval import check_depths, rank_gallery, unordered,
 from xdcbench.evaluation.writer import Evaluation, split_rows
 from xdcbench.models.encoders import load_encoder_metadata
 from xdcbench.models.heads import Heads
-from xdcbench.models.weights import load_weights, read_metadata
+from xdcbench.models.weights import load_weights
+from xdcbench.utils.tensors import read_safetensors
 
 
 def run(config: EvaluationStage, inputs: dict[str, Path], work: Path, context: Context) -> None:
@@ -62,7 +63,7 @@ def with_both(index: Index, rows: np.ndarray) -> np.ndarray:
 def cluster_chances(run: Path, settings: CrossRetrieval, features: Features, rows: np.ndarray) -> Tensor:
     """Mean softmax of the head over a query's clips, float32 (len(rows), k)."""
     path = run / f"{settings.modality}_heads.safetensors"
-    sources = read_metadata(path)["sources"].split()
+    sources = read_safetensors(path)[1]["sources"].split()
     assigners = load_assigners(run / "centroids.safetensors")
     heads = Heads(features.of.shape[-1], {name: len(assigners[name].centroids) for name in sources})
     load_weights(heads, path)

@@ -8,13 +8,19 @@ from pathlib import Path
 import numpy as np
 
 from xdcbench.config.stages import FeaturesStage
-from xdcbench.data.clip_dataset import ClipDataset, ClipSpec, even_clips, random_clip
+from xdcbench.data.clip_dataset import ClipSpec, even_clips, random_clip
 from xdcbench.data.context import Context
 from xdcbench.data.index import Index, check_failed
 from xdcbench.errors import UserError
 from xdcbench.models.diagnosis import why_not_finite
-from xdcbench.models.encoders import load_encoder_metadata, load_encoders, save_encoders, with_frames
-from xdcbench.models.inference import extract, first_non_finite
+from xdcbench.models.encoders import (
+    clips_for,
+    load_encoder_metadata,
+    load_encoders,
+    save_encoders,
+    with_frames,
+)
+from xdcbench.models.inference import Inference, extract, first_non_finite
 from xdcbench.models.layers import at_layer
 from xdcbench.utils.arrays import load_array
 from xdcbench.utils.distributed import barrier, is_main_process
@@ -46,47 +52,33 @@ class Features:
 
 def run(config: FeaturesStage, inputs: dict[str, Path], work: Path, context: Context) -> None:
     """Stage: features of the clips or windows of every readable item, in eval mode."""
-    index, metadata = (
-        Index.load(inputs["data"]),
-        with_frames(load_encoder_metadata(inputs["encoders"]), config.frames),
-    )
+    index = Index.load(inputs["data"])
+    metadata = with_frames(load_encoder_metadata(inputs["encoders"]), config.frames)
     device = pick_device(context.device)
     encoders = load_encoders(
         inputs["encoders"], (config.modality,), device=device, frames=config.frames, consent=context.consent
     )
     if config.layer:
         encoders[config.modality] = at_layer(encoders[config.modality], config.layer)
-    spec = {config.modality: encoders[config.modality].input}
-    clips = ClipDataset(index, context.roots[index.name], decoded=context.decoded, **spec)  # type: ignore[arg-type]
+    clips = clips_for(index, context.roots[index.name], encoders, context.decoded)
     there = (index.items["ok"] & index.items[config.modality]).to_numpy()
     each = config.num_clips + config.num_augmented_clips
     nothing: list[ClipSpec | None] = [None] * each
+    specs = [
+        spec
+        for row, is_there in enumerate(there)
+        for spec in (clips_of(config, index, row) if is_there else nothing)
+    ]
+    label = f"{metadata.method}: {config.modality} features of {index.name}"
+    inference = Inference(config.precision, device, context.num_workers, label)
     found, failed = extract(
-        encoders,
-        clips,
-        [
-            d
-            for row, is_there in enumerate(there)
-            for d in (clips_of(config, index, row) if is_there else nothing)
-        ],
-        precision=config.precision,
-        device=device,
-        workers=context.num_workers,
-        label=f"{metadata.method}: {config.modality} features of {index.name}",
-        into=work / EXTRACTED,
-        shape=(len(there), each),
+        encoders, clips, specs, inference, into=work / EXTRACTED, shape=(len(there), each)
     )
     check_failed(index, np.flatnonzero(there), failed, limit=index.max_failed)
     bad = first_non_finite(found[config.modality], np.setdiff1d(np.flatnonzero(there), list(failed)))
     if bad is not None:
-        reason = why_not_finite(
-            config.modality,
-            encoders[config.modality],
-            clips,
-            clips_of(config, index, bad),
-            precision=config.precision,
-            device=device,
-        )
+        own = clips_of(config, index, bad)
+        reason = why_not_finite(config.modality, encoders[config.modality], clips, own, inference)
         raise UserError(
             f"{metadata.method}: the {config.modality} features of "
             f"{index.items['path'].iloc[bad]} are not finite; {reason}"

@@ -18,9 +18,17 @@ from xdcbench.data.dataloader import Reader
 from xdcbench.data.index import Index
 from xdcbench.errors import UserError
 from xdcbench.evaluation.writer import Evaluation, split_rows, write_classification
-from xdcbench.models.encoders import Encoder, encode, load_encoder_metadata, load_encoders, with_frames
+from xdcbench.models.encoders import (
+    Encoder,
+    clips_for,
+    encode,
+    load_encoder_metadata,
+    load_encoders,
+    with_frames,
+)
 from xdcbench.models.heads import Heads
-from xdcbench.models.inference import forward
+from xdcbench.models.inference import Inference, extract
+from xdcbench.models.pretrained.external import ExternalEncoder
 from xdcbench.training import Trainer, sgd
 from xdcbench.utils.distributed import is_main_process
 from xdcbench.utils.runtime import Stream, numpy_generator, pick_device, seeded
@@ -30,22 +38,23 @@ def run(config: EvaluationStage, inputs: dict[str, Path], work: Path, context: C
     """Stage: train encoder and head on the training items, score test items by the mean softmax of clips."""
     settings = config.settings
     assert isinstance(settings, Finetune)
-    index, metadata = (
-        Index.load(inputs["data"]),
-        with_frames(load_encoder_metadata(inputs["encoders"]), settings.frames),
-    )
+    index = Index.load(inputs["data"])
+    metadata = with_frames(load_encoder_metadata(inputs["encoders"]), settings.frames)
     device = pick_device(context.device)
-    (encoder,) = load_encoders(
+    encoders = load_encoders(
         inputs["encoders"],
         (settings.modality,),
         device=device,
         frames=settings.frames,
         consent=context.consent,
-    ).values()
-    spec = {settings.modality: encoder.input}
-    clips = ClipDataset(index, context.roots[index.name], decoded=context.decoded, **spec)  # type: ignore[arg-type]
+    )
+    encoder = encoders[settings.modality]
+    clips = clips_for(index, context.roots[index.name], encoders, context.decoded)
     train, test = split_rows(config, index)
-    classifier = Classifier(encoder, head_for(encoder, len(index.classes), config.seed).to(device), device)
+    head = head_for(encoder, len(index.classes), config.seed).to(device)
+    classifier = ExternalEncoder(Classifier(encoder, head), encoder.input, features=len(index.classes))
+    classifier.to(device)
+    inference = Inference(settings.precision, device, context.num_workers, "test clips")
     labels = torch.from_numpy(index.labels)
     held = np.empty(0, dtype=np.int64)
     if settings.selection == "val-best":
@@ -55,19 +64,20 @@ def run(config: EvaluationStage, inputs: dict[str, Path], work: Path, context: C
         return training_clips(train, augment=settings.augment, seed=config.seed, epoch=epoch)
 
     def loss(batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
-        target, scores = labels[batch.rows].to(device, non_blocking=True), classifier(batch)
+        target = labels[batch.rows].to(device, non_blocking=True)
+        scores = encode(classifier, batch, device=device)
         value = cross_entropy(scores.float(), target)
         return value, {"accuracy": (scores.argmax(1) == target).float().mean()}
 
     def validate() -> dict[str, float]:
-        scores, unread = classifier.predict(clips, held, settings, workers=context.num_workers)
+        scores, unread = predict(classifier, clips, held, settings, inference)
         read = ~np.isin(held, list(unread))
         return {"val_top1": 100.0 * float((scores[read].argmax(1) == index.labels[held[read]]).mean())}
 
     schedule = settings.schedule
     trainer = Trainer(
-        modules=nn.ModuleDict({"encoder": encoder, "head": classifier.head}),
-        optimizer=sgd([(encoder, schedule.lr), (classifier.head, settings.head_lr)], schedule),
+        modules=nn.ModuleDict({"encoder": encoder, "head": head}),
+        optimizer=sgd([(encoder, schedule.lr), (head, settings.head_lr)], schedule),
         schedule=schedule,
         precision=settings.precision,
         device=device,
@@ -86,7 +96,7 @@ def run(config: EvaluationStage, inputs: dict[str, Path], work: Path, context: C
             validate=validate if len(held) else None,
             best_by="val_top1" if len(held) else "",
         )
-    scores, unread = classifier.predict(clips, test, settings, workers=context.num_workers)
+    scores, unread = predict(classifier, clips, test, settings, inference)
     if not is_main_process():
         return
     read = ~np.isin(test, list(unread))
@@ -140,41 +150,33 @@ def head_for(encoder: Encoder, classes: int, seed: int) -> Heads:
         return Heads(encoder.features, {"class": classes})
 
 
-class Classifier:
-    """An encoder with a head.
+class Classifier(nn.Module):
+    """An encoder with a head of one source, ``class``: from prepared input to logits (B, classes)."""
 
-    Args:
-        encoder: in training or eval mode, as its user sets it.
-        head: one source, ``class``.
-        device: of both.
-    """
+    def __init__(self, encoder: Encoder, head: Heads) -> None:
+        super().__init__()
+        self.encoder, self.head = encoder, head
 
-    def __init__(self, encoder: Encoder, head: Heads, device: torch.device) -> None:
-        self.encoder, self.head, self.device = encoder, head, device
-
-    def __call__(self, batch: Batch) -> Tensor:
+    def forward(self, x: Tensor) -> Tensor:
         """Logits (B, classes)."""
-        logits: Tensor = self.head(encode(self.encoder, batch, device=self.device))["class"]
+        logits: Tensor = self.head(self.encoder(x))["class"]
         return logits
 
-    def predict(
-        self, clips: ClipDataset, rows: np.ndarray, settings: Finetune, *, workers: int
-    ) -> tuple[np.ndarray, dict[int, str]]:
-        """Mean softmax over the clips of each item (VMZ's test protocol).
 
-        Returns:
-            float32 (len(rows), classes), NaN for items of which a clip could not be read, and the reasons.
-        """
-        self.encoder.eval()
-        self.head.eval()
-        found, failed = forward(
-            lambda batch: {"class": self(batch).float().softmax(1)},
-            {"class": self.head.sizes["class"]},
-            clips,
-            even_clips(rows, settings.num_clips, last_start=settings.last_start),
-            precision=settings.precision,
-            device=self.device,
-            workers=workers,
-            label="test clips",
-        )
-        return found["class"].reshape(len(rows), settings.num_clips, -1).mean(axis=1), failed
+def predict(
+    classifier: ExternalEncoder,
+    clips: ClipDataset,
+    rows: np.ndarray,
+    settings: Finetune,
+    inference: Inference,
+) -> tuple[np.ndarray, dict[int, str]]:
+    """Mean softmax over the clips of each item (VMZ's test protocol).
+
+    Returns:
+        float32 (len(rows), classes), NaN for items of which a clip could not be read, and the reasons.
+    """
+    specs = even_clips(rows, settings.num_clips, last_start=settings.last_start)
+    found, failed = extract({settings.modality: classifier}, clips, specs, inference)
+    scores = torch.from_numpy(found[settings.modality]).softmax(1)
+    mean: np.ndarray = scores.reshape(len(rows), settings.num_clips, -1).numpy().mean(axis=1)
+    return mean, failed

@@ -72,8 +72,6 @@ def probe(
         train: float32 (items, clips, features); each clip is a training point.
         labels: int64 (items,), at least two classes.
         test: float32 (test items, test clips, features).
-        classes: number of classes.
-        settings: of the solver.
         seed: of the order of clips (sgd).
 
     Returns:
@@ -106,7 +104,6 @@ def regression(x: np.ndarray, y: np.ndarray, *, c: float, max_iter: int) -> tupl
         x: float32 (n, features), standardized.
         y: int64 (n,).
         c: inverse L2 penalty.
-        max_iter: iterations.
     """
     model = LogisticRegression(C=c, max_iter=max_iter)
     with warnings.catch_warnings(record=True) as caught:
@@ -126,9 +123,7 @@ def layer(
     Args:
         x: float32 (n, features), standardized.
         y: int64 (n,), in 0..classes - 1.
-        schedule: epochs, rate, momentum, weight decay.
         batch: clips per step; the last of an epoch may have fewer.
-        seed: of the order.
 
     Raises:
         UserError: the loss is not finite.

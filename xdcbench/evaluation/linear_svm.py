@@ -51,8 +51,6 @@ def choose_c(
         x: float32 (recordings, windows, features).
         labels: int64 (recordings,).
         groups: source of each recording.
-        settings: candidates and folds.
-        seed: of the folds.
 
     Raises:
         UserError: a class has recordings of one source only, so that nothing can be held out.
@@ -104,8 +102,6 @@ def svms(
         labels: int64 (recordings,).
         test: float32 (test recordings, windows, features).
         cs: weights of the squared hinge against the penalty.
-        classes: number of classes.
-        settings: Newton steps per C.
 
     Yields:
         float64 (test recordings, classes), mean margin over windows, below all others for classes without

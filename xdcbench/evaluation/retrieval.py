@@ -62,21 +62,13 @@ def run(config: EvaluationStage, inputs: dict[str, Path], work: Path, context: C
 
 
 def write_ranking(
-    evaluation: Evaluation,
-    found: Ranking,
-    gallery: np.ndarray,
-    *,
-    ks: Iterable[int],
-    outcomes: dict[str, Any] | None = None,
+    evaluation: Evaluation, found: Ranking, gallery: np.ndarray, *, ks: Iterable[int], **fields: Any
 ) -> None:
     """Write recall at each depth, and per query the nearest item, its class and the rank of the first right one.
 
     Args:
         evaluation: what was evaluated; its rows are the queries.
-        found: what each of them found in the gallery.
         gallery: int64 positions of its items, in the order that was ranked.
-        ks: depths.
-        outcomes: what was found on the way, to record.
     """
     index, nearest = evaluation.index, gallery[found.nearest]
     predictions = pd.DataFrame(
@@ -87,7 +79,7 @@ def write_ranking(
         }
     )
     metrics = [Metric(f"recall_at_{k}", found.recall(k)) for k in ks]
-    write_results(evaluation, metrics, predictions, common={"outcomes": outcomes or {}})
+    write_results(evaluation, metrics, predictions, **fields)
 
 
 def check_depths(ks: Iterable[int], gallery: int) -> None:

@@ -102,46 +102,52 @@ def fit_linear_svms(
         UserError: as ``newton``.
     """
     axes = Axes.of(x)
-    w, margins = np.zeros((len(y), len(axes.spread))), np.zeros(y.shape)
+    descent = Descent(axes, y, np.zeros((len(y), len(axes.spread))), np.zeros(y.shape))
     for c in sorted(cs):
-        gaps = descend(axes, y, w, margins, c=c, max_iter=max_iter, tolerance=tolerance)
-        full = w @ axes.basis.T
+        gaps = descent.run(c, max_iter=max_iter, tolerance=tolerance)
+        full = descent.w @ axes.basis.T
         yield LinearSVMs(c, full[:, :-1], full[:, -1], gaps, bool((gaps <= tolerance).all()))
 
 
-def descend(
-    axes: Axes, y: Array, w: Array, margins: Array, *, c: float, max_iter: int, tolerance: float
-) -> Array:
+@dataclass(frozen=True)
+class Descent:
     """Newton's method for all classes at once; those that are done drop out.
 
-    Args:
+    Attributes:
         axes: of the n points.
         y: float64 (classes, n) of 1 and -1.
         w: float64 (classes, axes); updated in place.
         margins: float64 (classes, n), y times w.x; updated in place.
-        c: weight of the squared hinge.
-        max_iter: steps.
-        tolerance: duality gap over objective at which a class is done.
-
-    Returns:
-        That ratio at the end, float64 (classes,). With the dual point a_i = 2C max(0, 1 - y_i w.x_i) the
-        gap is half the gradient's square.
     """
-    gaps, live, left = np.full(len(y), np.inf), np.arange(len(y)), max_iter
-    while True:
-        slack = np.maximum(1 - margins[live], 0)
-        gradient = w[live] - 2 * c * (y[live] * slack) @ axes.points
-        gaps[live] = squares(gradient) / (squares(w[live]) + 2 * c * squares(slack))
-        going = gaps[live] > tolerance
-        live = live[going]
-        if not len(live) or not left:
-            return gaps
-        left -= 1
-        direction = newton(axes, slack[going] > 0, gradient[going], c=c)
-        change = y[live] * (direction @ axes.points.T)
-        t = exact_step(w[live], direction, margins[live], change, c=c)[:, None]
-        w[live] += t * direction
-        margins[live] += t * change
+
+    axes: Axes
+    y: Array
+    w: Array
+    margins: Array
+
+    def run(self, c: float, *, max_iter: int, tolerance: float) -> Array:
+        """Go on from where the weights are, until all duality gaps over objectives are at most ``tolerance``.
+
+        Returns:
+            That ratio at the end, float64 (classes,). With the dual point a_i = 2C max(0, 1 - y_i w.x_i) the
+            gap is half the gradient's square.
+        """
+        axes, y, w, margins = self.axes, self.y, self.w, self.margins
+        gaps, live, left = np.full(len(y), np.inf), np.arange(len(y)), max_iter
+        while True:
+            slack = np.maximum(1 - margins[live], 0)
+            gradient = w[live] - 2 * c * (y[live] * slack) @ axes.points
+            gaps[live] = squares(gradient) / (squares(w[live]) + 2 * c * squares(slack))
+            going = gaps[live] > tolerance
+            live = live[going]
+            if not len(live) or not left:
+                return gaps
+            left -= 1
+            direction = newton(axes, slack[going] > 0, gradient[going], c=c)
+            change = y[live] * (direction @ axes.points.T)
+            t = exact_step(w[live], direction, margins[live], change, c=c)[:, None]
+            w[live] += t * direction
+            margins[live] += t * change
 
 
 def squares(a: np.ndarray) -> np.ndarray:
@@ -154,10 +160,8 @@ def newton(axes: Axes, active: NDArray[np.bool_], gradient: Array, *, c: float) 
     """Newton's direction of each class, float64 (classes, axes): exact where few points are active.
 
     Args:
-        axes: of the n points.
         active: (classes, n), points with a margin below 1.
         gradient: float64 (classes, axes).
-        c: weight of the squared hinge.
 
     Raises:
         UserError: C is so large that rounding makes a Hessian indefinite.
@@ -223,7 +227,6 @@ def exact_step(w: Array, direction: Array, margins: Array, change: Array, *, c: 
         direction: of descent, float64 (classes, axes).
         margins: float64 (classes, n), at the start.
         change: float64 (classes, n), of the margins per unit of length.
-        c: weight of the squared hinge.
     """
     along, curve = (w * direction).sum(axis=1), squares(direction)
     flat = LINE_SLOPE * np.abs(along - 2 * c * (np.maximum(1 - margins, 0) * change).sum(axis=1))

@@ -14,8 +14,8 @@ from xdcbench.data.context import Context
 from xdcbench.data.index import Index, write_failed
 from xdcbench.data.scanning.items import MISSING
 from xdcbench.errors import UserError
-from xdcbench.evaluation.base_record import base_record
 from xdcbench.evaluation.features import Features
+from xdcbench.evaluation.record_fields import record_fields
 from xdcbench.models.encoders import EncoderMetadata
 from xdcbench.results.records import Record, write_records
 
@@ -25,13 +25,8 @@ class Evaluation:
     """One evaluation whose results are written.
 
     Attributes:
-        config: its settings, split and seed.
-        index: the dataset.
-        encoders: what is evaluated.
         rows: int64 positions of the test items that were used.
         failed: reason per item that could not be decoded.
-        work: the run directory.
-        context: of the stage.
     """
 
     config: EvaluationStage
@@ -81,13 +76,7 @@ def split_rows(
 def part_rows(
     config: EvaluationStage, index: Index, part: Literal["train", "test"], features: Features | None = None
 ) -> np.ndarray:
-    """Positions (int64) of the items of one part of the split that are readable, labeled and have features.
-
-    Args:
-        config: the evaluation.
-        index: the dataset.
-        part: of the split.
-        features: of the items; those that could not be decoded are left out.
+    """Positions (int64) of the items of one part of the split that are readable, labeled and have ``features``.
 
     Raises:
         UserError: there is no such item, or the features of one are NaN or infinite though it was decoded.
@@ -109,35 +98,16 @@ def part_rows(
     return rows
 
 
-def write_classification(
-    evaluation: Evaluation,
-    scores: np.ndarray,
-    *,
-    epochs: int = 0,
-    outcomes: dict[str, Any] | None = None,
-    selection: str = "last",
-) -> None:
-    """Write the accuracy of class scores, and the scores themselves.
-
-    Args:
-        evaluation: what was evaluated.
-        scores: float (len(rows), classes), one row per test item; the highest wins, the first of equals.
-        epochs: trained for.
-        outcomes: what was found on the way, to record.
-        selection: how the epoch was chosen.
+def write_classification(evaluation: Evaluation, scores: np.ndarray, **fields: Any) -> None:
+    """Write class scores, float (len(rows), classes), and their accuracy; the highest wins, the first of equals.
 
     Raises:
         UserError: scores that are not finite, or more unreadable items than allowed.
     """
     index, rows = evaluation.index, evaluation.rows
     predicted = classified(index, scores, rows)
-    right = predicted == index.labels[rows]
-    write_results(
-        evaluation,
-        [Metric("top1", 100.0 * float(right.mean()))],
-        pd.DataFrame({"prediction": predicted}),
-        common={"epochs": epochs, "outcomes": outcomes or {}, "selection": selection},
-    )
+    top1 = Metric("top1", 100.0 * float((predicted == index.labels[rows]).mean()))
+    write_results(evaluation, [top1], pd.DataFrame({"prediction": predicted}), **fields)
     np.save(evaluation.work / "scores.npy", scores.astype(np.float32), allow_pickle=False)
 
 
@@ -155,76 +125,56 @@ def classified(index: Index, scores: np.ndarray, rows: np.ndarray) -> np.ndarray
 
 
 def write_results(
-    evaluation: Evaluation,
-    metrics: Iterable[Metric],
-    predictions: pd.DataFrame,
-    *,
-    common: dict[str, Any] | None = None,
+    evaluation: Evaluation, metrics: Iterable[Metric], predictions: pd.DataFrame, **fields: Any
 ) -> None:
     """Write the records of an evaluation and its predictions of each test item.
 
     Args:
-        evaluation: what was evaluated.
-        metrics: the numbers, one record each.
         predictions: of each of ``rows``, or of each of them several times over, in that order;
             ``predictions.parquet`` holds id, group and label with them.
-        common: further fields of every record.
+        fields: further ones of every record.
 
     Raises:
         UserError: more unreadable items than allowed.
     """
     index, rows, work = evaluation.index, evaluation.rows, evaluation.work
-    fields = _fields(evaluation) | (common or {})
+    fields = _fields(evaluation) | fields
     write_failed(work, index, evaluation.failed)
     times = len(predictions) // len(rows)
     items = index.items.iloc[np.tile(rows, times)][["id", "group", "label"]].reset_index(drop=True)
     pd.concat([items, predictions], axis=1).to_parquet(work / "predictions.parquet", index=False)
-    base = _base(evaluation)
-    outcomes = fields.pop("outcomes", {})
-    records = [
-        base.model_copy(
-            update=fields
-            | metric._asdict()
-            | {
-                "hyperparameters": {**base.hyperparameters, **metric.hyperparameters},
-                "outcomes": {**outcomes, **metric.outcomes},
-            }
-        )
-        for metric in metrics
-    ]
-    write_records(work, records)
-
-
-def _base(evaluation: Evaluation) -> Record:
-    """A record of the evaluation without its number."""
-    settings, encoders = evaluation.config.settings, evaluation.encoders
-    base = base_record(
-        evaluation.index,
-        encoders,
-        evaluation.work,
-        evaluation.context,
-        modality=settings.modality,
-        precision=settings.precision,
-        config_hash=config_hash(evaluation.config, encoders.config_hash, evaluation.index.fingerprint),
-    )
-    return base.model_copy(
-        update={"hyperparameters": {**base.hyperparameters, "num_clips": settings.num_clips}}
+    write_records(
+        work,
+        [
+            Record(
+                **fields
+                | metric._asdict()
+                | {
+                    "hyperparameters": {**fields["hyperparameters"], **metric.hyperparameters},
+                    "outcomes": {**fields["outcomes"], **metric.outcomes},
+                }
+            )
+            for metric in metrics
+        ],
     )
 
 
 def _fields(evaluation: Evaluation) -> dict[str, Any]:
-    """Fields that all records of an evaluation share: its kind, its split and its counts of items.
+    """Fields that all records of an evaluation share.
 
     Raises:
         UserError: more unreadable items than allowed.
     """
-    config, index = evaluation.config, evaluation.index
+    config, index, encoders = evaluation.config, evaluation.index, evaluation.encoders
+    settings = config.settings
     train, lost_train = failed_items(config, index, "train", evaluation.failed)
     _, lost = failed_items(config, index, "test", evaluation.failed)
-    return {
+    about = record_fields(index, encoders, evaluation.work, evaluation.context, settings.modality)
+    return about | {
+        "config_hash": config_hash(config, encoders.config_hash, index.fingerprint),
         "evaluation": config.name,
-        "protocol": config.settings.kind,
-        "evaluation_version": VERSIONS[config.settings.kind],
+        "protocol": settings.kind,
+        "evaluation_version": VERSIONS[settings.kind],
         "items_expected": len(index.listed(config.split, "test")),
         "items_used": len(evaluation.rows),
         "items_failed": len(lost),
@@ -233,7 +183,11 @@ def _fields(evaluation: Evaluation) -> dict[str, Any]:
         "train_items_failed": len(lost_train),
         "split": config.split,
         "seed": config.seed,
-        "unit": "%",
+        "selection": "last",
+        "hyperparameters": {**about["hyperparameters"], "num_clips": settings.num_clips},
+        "outcomes": {},
+        "epochs": 0,
+        "precision": settings.precision,
     }
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from xdcbench.errors import UserError
-from xdcbench.evaluation.base_record import architecture
+from xdcbench.evaluation.record_fields import architecture
 from xdcbench.export.model_card import card_text, data_of, scores_of
 from xdcbench.export.torch_export import TOLERANCE, differences, takes, write_program
 from xdcbench.models.encoders import Encoder, EncoderMetadata, load_encoder_metadata, load_encoders

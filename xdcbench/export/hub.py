@@ -106,7 +106,7 @@ def _declared(
                 f"{run}: its {modality} encoder is {metadata.sources[modality]}, which is not built from here; "
                 f"build it yourself and load {modality}.safetensors, whose names begin with net."
             )
-        model = metadata.models.video if modality == "video" else metadata.models.audio
+        model = metadata.models.by_modality[modality]
     return run, model if bn_momentum is None else model.model_copy(update={"bn_momentum": bn_momentum})
 
 

@@ -11,7 +11,7 @@ from xdcbench.config.base import Modality
 from xdcbench.data.clip_dataset import Batch, ClipDataset, ClipSpec
 from xdcbench.data.dataloader import batches
 from xdcbench.models.encoders import Encoder, encode
-from xdcbench.utils.precision import Precision
+from xdcbench.models.inference import Inference
 from xdcbench.utils.runtime import autocast, seeded
 
 LOOK = 64
@@ -34,27 +34,18 @@ def why_equal(
     encoders: Mapping[Modality, Encoder],
     clips: ClipDataset,
     specs: Sequence[ClipSpec],
-    *,
-    precision: Precision,
-    device: torch.device,
+    inference: Inference,
 ) -> str:
-    """Say why features of all items are equal, of each modality whose features are.
+    """Say why features of all items, a clip of ``specs`` each, are equal, of each modality whose features are.
 
-    Args:
-        encoders: in eval mode, on ``device``.
-        clips: reads one clip.
-        specs: of the items.
-        precision: of the forward pass, resolved.
-        device: of the encoders.
+    The encoders are in eval mode.
     """
     batch = _read(
         clips, [specs[at] for at in np.linspace(0, len(specs) - 1, min(LOOK, len(specs))).astype(int)]
     )
     reasons = []
     for modality, encoder in encoders.items():
-        features, referee = (
-            _features(net, batch, precision, device) for net in (encoder, untrained(encoder))
-        )
+        features, referee = (_features(net, batch, inference) for net in (encoder, untrained(encoder)))
         if _equal(features):
             named = ", ".join(str(clips.files[row]) for row in batch.rows[:NAMED].tolist())
             items = f"all {len(batch.rows)} items looked at, such as {named}"
@@ -70,13 +61,10 @@ def why_not_finite(
     encoder: Encoder,
     clips: ClipDataset,
     specs: Sequence[ClipSpec],
-    *,
-    precision: Precision,
-    device: torch.device,
+    inference: Inference,
 ) -> str:
-    """Say why the features of one item's clips are not finite, and what to do; arguments as of ``why_equal``."""
-    batch = _read(clips, specs)
-    if not _features(untrained(encoder), batch, precision, device).isfinite().all():
+    """Say why the features of one item, whose clips are ``specs``, are not finite, and what to do."""
+    if not _features(untrained(encoder), _read(clips, specs), inference).isfinite().all():
         return (
             f"those of an untrained encoder are not finite either, so that the {modality} of the item is at fault. "
             f"Try: look at it with `xdcbench data verify`, replace it or take it out of the dataset"
@@ -102,9 +90,9 @@ def _read(clips: ClipDataset, specs: Sequence[ClipSpec]) -> Batch:
 
 
 @torch.inference_mode()
-def _features(encoder: Encoder, batch: Batch, precision: Precision, device: torch.device) -> Tensor:
-    with autocast(precision, device):
-        return encode(encoder, batch, device=device).float()
+def _features(encoder: Encoder, batch: Batch, inference: Inference) -> Tensor:
+    with autocast(inference.precision, inference.device):
+        return encode(encoder, batch, device=inference.device).float()
 
 
 def _equal(x: Tensor) -> bool:

@@ -10,7 +10,10 @@ from torch import Tensor, nn
 
 from xdcbench.config.base import Config, Modality
 from xdcbench.config.models import AudioInput, AudioModel, Models, VideoInput, VideoModel
-from xdcbench.data.clip_dataset import Batch
+from xdcbench.data.clip_dataset import Batch, ClipDataset
+from xdcbench.data.decoded import DecodedItems
+from xdcbench.data.index import Index
+from xdcbench.data.shards.reader import ShardReader
 from xdcbench.data.transforms import square_crops
 from xdcbench.models.audio_resnet import AudioResNet
 from xdcbench.models.pretrained.external import ExternalEncoder, build_external
@@ -44,15 +47,8 @@ class EncoderMetadata(Config):
 
 
 def with_frames(metadata: EncoderMetadata, frames: int | None) -> EncoderMetadata:
-    """The metadata of encoders that are fed ``frames`` per clip; None leaves them what they declare.
-
-    R(2+1)D averages over time, so it takes clips of any length (tables 6 and 7: pretrained on 8 frames,
-    finetuned on 32).
-    """
-    if frames is None:
-        return metadata
-    declared = metadata.models.video.input.model_copy(update={"frames": frames})
-    video = metadata.models.video.model_copy(update={"input": declared})
+    """The metadata of encoders that are fed ``frames`` per clip; None leaves them what they declare."""
+    video = metadata.models.video.with_frames(frames)
     return metadata.model_copy(update={"models": metadata.models.model_copy(update={"video": video})})
 
 
@@ -90,10 +86,9 @@ def load_encoders(
     metadata = with_frames(load_encoder_metadata(run), frames)
     encoders: dict[Modality, Encoder] = {}
     for modality in modalities:
-        model = metadata.models.video if modality == "video" else metadata.models.audio
-        encoder = build(
-            metadata.sources.get(modality, OWN[0]), model, consent, where=str(run / "encoders.json")
-        )
+        model = metadata.models.by_modality[modality]
+        source = metadata.sources.get(modality, OWN[0])
+        encoder = build(source, model, consent, where=str(run / "encoders.json"))
         encoder.input = model.input
         load_weights(encoder, run / f"{modality}.safetensors")
         encoders[modality] = to_device(encoder, device)
@@ -103,18 +98,25 @@ def load_encoders(
 def build(
     source: str, model: VideoModel | AudioModel, consent: Consent = NO_CODE, *, where: str = "the suite"
 ) -> Encoder:
-    """An encoder on the CPU, its weights still to be loaded.
+    """An encoder on the CPU, its weights still to be loaded; ``where`` is what names it, for the message.
 
-    Args:
-        source: as ``GivenVideo`` and ``GivenAudio`` take it; this project's own ones follow from ``model``.
-        model: architecture, or for torchvision's models the input that they are to take.
-        consent: the code of others that the user lets run.
-        where: what names it, for the message.
+    Its source is as ``PretrainedVideo`` and ``PretrainedAudio`` have it; this project's own ones follow from ``model``.
 
     Raises:
         UserError: there is no such model, or the user's code may not run or gives no encoder.
     """
     return build_encoder(model, seed=0) if source in OWN else build_external(source, model, consent, where)
+
+
+def clips_for(
+    index: Index,
+    root: Path | ShardReader,
+    encoders: Mapping[Modality, Encoder],
+    decoded: DecodedItems | None = None,
+) -> ClipDataset:
+    """A dataset of the clips that encoders declare, cut from what is kept decoded where it is."""
+    inputs = {modality: encoder.input for modality, encoder in encoders.items()}
+    return ClipDataset(index, root, decoded=decoded, **inputs)  # type: ignore[arg-type]
 
 
 def to_device(encoder: Encoder, device: torch.device) -> Encoder:

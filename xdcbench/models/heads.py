@@ -8,10 +8,6 @@ class Heads(nn.Module):
 
     The classifiers are the row blocks of one linear layer, in the order of ``sizes``: one product serves
     them all, and a source may have any name.
-
-    Args:
-        features: size F of the encoder's feature.
-        sizes: number of classes of each source.
     """
 
     def __init__(self, features: int, sizes: dict[str, int]) -> None:

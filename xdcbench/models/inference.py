@@ -1,20 +1,20 @@
 """Features of frozen encoders, for clustering and for the evaluations that do not train an encoder."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Generic, cast
+from typing import cast
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from xdcbench.config.base import Modality
-from xdcbench.data.clip_dataset import Batch, ClipDataset, ClipSpec
+from xdcbench.data.clip_dataset import ClipDataset, ClipSpec
 from xdcbench.data.dataloader import batches
 from xdcbench.models.encoders import Encoder, encode
 from xdcbench.utils.distributed import all_gather_dict, all_gather_object, all_gather_rows, contiguous_shard
-from xdcbench.utils.matrix import Blocks, Name, block_of
+from xdcbench.utils.matrix import Blocks, block_of
 from xdcbench.utils.precision import Precision
 from xdcbench.utils.progress import track
 from xdcbench.utils.runtime import autocast
@@ -26,28 +26,39 @@ LOOK = 1024
 """Items whose features are looked through at a time."""
 
 
+@dataclass(frozen=True)
+class Inference:
+    """How encoders are run over clips.
+
+    Attributes:
+        precision: of the forward pass, resolved.
+        device: of the encoders.
+        workers: processes that read.
+        label: of the progress.
+    """
+
+    precision: Precision
+    device: torch.device
+    workers: int
+    label: str
+
+
+@torch.inference_mode()
 def extract(
     encoders: Mapping[Modality, Encoder],
     clips: ClipDataset,
     specs: Sequence[ClipSpec | None],
+    inference: Inference,
     *,
-    precision: Precision,
-    device: torch.device,
-    workers: int,
-    label: str,
     into: Path | None = None,
     shape: tuple[int, ...] | None = None,
 ) -> tuple[dict[Modality, np.ndarray], dict[int, str]]:
     """Encode ``specs`` in eval mode; of several processes, each reads its share and all get the whole.
 
+    A batch holds the same clips for every number of processes, so that none of them moves a bit of the result.
+
     Args:
-        encoders: of the modalities that are encoded.
-        clips: reads one clip.
         specs: what to encode; None is not read.
-        precision: of the forward pass.
-        device: of the encoders.
-        workers: processes that read.
-        label: of the progress.
         into: folder of the features, ``<modality>.npy``, which then need not fit in memory. What an
             interrupted attempt has left there is not read again, nor are its unreadable items.
         shape: of the rows, in place of (len(specs),).
@@ -58,38 +69,7 @@ def extract(
     """
     for encoder in encoders.values():
         encoder.eval()
-    return forward(
-        lambda batch: {m: encode(encoder, batch, device=device) for m, encoder in encoders.items()},
-        {m: encoder.features for m, encoder in encoders.items()},
-        clips,
-        specs,
-        precision=precision,
-        device=device,
-        workers=workers,
-        label=label,
-        into=into,
-        shape=shape,
-    )
-
-
-@torch.inference_mode()
-def forward(
-    outputs: Callable[[Batch], Mapping[Name, Tensor]],
-    widths: Mapping[Name, int],
-    clips: ClipDataset,
-    specs: Sequence[ClipSpec | None],
-    *,
-    precision: Precision,
-    device: torch.device,
-    workers: int,
-    label: str,
-    into: Path | None = None,
-    shape: tuple[int, ...] | None = None,
-) -> tuple[dict[Name, np.ndarray], dict[int, str]]:
-    """What ``outputs`` gives for every clip: (B, width) tensors by name, as ``extract`` returns them.
-
-    A batch holds the same clips for every number of processes, so that none of them moves a bit of the result.
-    """
+    widths = {modality: encoder.features for modality, encoder in encoders.items()}
     shape = shape or (len(specs),)
     size = block_of(math.prod(shape), BATCH)
     kept = Blocks(into, widths, shape, block=size) if into else Held(widths, shape, block=size)
@@ -99,17 +79,19 @@ def forward(
         for begin in range(0, len(block), BATCH)
     ]
     groups = [[position for position in part if specs[position] is not None] for _, part in parts]
-    with track(label, sum(map(len, groups))) as tick:
-        read = batches(clips, cast("Sequence[ClipSpec]", specs), size=BATCH, workers=workers, groups=groups)
+    with track(inference.label, sum(map(len, groups))) as tick:
+        wanted = cast("Sequence[ClipSpec]", specs)
+        read = batches(clips, wanted, size=BATCH, workers=inference.workers, groups=groups)
         for (block, part), batch in zip(parts, read, strict=True):
             if part.start == block.start:
                 values = {m: np.full((len(block), width), np.nan, np.float32) for m, width in widths.items()}
                 failed: dict[int, str] = {}
             if len(batch.rows):
                 places = batch.positions.numpy() - block.start
-                with autocast(precision, device):
-                    for name, output in outputs(batch).items():
-                        values[name][places] = output.float().cpu().numpy()
+                with autocast(inference.precision, inference.device):
+                    for modality, encoder in encoders.items():
+                        found = encode(encoder, batch, device=inference.device)
+                        values[modality][places] = found.float().cpu().numpy()
             failed |= batch.failed
             tick(len(batch.rows) + len(batch.failed))
             if part.stop == block.stop:
@@ -131,10 +113,10 @@ def first_non_finite(features: np.ndarray, rows: np.ndarray) -> int | None:
     return min((row for row in all_gather_object(here) if row is not None), default=None)
 
 
-class Held(Generic[Name]):
+class Held:
     """What ``Blocks`` keeps in files, in memory, for one attempt."""
 
-    def __init__(self, widths: Mapping[Name, int], shape: tuple[int, ...], *, block: int) -> None:
+    def __init__(self, widths: Mapping[Modality, int], shape: tuple[int, ...], *, block: int) -> None:
         self.shape, self.block = shape, block
         self.mine = contiguous_shard(math.prod(shape), block)
         self.parts = {name: np.empty((len(self.mine), width), np.float32) for name, width in widths.items()}
@@ -144,14 +126,14 @@ class Held(Generic[Name]):
         """See ``Blocks``."""
         return [range(begin, self.mine.stop)[: self.block] for begin in self.mine[:: self.block]]
 
-    def put(self, rows: range, values: Mapping[Name, np.ndarray], failed: Mapping[int, str]) -> None:
+    def put(self, rows: range, values: Mapping[Modality, np.ndarray], failed: Mapping[int, str]) -> None:
         """See ``Blocks``."""
         begin = rows.start - self.mine.start
         for name, part in values.items():
             self.parts[name][begin : begin + len(rows)] = part
         self.failed |= failed
 
-    def whole(self) -> tuple[dict[Name, np.ndarray], dict[int, str]]:
+    def whole(self) -> tuple[dict[Modality, np.ndarray], dict[int, str]]:
         """See ``Blocks``."""
         joint = {name: all_gather_rows(torch.from_numpy(part)).numpy() for name, part in self.parts.items()}
         shaped = {name: of.reshape(*self.shape, of.shape[1]) for name, of in joint.items()}

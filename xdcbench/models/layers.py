@@ -1,9 +1,11 @@
 """Features of an inner layer of an encoder, with the face of an encoder."""
 
+from typing import cast
+
 import torch
 from torch import Tensor, nn
 
-from xdcbench.config.models import VideoInput
+from xdcbench.config.models import AudioInput, VideoInput
 from xdcbench.errors import UserError
 from xdcbench.models.pretrained.external import ExternalEncoder
 from xdcbench.utils.messages import unknown_name
@@ -45,12 +47,8 @@ def at_layer(encoder: nn.Module, layer: str) -> ExternalEncoder:
     names = [name for name, _ in encoder.named_modules() if name]
     if layer not in names:
         raise UserError(unknown_name(f"layer of {type(encoder).__name__}", layer, names))
-    declared: object = encoder.input
-    if isinstance(declared, VideoInput):
-        shape: tuple[int, ...] = (2, 3, declared.frames, declared.size, declared.size)
-    else:
-        shape = (2, 1, declared.n_mels, declared.frames)  # type: ignore[attr-defined]
-    raw = torch.zeros(shape, device=next(encoder.parameters()).device)
+    declared = cast("VideoInput | AudioInput", encoder.input)
+    raw = torch.zeros(2, *declared.shape, device=next(encoder.parameters()).device)
     tapped = LayerOutput(encoder, layer).eval()
     try:
         found = tapped(raw)
@@ -62,4 +60,4 @@ def at_layer(encoder: nn.Module, layer: str) -> ExternalEncoder:
         raise UserError(
             f"layer {layer!r} of {type(encoder).__name__} gives {tuple(found.shape)} for two clips; choose another"
         )
-    return ExternalEncoder(tapped, declared, features=found.shape[1]).to(raw.device)  # type: ignore[arg-type]
+    return ExternalEncoder(tapped, declared, features=found.shape[1]).to(raw.device)

@@ -120,10 +120,7 @@ class R2Plus1D(nn.Module):
         self.normalize = Normalize(model.input)
 
     def prepare(self, clips: Tensor) -> Tensor:
-        """Normalize RGB clips by the declared mean and standard deviation.
-
-        Args:
-            clips: uint8 (B, T, H, W, 3), on the encoder's device.
+        """Normalize RGB clips, uint8 (B, T, H, W, 3), on the encoder's device, by the declared mean and deviation.
 
         Returns:
             float32 (B, 3, T, H, W), laid out in memory as ``channels_last_3d``.

@@ -28,11 +28,6 @@ def build_encoder(model: VideoModel | AudioModel, *, seed: int) -> R2Plus1D | Au
 def save_weights(module: nn.Module, path: Path, *, metadata: dict[str, str]) -> None:
     """Write a module's parameters and persistent buffers to a safetensors file.
 
-    Args:
-        module: on any device, in any memory format.
-        path: the file to write; its folder exists.
-        metadata: kept in the file's header, returned by ``load_weights``.
-
     Raises:
         UserError: the disk is full.
     """
@@ -52,15 +47,6 @@ def load_weights(module: nn.Module, path: Path) -> dict[str, str]:
     tensors, metadata = read_safetensors(path)
     load_partial(module, tensors, path)
     return metadata
-
-
-def read_metadata(path: Path) -> dict[str, str]:
-    """What ``save_weights`` was given to keep beside the tensors.
-
-    Raises:
-        UserError: the file is missing or no safetensors file.
-    """
-    return read_safetensors(path)[1]
 
 
 def load_partial(module: nn.Module, tensors: Mapping[str, Tensor], path: Path) -> None:

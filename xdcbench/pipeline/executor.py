@@ -25,8 +25,8 @@ from xdcbench.utils.distributed import barrier, is_main_process, on_main_process
 from xdcbench.utils.documents import write_json
 from xdcbench.utils.processes import announce, cause
 from xdcbench.utils.provenance import commit, versions
-from xdcbench.utils.secrets import HideSecrets, redact
-from xdcbench.utils.shown import VisibleFilter, printable, safe_text
+from xdcbench.utils.secrets import redact
+from xdcbench.utils.shown import SafeFilter, printable, safe_text
 from xdcbench.utils.signals import defer_signals
 
 Status = Literal["done", "kept", "failed", "blocked", "unavailable", "missing"]
@@ -54,29 +54,27 @@ def execute(
     Raises:
         UserError: the results folder is being pruned, or nothing can be written to it.
     """
-    with store.in_use() if is_main_process() else nullcontext():
-        return _execute(plan, store, context, policy)
-
-
-def _execute(plan: Plan, store: RunStore, context: Context, policy: Policy) -> list[StageResult]:
-    needed = on_main_process(lambda: needed_keys(plan, store, policy, thorough=True))
-    replaced = {key: store.stamp(key) for key in needed} if policy == "always" else {}
     outcomes: dict[str, StageResult] = {}
-    ahead = Counter(stage.kind for stage in plan.stages if stage.key in needed)
-    spent: dict[str, list[float]] = {}
-    for position, stage in enumerate(plan.stages, 1):
-        ahead[stage.kind] -= stage.key in needed
-        needs = stage.key in needed
-        outcome = on_main_process(partial(_settle, stage, store, outcomes, needed=needs, policy=policy))
-        if outcome is None:
-            log.info("[%d/%d] %s", position, len(plan.stages), stage.name)
-            took = {kind: sum(seconds) / len(seconds) for kind, seconds in spent.items()}
-            context = replace(context, begun=time.monotonic(), kind=stage.kind, ahead=dict(ahead), took=took)
-            replaces = replaced.get(stage.key)
-            outcome = run_stage(stage, store, context, anew=policy == "always", replaces=replaces)
-            if outcome.status == "done":
-                spent.setdefault(stage.kind, []).append(elapsed(context))
-        outcomes[stage.key] = outcome
+    with store.in_use() if is_main_process() else nullcontext():
+        needed = on_main_process(lambda: needed_keys(plan, store, policy, thorough=True))
+        replaced = {key: store.stamp(key) for key in needed} if policy == "always" else {}
+        ahead = Counter(stage.kind for stage in plan.stages if stage.key in needed)
+        spent: dict[str, list[float]] = {}
+        for position, stage in enumerate(plan.stages, 1):
+            ahead[stage.kind] -= stage.key in needed
+            needs = stage.key in needed
+            outcome = on_main_process(partial(_settle, stage, store, outcomes, needed=needs, policy=policy))
+            if outcome is None:
+                log.info("[%d/%d] %s", position, len(plan.stages), stage.name)
+                took = {kind: sum(seconds) / len(seconds) for kind, seconds in spent.items()}
+                context = replace(
+                    context, begun=time.monotonic(), kind=stage.kind, ahead=dict(ahead), took=took
+                )
+                replaces = replaced.get(stage.key)
+                outcome = run_stage(stage, store, context, anew=policy == "always", replaces=replaces)
+                if outcome.status == "done":
+                    spent.setdefault(stage.kind, []).append(elapsed(context))
+            outcomes[stage.key] = outcome
     return list(outcomes.values())
 
 
@@ -201,8 +199,7 @@ def run_manifest(stage: Stage, context: Context) -> dict[str, object]:
 def logging_to(path: Path) -> Iterator[None]:
     """Append what is logged to ``path`` as well."""
     handler = logging.FileHandler(path, encoding="utf-8", errors="backslashreplace")
-    handler.addFilter(HideSecrets())
-    handler.addFilter(VisibleFilter())
+    handler.addFilter(SafeFilter())
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     log.addHandler(handler)
     try:

@@ -93,11 +93,7 @@ class Launch:
 
 
 def plan_launch(request: Request, *, write: bool = True) -> Launch:
-    """Load the suite, find its data, resolve the device, expand the plan.
-
-    Args:
-        request: what the user asks for.
-        write: whether the results folder may be made.
+    """Load the suite, find its data, resolve the device, expand the plan; ``write`` allows to make the results folder.
 
     Raises:
         UserError: anything in the request that does not fit.

@@ -11,11 +11,7 @@ Policy = Literal["missing", "always", "never"]
 def needed_keys(plan: Plan, store: RunStore, policy: Policy, *, thorough: bool = False) -> set[str]:
     """Keys of the stages that must run: results that are missing, what is damaged, and missing inputs of those.
 
-    Args:
-        plan: of the stages.
-        store: where results are.
-        policy: which stages to run.
-        thorough: hash the inputs that are there.
+    ``thorough`` hashes the inputs that are there.
     """
     if policy == "never":
         return set()

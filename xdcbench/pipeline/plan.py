@@ -81,7 +81,6 @@ def make_plan(
     """Expand methods x pretraining data x evaluations x splits x seeds.
 
     Args:
-        suite: what to run.
         sources: for each real dataset of the suite, its place; not used by a suite with a world.
         origins: for each encoder from elsewhere, what it is here.
         precision: resolves ``auto`` to what this machine's device will use.

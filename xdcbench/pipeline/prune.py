@@ -51,8 +51,6 @@ def prune_lines(
     """Remove what is not needed, and say what of each kind went and how much room that made.
 
     Args:
-        out: results folder.
-        dry_run: remove nothing.
         keep: patterns of keys and names of runs of which nothing goes.
         older_than: age from which an interrupted build is given up.
         encoders: whether encoders of rounds that a later round continued from go as well.

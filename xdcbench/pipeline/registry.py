@@ -3,86 +3,10 @@
 from collections.abc import Callable
 from typing import NamedTuple
 
+from xdcbench.utils.code import load_own
+
 StageFunction = Callable[..., None]
 """``(config, inputs, work, context) -> None``: writes results into the folder ``work``."""
-
-
-def _world() -> StageFunction:
-    from xdcbench.data.synthetic.stage import run
-
-    return run
-
-
-def _index() -> StageFunction:
-    from xdcbench.data.index import run
-
-    return run
-
-
-def _init() -> StageFunction:
-    from xdcbench.pretraining.init import run
-
-    return run
-
-
-def _pretrained() -> StageFunction:
-    from xdcbench.pretraining.pretrained import run
-
-    return run
-
-
-def _round() -> StageFunction:
-    from xdcbench.pretraining.rounds import run
-
-    return run
-
-
-def _features() -> StageFunction:
-    from xdcbench.evaluation.features import run
-
-    return run
-
-
-def _finetune() -> StageFunction:
-    from xdcbench.evaluation.finetune import run
-
-    return run
-
-
-def _linear_probe() -> StageFunction:
-    from xdcbench.evaluation.linear_probe import run
-
-    return run
-
-
-def _linear_svm() -> StageFunction:
-    from xdcbench.evaluation.linear_svm import run
-
-    return run
-
-
-def _retrieval() -> StageFunction:
-    from xdcbench.evaluation.retrieval import run
-
-    return run
-
-
-def _cross_retrieval() -> StageFunction:
-    from xdcbench.evaluation.cross_retrieval import run
-
-    return run
-
-
-def _low_shot() -> StageFunction:
-    from xdcbench.evaluation.low_shot import run
-
-    return run
-
-
-def _clusters() -> StageFunction:
-    from xdcbench.evaluation.clusters import run
-
-    return run
 
 
 class StageKind(NamedTuple):
@@ -97,18 +21,23 @@ class StageKind(NamedTuple):
     shared: bool = False
 
 
+def _of(module: str, *, shared: bool = False) -> StageKind:
+    """A kind whose function is ``run`` of a module."""
+    return StageKind(lambda: load_own(f"{module}:run"), shared)
+
+
 STAGES = {
-    "world": StageKind(_world),
-    "index": StageKind(_index),
-    "init": StageKind(_init),
-    "pretrained": StageKind(_pretrained),
-    "round": StageKind(_round, shared=True),
-    "features": StageKind(_features, shared=True),
-    "finetune": StageKind(_finetune, shared=True),
-    "linear_probe": StageKind(_linear_probe),
-    "linear_svm": StageKind(_linear_svm),
-    "retrieval": StageKind(_retrieval),
-    "cross_retrieval": StageKind(_cross_retrieval),
-    "low_shot": StageKind(_low_shot),
-    "clusters": StageKind(_clusters),
+    "world": _of("xdcbench.data.synthetic.stage"),
+    "index": _of("xdcbench.data.index"),
+    "init": _of("xdcbench.pretraining.init"),
+    "pretrained": _of("xdcbench.pretraining.pretrained"),
+    "round": _of("xdcbench.pretraining.rounds", shared=True),
+    "features": _of("xdcbench.evaluation.features", shared=True),
+    "finetune": _of("xdcbench.evaluation.finetune", shared=True),
+    "linear_probe": _of("xdcbench.evaluation.linear_probe"),
+    "linear_svm": _of("xdcbench.evaluation.linear_svm"),
+    "retrieval": _of("xdcbench.evaluation.retrieval"),
+    "cross_retrieval": _of("xdcbench.evaluation.cross_retrieval"),
+    "low_shot": _of("xdcbench.evaluation.low_shot"),
+    "clusters": _of("xdcbench.evaluation.clusters"),
 }

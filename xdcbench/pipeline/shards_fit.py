@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from xdcbench.config.base import Modality
-from xdcbench.config.models import AudioInput, Models, PretrainedEncoders, VideoInput
+from xdcbench.config.models import AudioInput, PretrainedEncoders, VideoInput
 from xdcbench.config.stages import EvaluationStage, FeaturesStage, InitStage, PretrainedStage, RoundStage
 from xdcbench.data.shards.reader import ShardReader
 from xdcbench.errors import UserError
@@ -19,10 +19,6 @@ def check_fit(stages: Sequence[Stage], shards: Mapping[str, ShardReader]) -> Non
 
     Originals that have less are kept as they are, so shards are refused only where something was cut: where a
     video or image reaches their short side or frame rate.
-
-    Args:
-        stages: of a plan.
-        shards: by dataset.
 
     Raises:
         UserError: names the shards, the encoder's input and the fix.
@@ -54,7 +50,7 @@ def _inputs(encoder: Stage, modality: Modality) -> Iterator[Input]:
     while isinstance(encoder.config, RoundStage):
         encoder = dict(encoder.inputs)["encoders"]
     if isinstance(encoder.config, InitStage):
-        yield _declared(encoder.config.models, modality)
+        yield encoder.config.models.by_modality[modality].input
     if isinstance(encoder.config, PretrainedStage):
         yield from _pretrained(encoder.config.encoders, modality)
 
@@ -64,25 +60,17 @@ def _pretrained(pretrained: PretrainedEncoders, modality: Modality) -> Iterator[
     if pretrained.run is not None:
         run = Path(pretrained.run)
         if (run / METADATA_FILE).is_file():
-            yield _declared(read_stated(run)["models"], modality)
-    elif modality == "video" and pretrained.video:
-        yield pretrained.video.model.input
-    elif modality == "audio" and pretrained.audio:
-        yield pretrained.audio.model.input
-
-
-def _declared(models: Models, modality: Modality) -> Input:
-    return models.video.input if modality == "video" else models.audio.input
+            yield read_stated(run)["models"].by_modality[modality].input
+    elif part := pretrained.by_modality.get(modality):
+        yield part.model.input
 
 
 def _check(data: str, reader: ShardReader, declared: Input) -> None:
     settings = reader.manifest.settings
     if isinstance(declared, AudioInput):
-        if declared.sample_rate > settings.sample_rate:
-            mend = f"--sample-rate {declared.sample_rate}"
-            raise _refusal(
-                data, reader, f"audio of {settings.sample_rate} Hz", f"{declared.sample_rate} Hz", mend
-            )
+        if (rate := declared.sample_rate) > settings.sample_rate:
+            held = f"audio of {settings.sample_rate} Hz"
+            raise _refusal(data, reader, held, f"{rate} Hz", f"--sample-rate {rate}")
         return
     small = declared.short_side[1] > settings.short_side
     slow = declared.fps > settings.fps

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from xdcbench.clustering.assigner import Assigner
-from xdcbench.clustering.kmeans import BLOCK, kmeans
+from xdcbench.clustering.kmeans import BLOCK, KMeans
 from xdcbench.clustering.metrics import nmi, purity, summary
 from xdcbench.clustering.preprocess import concat, fit
 from xdcbench.config.base import Modality
@@ -43,50 +43,70 @@ class ClusteringResult:
     facts: dict[str, float]
 
 
-def cluster(
-    clustering: Clustering,
-    features: Mapping[Modality, np.ndarray],
-    read: np.ndarray,
-    *,
-    settings: Pretrain,
-    seed: int,
-    folder: Path,
-    device: torch.device,
-) -> ClusteringResult:
-    """Cluster the items that could be read; each process holds a contiguous share of them.
+@dataclass(frozen=True)
+class Points:
+    """The points of one clustering: the items that could be read.
 
-    Args:
+    Attributes:
         clustering: which features, how many clusters.
         features: float32 (m, features) of each modality, mapped.
         read: int64 (n,), the rows that could be read.
-        settings: of preprocessing and k-means.
-        seed: of the start.
         folder: for matrices that are made on the way.
-        device: that k-means computes on.
+    """
+
+    clustering: Clustering
+    features: Mapping[Modality, np.ndarray]
+    read: np.ndarray
+    folder: Path
+
+    def mine(self, *, l2: bool) -> Tensor:
+        """This process's share, float32 (n, d), mapped: rows of one modality, or of both side by side.
+
+        A share is whole blocks of k-means, so that sums are of equal parts. Where every row of one modality is wanted,
+        no copy is made; of anything else each process writes a file of its own.
+        """
+        chosen = [self.features[m] for m in self.clustering.features]
+        mine = contiguous_shard(len(self.read), BLOCK)
+        if len(chosen) == 1 and len(self.read) == len(chosen[0]):
+            return torch.from_numpy(chosen[0][mine.start : mine.stop])
+
+        def make(rows: np.ndarray) -> np.ndarray:
+            parts = [torch.from_numpy(of[rows]) for of in chosen]
+            return (parts[0] if len(parts) == 1 else concat(parts, l2=l2)).numpy()
+
+        shape = (len(mine), sum(of.shape[1] for of in chosen))
+        parts = (make(self.read[begin : mine.stop][:CHUNK]) for begin in mine[::CHUNK])
+        return self.written("points", shape, parts)
+
+    def written(self, name: str, shape: tuple[int, int], parts: Iterable[np.ndarray]) -> Tensor:
+        """A matrix of this process in a file, mapped."""
+        return torch.from_numpy(write_rows(self.folder / f"{name}-{rank()}.npy", shape, parts))
+
+
+def cluster(points: Points, settings: Pretrain, *, seed: int, device: torch.device) -> ClusteringResult:
+    """Cluster items; each process holds a contiguous share of them.
 
     Raises:
         UserError: k exceeds the number of items, or the features cannot be clustered.
     """
-    raw = points(clustering, features, read, l2=settings.concat_l2, folder=folder)
+    raw = points.mine(l2=settings.concat_l2)
     mode = "l2" if settings.spherical and settings.preprocess == "none" else settings.preprocess
     prepared = fit(raw, mode=mode, dim=settings.pca_dim)
     mine = raw
     if mode != "none":
         width = prepared.axes.shape[1] if mode == "pca_whiten_l2" else raw.shape[1]
         parts = (prepared(part).numpy() for part in raw.split(CHUNK))
-        mine = _written(folder / f"prepared-{rank()}.npy", (len(raw), width), parts)
-    if len(read) > 1:
+        mine = points.written("prepared", (len(raw), width), parts)
+    if len(points.read) > 1:
         check_spread(mine, next(first for first in all_gather_object(mine[:1].clone()) if len(first)))
-    found = kmeans(
-        mine,
-        k=clustering.k,
+    found = KMeans(
+        k=points.clustering.k,
         seed=seed,
         max_iter=settings.kmeans_max_iter,
         tol=settings.kmeans_tol,
         n_init=settings.kmeans_n_init,
         spherical=settings.spherical,
-        device=device,
-    )
+    ).fit(mine, device=device)
     assignments, centroids = found.assignments.cpu(), found.centroids.cpu()
     squares = squared_distances(mine, centroids, assignments)
     return ClusteringResult(
@@ -98,32 +118,6 @@ def cluster(
             "within_cluster_variance": within_cluster_variance(mine, squares),
         },
     )
-
-
-def points(
-    clustering: Clustering,
-    features: Mapping[Modality, np.ndarray],
-    read: np.ndarray,
-    *,
-    l2: bool,
-    folder: Path,
-) -> Tensor:
-    """This process's share of the rows that are clustered, float32 (n, d), mapped: one modality, or both side by side.
-
-    A share is whole blocks of k-means, so that sums are of equal parts. Where every row of one modality is wanted, no
-    copy is made; of anything else each process writes a file of its own.
-    """
-    chosen, mine = [features[m] for m in clustering.features], contiguous_shard(len(read), BLOCK)
-    if len(chosen) == 1 and len(read) == len(chosen[0]):
-        return torch.from_numpy(chosen[0][mine.start : mine.stop])
-
-    def make(rows: np.ndarray) -> np.ndarray:
-        parts = [torch.from_numpy(of[rows]) for of in chosen]
-        return (parts[0] if len(parts) == 1 else concat(parts, l2=l2)).numpy()
-
-    shape = (len(mine), sum(of.shape[1] for of in chosen))
-    parts = (make(read[begin : mine.stop][:CHUNK]) for begin in mine[::CHUNK])
-    return _written(folder / f"points-{rank()}.npy", shape, parts)
 
 
 def check_spread(x: Tensor, first: Tensor) -> None:
@@ -169,7 +163,3 @@ def facts(assignments: np.ndarray, classes: np.ndarray, k: int) -> dict[str, flo
         weighted, plain = purity(assignments, classes)
         found |= {"nmi_class": nmi(assignments, classes), "purity": weighted, "purity_plain": plain}
     return found
-
-
-def _written(path: Path, shape: tuple[int, int], parts: Iterable[np.ndarray]) -> Tensor:
-    return torch.from_numpy(write_rows(path, shape, parts))

@@ -2,9 +2,6 @@
 
 from pathlib import Path
 
-from torch import nn
-
-from xdcbench.config.base import Modality
 from xdcbench.config.keys import config_hash
 from xdcbench.config.stages import InitStage
 from xdcbench.data.context import Context
@@ -14,9 +11,6 @@ from xdcbench.models.weights import build_encoder
 
 def run(config: InitStage, inputs: dict[str, Path], work: Path, context: Context) -> None:
     """Stage: draw both encoders from the seed; all methods of one seed start from the same pair."""
-    encoders: dict[Modality, nn.Module] = {
-        "video": build_encoder(config.models.video, seed=config.seed),
-        "audio": build_encoder(config.models.audio, seed=config.seed),
-    }
+    encoders = {m: build_encoder(model, seed=config.seed) for m, model in config.models.by_modality.items()}
     metadata = EncoderMetadata(seed=config.seed, config_hash=config_hash(config), models=config.models)
     save_encoders(work, encoders, metadata)

@@ -54,13 +54,7 @@ class Learner:
                 load_weights(heads, path)
 
     def trainer(self, work: Path, context: Context, *, items: Sequence[str] = ()) -> Trainer:
-        """The training run of this round; it notes sizes and facts of the clusters first.
-
-        Args:
-            work: the run directory.
-            context: of the stage.
-            items: ids by position in the index, for messages.
-        """
+        """The training run of this round; it first notes facts of the clusters. ``items`` are ids, for messages."""
         parts: dict[str, nn.Module] = {m: self.encoders[m] for m in self.heads}
         parts |= {f"{modality}_heads": heads for modality, heads in self.heads.items()}
         return Trainer(
@@ -127,7 +121,6 @@ class Learner:
 
         Args:
             scores: float32 (B, classes).
-            source: of the labels.
             rows: int64 (B,), positions in the index.
 
         Returns:

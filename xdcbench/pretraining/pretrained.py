@@ -6,7 +6,6 @@ from typing import Any
 
 from torch import Tensor
 
-from xdcbench.config.base import Modality
 from xdcbench.config.keys import config_hash
 from xdcbench.config.models import Models, PretrainedAudio, PretrainedEncoders, PretrainedVideo
 from xdcbench.config.stages import PretrainedStage
@@ -36,8 +35,7 @@ def run(config: PretrainedStage, inputs: dict[str, Path], work: Path, context: C
             work, {}, metadata.model_copy(update={"method": config.name, "config_hash": config_hash(config)})
         )
         return
-    stated = {"video": pretrained.video, "audio": pretrained.audio}
-    parts: dict[Modality, PretrainedVideo | PretrainedAudio] = {m: p for m, p in stated.items() if p}  # type: ignore[misc]
+    parts = pretrained.by_modality
     encoders = {
         modality: filled(build(part.source, part.model, context.consent), part)
         for modality, part in parts.items()
@@ -93,6 +91,6 @@ def weights_of(part: PretrainedVideo | PretrainedAudio) -> dict[str, Tensor]:
 
 def learned_from(pretrained: PretrainedEncoders) -> str:
     """Name of the pretraining data: as stated, or else of the release that the weights are."""
-    marks = {weights_hash(part) for part in (pretrained.video, pretrained.audio) if part}
+    marks = {weights_hash(part) for part in pretrained.by_modality.values()}
     releases = (release.pretrain_data for release in registry().values() if release.digits in marks)
     return pretrained.pretrain_data if pretrained.pretrain_data != "none" else next(releases, "none")

@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import torch
 from scipy.sparse import csr_array
 from typing_extensions import TypedDict
 
@@ -20,14 +19,14 @@ from xdcbench.clustering.metrics import nmi
 from xdcbench.config.base import DISTANCE, Modality
 from xdcbench.config.pretraining import Augment
 from xdcbench.config.stages import RoundStage
-from xdcbench.data.clip_dataset import ClipDataset, ClipSpec, even_clips, random_clip
+from xdcbench.data.clip_dataset import ClipSpec, even_clips, random_clip
 from xdcbench.data.index import Index
 from xdcbench.data.scanning.items import LABELS
 from xdcbench.errors import EqualFeaturesError, UserError
 from xdcbench.models.diagnosis import why_equal, why_not_finite
-from xdcbench.models.encoders import Encoder
 from xdcbench.models.inference import extract, first_non_finite
-from xdcbench.pretraining.clustering import cluster, facts
+from xdcbench.pretraining.clustering import Points, cluster, facts
+from xdcbench.pretraining.round_context import RoundContext
 from xdcbench.utils.arrays import read_table
 from xdcbench.utils.distributed import barrier, is_main_process, on_main_process
 from xdcbench.utils.documents import LISTING, RUN_AGAIN, read_as, read_cache, write_json
@@ -72,29 +71,17 @@ class SavedLabels(TypedDict):
     failed: dict[int, str]
 
 
-def make_pseudo_labels(
-    config: RoundStage,
-    index: Index,
-    rows: np.ndarray,
-    encoders: Mapping[Modality, Encoder],
-    clips: ClipDataset,
-    *,
-    previous: Path,
-    work: Path,
-    device: torch.device,
-    workers: int,
-) -> PseudoLabels:
+def make_pseudo_labels(this_round: RoundContext) -> PseudoLabels:
     """Extract and cluster, once: what an interrupted round has already labeled is read back, unless it is damaged.
 
     Raises:
         UserError: k exceeds the number of items.
     """
+    config, index, work = this_round.config, this_round.index, this_round.work
     there = bool(config.clusterings) and on_main_process(partial(labeled, work))
     clustered = read_clusters(work, index) if there else None
     if clustered is None and config.clusterings:
-        clustered = extract_and_cluster(
-            config, index, rows, encoders, clips, previous=previous, work=work, device=device, workers=workers
-        )
+        clustered = extract_and_cluster(this_round)
     barrier()  # no process has features mapped any more
     if is_main_process():
         shutil.rmtree(work / FEATURES, ignore_errors=True)
@@ -142,49 +129,28 @@ def label_sets(index: Index) -> csr_array:
     return csr_array((ones, indices, ends), shape=(len(each), len(index.classes)))
 
 
-def extract_and_cluster(
-    config: RoundStage,
-    index: Index,
-    rows: np.ndarray,
-    encoders: Mapping[Modality, Encoder],
-    clips: ClipDataset,
-    *,
-    previous: Path,
-    work: Path,
-    device: torch.device,
-    workers: int,
-) -> PseudoLabels:
-    """Features of the clip of each of ``rows``, in files below ``work``, and their clusterings."""
-    label, specs, precision = (
-        f"{config.method} round {config.round}",
-        clips_of(config, rows),
-        config.pretrain.precision,
-    )
+def extract_and_cluster(this_round: RoundContext) -> PseudoLabels:
+    """Features of the clip of each item of a round, in files below its folder, and their clusterings."""
+    config, rows, encoders = this_round.config, this_round.rows, this_round.encoders
+    specs = clips_of(config, rows)
     used = {m: encoders[m] for m in sorted({m for c in config.clusterings.values() for m in c.features})}
     features, failed = extract(
-        used,
-        clips,
-        specs,
-        precision=precision,
-        device=device,
-        workers=workers,
-        label=f"{label}: features",
-        into=work / FEATURES,
+        used, this_round.clips, specs, this_round.inference, into=this_round.work / FEATURES
     )
     read = np.flatnonzero(~np.isin(rows, list(failed)))
     for modality, of in features.items():
         bad = first_non_finite(of[:, None], read)
         if bad is not None:
             reason = why_not_finite(
-                modality, encoders[modality], clips, [specs[bad]], precision=precision, device=device
+                modality, encoders[modality], this_round.clips, [specs[bad]], this_round.inference
             )
-            name = index.items["path"].iloc[rows[bad]]
-            raise UserError(f"{label}: the {modality} features of {name} are not finite; {reason}")
+            name = this_round.index.items["path"].iloc[rows[bad]]
+            raise UserError(f"{this_round.label}: the {modality} features of {name} are not finite; {reason}")
     try:
-        return cluster_all(config, index, rows, features, failed, previous=previous, work=work, device=device)
+        return cluster_all(this_round, features, failed)
     except EqualFeaturesError as error:
-        reason = why_equal(used, clips, [specs[at] for at in read], precision=precision, device=device)
-        raise EqualFeaturesError(f"{label}: {error}; {reason}") from error
+        reason = why_equal(used, this_round.clips, [specs[at] for at in read], this_round.inference)
+        raise EqualFeaturesError(f"{this_round.label}: {error}; {reason}") from error
 
 
 def clips_of(config: RoundStage, rows: np.ndarray) -> list[ClipSpec]:
@@ -196,47 +162,32 @@ def clips_of(config: RoundStage, rows: np.ndarray) -> list[ClipSpec]:
 
 
 def cluster_all(
-    config: RoundStage,
-    index: Index,
-    rows: np.ndarray,
-    features: Mapping[Modality, np.ndarray],
-    failed: dict[int, str],
-    *,
-    previous: Path,
-    work: Path,
-    device: torch.device,
+    this_round: RoundContext, features: Mapping[Modality, np.ndarray], failed: dict[int, str]
 ) -> PseudoLabels:
     """Cluster the items that could be read, by all processes; the leading one writes what comes of it."""
+    config, index, rows = this_round.config, this_round.index, this_round.rows
     read = np.flatnonzero(~np.isin(rows, list(failed)))
     labels = PseudoLabels({}, {}, {}, failed)
-    before = read_clusters(previous, index)
+    before = read_clusters(this_round.previous, index)
     assigners: dict[str, Assigner] = {}
     distances: dict[str, np.ndarray] = {}
     for number, (name, clustering) in enumerate(sorted(config.clusterings.items())):
-        found = cluster(
-            clustering,
-            features,
-            read,
-            settings=config.pretrain,
-            seed=int(numpy_generator(config.seed, config.round, Stream.KMEANS, number).integers(2**31)),
-            folder=work / FEATURES,
-            device=device,
-        )
+        seed = int(numpy_generator(config.seed, config.round, Stream.KMEANS, number).integers(2**31))
+        points = Points(clustering, features, read, this_round.work / FEATURES)
+        found = cluster(points, config.pretrain, seed=seed, device=this_round.device)
         of = np.full(len(index.items), UNLABELLED, dtype=np.int64)
         of[rows[read]] = found.assignments
         distances[name] = np.full(len(index.items), np.nan, dtype=np.float32)
         distances[name][rows[read]] = found.distances
         labels.of[name], labels.sizes[name] = of, clustering.k
-        labels.facts[name] = found.facts | on_main_process(
-            partial(
-                agreement, of, index.labels, rows[read], clustering.k, before.of.get(name) if before else None
-            )
-        )
+        past = before.of.get(name) if before else None
+        agreed = partial(agreement, of, index.labels, rows[read], clustering.k, past)
+        labels.facts[name] = found.facts | on_main_process(agreed)
         assigners[name] = found.assigner
         log.info("round %d clustering %s: %s", config.round, name, labels.facts[name])
     if is_main_process():
-        save_assigners(assigners, work / CENTROIDS)
-        write_clusters(work, index, labels, distances)
+        save_assigners(assigners, this_round.work / CENTROIDS)
+        write_clusters(this_round.work, index, labels, distances)
     return labels
 
 
@@ -249,7 +200,6 @@ def agreement(
         of: int64 (items,), clusters.
         classes: int64 (items,).
         rows: those that were clustered.
-        k: number of clusters.
         before: as ``of``, of the round before.
     """
     found = facts(of[rows], classes[rows], k)

@@ -1,23 +1,20 @@
 """The loop of deep clustering: a round extracts, clusters and trains. One loop serves every method."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from xdcbench.config.base import Modality
+from xdcbench.config.data import LEARNED_TRACKS
 from xdcbench.config.keys import VERSIONS, config_hash
 from xdcbench.config.stages import RoundStage
-from xdcbench.data.clip_dataset import ClipDataset
 from xdcbench.data.context import Context
-from xdcbench.data.decoded import DecodedItems
 from xdcbench.data.index import Index, check_failed, write_failed
-from xdcbench.data.shards.reader import ShardReader
 from xdcbench.errors import UserError
-from xdcbench.evaluation.base_record import base_record
+from xdcbench.evaluation.record_fields import record_fields
 from xdcbench.models.encoders import (
-    Encoder,
     EncoderMetadata,
+    clips_for,
     load_encoder_metadata,
     load_encoders,
     save_encoders,
@@ -25,17 +22,11 @@ from xdcbench.models.encoders import (
 from xdcbench.models.weights import save_weights
 from xdcbench.pretraining.learner import Learner
 from xdcbench.pretraining.pseudo_labels import UNLABELLED, PseudoLabels, make_pseudo_labels
+from xdcbench.pretraining.round_context import RoundContext
 from xdcbench.results.records import Record, write_records
 from xdcbench.training import should_stop
 from xdcbench.utils.distributed import is_main_process
 from xdcbench.utils.runtime import Stream, numpy_generator, pick_device
-
-TRACKS: dict[str, tuple[Modality, ...]] = {
-    "video": ("video", "audio"),
-    "image": ("video",),
-    "audio": ("audio",),
-}
-"""Tracks that an item needs: every method learns from the same items, those with video and audio."""
 
 
 def run(config: RoundStage, inputs: dict[str, Path], work: Path, context: Context) -> None:
@@ -43,19 +34,11 @@ def run(config: RoundStage, inputs: dict[str, Path], work: Path, context: Contex
     index, metadata = Index.load(inputs["data"]), load_encoder_metadata(inputs["encoders"])
     device = pick_device(context.device)
     encoders = load_encoders(inputs["encoders"], config.encoders, device=device, consent=context.consent)
-    rows = index.rows(index.splits[0], config.part, tracks=TRACKS[index.media])
+    rows = index.rows(index.splits[0], config.part, tracks=LEARNED_TRACKS[index.media])
     clips = clips_for(index, context.roots[index.name], encoders, context.decoded)
-    labels = make_pseudo_labels(
-        config,
-        index,
-        rows,
-        encoders,
-        clips,
-        previous=inputs["encoders"],
-        work=work,
-        device=device,
-        workers=context.num_workers,
-    )
+    previous, workers = inputs["encoders"], context.num_workers
+    this_round = RoundContext(config, index, rows, encoders, clips, previous, work, device, workers)
+    labels = make_pseudo_labels(this_round)
     check_failed(index, rows, labels.failed, limit=config.pretrain.max_failed)
     learner = Learner(config, labels, encoders, clips, device, context.num_workers)
     if not config.pretrain.reset_heads:
@@ -95,18 +78,7 @@ def run(config: RoundStage, inputs: dict[str, Path], work: Path, context: Contex
         sources = {"sources": " ".join(heads.sizes)}
         save_weights(heads, work / f"{modality}_heads.safetensors", metadata=sources)
     write_failed(work, index, failed)
-    write_records(work, list(records(config, index, rows, new, labels, history, failed, work, context)))
-
-
-def clips_for(
-    index: Index,
-    root: Path | ShardReader,
-    encoders: Mapping[Modality, Encoder],
-    decoded: DecodedItems | None = None,
-) -> ClipDataset:
-    """A reader that obeys what the encoders declare."""
-    specs = {modality: encoder.input for modality, encoder in encoders.items()}
-    return ClipDataset(index, root, decoded=decoded, **specs)  # type: ignore[arg-type]
+    write_records(work, list(records(this_round, new, labels, history, failed, context)))
 
 
 def split_rows(rows: np.ndarray, labels: PseudoLabels, config: RoundStage) -> tuple[np.ndarray, np.ndarray]:
@@ -140,48 +112,44 @@ def validation_losses(history: Sequence[dict[str, float]]) -> list[float]:
 
 
 def records(
-    config: RoundStage,
-    index: Index,
-    rows: np.ndarray,
+    this_round: RoundContext,
     metadata: EncoderMetadata,
     labels: PseudoLabels,
     history: list[dict[str, float]],
     failed: dict[int, str],
-    work: Path,
     context: Context,
 ) -> Iterator[Record]:
     """One record per clustering and fact, and per training measure of the last epoch."""
-    settings, listed = config.pretrain, index.listed(index.splits[0], config.part)
-    about = base_record(
-        index,
-        metadata,
-        work,
-        context,
-        modality=None,
-        precision=settings.precision,
-        config_hash=metadata.config_hash,
-    )
-    base = about.model_copy(
-        update={
-            "evaluation": "round",
-            "protocol": "round",
-            "evaluation_version": VERSIONS["round"],
-            "epochs": len(history),
-            "split": index.splits[0],
-            "items_expected": len(listed),
-            "items_used": len(rows) - len(failed),
-            "items_failed": len(failed) + len(index.unreadable(listed)),
-            "failed_items": index.names({*failed, *index.unreadable(listed)}),
-            "seed": config.seed,
-        }
-    )
+    config, index = this_round.config, this_round.index
+    listed = index.listed(index.splits[0], config.part)
+    about = record_fields(index, metadata, this_round.work, context, None)
+    unreadable = index.unreadable(listed)
+    base = about | {
+        "config_hash": metadata.config_hash,
+        "evaluation": "round",
+        "protocol": "round",
+        "evaluation_version": VERSIONS["round"],
+        "items_expected": len(listed),
+        "items_used": len(this_round.rows) - len(failed),
+        "items_failed": len(failed) + len(unreadable),
+        "failed_items": index.names({*failed, *unreadable}),
+        "train_items_used": 0,
+        "train_items_failed": 0,
+        "split": index.splits[0],
+        "seed": config.seed,
+        "unit": "",
+        "selection": "last",
+        "epochs": len(history),
+        "precision": config.pretrain.precision,
+    }
     for name, found in labels.facts.items():
-        hyperparameters = {**base.hyperparameters, "clustering": name}
+        hyperparameters = {**about["hyperparameters"], "clustering": name}
         for metric, value in found.items():
-            update = {"metric": metric, "value": value, "hyperparameters": hyperparameters}
-            yield base.model_copy(update=update | {"higher_is_better": metric.startswith(("nmi", "purity"))})
+            better = metric.startswith(("nmi", "purity"))
+            fields = base | {"metric": metric, "value": value, "higher_is_better": better}
+            yield Record(**fields | {"hyperparameters": hyperparameters})
     start = {name: value for name, value in history[0].items() if name.startswith("initial_")}
     for metric, value in {**history[-1], **start}.items():
         if metric not in ("clips_per_second", "data_wait"):
-            update = {"metric": metric, "value": value}
-            yield base.model_copy(update=update | {"higher_is_better": not metric.endswith("loss")})
+            better = not metric.endswith("loss")
+            yield Record(**base | {"metric": metric, "value": value, "higher_is_better": better})

@@ -27,12 +27,7 @@ BUILDING = ".checkpoint"
 
 
 class Checkpoints:
-    """The checkpoints of one training run.
-
-    Args:
-        folder: where they lie.
-        keep: number of newest ones to keep, at least 1.
-    """
+    """The checkpoints of one training run, of which the ``keep`` newest ones stay."""
 
     def __init__(self, folder: Path, keep: int) -> None:
         self.folder, self.keep = folder, keep

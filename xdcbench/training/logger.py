@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from xdcbench.data.context import Context, elapsed
+from xdcbench.data.context import elapsed
 from xdcbench.training.checkpoints import TrainerState
+from xdcbench.training.setup import TrainingSetup
 from xdcbench.utils.disk import explain_full_disk
 from xdcbench.utils.format import duration
 
@@ -25,54 +26,31 @@ Totals = tuple[Mapping[str, float], float]
 """Sums by name over the clips of an epoch so far, and their number, of all processes."""
 
 
-class Account:
+class TrainingLogger:
     """Kept by the main process.
-
-    Args:
-        work: the run directory.
-        label: of the training run.
-        epochs: that it takes at most.
-        state: where it begins.
-        device: whose memory is told.
-        context: says what is left of the plan.
-        preface: what to note before the first epoch.
 
     Raises:
         UserError: the disk is full; so do ``interval`` and ``epoch``.
     """
 
-    def __init__(
-        self,
-        work: Path,
-        label: str,
-        *,
-        epochs: int,
-        state: TrainerState,
-        device: torch.device,
-        context: Context,
-        preface: Mapping[str, Any],
-    ) -> None:
-        self.epochs, self.device, self.context = epochs, device, context
+    def __init__(self, setup: TrainingSetup, state: TrainerState) -> None:
+        self.epochs, self.device, self.context = setup.schedule.epochs, setup.device, setup.context
         self.begun = self.then = time.monotonic()
         self.begun_at: float | None = None
         self.before: Totals = (state.sums, state.seen)
         history = state.history
-        self.watch = Watch(work, label, epochs=len(history), steps=state.steps, history=history)
-        if self.watch.empty and preface:
-            self.watch.write({"epoch": 0, **preface})
+        self.writer = MetricsWriter(
+            setup.work, setup.label, epochs=len(history), steps=state.steps, history=history
+        )
+        if self.writer.empty and setup.preface:
+            self.writer.write({"epoch": 0, **setup.preface})
 
     def begin(self, progress: float) -> None:
         """Note that an epoch begins or resumes, with ``progress`` epochs done; the first call counts."""
         self.begun_at = progress if self.begun_at is None else self.begun_at
 
     def interval(self, state: TrainerState, totals: Totals, *, progress: float, rate: float) -> str:
-        """Write a row of the steps since the last one.
-
-        Args:
-            state: after the last step.
-            totals: of the epoch so far.
-            progress: epochs done.
-            rate: the learning rate.
+        """Write a row of the steps since the last one, after ``progress`` epochs.
 
         Returns:
             The time that is left, in words; empty if no clip was read since.
@@ -86,7 +64,7 @@ class Account:
         means = {name: (value - past.get(name, 0.0)) / clips for name, value in sums.items()}
         pace = {"clips_per_second": clips / took, "data_wait": state.waited / state.seconds}
         epoch = {"epoch": len(state.history) + 1, "steps": state.steps}
-        self.watch.write({**epoch, **means, **pace, **circumstances})
+        self.writer.write({**epoch, **means, **pace, **circumstances})
         left, plan = (duration(circumstances[f"{of}_seconds_left"]) for of in ("round", "plan"))
         return f"round {left} left, plan {plan} left"
 
@@ -94,11 +72,11 @@ class Account:
         """Write the row of the last epoch of ``history``."""
         self.before, self.then = ({}, 0.0), time.monotonic()
         done = len(history)
-        self.watch.write({"epoch": done, **history[-1], **self._circumstances(float(done), rate)})
+        self.writer.write({"epoch": done, **history[-1], **self._circumstances(float(done), rate)})
 
     def close(self) -> None:
         """Nothing more is to be written."""
-        self.watch.close()
+        self.writer.close()
 
     def _circumstances(self, progress: float, rate: float) -> dict[str, float]:
         """Rate, memory, and seconds that are left for this training run and for the plan."""
@@ -118,19 +96,14 @@ log = logging.getLogger("xdcbench")
 Row = dict[str, Any]
 
 
-class Watch:
+class MetricsWriter:
     """Writes rows to ``metrics.jsonl``, which is the truth, and to event files made from it.
 
     A row with ``steps`` is of the steps since the row before; one without is of a whole epoch, or of what is
     known before the first (``epoch`` 0). After an interruption, rows of work that must be done again go, and
     the event files are made anew, so that no step is there twice or missing.
 
-    Args:
-        folder: the run directory.
-        label: of the training run.
-        epochs: that the checkpoint holds.
-        steps: that the checkpoint holds.
-        history: means of the epochs that the checkpoint holds, for rows of epochs that are lost.
+    The checkpoint holds ``epochs`` and ``steps``, and with ``history`` the means of epochs whose rows are lost.
 
     Raises:
         UserError: the disk is full.
@@ -194,9 +167,8 @@ def _rows(path: Path) -> list[Row]:
             row = json.loads(line)
         except (ValueError, RecursionError):
             continue
-        match row:
-            case {"epoch": int()}:
-                rows.append(row)
+        if isinstance(row, dict) and isinstance(row.get("epoch"), int):
+            rows.append(row)
     return rows
 
 

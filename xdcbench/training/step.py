@@ -1,19 +1,19 @@
 """One optimizer step: forward and backward in parts, gradients over processes, precision, rate."""
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from itertools import accumulate
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.amp.grad_scaler import GradScaler
 
 from xdcbench.data.clip_dataset import Batch, CropBoxes
 from xdcbench.errors import UserError
 from xdcbench.training.metrics import AverageMeter
+from xdcbench.training.setup import TrainingSetup
 from xdcbench.utils.distributed import all_gather_object, all_reduce_gradients, all_reduce_scalar, rank
-from xdcbench.utils.precision import Precision
 from xdcbench.utils.runtime import autocast, cudnn_benchmark, numpy_generator, seeded
 
 Loss = Callable[[Batch], tuple[Tensor, dict[str, Tensor]]]
@@ -43,33 +43,11 @@ class TrainingStep:
     """Takes optimizer steps.
 
     Losses are not read in a step, since that would wait for a GPU: ``look`` reads those since the last look.
-
-    Args:
-        modules: that are trained.
-        optimizer: its parameter groups carry ``peak``, their rate after warm-up.
-        precision: of the forward pass, resolved; fp16 scales the loss.
-        device: where they are.
-        label: of the training run, for messages.
-        part: clips per forward pass at most; None: all.
-        compiled: whether the modules are compiled, for messages.
-        items: ids by position in the index, for messages; empty where only positions are known.
     """
 
-    def __init__(
-        self,
-        modules: nn.Module,
-        optimizer: torch.optim.Optimizer,
-        *,
-        precision: Precision,
-        device: torch.device,
-        label: str,
-        part: int | None,
-        compiled: bool,
-        items: Sequence[str],
-    ) -> None:
-        self.modules, self.optimizer, self.precision, self.device = modules, optimizer, precision, device
-        self.label, self.part, self.compiled, self.items = label, part, compiled, items
-        self.scaler = GradScaler(device.type, enabled=precision == "fp16")
+    def __init__(self, setup: TrainingSetup) -> None:
+        self.setup, self.optimizer, self.label = setup, setup.optimizer, setup.label
+        self.scaler = GradScaler(setup.device.type, enabled=setup.precision == "fp16")
         self.taken: list[Taken] = []
         self.largest = 0
 
@@ -94,8 +72,6 @@ class TrainingStep:
 
         Args:
             batch: this process's share, maybe nothing.
-            loss_of: the loss of a part of it.
-            meter: takes up the values.
             count: at least 2.
             factor: of the peak rates.
             at: epochs and steps done before.
@@ -107,13 +83,13 @@ class TrainingStep:
         losses: list[Tensor] = []
         # What a module draws, such as dropout, depends on the step alone, and so survives an interruption.
         with seeded(int(numpy_generator(steps, rank()).integers(2**31))):
-            for part in micro_batches(batch, self.part or len(batch.rows)):
+            for part in micro_batches(batch, self.setup.context.micro_batch_size or len(batch.rows)):
                 loss, values = self._gradient(part, loss_of, weight=len(part.rows) / count)
                 losses.append(loss.detach())
                 meter.add({"loss": loss, **values}, len(part.rows))
         if losses:
             self.taken.append(Taken(progress, steps + 1, self.rate, batch.rows, torch.stack(losses).sum()))
-        all_reduce_gradients(self.modules.parameters())
+        all_reduce_gradients(self.setup.modules.parameters())
         self.scaler.step(self.optimizer)
         self.scaler.update()
 
@@ -132,7 +108,9 @@ class TrainingStep:
         self.taken.clear()
         if all_reduce_scalar(len(bad)):
             steps, progress, rate, loss, rows = min(part[0] for part in all_gather_object(bad) if part)
-            named = ", ".join(self.items[row] if len(self.items) else str(row) for row in rows[:5])
+            named = ", ".join(
+                self.setup.items[row] if len(self.setup.items) else str(row) for row in rows[:5]
+            )
             raise UserError(
                 f"{self.label}: the loss became {loss} at epoch {progress:.2f}, step {steps}, rate {rate:.4g}, "
                 f"in a batch with {named}; lower the learning rate or use precision fp32"
@@ -144,7 +122,7 @@ class TrainingStep:
         try:
             # The rest of an epoch has a size of its own, and comes once an epoch.
             with cudnn_benchmark(len(part.rows) == self.largest):
-                with autocast(self.precision, self.device):
+                with autocast(self.setup.precision, self.setup.device):
                     loss, values = loss_of(part)
                 self.scaler.scale(loss * weight).backward()
             return loss, values
@@ -154,7 +132,9 @@ class TrainingStep:
                     f"{self.label}: BatchNorm cannot normalize over a single clip of this size; raise the batch or "
                     "--micro-batch-size, or use fewer processes"
                 ) from error
-            if self.compiled and type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
+            if self.setup.context.compile and type(error).__module__.startswith(
+                ("torch._dynamo", "torch._inductor")
+            ):
                 reason = " ".join(str(error).strip().partition("\n\n")[0].split())
                 raise UserError(
                     f"--compile: torch cannot compile these encoders here ({reason}); run without it"

@@ -22,16 +22,7 @@ class StepDecision(NamedTuple):
 
 
 class StepSync:
-    """Goes by the main process's clock, and by what any of them was asked.
-
-    Args:
-        asked: whether this process was asked to end.
-        save_every: seconds from one checkpoint to the next.
-
-    Attributes:
-        saved: when the last checkpoint was complete, on the monotonic clock.
-        told: when the last row of metrics was.
-    """
+    """Goes by the main process's clock, and by what any of them was asked; saves every ``save_every`` seconds."""
 
     def __init__(self, asked: Callable[[], bool], save_every: float) -> None:
         self.asked, self.save_every = asked, save_every

@@ -3,27 +3,21 @@
 import logging
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
 
 import torch
-from torch import nn
 
-from xdcbench.config.pretraining import Schedule
 from xdcbench.data.clip_dataset import Batch
-from xdcbench.data.context import Context
 from xdcbench.errors import UserError
 from xdcbench.training.checkpoints import Checkpoints, TrainerState
-from xdcbench.training.logger import Account
+from xdcbench.training.logger import TrainingLogger
 from xdcbench.training.metrics import AverageMeter
 from xdcbench.training.schedule import rate_factor
+from xdcbench.training.setup import TrainingSetup
 from xdcbench.training.step import Loss, TrainingStep
 from xdcbench.training.sync import StepDecision, StepSync
 from xdcbench.utils.distributed import all_gather_dict, all_reduce, broadcast_buffers, is_main_process
-from xdcbench.utils.precision import Precision
 from xdcbench.utils.progress import Track, track
 from xdcbench.utils.signals import REQUEUE, defer_signals
 
@@ -36,38 +30,12 @@ LOOK_EVERY = 10
 """Steps between two looks at the losses, each of which waits for the GPU."""
 
 
-@dataclass(frozen=True)
-class Trainer:
-    """What a training run needs besides its data.
+class Trainer(TrainingSetup):
+    """A training run.
 
     Of several processes, each takes its share of every batch; gradients are those of the whole batch,
     while BatchNorm normalizes within a share, and the main process's running statistics are kept.
-
-    Attributes:
-        modules: everything that is trained and saved.
-        optimizer: its parameter groups carry ``peak``, their rate after warm-up.
-        schedule: epochs, warm-up, decay.
-        precision: of the forward pass, resolved.
-        device: where it runs.
-        work: folder for checkpoints and metrics.
-        batch: clips per step, over all processes.
-        context: says how often to save, in what parts to compute, what is left of the plan.
-        label: what to call it in progress and logs.
-        preface: what to note before the first epoch.
-        items: ids of the items, for messages; positions where there are none.
     """
-
-    modules: nn.ModuleDict
-    optimizer: torch.optim.Optimizer
-    schedule: Schedule
-    precision: Precision
-    device: torch.device
-    work: Path
-    batch: int
-    context: Context
-    label: str
-    preface: Mapping[str, Any] = field(default_factory=dict)
-    items: Sequence[str] = ()
 
     def fit(
         self,
@@ -81,8 +49,6 @@ class Trainer:
         """Train for all epochs, resuming after the last checkpoint.
 
         Args:
-            epoch_of: batches of an epoch.
-            loss_of: the loss of a batch.
             validate: what to measure after each epoch.
             best_by: the measure whose highest epoch, the first of equals, is left in the modules; empty
                 leaves the last.
@@ -121,26 +87,17 @@ class TrainingRun:
     def __init__(self, trainer: Trainer, asked: Callable[[], bool]) -> None:
         self.of = trainer
         self.checkpoints = Checkpoints(trainer.work, trainer.context.keep_checkpoints)
-        self.stepper = TrainingStep(
-            trainer.modules,
-            trainer.optimizer,
-            precision=trainer.precision,
-            device=trainer.device,
-            label=trainer.label,
-            part=trainer.context.micro_batch_size,
-            compiled=trainer.context.compile,
-            items=trainer.items,
-        )
+        self.stepper = TrainingStep(trainer)
         self.state = self._resumed()
         self.agree = StepSync(asked, trainer.context.checkpoint_seconds)
         # What was done before the interruption counts once, whatever the number of processes.
         self.meter = AverageMeter(self.state.sums, self.state.seen) if is_main_process() else AverageMeter()
-        self.account = self._account() if is_main_process() else None
+        self.logger = TrainingLogger(trainer, self.state) if is_main_process() else None
 
     def close(self) -> None:
         """End what the run has open."""
-        if self.account:
-            self.account.close()
+        if self.logger:
+            self.logger.close()
 
     def enough(self, until: Callable[[Sequence[dict[str, float]]], bool] | None) -> bool:
         """Whether the epochs so far are all there are to be."""
@@ -161,8 +118,8 @@ class TrainingRun:
         clips, batches = epoch_of(len(state.history), state.step * of.batch)
         took = time.monotonic() - begun
         state.seconds, state.waited = state.seconds + took, state.waited + took
-        if self.account:
-            self.account.begin(self._progress(clips))
+        if self.logger:
+            self.logger.begin(self._progress(clips))
         title = f"{of.label} epoch {len(state.history) + 1}/{of.schedule.epochs}"
         with track(title, clips, done=min(state.step * of.batch, clips)) as tick:
             self._steps(batches, loss_of, clips, tick)
@@ -175,8 +132,8 @@ class TrainingRun:
         history.append(row)
         state.step, state.seconds, state.waited = 0, 0.0, 0.0
         self.meter = AverageMeter()
-        if self.account:
-            self.account.epoch(history, rate=self.stepper.rate)
+        if self.logger:
+            self.logger.epoch(history, rate=self.stepper.rate)
         words = ", ".join(f"{name} {value:.4g}" for name, value in row.items())
         log.info("%s epoch %d/%d: %s", of.label, len(history), of.schedule.epochs, words)
         self._obey(self.agree(0))
@@ -244,9 +201,9 @@ class TrainingRun:
     def _tell(self, clips: int, tick: Track) -> None:
         totals = self.meter.totals()
         self.agree.told = time.monotonic()
-        if self.account:
+        if self.logger:
             progress, rate = self._progress(clips), self.stepper.rate
-            tick.note = self.account.interval(self.state, totals, progress=progress, rate=rate) or tick.note
+            tick.note = self.logger.interval(self.state, totals, progress=progress, rate=rate) or tick.note
 
     def _save(self) -> None:
         self.stepper.look()
@@ -275,14 +232,3 @@ class TrainingRun:
         epoch = len(state.history) + 1
         log.info("%s resumes after %d steps, %d of epoch %d", self.of.label, state.steps, state.step, epoch)
         return state
-
-    def _account(self) -> Account:
-        return Account(
-            self.of.work,
-            self.of.label,
-            epochs=self.of.schedule.epochs,
-            state=self.state,
-            device=self.of.device,
-            context=self.of.context,
-            preface=self.of.preface,
-        )

@@ -17,11 +17,6 @@ HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.re
 def load_array(path: Path, *, mmap_mode: Literal["r", "c"] | None = None, fix: str = RESTORE) -> np.ndarray:
     """The array of an ``.npy`` file; nothing is unpickled, and its size is checked before room is made for it.
 
-    Args:
-        path: of the file.
-        mmap_mode: as ``np.load`` takes it.
-        fix: what the message says to do.
-
     Raises:
         UserError: the file is missing, cut short, or holds no plain array.
     """
@@ -43,11 +38,6 @@ def load_array(path: Path, *, mmap_mode: Literal["r", "c"] | None = None, fix: s
 
 def read_table(path: Path, columns: Sequence[str] | None = None, *, fix: str = RESTORE) -> pd.DataFrame:
     """The table of a Parquet file.
-
-    Args:
-        path: of the file.
-        columns: those that are read; None reads all.
-        fix: what the message says to do.
 
     Raises:
         UserError: the file is missing or damaged, or has no such column.

@@ -24,11 +24,7 @@ class Consent:
 
     @classmethod
     def given(cls, *, trust: bool, settings: Iterable[str]) -> "Consent":
-        """What a command line lets run.
-
-        Args:
-            trust: whether ``--trust-code`` was given.
-            settings: ``a.b=value`` strings of ``--set``.
+        """What a command line lets run, its ``--set`` given as ``a.b=value`` strings.
 
         Raises:
             UserError: one of them has no readable value.
@@ -41,7 +37,6 @@ class Consent:
 
         Args:
             name: ``module:object``.
-            where: what names it, for the message.
             key: with which ``--set`` may name it, where there is one.
 
         Raises:

@@ -11,8 +11,7 @@ from xdcbench.utils.control_groups import own_groups, text_of
 def available_cores(root: Path = Path("/")) -> int:
     """Cores that this process may use: affinity, control groups' CPU quotas and Slurm's allocation; at least 1.
 
-    Args:
-        root: of the file system that ``proc`` and ``sys`` are mounted in.
+    ``proc`` and ``sys`` are mounted in ``root``.
     """
     bounds = [affinity(), *_quotas(root)]
     tasks = os.environ.get("SLURM_CPUS_PER_TASK", "")

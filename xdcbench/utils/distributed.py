@@ -149,12 +149,8 @@ def all_reduce_gradients(parameters: Iterable["nn.Parameter"]) -> None:
 
 def broadcast_buffers(module: "nn.Module") -> None:
     """Give every process the leading one's buffers, such as the running statistics of BatchNorm."""
-    if world_size() == 1:
-        return
-    from torch import distributed
-
     for buffer in module.buffers():
-        distributed.broadcast(buffer, src=0)
+        broadcast(buffer)
 
 
 def contiguous_shard(n: int, block: int) -> range:
@@ -187,11 +183,7 @@ def broadcast(x: "Tensor") -> "Tensor":
 
 
 def all_gather_rows(x: "Tensor") -> "Tensor":
-    """Rows of all processes in the order of their numbers.
-
-    Args:
-        x: (n, ...), of one dtype and device type; n may differ between processes and be 0, the rest not.
-    """
+    """Rows, (n, ...), of all processes in the order of their numbers; n may differ, and be 0, and nothing else may."""
     if world_size() == 1:
         return x
     import torch

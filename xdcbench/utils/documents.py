@@ -46,11 +46,6 @@ RUN_AGAIN = "make the run again with `xdcbench run --policy always` and its suit
 def read_json(path: Path, *, limit: int = SMALL, fix: str = RESTORE) -> Any:
     """Content of a JSON file, UTF-8: plain values, all numbers finite.
 
-    Args:
-        path: of the file.
-        limit: bytes that it may have.
-        fix: what the message says to do.
-
     Raises:
         UserError: there is no such file, or it is not such JSON.
     """
@@ -187,7 +182,7 @@ def _bytes(path: Path, limit: int) -> bytes:
 
 
 def _json(content: bytes) -> Any:
-    found = json.loads(content.decode(), parse_int=_int, parse_float=_float, parse_constant=_constant)
+    found = json.loads(content.decode(), parse_int=_int, parse_float=_float, parse_constant=_float)
     level = [found]
     for _ in range(DEPTH):
         level = [inner for value in level for inner in _inside(value)]
@@ -213,10 +208,6 @@ def _float(text: str) -> float:
     if not math.isfinite(value):
         raise ValueError(f"{text[:20]} is no finite number")
     return value
-
-
-def _constant(text: str) -> float:
-    raise ValueError(f"{text} is no finite number")
 
 
 def _too_long(digits: int) -> str:

@@ -116,10 +116,7 @@ def find_damage(run: Path, *, thorough: bool, hashed: set[State]) -> str:
     Sizes are compared, and the files that tables and pages are made of are hashed. Others are hashed if they have
     changed since they were written, or if this is to be ``thorough``.
 
-    Args:
-        run: its directory.
-        thorough: hash every file.
-        hashed: files that this process has found whole, which are not hashed again; added to.
+    Files in ``hashed``, which this process has found whole, are not hashed again; it is added to.
 
     Raises:
         OSError: a file is there and cannot be read.

@@ -65,7 +65,6 @@ class Blocks(Generic[Name]):
         """Write one of the ``missing`` blocks.
 
         Args:
-            rows: the block.
             values: float32 (len(rows), width) of each matrix.
             failed: reasons to keep, by any number.
 

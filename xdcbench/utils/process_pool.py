@@ -30,8 +30,6 @@ def answers(
 
     Args:
         function: importable by name; takes a path and returns what can be pickled.
-        paths: of the files.
-        workers: number of processes.
         limit: seconds that one file may take before its process is killed.
 
     Raises:

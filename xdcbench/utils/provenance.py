@@ -22,11 +22,10 @@ def commit() -> str:
     root = Path(__file__).parents[2]
     if not (root / ".git").exists():
         return ""
-    git = ["git", "-C", str(root)]
-    head = subprocess.run(
-        [*git, "rev-parse", "--short=12", "HEAD"], capture_output=True, text=True, check=False
-    )
-    dirty = subprocess.run(
-        [*git, "status", "--porcelain", "-uno"], capture_output=True, text=True, check=False
-    )
-    return head.stdout.strip() + ("+" if dirty.stdout.strip() else "")
+    head = _git(root, "rev-parse", "--short=12", "HEAD")
+    return head + ("+" if _git(root, "status", "--porcelain", "-uno") else "")
+
+
+def _git(root: Path, *arguments: str) -> str:
+    command = ["git", "-C", str(root), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()

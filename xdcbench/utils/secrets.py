@@ -1,6 +1,5 @@
 """Secrets of addresses, passwords, keys, tokens and signatures, taken out of whatever is shown or kept."""
 
-import logging
 import re
 import sys
 import traceback
@@ -41,9 +40,7 @@ _QUERY = re.compile(r"(?<=[\w/.-])\?[\w.~%-]+=[^\s'\"<>]+")
 def redact(text: str, address: str = "") -> str:
     """``text`` without secrets: of addresses, scheme, host and path stay.
 
-    Args:
-        text: of any length, on any number of lines.
-        address: one whose password and values are also looked for by themselves.
+    The password and values of ``address`` are also looked for by themselves.
     """
     text = _ADDRESS.sub(_plain, text)
     for pattern in (_HEADER, _NAMED):
@@ -53,19 +50,6 @@ def redact(text: str, address: str = "") -> str:
     for secret in sorted(_secrets(address), key=len, reverse=True):
         text = text.replace(secret, HIDDEN)
     return text
-
-
-class HideSecrets(logging.Filter):
-    """Takes secrets out of what a handler writes, tracebacks included; to be put on each handler."""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        """Let every record through, without secrets."""
-        record.msg, record.args = redact(record.getMessage()), None
-        if record.exc_info and not record.exc_text:
-            record.exc_text = "".join(traceback.format_exception(*record.exc_info)).rstrip()
-        if record.exc_text:
-            record.exc_text = redact(record.exc_text)
-        return True
 
 
 def hide_in_tracebacks() -> None:

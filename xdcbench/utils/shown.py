@@ -2,6 +2,7 @@
 
 import logging
 import re
+import traceback
 
 from xdcbench.utils.secrets import redact
 
@@ -19,14 +20,18 @@ def printable(text: str) -> str:
 
 
 def safe_text(text: str) -> str:
-    """One line of text as it is shown to people: without secrets (`redact`), every character `visible`."""
+    """One line of text as it is shown to people: without secrets (`redact`), every character `printable`."""
     return printable(redact(text))
 
 
-class VisibleFilter(logging.Filter):
-    """Makes every message of a handler one line of `visible` text; a traceback after it stays as it is."""
+class SafeFilter(logging.Filter):
+    """Makes every message of a handler one line of `safe_text`; of a traceback after it, secrets go alone."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Let all records through."""
-        record.msg, record.args = printable(record.getMessage()), ()
+        record.msg, record.args = safe_text(record.getMessage()), ()
+        if record.exc_info and not record.exc_text:
+            record.exc_text = "".join(traceback.format_exception(*record.exc_info)).rstrip()
+        if record.exc_text:
+            record.exc_text = redact(record.exc_text)
         return True

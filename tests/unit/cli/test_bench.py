@@ -7,18 +7,18 @@ from typer.testing import CliRunner
 
 from xdcbench.cli.main import app
 from xdcbench.errors import UserError
-from xdcbench.pipeline.costs import gpu_report
-from xdcbench.pipeline.costs.gpu_report import Plan
+from xdcbench.pipeline.costs import gpu_benchmark
+from xdcbench.pipeline.costs.gpu_benchmark import BenchmarkPlan
 
 
 def test_options_reach_the_measurement(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[tuple[str, Path, Plan]] = []
+    asked: list[tuple[str, Path, BenchmarkPlan]] = []
 
-    def bench_lines(device: str, output: Path, plan: Plan) -> Iterator[str]:
+    def bench_lines(device: str, output: Path, plan: BenchmarkPlan) -> Iterator[str]:
         asked.append((device, output, plan))
         yield "a line"
 
-    monkeypatch.setattr(gpu_report, "bench_lines", bench_lines)
+    monkeypatch.setattr(gpu_benchmark, "bench_lines", bench_lines)
     options = ["--output", "here", "--device", "cuda:1", "--quick", "--num-workers", "3"]
     said = CliRunner().invoke(app, ["bench", "gpu", *options])
     assert said.exit_code == 0 and said.output == "a line\n"

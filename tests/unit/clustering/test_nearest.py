@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from xdcbench.clustering.kmeans import assign, kmeans
+from tests.unit.clustering.assigned import assign
+from xdcbench.clustering.kmeans import KMeans
 from xdcbench.clustering.nearest import Nearest, Scores
 from xdcbench.clustering.points import ShardedPoints
 
@@ -66,7 +67,7 @@ def test_labels_follow_centroids_wherever_they_move(
 def test_followed_labels_are_those_of_a_full_search() -> None:
     x = drawn(4000, 16, seed=0) + 2 * drawn(30, 16, seed=1)[torch.arange(4000) % 30]
     for seed in range(4):
-        found = kmeans(x, k=20, seed=seed, max_iter=15)
+        found = KMeans(k=20, seed=seed, max_iter=15).fit(x)
         assert torch.equal(found.assignments, assign(x, found.centroids)[0])
 
 
@@ -80,7 +81,7 @@ def searched(x: Tensor, k: int, iterations: int) -> float:
         return whole(self, x)
 
     with patch.object(Scores, "__call__", counted):
-        found = kmeans(x, k=k, seed=0, max_iter=iterations, init=x[:k])
+        found = KMeans(k=k, seed=0, max_iter=iterations).fit(x, init=x[:k])
     return sum(rows) / len(x) / (1 + found.iterations)
 
 
@@ -93,12 +94,12 @@ def test_points_deep_inside_a_cluster_are_not_searched_again() -> None:
 @pytest.mark.parametrize("precision", ["high", "medium"])
 def test_low_precision_elsewhere_is_none_here(precision: str) -> None:
     x = drawn(4000, 16, seed=0)
-    expected = kmeans(x, k=20, seed=0, max_iter=5)
+    expected = KMeans(k=20, seed=0, max_iter=5).fit(x)
     before = torch.get_float32_matmul_precision()
     torch.set_float32_matmul_precision(precision)
     try:
         with torch.autocast("cpu", dtype=torch.bfloat16):
-            found = kmeans(x, k=20, seed=0, max_iter=5)
+            found = KMeans(k=20, seed=0, max_iter=5).fit(x)
         assert torch.get_float32_matmul_precision() == precision
     finally:
         torch.set_float32_matmul_precision(before)
@@ -110,6 +111,6 @@ def test_low_precision_elsewhere_is_none_here(precision: str) -> None:
 def test_points_that_do_not_fit_a_gpu_are_moved_in_chunks(room: float) -> None:
     x = drawn(4000, 16, seed=0) + 3 * drawn(30, 16, seed=1)[torch.arange(4000) % 30]
     with patch("xdcbench.clustering.points.ROOM", room):
-        found = kmeans(x, k=20, seed=0, device=torch.device("cuda"))
+        found = KMeans(k=20, seed=0).fit(x, device=torch.device("cuda"))
     assert not found.assignments.is_cuda
-    assert found.inertia == pytest.approx(kmeans(x, k=20, seed=0).inertia, rel=1e-5)
+    assert found.inertia == pytest.approx(KMeans(k=20, seed=0).fit(x).inertia, rel=1e-5)

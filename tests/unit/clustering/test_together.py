@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from xdcbench.clustering.kmeans import kmeans
+from xdcbench.clustering.kmeans import KMeans
 from xdcbench.clustering.preprocess import fit
 from xdcbench.errors import UserError
 from xdcbench.utils.distributed import all_gather_rows, rank, world_size
@@ -54,7 +54,8 @@ def share(x: Tensor, kind: str, number: int, of: int) -> Tensor:
 
 
 def found_of(x: Tensor, options: dict[str, Any]) -> dict[str, Tensor]:
-    found = kmeans(x, seed=3, **options)
+    settings = {name: value for name, value in options.items() if name != "init"}
+    found = KMeans(seed=3, **settings).fit(x, init=options.get("init"))
     counts = torch.tensor([found.iterations, found.repaired])
     return {
         "centroids": found.centroids,
@@ -85,7 +86,7 @@ def work(folder: Path) -> None:
         (LINE, 7, "from 1 to 6"),
     ):
         with pytest.raises(UserError, match=message):
-            kmeans(share(x, "uneven", rank(), world_size()), k=k, seed=0)
+            KMeans(k=k, seed=0).fit(share(x, "uneven", rank(), world_size()))
     save_file(results, folder / f"{rank()}.safetensors")
     stop()
 

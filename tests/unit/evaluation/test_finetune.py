@@ -21,7 +21,7 @@ from xdcbench.data.context import Context
 from xdcbench.data.index import Index
 from xdcbench.errors import UserError
 from xdcbench.evaluation import finetune
-from xdcbench.evaluation.finetune import Classifier, head_for
+from xdcbench.evaluation.finetune import head_for
 from xdcbench.models import inference
 from xdcbench.models.encoders import load_encoders
 
@@ -147,14 +147,14 @@ def test_an_unreadable_test_item_is_left_out_and_counted(
 def test_scores_of_a_diverged_model_are_an_error_not_a_missing_item(
     tiny_runs: Path, tiny_context: Context, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    true = Classifier.predict
+    true = finetune.predict
 
-    def diverged(self: Classifier, *args: Any, **rest: Any) -> Any:
+    def diverged(classifier: Any, *args: Any, **rest: Any) -> Any:
         with torch.no_grad():
-            self.head.linear.weight[0, 0] = float("nan")
-        return true(self, *args, **rest)
+            classifier.net.head.linear.weight[0, 0] = float("nan")
+        return true(classifier, *args, **rest)
 
-    monkeypatch.setattr(Classifier, "predict", diverged)
+    monkeypatch.setattr(finetune, "predict", diverged)
     with pytest.raises(UserError, match=r"esc50: the scores of item '1-\S+' are not finite"):
         do(tiny_runs / "esc50", tiny_runs / "init", tmp_path, tiny_context)
 
@@ -189,24 +189,22 @@ def test_the_best_epoch_is_chosen_on_held_out_training_items_alone(
     settings = SETTINGS.model_copy(update={"selection": "val-best", "val_fraction": 0.25})
     learned: set[int] = set()
     judged: list[set[int]] = []
-    specs, predict = finetune.training_clips, Classifier.predict
+    specs, predict = finetune.training_clips, finetune.predict
 
     def spy_on_draws(rows: np.ndarray, **rest: Any) -> Sequence[ClipSpec]:
         learned.update(rows.tolist())
         return specs(rows, **rest)
 
-    def best_after_two(
-        self: Classifier, clips: ClipDataset, rows: np.ndarray, *args: Any, **rest: Any
-    ) -> Any:
+    def best_after_two(classifier: Any, clips: ClipDataset, rows: np.ndarray, *args: Any, **rest: Any) -> Any:
         judged.append(set(rows.tolist()))
-        scores, failed = predict(self, clips, rows, *args, **rest)
+        scores, failed = predict(classifier, clips, rows, *args, **rest)
         if len(judged) <= 3:  # right in the second epoch, wrong in the others
             shift = 0 if len(judged) == 2 else 1
             scores = np.eye(3, dtype=np.float32)[(index.labels[rows] + shift) % 3]
         return scores, failed
 
     monkeypatch.setattr(finetune, "training_clips", spy_on_draws)
-    monkeypatch.setattr(Classifier, "predict", best_after_two)
+    monkeypatch.setattr(finetune, "predict", best_after_two)
     inputs = {"data": tiny_runs / "esc50", "encoders": tiny_runs / "init"}
     finetune.run(CONFIG.model_copy(update={"settings": settings}), inputs, tmp_path, tiny_context)
     (record,) = json.loads((tmp_path / "records.json").read_text())

@@ -204,7 +204,7 @@ def test_several_measures_have_factors_outcomes_and_predictions_of_their_own(tmp
     index, rows = small_index(LABELS, PARTS), np.array([8, 4])
     predictions = pd.DataFrame({"draw": [0, 0, 1, 1], "prediction": [2, 1, 0, 1]})
     evaluation = Evaluation(CONFIG, index, METADATA, rows, {}, tmp_path, Context("suite"))
-    write_results(evaluation, measures, predictions, common={"outcomes": {"k": 3}})
+    write_results(evaluation, measures, predictions, outcomes={"k": 3})
     one, other = json.loads((tmp_path / "records.json").read_text())
     assert one["outcomes"] == {"k": 3, "converged": True} and other["outcomes"] == {"k": 3}
     assert (

@@ -19,6 +19,7 @@ from xdcbench.errors import EqualFeaturesError, UserError
 from xdcbench.evaluation import features as features_stage
 from xdcbench.models.diagnosis import untrained, why_equal
 from xdcbench.models.encoders import Encoder, EncoderMetadata, load_encoders, save_encoders
+from xdcbench.models.inference import Inference
 from xdcbench.models.weights import build_encoder
 from xdcbench.pretraining import rounds
 
@@ -131,7 +132,7 @@ def test_a_part_that_differs_is_seen_through_other_items(tmp_path: Path) -> None
     index = Index.load(make_index(tmp_path / "kinetics400", root, "kinetics400"))
     clips = ClipDataset(index, root / "kinetics400", video=MODELS.video.input, audio=MODELS.audio.input)
     encoders = {m: e.eval() for m, e in fresh().items()}
-    said = why_equal(encoders, clips, even_clips(range(6), 1), precision="fp32", device=CPU)
+    said = why_equal(encoders, clips, even_clips(range(6), 1), Inference("fp32", CPU, 0, "x"))
     assert said == "those of the 6 items looked at differ when they are read again"
 
 

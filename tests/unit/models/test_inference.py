@@ -13,7 +13,7 @@ from xdcbench.data.clip_dataset import ClipDataset, ClipSpec, even_clips
 from xdcbench.data.index import Index
 from xdcbench.models import inference as module
 from xdcbench.models.encoders import Encoder, load_encoders
-from xdcbench.models.inference import extract
+from xdcbench.models.inference import Inference, extract
 
 BOTH: tuple[Modality, ...] = ("video", "audio")
 
@@ -23,7 +23,7 @@ def features(
 ) -> tuple[dict[Modality, np.ndarray], dict[int, str]]:
     clips = ClipDataset(index, root, video=MODELS.video.input, audio=MODELS.audio.input)
     specs = even_clips(rows, count)
-    return extract(encoders, clips, specs, precision="fp32", device=CPU, workers=0, label="x")
+    return extract(encoders, clips, specs, Inference("fp32", CPU, 0, "x"))
 
 
 @pytest.fixture(scope="module")
@@ -97,7 +97,7 @@ def into(
     folder: Path, encoders: Mapping[Modality, Encoder], index: Index, root: Path, specs: list[ClipSpec | None]
 ) -> tuple[dict[Modality, np.ndarray], dict[int, str]]:
     clips = ClipDataset(index, root, video=MODELS.video.input, audio=MODELS.audio.input)
-    return extract(encoders, clips, specs, precision="fp32", device=CPU, workers=0, label="x", into=folder)
+    return extract(encoders, clips, specs, Inference("fp32", CPU, 0, "x"), into=folder)
 
 
 def test_a_killed_extraction_goes_on_without_reading_again(

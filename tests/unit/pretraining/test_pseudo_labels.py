@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -15,7 +16,7 @@ from sklearn.preprocessing import normalize
 
 from tests.unit.tiny import CPU, MODELS, linked, round_config, small_index, spoil
 from xdcbench.clustering.assigner import load_assigners
-from xdcbench.clustering.kmeans import KMeans, kmeans
+from xdcbench.clustering.kmeans import KMeans, KMeansResult
 from xdcbench.config.pretraining import Method
 from xdcbench.config.stages import RoundStage
 from xdcbench.data.clip_dataset import ClipDataset, ClipSpec
@@ -26,6 +27,7 @@ from xdcbench.pretraining import clustering as clusters
 from xdcbench.pretraining import pseudo_labels as module
 from xdcbench.pretraining.clustering import facts
 from xdcbench.pretraining.pseudo_labels import PseudoLabels, cluster_all, make_pseudo_labels, read_clusters
+from xdcbench.pretraining.round_context import RoundContext
 
 N = 40
 ROWS = np.arange(0, N, 2)  # half of the index
@@ -37,15 +39,17 @@ INDEX = small_index([i % 4 for i in range(N)], ["train"] * N)
 
 
 class Spy:
-    """k-means that keeps what it was given."""
+    """Keeps what k-means was given."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.calls: list[tuple[np.ndarray, int, int]] = []
-        monkeypatch.setattr(clusters, "kmeans", self)
+        true = KMeans.fit
 
-    def __call__(self, x: torch.Tensor, *, k: int, seed: int, **options: Any) -> KMeans:
-        self.calls.append((x.numpy().copy(), k, seed))
-        return kmeans(x, k=k, seed=seed, **options)
+        def fit(settings: KMeans, x: torch.Tensor, **options: Any) -> KMeansResult:
+            self.calls.append((x.numpy().copy(), settings.k, settings.seed))
+            return true(settings, x, **options)
+
+        monkeypatch.setattr(KMeans, "fit", fit)
 
 
 @pytest.fixture
@@ -61,9 +65,11 @@ def cluster(
     for row in failed or {}:
         for f in features.values():
             f[row == ROWS] = np.nan
-    return cluster_all(
-        config, INDEX, ROWS, features, failed or {}, previous=previous or work / "none", work=work, device=CPU
-    )
+    return cluster_all(round_context(config, work, previous or work / "none"), features, failed or {})
+
+
+def round_context(config: RoundStage, work: Path, previous: Path) -> RoundContext:
+    return RoundContext(config, INDEX, ROWS, {}, cast(ClipDataset, None), previous, work, CPU)
 
 
 @pytest.mark.parametrize("method", ["sdc", "mdc", "xdc"])
@@ -148,11 +154,11 @@ def test_a_clustering_may_not_be_called_like_a_column_of_distances() -> None:
 def test_tolerance_reaches_k_means(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     given: list[float] = []
 
-    def spying(x: torch.Tensor, *, tol: float, **rest: Any) -> KMeans:
+    def spying(*, tol: float, **rest: Any) -> KMeans:
         given.append(tol)
-        return kmeans(x, tol=tol, **rest)
+        return KMeans(tol=tol, **rest)
 
-    monkeypatch.setattr(clusters, "kmeans", spying)
+    monkeypatch.setattr(clusters, "KMeans", spying)
     cluster(round_config("cdc", kmeans_tol=0.25), tmp_path)
     assert given == [0.25]
 
@@ -218,17 +224,8 @@ def labeled(
     index = Index.load(runs / "kinetics400")
     encoders = load_encoders(runs / "init", config.encoders, device=CPU)
     clips = ClipDataset(index, root, video=MODELS.video.input, audio=MODELS.audio.input)
-    return make_pseudo_labels(
-        config,
-        index,
-        index.rows("official", "train"),
-        encoders,
-        clips,
-        previous=previous or runs / "init",
-        work=work,
-        device=CPU,
-        workers=0,
-    )
+    rows, before = index.rows("official", "train"), previous or runs / "init"
+    return make_pseudo_labels(RoundContext(config, index, rows, encoders, clips, before, work, CPU))
 
 
 def test_what_is_labeled_once_is_not_clustered_again(
@@ -271,9 +268,9 @@ def test_the_clip_that_is_clustered(
     seen: list[list[ClipSpec]] = []
     true = module.extract
 
-    def spying(encoders: Any, clips: Any, specs: list[ClipSpec], **rest: Any) -> Any:
+    def spying(encoders: Any, clips: Any, specs: list[ClipSpec], *args: Any, **rest: Any) -> Any:
         seen.append(specs)
-        return true(encoders, clips, specs, **rest)
+        return true(encoders, clips, specs, *args, **rest)
 
     monkeypatch.setattr(module, "extract", spying)
     for place, (how, number) in enumerate([("center", 1), ("random", 1), ("random", 1), ("random", 2)]):
@@ -291,9 +288,7 @@ def test_items_of_a_multi_label_set_have_all_their_classes() -> None:
     each = [(0, 2), (), (1,), (3,)] * 10
     index = Index(**{**vars(INDEX), "items": INDEX.items.assign(label=-1, labels=each)})
     config, none = round_config("supervised"), Path("none")
-    labels = make_pseudo_labels(
-        config, index, ROWS, {}, cast(ClipDataset, None), previous=none, work=none, device=CPU, workers=0
-    )
+    labels = make_pseudo_labels(replace(round_context(config, none, none), index=index))
     assert labels.of["labels"].tolist() == [0, -1, 1, 3] * 10
     assert labels.sizes == {"labels": 4}
     expected = np.array([[1, 0, 1, 0], [0, 0, 0, 0], [0, 1, 0, 0], [0, 0, 0, 1]] * 10)
@@ -322,7 +317,7 @@ def test_every_seed_and_round_has_clusterings_of_its_own(
         for number in range(1, 11):
             config = round_config("xdc", number=number, seed=seed)
             with pytest.raises(EnoughError):
-                cluster_all(config, INDEX, ROWS, {}, {}, previous=tmp_path, work=tmp_path, device=CPU)
+                cluster_all(round_context(config, tmp_path, tmp_path), {}, {})
     assert len(set(seeds)) == 100 and all(0 <= seed < 2**31 for seed in seeds)
 
 

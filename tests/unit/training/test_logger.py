@@ -9,7 +9,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from xdcbench.errors import UserError
 from xdcbench.training import logger as module
-from xdcbench.training.logger import Watch
+from xdcbench.training.logger import MetricsWriter
 
 
 def rows(folder: Path) -> list[dict[str, float]]:
@@ -24,7 +24,7 @@ def board(folder: Path) -> EventAccumulator:
 
 def told(folder: Path) -> None:
     """Two epochs of three steps each, a row after every step."""
-    watch = Watch(folder, "toy", epochs=0, steps=0)
+    watch = MetricsWriter(folder, "toy", epochs=0, steps=0)
     watch.write({"epoch": 0, "a_cluster_sizes": [3, 1, 0, 2]})
     for step in range(1, 7):
         watch.write({"epoch": (step + 2) // 3, "steps": step, "loss": 1 / step})
@@ -52,7 +52,7 @@ def test_going_on_keeps_what_the_checkpoint_holds(tmp_path: Path, epochs: int, s
     whole = rows(tmp_path)
     with (tmp_path / "metrics.jsonl").open("a") as file:
         file.write('{"epoch": 3, "los')  # killed while writing
-    watch = Watch(tmp_path, "toy", epochs=epochs, steps=steps)
+    watch = MetricsWriter(tmp_path, "toy", epochs=epochs, steps=steps)
     for row in whole:
         if (row["steps"] > steps) if "steps" in row else (row["epoch"] > epochs):
             watch.write({name: value for name, value in row.items() if name != "run"})
@@ -83,7 +83,7 @@ def test_epochs_of_a_damaged_file_come_from_the_checkpoint(
     path.unlink()
     if content is not None:
         path.write_bytes(content)
-    watch = Watch(tmp_path, "toy", epochs=2, steps=6, history=history)
+    watch = MetricsWriter(tmp_path, "toy", epochs=2, steps=6, history=history)
     whole = [row for row in rows(tmp_path) if "steps" not in row and row["epoch"] > 0]
     assert whole == [{"run": "toy", "epoch": n, **row} for n, row in enumerate(history, 1)]
     watch.write({"epoch": 3, "loss": 0.1})
@@ -93,7 +93,7 @@ def test_epochs_of_a_damaged_file_come_from_the_checkpoint(
 
 def test_without_a_checkpoint_it_begins_anew(tmp_path: Path) -> None:
     told(tmp_path)
-    watch = Watch(tmp_path, "toy", epochs=0, steps=0)
+    watch = MetricsWriter(tmp_path, "toy", epochs=0, steps=0)
     assert watch.empty and rows(tmp_path) == []
 
 
@@ -102,7 +102,7 @@ def test_without_a_checkpoint_it_begins_anew(tmp_path: Path) -> None:
 def test_a_full_disk_names_folder_and_bytes_and_keeps_what_is_there(tmp_path: Path, which: str) -> None:
     """The device that is always full stands for one of the files."""
     told(tmp_path)
-    watch, before = Watch(tmp_path, "toy", epochs=2, steps=6), rows(tmp_path)
+    watch, before = MetricsWriter(tmp_path, "toy", epochs=2, steps=6), rows(tmp_path)
     path = watch.path if which == "metrics.jsonl" else next(tmp_path.glob("events.out.tfevents.*"))
     aside = path.rename(tmp_path / "aside")
     path.symlink_to("/dev/full")
@@ -112,7 +112,7 @@ def test_a_full_disk_names_folder_and_bytes_and_keeps_what_is_there(tmp_path: Pa
         watch.write({"epoch": 3, "loss": 0.5})
     path.unlink()
     aside.rename(path)
-    watch = Watch(tmp_path, "toy", epochs=2, steps=6)
+    watch = MetricsWriter(tmp_path, "toy", epochs=2, steps=6)
     assert rows(tmp_path) == before
     watch.write({"epoch": 3, "loss": 0.5})
     assert [event.step for event in board(tmp_path).Scalars("epoch/loss")] == [1, 2, 3]
@@ -123,7 +123,7 @@ def test_a_full_disk_at_the_beginning_keeps_the_rows(tmp_path: Path) -> None:
     before = rows(tmp_path)
     (tmp_path / ".metrics.jsonl").symlink_to("/dev/full")
     with pytest.raises(UserError, match=rf"no space left in {tmp_path}: "):
-        Watch(tmp_path, "toy", epochs=2, steps=6)
+        MetricsWriter(tmp_path, "toy", epochs=2, steps=6)
     assert rows(tmp_path) == before
 
 

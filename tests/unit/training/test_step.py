@@ -1,6 +1,7 @@
 """A step in parts is the step on the whole; precision; what a batch is cut into."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -9,9 +10,12 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
+from xdcbench.config.pretraining import Schedule
 from xdcbench.data.clip_dataset import Batch, CropBoxes
+from xdcbench.data.context import Context
 from xdcbench.errors import UserError
 from xdcbench.training import AverageMeter
+from xdcbench.training.setup import TrainingSetup
 from xdcbench.training.step import TrainingStep, micro_batches
 from xdcbench.utils.precision import Precision
 
@@ -25,6 +29,21 @@ def batch_of(count: int, *, sides: tuple[int, ...] | None = None, seed: int = 0)
     boxes = CropBoxes(pixels, sides, 2, tuple(i % 2 == 0 for i in range(count)))
     rows = torch.arange(count) + 7
     return Batch(rows, torch.arange(count), boxes, torch.randn(count, 6, generator=draw), ())
+
+
+def stepper_of(
+    model: nn.Module,
+    *,
+    lr: float = 0.1,
+    precision: Precision = "fp32",
+    part: int | None = None,
+    compiled: bool = False,
+) -> TrainingStep:
+    optimizer = torch.optim.SGD([{"params": list(model.parameters()), "lr": lr, "peak": lr}], lr=lr)
+    context = Context("tests", micro_batch_size=part, compile=compiled)
+    modules = nn.ModuleDict({"model": model})
+    setup = TrainingSetup(modules, optimizer, Schedule(), precision, CPU, Path(), 4, context, "toy")
+    return TrainingStep(setup)
 
 
 @given(sides=st.lists(st.integers(1, 4), max_size=7), size=st.integers(1, 8))
@@ -62,16 +81,7 @@ def test_cudnn_tries_its_algorithms_at_the_usual_size_alone() -> None:
         seen.append((len(part.rows), torch.backends.cudnn.benchmark))
         return model(part.audio).square().mean(), {}
 
-    stepper = TrainingStep(
-        model,
-        torch.optim.SGD([{"params": list(model.parameters()), "peak": 0.1}], lr=0.1),
-        precision="fp32",
-        device=CPU,
-        label="t",
-        part=None,
-        compiled=False,
-        items=(),
-    )
+    stepper = stepper_of(model)
     for clips in (4, 3, 4, 5):
         stepper(batch_of(clips), loss, AverageMeter(), count=clips, factor=1.0, at=(0.0, 0))
     assert seen == [(4, True), (3, False), (4, True), (5, True)]
@@ -88,10 +98,7 @@ def step(
     count: int, part: int | None, *, precision: Precision = "fp32"
 ) -> tuple[nn.Module, AverageMeter, TrainingStep]:
     model, meter = net(), AverageMeter()
-    optimizer = torch.optim.SGD([{"params": model.parameters(), "lr": 0.5, "peak": 0.5}], lr=0.5)
-    stepper = TrainingStep(
-        model, optimizer, precision=precision, device=CPU, label="toy", part=part, compiled=False, items=()
-    )
+    stepper = stepper_of(model, lr=0.5, precision=precision, part=part)
 
     def loss(batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         scores = model(batch.audio)
@@ -125,10 +132,7 @@ def test_fp16_scales_the_loss_and_steps_as_fp32_does() -> None:
 def test_gradients_that_overflow_in_fp16_are_left_out_and_the_scale_halved() -> None:
     model = net()
     before = [p.detach().clone() for p in model.parameters()]
-    optimizer = torch.optim.SGD([{"params": model.parameters(), "lr": 0.5, "peak": 0.5}], lr=0.5)
-    stepper = TrainingStep(
-        model, optimizer, precision="fp16", device=CPU, label="toy", part=None, compiled=False, items=()
-    )
+    stepper = stepper_of(model, lr=0.5, precision="fp16")
     stepper(
         batch_of(4),
         lambda batch: (model(batch.audio).float().sum() * 1e37, {}),
@@ -143,16 +147,7 @@ def test_gradients_that_overflow_in_fp16_are_left_out_and_the_scale_halved() -> 
 
 def test_what_cannot_be_compiled_is_told() -> None:
     model = net()
-    stepper = TrainingStep(
-        model,
-        torch.optim.SGD([{"params": model.parameters(), "peak": 0.1}], lr=0.1),
-        precision="fp32",
-        device=CPU,
-        label="toy",
-        part=None,
-        compiled=True,
-        items=(),
-    )
+    stepper = stepper_of(model, compiled=True)
 
     def loss(batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         from torch._dynamo.exc import Unsupported
@@ -167,16 +162,7 @@ def test_what_cannot_be_compiled_is_told() -> None:
 
 def test_a_single_clip_that_batchnorm_cannot_take_is_told() -> None:
     model = nn.Sequential(nn.Linear(6, 3), nn.BatchNorm1d(3))
-    stepper = TrainingStep(
-        model,
-        torch.optim.SGD([{"params": model.parameters(), "peak": 0.1}], lr=0.1),
-        precision="fp32",
-        device=CPU,
-        label="toy",
-        part=1,
-        compiled=False,
-        items=(),
-    )
+    stepper = stepper_of(model, part=1)
     with pytest.raises(
         UserError, match=r"toy: BatchNorm cannot normalize over a single clip .* --micro-batch-size"
     ):

@@ -24,7 +24,8 @@ from xdcbench.data.shards.remote import RemoteFiles
 from xdcbench.data.synthetic.layouts import files
 from xdcbench.errors import UserError
 from xdcbench.reports.results.page import write_report
-from xdcbench.utils.secrets import HideSecrets, redact
+from xdcbench.utils.secrets import redact
+from xdcbench.utils.shown import SafeFilter
 
 SECRET = "s3cr3t-Pa55w0rd"
 
@@ -94,7 +95,7 @@ def test_values_are_found_outside_addresses() -> None:
 def test_logs_and_their_tracebacks_hide_secrets() -> None:
     stream = io.StringIO()
     handler = logging.StreamHandler(stream)
-    handler.addFilter(HideSecrets())
+    handler.addFilter(SafeFilter())
     log = logging.getLogger("of.someone.else")
     log.propagate = False
     log.addHandler(handler)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from xdcbench.utils.shown import VisibleFilter, printable
+from xdcbench.utils.shown import SafeFilter, printable
 
 DIRECTIONS = {"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"}
 MARKS = "\u061c\u200e\u200f"
@@ -52,7 +52,7 @@ def test_what_is_hidden_is_written_as_in_python(text: str, shown: str) -> None:
 
 def test_a_log_holds_one_line_per_message() -> None:
     record = logging.LogRecord("x", logging.INFO, "", 0, "%s is %d", ("a\x1b\nb", 3), None)
-    assert VisibleFilter().filter(record)
+    assert SafeFilter().filter(record)
     assert logging.Formatter("%(levelname)s %(message)s").format(record) == r"INFO a\x1b\nb is 3"
-    assert VisibleFilter().filter(record), "of several handlers, each with its own"
+    assert SafeFilter().filter(record), "of several handlers, each with its own"
     assert record.getMessage() == r"a\x1b\nb is 3"

@@ -52,7 +52,6 @@ def download(url: str, target: Path, *, digits: str, progress: bool = True) -> N
         url: http or https; https is never left for http.
         target: the file; its folder is made.
         digits: first hex digits of the file's SHA-256.
-        progress: whether it is shown.
 
     Raises:
         UserError: the file cannot be fetched or written, is larger than `LARGEST`, comes too slowly, or its

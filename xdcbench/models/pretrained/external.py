@@ -25,11 +25,6 @@ class ExternalEncoder(nn.Module):
         declared: the clip or window that it takes.
         features: size of its feature.
         classifier: name of the layer of ``net`` that was taken off; its weights are not to be loaded.
-
-    Attributes:
-        input: as declared.
-        features: likewise.
-        classifier: likewise.
     """
 
     def __init__(
@@ -50,12 +45,6 @@ def build_external(
 ) -> ExternalEncoder:
     """``torchvision:NAME`` with the input that ``model`` declares, or the user's ``module:object``.
 
-    Args:
-        source: which of them.
-        model: for torchvision's, the input that they are to take.
-        consent: the code of others that the user lets run.
-        where: what names it, for the message.
-
     Raises:
         UserError: there is no such model, or the user's code may not run or gives no encoder.
     """
@@ -67,11 +56,7 @@ def build_external(
 
 
 class PerFrame(nn.Module):
-    """An image network on a clip: the mean of its features over frames.
-
-    Args:
-        net: takes (B, 3, S, S), gives (B, features).
-    """
+    """An image network, (B, 3, S, S) to (B, features), on a clip: the mean of its features over frames."""
 
     def __init__(self, net: nn.Module) -> None:
         super().__init__()
@@ -159,11 +144,7 @@ def _behead(net: nn.Module, name: str) -> tuple[str, int]:
 
 @torch.inference_mode()
 def _check_width(encoder: ExternalEncoder, source: str) -> None:
-    declared = encoder.input
-    if isinstance(declared, VideoInput):
-        raw = torch.zeros(2, 3, declared.frames, declared.size, declared.size)
-    else:
-        raw = torch.zeros(2, 1, declared.n_mels, declared.frames)
+    raw = torch.zeros(2, *encoder.input.shape)
     encoder.eval()
     try:
         shape = tuple(encoder(raw).shape)

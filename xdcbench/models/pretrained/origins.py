@@ -35,26 +35,15 @@ class Origin:
 def find_origin(name: str, pretrained: PretrainedEncoders, *, consent: Consent = NO_CODE) -> Origin:
     """Hash the weights and the code of ``pretrained``.
 
-    Args:
-        name: of the encoders in the suite.
-        pretrained: where they come from.
-        consent: the code of others that the user lets run.
-
     Raises:
         UserError: a source that is neither known nor code, code that cannot be found, or weights of an
             unknown name; an exported folder that was changed; code that the user has not let run.
     """
     if pretrained.run is not None:
         return _of_run(name, Path(pretrained.run), consent)
-    parts: dict[Modality, PretrainedVideo | PretrainedAudio | None] = {
-        "video": pretrained.video,
-        "audio": pretrained.audio,
-    }
-    encoders = tuple(modality for modality, part in parts.items() if part is not None)
+    encoders = tuple(pretrained.by_modality)
     marks = hashlib.sha256()
-    for modality, part in parts.items():
-        if part is None:
-            continue
+    for modality, part in pretrained.by_modality.items():
         code = _code_hash(f"encoders.{name}.{modality}.source", part.source, consent)
         marks.update(f"{modality} {part.source} {code}".encode())
         mark = weights_hash(part)

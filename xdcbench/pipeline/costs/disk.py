@@ -28,13 +28,7 @@ log = logging.getLogger("xdcbench")
 
 
 def scratch(stage: Stage, works: Works, *, checkpoints: int) -> int:
-    """Bytes that a stage needs beyond what it leaves: checkpoints, blocks of features, features that are clustered.
-
-    Args:
-        stage: to be built.
-        works: finds sizes and models.
-        checkpoints: newest ones that are kept.
-    """
+    """Bytes that a stage needs beyond what it leaves: checkpoints, blocks of features, features that are clustered."""
     match stage.config:
         case RoundStage() as config:
             models, n = works.models(stage), works.items(stage, config)

@@ -11,6 +11,7 @@ from xdcbench.pipeline.costs.rates import Rates, load_rates
 from xdcbench.pipeline.costs.sizes import sizes_of
 from xdcbench.pipeline.costs.work import Work, Works, precision_of, seconds, total
 from xdcbench.pipeline.graph import Stage
+from xdcbench.pipeline.needed import needed_keys
 from xdcbench.pipeline.plan import Plan
 from xdcbench.results.run_store import RunStore
 from xdcbench.utils.format import short
@@ -60,14 +61,8 @@ def cost_lines(launch: "Launch") -> Iterator[str]:
     rows["unavailable here"] = _sum(estimate for stage, estimate in stages if stage.reason)
     cells = [_cells(name, row) for name, row in rows.items() if row.stages or name == "total"]
     yield from tabulate(cells, HEADERS, tablefmt="plain", disable_numparse=True).split("\n")
-    yield peak_line(
-        rows["total"].work.written,
-        max(
-            (scratch(s, works, checkpoints=context.keep_checkpoints) for s, _ in stages if not s.reason),
-            default=0,
-        ),
-        store,
-    )
+    needs = (scratch(s, works, checkpoints=context.keep_checkpoints) for s, _ in stages if not s.reason)
+    yield peak_line(rows["total"].work.written, max(needs, default=0), store)
     yield "clips / windows of audio; other: worlds, indices, initializations, fits on features, none of them timed"
     yield from (f"not counted: {what}" for what in sorted(_sum(e for _, e in stages).work.unknown))
     lacking = sorted(precision for precision, rates in known.items() if rates is None)
@@ -87,8 +82,6 @@ def _sum(estimates: Iterable[Estimate]) -> Estimate:
 
 def to_do(plan: Plan, store: RunStore) -> list[Stage]:
     """Stages that a run would do: incomplete targets and what they need, in the plan's order."""
-    from xdcbench.pipeline.needed import needed_keys
-
     wanted = needed_keys(plan, store, "missing")
     return [stage for stage in plan.stages if stage.key in wanted]
 

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from functools import partial
 
 import torch
 from torch import nn
@@ -22,7 +22,7 @@ from torch.amp.grad_scaler import GradScaler
 from torch.nn.functional import cross_entropy
 from torchvision.models.video import r2plus1d_18
 
-from xdcbench.clustering.kmeans import kmeans
+from xdcbench.clustering.kmeans import KMeans
 from xdcbench.config.models import VideoInput, VideoModel
 from xdcbench.config.pretraining import Schedule
 from xdcbench.models.encoders import to_device
@@ -43,32 +43,12 @@ ROUNDS = 3
 
 Work = Callable[[], object]
 
-Training = Literal["own", "own, compiled", "reference, AMP", "reference"]
-"""What takes a training step."""
-
-TRAININGS: tuple[Training, ...] = ("own", "own, compiled", "reference, AMP", "reference")
-
-
-class StepShape(NamedTuple):
-    """The clips of one step."""
-
-    batch: int
-    frames: int
-    size: int
-
-    def clips(self, device: torch.device) -> torch.Tensor:
-        """Float32 (batch, 3, frames, size, size)."""
-        return torch.randn(self.batch, 3, self.frames, self.size, self.size, device=device)
-
 
 @dataclass(frozen=True)
 class Speed:
     """Speed of one kind of step at one shape.
 
     Attributes:
-        what: ran.
-        frames: per clip.
-        batch: clips per step.
         clips_per_second: None where the device's memory was too small.
         peak_share: FLOP/s of the convolutions as a share of the bf16 matrix peak.
         memory_gb: most memory that tensors took on the GPU, GB; 0 on a CPU.
@@ -89,9 +69,6 @@ class KMeansSpeed:
     """Speed of k-means.
 
     Attributes:
-        points: number of them.
-        features: dimensions.
-        k: clusters.
         seconds: for ten updates and the last assignment.
         matmul_share: time of the fp32 products of all points and centroids alone, as a share of ``seconds``.
     """
@@ -103,12 +80,9 @@ class KMeansSpeed:
     matmul_share: float
 
 
-def training_step(what: Training, model: VideoModel, batch: int, device: torch.device) -> Work:
-    """A step of ``what`` on clips of the length and size that ``model`` declares."""
-    if what.startswith("own"):
-        return own_step(model, batch, device, compiled=what.endswith("compiled"))
-    shape = StepShape(batch, model.input.frames, model.input.size)
-    return reference_step(shape, device, amp=what.endswith("AMP"))
+def random_clips(model: VideoModel, batch: int, device: torch.device) -> torch.Tensor:
+    """What ``model`` declares, prepared: float32 (batch, 3, frames, size, size)."""
+    return torch.randn(batch, *model.input.shape, device=device)
 
 
 def own_step(model: VideoModel, batch: int, device: torch.device, *, compiled: bool = False) -> Work:
@@ -119,8 +93,7 @@ def own_step(model: VideoModel, batch: int, device: torch.device, *, compiled: b
         for module in (encoder, heads):
             module.compile()
     optimizer = sgd([(encoder, 0.01), (heads, 0.01)], Schedule())
-    shape = StepShape(batch, model.input.frames, model.input.size)
-    x = shape.clips(device).to(memory_format=torch.channels_last_3d)
+    x = random_clips(model, batch, device).to(memory_format=torch.channels_last_3d)
     target = torch.randint(CLASSES, (batch,), device=device)
     precision = resolve_precision("auto", device)
 
@@ -135,20 +108,13 @@ def own_step(model: VideoModel, batch: int, device: torch.device, *, compiled: b
 
 
 def reference_step(
-    shape: StepShape, device: torch.device, *, amp: bool, net: nn.Module | None = None
+    model: VideoModel, batch: int, device: torch.device, *, amp: bool, net: nn.Module | None = None
 ) -> Work:
-    """A step of torchvision's reference training.
-
-    Args:
-        shape: of the clips.
-        device: where it runs.
-        amp: whether with automatic mixed precision.
-        net: a classifier in place of ``r2plus1d_18``, for tests.
-    """
+    """A step of torchvision's reference training, of ``r2plus1d_18`` or, in tests, of the classifier ``net``."""
     net = (net or r2plus1d_18(num_classes=CLASSES)).to(device)
     optimizer = torch.optim.SGD(net.parameters(), lr=0.01, momentum=0.9, weight_decay=1e-4)
     scaler = GradScaler(device.type, enabled=amp)
-    x, target = shape.clips(device), torch.randint(CLASSES, (shape.batch,), device=device)
+    x, target = random_clips(model, batch, device), torch.randint(CLASSES, (batch,), device=device)
 
     def step() -> None:
         with torch.autocast(device.type, dtype=torch.float16) if amp else nullcontext():
@@ -164,11 +130,19 @@ def reference_step(
     return step
 
 
+STEPS: dict[str, Callable[[VideoModel, int, torch.device], Work]] = {
+    "own": own_step,
+    "own, compiled": partial(own_step, compiled=True),
+    "reference, AMP": partial(reference_step, amp=True),
+    "reference": partial(reference_step, amp=False),
+}
+"""What takes a training step on clips of the length and size that a model declares."""
+
+
 def encoding_step(model: VideoModel, batch: int, device: torch.device) -> Work:
     """A forward pass in eval mode, as extraction of features takes it."""
     encoder = to_device(build_encoder(model, seed=0), device).eval()
-    shape = StepShape(batch, model.input.frames, model.input.size)
-    x = shape.clips(device).to(memory_format=torch.channels_last_3d)
+    x = random_clips(model, batch, device).to(memory_format=torch.channels_last_3d)
     precision = resolve_precision("auto", device)
 
     def step() -> None:
@@ -178,75 +152,59 @@ def encoding_step(model: VideoModel, batch: int, device: torch.device) -> Work:
     return step
 
 
-def training_speed(
-    what: Training, model: VideoModel, batch: int, device: torch.device, *, peak: float, seconds: float
-) -> Speed:
-    """Speed of ``training_step``; ``peak`` in FLOP/s, ``seconds`` to spend on it."""
-    flop = training_flop(model)
-    with cudnn_benchmark(True):  # as both sides train
-        return speed(
-            what,
-            model,
-            batch,
-            device,
-            lambda: training_step(what, model, batch, device),
-            flop / peak,
-            seconds,
-        )
+@dataclass(frozen=True)
+class SpeedTest:
+    """Measures steps on one device.
 
-
-def encoding_speed(
-    model: VideoModel, batch: int, device: torch.device, *, peak: float, seconds: float
-) -> Speed:
-    """Speed of ``encoding_step``."""
-    flop = forward_flop(model)
-    return speed(
-        "encoding", model, batch, device, lambda: encoding_step(model, batch, device), flop / peak, seconds
-    )
-
-
-def speed(
-    what: str,
-    model: VideoModel,
-    batch: int,
-    device: torch.device,
-    make: Callable[[], Work],
-    peak_seconds: float,
-    seconds: float,
-) -> Speed:
-    """Speed of the step that ``make`` gives.
-
-    Args:
-        what: is measured.
-        model: declares the clips.
-        batch: clips per step.
-        device: where it runs.
-        make: builds the step on the device.
-        peak_seconds: that the convolutions of one clip take at the device's peak.
-        seconds: to spend on timed calls.
+    Attributes:
+        device: where they run.
+        peak: FLOP/s of the device's matrix product.
+        seconds: to spend on timed calls of each step.
     """
-    free(device)
-    begun = time.perf_counter()
-    try:
-        work = make()
-        for _ in range(WARM_UP):
-            work()
-        wait(device)
-        warm_up = time.perf_counter() - begun
-        taken = seconds_per_call(work, device, seconds=seconds)
-    except torch.OutOfMemoryError:
-        return Speed(what, model.input.frames, batch, None)
-    found = Speed(
-        what,
-        model.input.frames,
-        batch,
-        clips_per_second=batch / taken,
-        peak_share=peak_seconds * batch / taken,
-        memory_gb=torch.cuda.max_memory_allocated(device) / 1e9 if device.type == "cuda" else 0.0,
-        warm_up_seconds=warm_up,
-    )
-    del work
-    return found
+
+    device: torch.device
+    peak: float
+    seconds: float
+
+    def training(self, what: str, model: VideoModel, batch: int) -> Speed:
+        """Speed of one of ``STEPS``."""
+        with cudnn_benchmark(True):  # as both sides train
+            make = partial(STEPS[what], model, batch, self.device)
+            return self.speed(what, model, batch, make, training_flop(model))
+
+    def encoding(self, model: VideoModel, batch: int) -> Speed:
+        """Speed of ``encoding_step``."""
+        make = partial(encoding_step, model, batch, self.device)
+        return self.speed("encoding", model, batch, make, forward_flop(model))
+
+    def speed(self, what: str, model: VideoModel, batch: int, make: Callable[[], Work], flop: int) -> Speed:
+        """Speed of the step that ``make`` builds on the device.
+
+        Args:
+            model: declares the clips.
+            flop: of one clip's convolutions.
+        """
+        device = self.device
+        free(device)
+        begun = time.perf_counter()
+        try:
+            work = make()
+            for _ in range(WARM_UP):
+                work()
+            wait(device)
+            warm_up = time.perf_counter() - begun
+            taken = seconds_per_call(work, device, seconds=self.seconds)
+        except torch.OutOfMemoryError:
+            return Speed(what, model.input.frames, batch, None)
+        return Speed(
+            what,
+            model.input.frames,
+            batch,
+            clips_per_second=batch / taken,
+            peak_share=flop / self.peak * batch / taken,
+            memory_gb=torch.cuda.max_memory_allocated(device) / 1e9 if device.type == "cuda" else 0.0,
+            warm_up_seconds=warm_up,
+        )
 
 
 def seconds_per_call(work: Work, device: torch.device, *, seconds: float) -> float:
@@ -254,7 +212,6 @@ def seconds_per_call(work: Work, device: torch.device, *, seconds: float) -> flo
 
     Args:
         work: is called; it is warm.
-        device: where it runs.
         seconds: to spend, about.
     """
     once = timed(work, device, calls=1)
@@ -304,7 +261,7 @@ def kmeans_speed(n: int, features: int, k: int, device: torch.device) -> KMeansS
     taken = []
     for _ in range(2):  # the first call loads kernels
         begun = time.perf_counter()
-        found = kmeans(points, k=k, seed=0, max_iter=10, init=init)
+        found = KMeans(k=k, seed=0, max_iter=10).fit(points, init=init)
         wait(device)
         taken.append(time.perf_counter() - begun)
     passes = found.iterations + 1  # the last one assigns points to the last centroids

@@ -14,7 +14,6 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import torch
 
-from xdcbench.config.base import Modality
 from xdcbench.config.data import World
 from xdcbench.config.load import load_dataset
 from xdcbench.config.models import Models
@@ -30,12 +29,11 @@ from xdcbench.data.restarting_loader import PREFETCH
 from xdcbench.data.shards.layout import ShardSettings
 from xdcbench.data.shards.reader import ShardReader, open_shards
 from xdcbench.data.synthetic import write_world
-from xdcbench.models.encoders import Encoder, to_device
+from xdcbench.models.encoders import clips_for, to_device
 from xdcbench.models.weights import build_encoder
 from xdcbench.pipeline.costs.gpu import Work
 from xdcbench.pretraining.learner import Learner
 from xdcbench.pretraining.pseudo_labels import PseudoLabels
-from xdcbench.pretraining.rounds import clips_for
 from xdcbench.training import AverageMeter
 from xdcbench.training.step import TrainingStep
 from xdcbench.training.trainer import LOOK_EVERY
@@ -59,9 +57,6 @@ class DataWait:
 
     Attributes:
         source: what is read, ``files`` or ``shards``.
-        frames: per clip.
-        batch: clips per step.
-        readers: processes that read.
         read_per_second: clips that they read while nothing is trained.
         clips_per_second: of training.
         loop_share: of its time, in which the training loop waits for a batch, as its metrics tell it. On a GPU the
@@ -81,13 +76,7 @@ class DataWait:
 def synthetic_sources(
     world: World = WORLD, *, workers: int, settings: ShardSettings | None = None
 ) -> Iterator[Mapping[str, tuple[Index, Path | ShardReader]]]:
-    """A dataset in a temporary folder, and prepared shards of it, each with its index.
-
-    Args:
-        world: what to write; it has Kinetics-400 alone.
-        workers: processes that prepare.
-        settings: of the shards.
-    """
+    """A dataset in a temporary folder, Kinetics-400 of ``world``, and prepared shards of it, each with its index."""
     dataset = load_dataset(DATASET)
     with TemporaryDirectory(prefix="xdcbench-bench-") as name:
         folder = Path(name)
@@ -118,10 +107,7 @@ def xdc_learner(
     index: Index, root: Path | ShardReader, models: Models, *, batch: int, device: torch.device, readers: int
 ) -> Learner:
     """What learns in a round of XDC, from random labels."""
-    encoders: dict[Modality, Encoder] = {
-        "video": to_device(build_encoder(models.video, seed=0), device),
-        "audio": to_device(build_encoder(models.audio, seed=0), device),
-    }
+    encoders = {m: to_device(build_encoder(model, seed=0), device) for m, model in models.by_modality.items()}
     config = RoundStage(
         method="xdc",
         clusterings={},
@@ -151,20 +137,11 @@ def xdc_learner(
 
 def xdc_step(learner: Learner, *, compiled: bool = False) -> Work:
     """A training step on one batch of decoded clips and audio: sent to the device, resized, encoded, learned from."""
-    trainer = learner.trainer(Path(), Context("bench"))
+    trainer = learner.trainer(Path(), Context("bench", compile=compiled))
     if compiled:
         for module in trainer.modules.values():
             module.compile()
-    stepper = TrainingStep(
-        trainer.modules,
-        trainer.optimizer,
-        precision=trainer.precision,
-        device=trainer.device,
-        label=trainer.label,
-        part=None,
-        compiled=compiled,
-        items=(),
-    )
+    stepper = TrainingStep(trainer)
     specs = learner.specs(training_rows(learner), 0)
     (batch,) = batches(learner.clips, specs[: trainer.batch], size=trainer.batch, workers=0)
     meter, steps = AverageMeter(), 0
@@ -180,13 +157,7 @@ def xdc_step(learner: Learner, *, compiled: bool = False) -> Work:
 
 
 def data_wait(learner: Learner, source: str, *, seconds: float) -> DataWait:
-    """Train in the real loop, on clips that the learner's processes read.
-
-    Args:
-        learner: of ``xdc_learner``.
-        source: of its clips, for the report.
-        seconds: that count, for reading alone and for training.
-    """
+    """Read alone, then train in the real loop, on clips that the learner's processes read, ``seconds`` each."""
     read = reading_speed(learner, seconds=seconds)
     done: list[tuple[int, float]] = []
 

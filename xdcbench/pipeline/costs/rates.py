@@ -4,7 +4,9 @@ import hashlib
 import platform
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
+from random import Random
 from tempfile import TemporaryDirectory
 
 from xdcbench.config.base import Config
@@ -94,8 +96,6 @@ def measure_rates(
     """Time this code on this machine, alone; in under 20 s with the paper's models and two free cores.
 
     Args:
-        device: as torch names it.
-        precision: ``fp32`` or ``bf16``.
         models: encoders to time; the paper's by default.
         seconds: least time to spend on each of seven rates, after a first call that is not counted.
     """
@@ -110,7 +110,7 @@ def measure_rates(
 
 
 def _reading(models: Models, seconds: float) -> dict[str, float]:
-    """Clips and windows per second, at starts spread over the file, read in this process."""
+    """Clips and windows per second, at random starts in the file, read in this process."""
     from xdcbench.data.media import read_audio, read_clip
     from xdcbench.data.synthetic.layouts import files
 
@@ -119,7 +119,7 @@ def _reading(models: Models, seconds: float) -> dict[str, float]:
         path = Path(folder) / "clip.mp4"
         path.write_bytes(next(files(FILE)).make())
         last = FILE.seconds - max(video.seconds, audio.seconds)
-        starts = _spread(last)
+        starts = partial(Random(0).uniform, 0, last)
         return {
             "read video": _per_second(
                 lambda: read_clip(
@@ -138,18 +138,6 @@ def _reading(models: Models, seconds: float) -> dict[str, float]:
                 seconds,
             ),
         }
-
-
-def _spread(last: float) -> Callable[[], float]:
-    """Starts from 0 to ``last``, seconds, evenly spread however many are taken (golden ratio)."""
-    start = 0.0
-
-    def following() -> float:
-        nonlocal start
-        start = (start + 0.618034) % 1
-        return start * last
-
-    return following
 
 
 def _passes(
@@ -190,10 +178,10 @@ def _clustering(seconds: float) -> float:
     """FLOP/s of the distances of k-means, on the CPU; whatever else it does counts as time alone."""
     import torch
 
-    from xdcbench.clustering.kmeans import kmeans
+    from xdcbench.clustering.kmeans import KMeans
 
     x = torch.randn(POINTS, FEATURES, generator=torch.Generator().manual_seed(0))
-    runs = _per_second(lambda: kmeans(x, k=K, seed=0, max_iter=UPDATES, init=x[:K]), seconds)
+    runs = _per_second(lambda: KMeans(k=K, seed=0, max_iter=UPDATES).fit(x, init=x[:K]), seconds)
     return runs * cluster_flop(POINTS, FEATURES, K, UPDATES)
 
 

@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from xdcbench.config.base import Modality
+from xdcbench.config.data import LEARNED_TRACKS
 from xdcbench.config.evaluation import Finetune
-from xdcbench.config.models import AudioModel, Models, PretrainedAudio, PretrainedVideo, VideoModel
+from xdcbench.config.models import AudioModel, Models, VideoModel
 from xdcbench.config.stages import (
     EvaluationStage,
     FeaturesStage,
@@ -26,13 +27,6 @@ from xdcbench.utils.precision import Precision
 
 Model = VideoModel | AudioModel | None
 """An encoder; None for one that is not this project's, whose arithmetic is not known."""
-
-NEEDED: Mapping[str, Tracks] = {
-    "video": frozenset({"video", "audio"}),
-    "image": frozenset({"video"}),
-    "audio": frozenset({"audio"}),
-}
-"""Tracks of the items that a round learns from, by the media of the dataset."""
 
 ASSIGNMENT = 16
 """Bytes per item of a round's assignments, as Parquet packs them: an id of 11 characters and cluster numbers, but not
@@ -77,11 +71,7 @@ def seconds(work: Work, rates: Rates, workers: int) -> float:
 
 
 class Works:
-    """Finds the work of stages; models and sizes are looked up once.
-
-    Args:
-        sizes: of the dataset behind an index stage; None where it is not known.
-    """
+    """Finds the work of stages; models, and ``sizes`` of datasets behind index stages, are looked up once."""
 
     def __init__(self, sizes: Callable[[Stage], Sizes | None]) -> None:
         self._lookup = sizes
@@ -108,7 +98,7 @@ class Works:
         if stage.key not in self._models:
             match stage.config:
                 case InitStage(models=models):
-                    found: dict[Modality, Model] = {"video": models.video, "audio": models.audio}
+                    found: dict[Modality, Model] = {**models.by_modality}
                 case PretrainedStage() as config:
                     found = _pretrained(config)
                 case _:
@@ -126,7 +116,8 @@ class Works:
     def items(self, stage: Stage, config: RoundStage) -> int | None:
         """Items that a round learns from; None where nothing states them."""
         dataset, sizes = _data(stage).dataset, self.sizes(stage)
-        return sizes.parts.get((dataset.splits[0], config.part, NEEDED[dataset.media])) if sizes else None
+        tracks = frozenset(LEARNED_TRACKS[dataset.media])
+        return sizes.parts.get((dataset.splits[0], config.part, tracks)) if sizes else None
 
     def _round(self, stage: Stage, config: RoundStage) -> Work:
         data, models, settings = _data(stage), self.models(stage), config.pretrain
@@ -217,10 +208,7 @@ def _passes(do: str, models: Mapping[Modality, Model], clips: int) -> Work:
 
 
 def _fed(model: Model, frames: int | None) -> Model:
-    """The encoder when it is fed ``frames`` per clip."""
-    if frames is None or not isinstance(model, VideoModel):
-        return model
-    return model.model_copy(update={"input": model.input.model_copy(update={"frames": frames})})
+    return model.with_frames(frames) if isinstance(model, VideoModel) else model
 
 
 def _pretrained(config: PretrainedStage) -> dict[Modality, Model]:
@@ -230,14 +218,10 @@ def _pretrained(config: PretrainedStage) -> dict[Modality, Model]:
         metadata = read_stated(Path(pretrained.run))
         models, sources = metadata["models"], metadata.get("sources", {})
     else:
-        parts: dict[Modality, PretrainedVideo | PretrainedAudio | None] = {
-            "video": pretrained.video,
-            "audio": pretrained.audio,
-        }
-        models = Models.model_validate({m: part.model for m, part in parts.items() if part})
-        sources = {m: part.source for m, part in parts.items() if part}
-    own = {m: sources.get(m, OWN[0]) in OWN for m in ("video", "audio")}
-    return {"video": models.video if own["video"] else None, "audio": models.audio if own["audio"] else None}
+        parts = pretrained.by_modality
+        models = Models.model_validate({m: part.model for m, part in parts.items()})
+        sources = {m: part.source for m, part in parts.items()}
+    return {m: model if sources.get(m, OWN[0]) in OWN else None for m, model in models.by_modality.items()}
 
 
 def _data(stage: Stage) -> IndexStage:

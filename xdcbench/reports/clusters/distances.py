@@ -7,12 +7,10 @@ import torch
 from xdcbench.clustering.assigner import Assigner, load_assigners
 from xdcbench.clustering.preprocess import concat
 from xdcbench.config.base import DISTANCE
-from xdcbench.data.clip_dataset import ClipDataset
 from xdcbench.errors import UserError
-from xdcbench.models.encoders import load_encoders
-from xdcbench.models.inference import extract
+from xdcbench.models.encoders import clips_for, load_encoders
+from xdcbench.models.inference import Inference, extract
 from xdcbench.pretraining.pseudo_labels import clips_of
-from xdcbench.pretraining.rounds import clips_for
 from xdcbench.reports.clusters.origin import ClusteredRound
 from xdcbench.utils.runtime import Stream, numpy_generator
 
@@ -49,16 +47,10 @@ def _measured(found: ClusteredRound, *, device: torch.device, workers: int) -> d
     wanted = np.unique(np.concatenate([sample(of, seed=config.seed) for of in tables.values()]))
     specs = dict(zip(clustered.tolist(), clips_of(config, clustered), strict=True))
     encoders = load_encoders(found.encoders, needed, device=device, consent=found.consent)
-    clips: ClipDataset = clips_for(found.index, found.root, encoders)
-    features, _ = extract(
-        encoders,
-        clips,
-        [specs[row] for row in wanted.tolist()],
-        precision=config.pretrain.precision,
-        device=device,
-        workers=workers,
-        label=f"{config.method} round {config.round}: distances",
-    )
+    clips = clips_for(found.index, found.root, encoders)
+    label = f"{config.method} round {config.round}: distances"
+    inference = Inference(config.pretrain.precision, device, workers, label)
+    features, _ = extract(encoders, clips, [specs[row] for row in wanted.tolist()], inference)
     distances = {}
     for name, clustering in config.clusterings.items():
         parts = [torch.from_numpy(features[modality]) for modality in clustering.features]

@@ -18,15 +18,22 @@ from xdcbench.data.shards.layout import ShardSettings
 from xdcbench.data.shards.reader import ShardReader
 from xdcbench.errors import UserError
 from xdcbench.pipeline.costs import gpu as bench
-from xdcbench.pipeline.costs import gpu_report, loading
-from xdcbench.pipeline.costs.gpu import KMeansSpeed, Speed, StepShape
-from xdcbench.pipeline.costs.gpu_report import Plan, Report, Sweep, bench_lines, markdown, usual_plan
+from xdcbench.pipeline.costs import gpu_benchmark, loading
+from xdcbench.pipeline.costs.gpu import KMeansSpeed, Speed, SpeedTest
+from xdcbench.pipeline.costs.gpu_benchmark import (
+    BenchmarkPlan,
+    GpuBenchmark,
+    Sweep,
+    bench_lines,
+    markdown,
+    usual_plan,
+)
 from xdcbench.pipeline.costs.loading import DataWait, data_wait, synthetic_sources, xdc_learner, xdc_step
 
 Sources = Mapping[str, tuple[Index, Path | ShardReader]]
 WORLD = World(classes=2, size=24, seconds=1.5, kinetics_train=2)
 SHARDS = ShardSettings(short_side=20, fps=8)
-SHAPE = StepShape(batch=2, frames=4, size=16)
+TEST = SpeedTest(CPU, peak=1e9, seconds=0.01)
 
 
 class Tiny(nn.Module):
@@ -47,7 +54,7 @@ def modules_of(step: bench.Work) -> list[nn.Module]:
 
 
 def test_own_step_trains_encoder_and_head() -> None:
-    step = bench.training_step("own", MODELS.video, 2, CPU)
+    step = bench.STEPS["own"](MODELS.video, 2, CPU)
     modules = modules_of(step)
     before = [{name: p.clone() for name, p in module.state_dict().items()} for module in modules]
     step()
@@ -59,7 +66,7 @@ def test_own_step_trains_encoder_and_head() -> None:
 def test_compiled_step_compiles_encoder_and_head(monkeypatch: pytest.MonkeyPatch) -> None:
     compiled: list[str] = []
     monkeypatch.setattr(nn.Module, "compile", lambda module: compiled.append(type(module).__name__))
-    bench.training_step("own, compiled", MODELS.video, 2, CPU)
+    bench.STEPS["own, compiled"](MODELS.video, 2, CPU)
     assert compiled == ["R2Plus1D", "Heads"]
 
 
@@ -67,20 +74,20 @@ def test_compiled_step_compiles_encoder_and_head(monkeypatch: pytest.MonkeyPatch
 def test_reference_step_trains(amp: bool) -> None:
     net = Tiny()
     before = net.linear.weight.detach().clone()
-    step = bench.reference_step(SHAPE, CPU, amp=amp, net=net)
+    step = bench.reference_step(MODELS.video, 2, CPU, amp=amp, net=net)
     for _ in range(20):  # the first scales of fp16's loss may be too large
         step()
     assert not torch.equal(net.linear.weight, before)
 
 
 def test_reference_is_torchvisions() -> None:
-    (net,) = modules_of(bench.reference_step(StepShape(1, 1, 8), CPU, amp=False))
+    (net,) = modules_of(bench.reference_step(bench.clip_model(1, 8), 1, CPU, amp=False))
     assert type(net).__name__ == "VideoResNet" and sum(p.numel() for p in net.parameters()) == 31_505_325
 
 
 def test_speeds_count_clips_and_flop() -> None:
     calls: list[int] = []
-    found = bench.speed("x", MODELS.video, 5, CPU, lambda: lambda: calls.append(1), 1e-9, 0.01)
+    found = TEST.speed("x", MODELS.video, 5, lambda: lambda: calls.append(1), 1)
     assert found.what == "x" and (found.frames, found.batch) == (4, 5)
     assert found.clips_per_second and found.clips_per_second > 0
     assert found.peak_share == pytest.approx(1e-9 * found.clips_per_second)
@@ -91,14 +98,14 @@ def test_too_little_memory_is_a_result() -> None:
     def full() -> None:
         raise torch.OutOfMemoryError
 
-    found = bench.speed("x", MODELS.video, 5, CPU, lambda: full, 1.0, 0.01)
+    found = TEST.speed("x", MODELS.video, 5, lambda: full, 1)
     assert found.clips_per_second is None
 
 
 def test_encoding_and_training_have_speeds() -> None:
-    assert (bench.encoding_speed(MODELS.video, 2, CPU, peak=1e9, seconds=0.01).clips_per_second or 0) > 0
+    assert (TEST.encoding(MODELS.video, 2).clips_per_second or 0) > 0
     before = torch.backends.cudnn.benchmark
-    assert (bench.training_speed("own", MODELS.video, 2, CPU, peak=1e9, seconds=0.01).peak_share) > 0
+    assert TEST.training("own", MODELS.video, 2).peak_share > 0
     assert torch.backends.cudnn.benchmark == before
 
 
@@ -148,7 +155,7 @@ def test_xdc_learns_from_what_is_read(sources: Sources, source: str) -> None:
 
 def test_the_usual_plan_fits_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
     for cores, readers in ((1, 1), (2, 1), (8, 6), (64, 16)):
-        monkeypatch.setattr(gpu_report, "available_cores", lambda cores=cores: cores)
+        monkeypatch.setattr(gpu_benchmark, "available_cores", lambda cores=cores: cores)
         assert usual_plan(quick=False, readers=None).readers == readers
     assert usual_plan(quick=False, readers=3).readers == 3
     plan, quick = (usual_plan(quick=quick, readers=1) for quick in (False, True))
@@ -160,9 +167,9 @@ def test_the_usual_plan_fits_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("short_epochs")
 def test_a_whole_report(tmp_path: Path, sources: Sources, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gpu_report, "synthetic_sources", lambda *_, **__: nullcontext(sources))
+    monkeypatch.setattr(gpu_benchmark, "synthetic_sources", lambda *_, **__: nullcontext(sources))
     monkeypatch.setattr(bench, "r2plus1d_18", lambda **_: Tiny())
-    plan = Plan(
+    plan = BenchmarkPlan(
         sweeps=(Sweep(MODELS, (2, 4), usual=4),),
         readers=1,
         compiled=False,
@@ -186,7 +193,9 @@ def test_a_whole_report(tmp_path: Path, sources: Sources, monkeypatch: pytest.Mo
 
 
 def test_a_report_that_was_interrupted_holds_what_was_measured() -> None:
-    report = Report("NVIDIA Z1", cores=4, precision="bf16", versions={"torch": "2"}, matmul_tflops=100.0)
+    report = GpuBenchmark(
+        "NVIDIA Z1", cores=4, precision="bf16", versions={"torch": "2"}, matmul_tflops=100.0
+    )
     report.training += [
         Speed("own", 8, 64, 200.0, peak_share=0.1),
         Speed("own, compiled", 8, 64, 300.0),

@@ -23,10 +23,9 @@ from xdcbench.models.weights import build_encoder
 from xdcbench.pipeline.costs.flops import FLOAT, forward_flop, training_flop, weight_bytes
 from xdcbench.pipeline.costs.rates import Rates
 from xdcbench.pipeline.costs.sizes import PARTS, TRACKS, Sizes
-from xdcbench.pipeline.costs.work import ASSIGNMENT, NEEDED, Work, Works, seconds, total
+from xdcbench.pipeline.costs.work import ASSIGNMENT, Work, Works, seconds, total
 from xdcbench.pipeline.graph import Stage
 from xdcbench.pretraining.pseudo_labels import PseudoLabels, write_clusters
-from xdcbench.pretraining.rounds import TRACKS as TRACKS_OF_ROUNDS
 
 MODELS = Models()
 SIZES = Sizes(
@@ -149,10 +148,6 @@ def test_reading_runs_beside_computing_only_where_processes_do_it() -> None:
 
 
 # ------------------------------------------------------------------ what the package itself writes and reads
-
-
-def test_rounds_learn_from_items_with_these_tracks() -> None:
-    assert {media: frozenset(tracks) for media, tracks in TRACKS_OF_ROUNDS.items()} == NEEDED
 
 
 def test_bytes_of_weights_are_those_of_the_files(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The report of `xdcbench bench gpu`: what is measured, one part after another, and how it is written down."""
+"""`xdcbench bench gpu`: what is measured, one part after another, and how it is written down."""
 
 import json
 import time
@@ -15,17 +15,14 @@ from xdcbench.data.shards.layout import ShardSettings
 from xdcbench.errors import UserError
 from xdcbench.pipeline.costs.flops import training_flop
 from xdcbench.pipeline.costs.gpu import (
-    TRAININGS,
+    STEPS,
     KMeansSpeed,
     Speed,
-    Training,
+    SpeedTest,
     Work,
     clip_model,
-    encoding_speed,
     kmeans_speed,
     matmul_peak,
-    speed,
-    training_speed,
 )
 from xdcbench.pipeline.costs.loading import (
     WORLD,
@@ -60,7 +57,7 @@ class Sweep:
 
 
 @dataclass(frozen=True)
-class Plan:
+class BenchmarkPlan:
     """What is measured, and how large.
 
     Attributes:
@@ -88,7 +85,7 @@ class Plan:
     sources: tuple[str, ...] = ("files", "shards")
 
 
-def usual_plan(*, quick: bool, readers: int | None) -> Plan:
+def usual_plan(*, quick: bool, readers: int | None) -> BenchmarkPlan:
     """The paper's encoders on clips of 8 and of 32 frames.
 
     Args:
@@ -102,26 +99,19 @@ def usual_plan(*, quick: bool, readers: int | None) -> Plan:
         for frames, batches, usual in lengths
     )
     if quick:
-        return Plan(sweeps, found, compiled=False, step_seconds=1.0, sources=("shards",))
-    return Plan(sweeps, found)
+        return BenchmarkPlan(sweeps, found, compiled=False, step_seconds=1.0, sources=("shards",))
+    return BenchmarkPlan(sweeps, found)
 
 
 @dataclass
-class Report:
+class GpuBenchmark:
     """What was measured of one GPU.
 
     Attributes:
-        card: its name.
         cores: that may be used.
         precision: of the project's own steps.
-        versions: of libraries.
         matmul_tflops: of the bf16 matrix product.
-        training: speeds of training steps.
-        encoding: speeds of encoding.
         xdc: speeds of XDC's step with both encoders, its clips read.
-        kmeans: speed of k-means.
-        waits: for data.
-        seconds: that all took.
     """
 
     card: str
@@ -138,15 +128,18 @@ class Report:
 
     def ratio(self, what: str, frames: int, batch: int) -> float | None:
         """Clips/s of ``what`` as a multiple of those of the reference with AMP; None where one is not known."""
-        own, other = (self._rate(name, frames, batch) for name in (what, "reference, AMP"))
+        own, other = (
+            _clips_per_second(self.training, name, frames, batch) for name in (what, "reference, AMP")
+        )
         return own / other if own and other else None
 
-    def _rate(self, what: str, frames: int, batch: int) -> float | None:
-        key = (what, frames, batch)
-        return next((s.clips_per_second for s in self.training if (s.what, s.frames, s.batch) == key), None)
+
+def _clips_per_second(speeds: list[Speed], what: str, frames: int, batch: int) -> float | None:
+    key = (what, frames, batch)
+    return next((s.clips_per_second for s in speeds if (s.what, s.frames, s.batch) == key), None)
 
 
-def bench_lines(device: str, output: Path, plan: Plan) -> Iterator[str]:
+def bench_lines(device: str, output: Path, plan: BenchmarkPlan) -> Iterator[str]:
     """Measure a GPU, write ``gpu.json`` and ``gpu.md`` in ``output``, and tell each part when it is done.
 
     Raises:
@@ -157,27 +150,27 @@ def bench_lines(device: str, output: Path, plan: Plan) -> Iterator[str]:
         output.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"--output {output}: {error.strerror}. Try: another folder") from error
-    report = Report(
+    found = GpuBenchmark(
         card=torch.cuda.get_device_name(on) if on.type == "cuda" else "cpu",
         cores=available_cores(),
         precision=resolve_precision("auto", on),
         versions=versions(),
     )
-    yield f"{report.card}, {report.cores} cores, torch {report.versions['torch']}, {report.precision}"
-    for title, head, rows in measure(report, on, plan):
+    yield f"{found.card}, {found.cores} cores, torch {found.versions['torch']}, {found.precision}"
+    for title, head, rows in measure(found, on, plan):
         yield ""
         yield title
         yield from tabulate(rows, head, tablefmt="plain", disable_numparse=True).split("\n")
-        write(report, output)  # what is measured is kept, whatever becomes of the rest
+        write(found, output)  # what is measured is kept, whatever becomes of the rest
     yield ""
-    yield f"{report.seconds:.0f} s; report in {output / 'gpu.md'}"
+    yield f"{found.seconds:.0f} s; written to {output / 'gpu.md'}"
 
 
-def write(report: Report, output: Path) -> None:
+def write(found: GpuBenchmark, output: Path) -> None:
     """Write ``gpu.json`` and ``gpu.md``."""
     for name, content in (
-        ("gpu.json", json.dumps(asdict(report), indent=1) + "\n"),
-        ("gpu.md", markdown(report)),
+        ("gpu.json", json.dumps(asdict(found), indent=1) + "\n"),
+        ("gpu.md", markdown(found)),
     ):
         with atomic_write(output / name) as part:
             part.write_text(content, encoding="utf-8")
@@ -187,45 +180,44 @@ Part = tuple[str, list[str], list[list[Cell]]]
 """Title, header and rows of a table."""
 
 
-def measure(report: Report, device: torch.device, plan: Plan) -> Iterator[Part]:
-    """Fill a report, the most important first; gives the table of each part once it is measured."""
+def measure(found: GpuBenchmark, device: torch.device, plan: BenchmarkPlan) -> Iterator[Part]:
+    """Fill ``found``, the most important first; gives the table of each part once it is measured."""
     begun = time.monotonic()
-    parts = (_training, _reading, _encoding, _kmeans, _other_batches)
-    report.matmul_tflops = matmul_peak(plan.matmul, device, dtype=_dtype(device)) / 1e12
-    for part in parts:
-        for table in part(report, device, plan):
-            report.seconds = time.monotonic() - begun
-            yield table
+    dtype = torch.bfloat16 if device.type == "cuda" else torch.float32
+    peak = matmul_peak(plan.matmul, device, dtype=dtype)
+    found.matmul_tflops = peak / 1e12
+    for table in _parts(found, SpeedTest(device, peak, plan.step_seconds), plan):
+        found.seconds = time.monotonic() - begun
+        yield table
 
 
-def _dtype(device: torch.device) -> torch.dtype:
-    return torch.bfloat16 if device.type == "cuda" else torch.float32
+def _parts(found: GpuBenchmark, test: SpeedTest, plan: BenchmarkPlan) -> Iterator[Part]:
+    for what in STEPS:
+        if plan.compiled or what != "own, compiled":
+            found.training += [test.training(what, s.models.video, s.usual) for s in plan.sweeps]
+    yield training_part(found)
+    _read(found, test, plan)
+    yield xdc_part(found)
+    yield waits_part(found)
+    found.encoding += [test.encoding(sweep.models.video, sweep.usual) for sweep in plan.sweeps]
+    yield encoding_part(found)
+    found.kmeans = kmeans_speed(*plan.kmeans, test.device)
+    yield kmeans_part(found)
+    for sweep in plan.sweeps:
+        others = (batch for batch in sweep.batches if batch != sweep.usual)
+        found.training += [test.training("own", sweep.models.video, batch) for batch in others]
+    yield training_part(found)
 
 
-def _training(report: Report, device: torch.device, plan: Plan) -> Iterator[Part]:
-    for what in TRAININGS:
-        for sweep in plan.sweeps:
-            if plan.compiled or what != "own, compiled":
-                report.training.append(_training_speed(what, sweep, sweep.usual, report, device, plan))
-    yield training_part(report)
-
-
-def _training_speed(
-    what: Training, sweep: Sweep, batch: int, report: Report, device: torch.device, plan: Plan
-) -> Speed:
-    return training_speed(
-        what, sweep.models.video, batch, device, peak=report.matmul_tflops * 1e12, seconds=plan.step_seconds
-    )
-
-
-def _reading(report: Report, device: torch.device, plan: Plan) -> Iterator[Part]:
+def _read(found: GpuBenchmark, test: SpeedTest, plan: BenchmarkPlan) -> None:
+    """Measure XDC's step, and its training loop with reading."""
     with synthetic_sources(plan.world, workers=plan.readers, settings=plan.shards) as sources:
         for sweep in plan.sweeps:
 
             def learner(source: str, sweep: Sweep = sweep) -> Learner:
                 index, root = sources[source]
                 return xdc_learner(
-                    index, root, sweep.models, batch=sweep.usual, device=device, readers=plan.readers
+                    index, root, sweep.models, batch=sweep.usual, device=test.device, readers=plan.readers
                 )
 
             flop = training_flop(sweep.models.video) + training_flop(sweep.models.audio)
@@ -234,118 +226,67 @@ def _reading(report: Report, device: torch.device, plan: Plan) -> Iterator[Part]
             if plan.compiled and first:
                 steps["XDC, compiled"] = lambda: xdc_step(learner("shards"), compiled=True)
             for what, make in steps.items():
-                seconds = flop / (report.matmul_tflops * 1e12)
-                found = speed(what, sweep.models.video, sweep.usual, device, make, seconds, plan.step_seconds)
-                report.xdc.append(found)
+                found.xdc.append(test.speed(what, sweep.models.video, sweep.usual, make, flop))
             for source in plan.sources if first else plan.sources[-1:]:
-                report.waits.append(data_wait(learner(source), source, seconds=plan.wait_seconds))
-    yield xdc_part(report)
-    yield waits_part(report)
+                found.waits.append(data_wait(learner(source), source, seconds=plan.wait_seconds))
 
 
-def _encoding(report: Report, device: torch.device, plan: Plan) -> Iterator[Part]:
-    for sweep in plan.sweeps:
-        peak = report.matmul_tflops * 1e12
-        found = encoding_speed(sweep.models.video, sweep.usual, device, peak=peak, seconds=plan.step_seconds)
-        report.encoding.append(found)
-    yield encoding_part(report)
-
-
-def _kmeans(report: Report, device: torch.device, plan: Plan) -> Iterator[Part]:
-    report.kmeans = kmeans_speed(*plan.kmeans, device)
-    yield kmeans_part(report)
-
-
-def _other_batches(report: Report, device: torch.device, plan: Plan) -> Iterator[Part]:
-    for sweep in plan.sweeps:
-        for batch in sweep.batches:
-            if batch != sweep.usual:
-                report.training.append(_training_speed("own", sweep, batch, report, device, plan))
-    yield training_part(report)
-
-
-def training_part(report: Report) -> Part:
+def training_part(found: GpuBenchmark) -> Part:
     """Clips/s of a training step, and its ratio to the reference with AMP."""
-    shapes = sorted({(s.frames, s.batch) for s in report.training})
+    shapes = sorted({(s.frames, s.batch) for s in found.training})
     rows: list[list[Cell]] = []
     for frames, batch in shapes:
-        these = {s.what: s for s in report.training if (s.frames, s.batch) == (frames, batch)}
-        rates = [_rate(these.get(what)) for what in TRAININGS]
-        ratios = [_times(report.ratio(what, frames, batch)) for what in ("own", "own, compiled")]
+        these = {s.what: s for s in found.training if (s.frames, s.batch) == (frames, batch)}
+        rates = [_rate(these.get(what)) for what in STEPS]
+        ratios = [_times(found.ratio(what, frames, batch)) for what in ("own", "own, compiled")]
         own = these["own"]
         rows.append([frames, batch, *rates, *ratios, f"{own.peak_share:.1%}", f"{own.memory_gb:.1f}"])
     ratios_head = ["own / AMP", "compiled / AMP"]
-    head = ["frames", "batch", *TRAININGS, *ratios_head, "own, share of peak", "own, GB"]
-    peak = f"the matrix product's {report.matmul_tflops:.0f} TFLOP/s"
+    head = ["frames", "batch", *STEPS, *ratios_head, "own, share of peak", "own, GB"]
+    peak = f"the matrix product's {found.matmul_tflops:.0f} TFLOP/s"
     return f"training step of the video encoder, clips in memory: clips/s; peak is {peak}", head, rows
 
 
-def encoding_part(report: Report) -> Part:
+def encoding_part(found: GpuBenchmark) -> Part:
     """Clips/s of encoding."""
     head = ["frames", "batch", "clips/s", "share of peak"]
-    rows: list[list[Cell]] = [[s.frames, s.batch, _rate(s), f"{s.peak_share:.1%}"] for s in report.encoding]
-    return "encoding by the video encoder", head, rows
+    return "encoding by the video encoder", head, [_cells(speed) for speed in found.encoding]
 
 
-def kmeans_part(report: Report) -> Part:
+def kmeans_part(found: GpuBenchmark) -> Part:
     """Time of k-means; no row before it was measured."""
     head = ["points", "features", "k", "seconds", "share that its matrix products alone would take"]
-    rows: list[list[Cell]] = [
-        [k.points, k.features, k.k, f"{k.seconds:.3f}", f"{k.matmul_share:.1%}"]
-        for k in (report.kmeans,)
-        if k is not None
-    ]
+    rows: list[list[Cell]] = []
+    if k := found.kmeans:
+        rows.append([k.points, k.features, k.k, f"{k.seconds:.3f}", f"{k.matmul_share:.1%}"])
     return "k-means, 10 updates", head, rows
 
 
-def xdc_part(report: Report) -> Part:
+def xdc_part(found: GpuBenchmark) -> Part:
     """Clips/s of XDC's step."""
     head = ["step", "frames", "batch", "clips/s", "share of peak", "GB", "warm-up, s"]
-    rows: list[list[Cell]] = [
-        [
-            s.what,
-            s.frames,
-            s.batch,
-            _rate(s),
-            f"{s.peak_share:.1%}",
-            f"{s.memory_gb:.1f}",
-            round(s.warm_up_seconds),
-        ]
-        for s in report.xdc
-    ]
+    rows = [[s.what, *_cells(s), f"{s.memory_gb:.1f}", round(s.warm_up_seconds)] for s in found.xdc]
     return "XDC's step: both encoders, from decoded clips of one batch", head, rows
 
 
-def waits_part(report: Report) -> Part:
+def waits_part(found: GpuBenchmark) -> Part:
     """Training with reading, beside training on clips in memory and reading alone."""
-    head = [
-        "read from",
-        "frames",
-        "batch",
-        "readers",
-        "readers alone, clips/s",
-        "training, clips/s",
-        "of that in memory",
-        "loop waits",
-    ]
+    rates_head = ["readers alone, clips/s", "training, clips/s", "of that in memory"]
+    head = ["read from", "frames", "batch", "readers", *rates_head, "loop waits"]
     rows: list[list[Cell]] = []
-    for w in report.waits:
-        memory = next(
-            s.clips_per_second
-            for s in report.xdc
-            if (s.what, s.frames, s.batch) == ("XDC", w.frames, w.batch)
-        )
+    for w in found.waits:
+        memory = _clips_per_second(found.xdc, "XDC", w.frames, w.batch)
         rates = [f"{w.read_per_second:.0f}", f"{w.clips_per_second:.0f}"]
         share = f"{w.clips_per_second / memory:.1%}" if memory else ""
         rows.append([w.source, w.frames, w.batch, w.readers, *rates, share, f"{w.loop_share:.1%}"])
     return "XDC's training loop with reading", head, rows
 
 
-def markdown(report: Report) -> str:
-    """The whole report, as far as it was measured."""
-    parts = [part(report) for part in (training_part, xdc_part, waits_part, encoding_part, kmeans_part)]
-    libraries = ", ".join(f"{name} {version}" for name, version in report.versions.items())
-    lines = [f"# {report.card}", "", f"{report.cores} cores; {libraries}; {report.precision}."]
+def markdown(found: GpuBenchmark) -> str:
+    """All tables, as far as they were measured."""
+    parts = [part(found) for part in (training_part, xdc_part, waits_part, encoding_part, kmeans_part)]
+    libraries = ", ".join(f"{name} {version}" for name, version in found.versions.items())
+    lines = [f"# {found.card}", "", f"{found.cores} cores; {libraries}; {found.precision}."]
     for title, head, rows in parts:
         if rows:
             lines += [
@@ -361,6 +302,11 @@ def _rate(found: Speed | None) -> str:
     if found is None:
         return ""
     return "out of memory" if found.clips_per_second is None else f"{found.clips_per_second:.0f}"
+
+
+def _cells(found: Speed) -> list[Cell]:
+    """Its clips, rate and share of the peak."""
+    return [found.frames, found.batch, _rate(found), f"{found.peak_share:.1%}"]
 
 
 def _times(ratio: float | None) -> str:

@@ -1,0 +1,124 @@
+"""The commands that write pages, and ``doctor``. Each imports its code only when it runs, as ``--help`` is fast."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from xdcbench.cli.examples import examples
+from xdcbench.cli.options import (
+    RESULTS,
+    DataRootOption,
+    DeviceOption,
+    NumWorkersOption,
+    ResultsFoldersOption,
+    ResultsOption,
+    ShardsOption,
+    TrustOption,
+    say,
+)
+
+app = typer.Typer()
+
+
+@app.command(
+    epilog=examples(
+        "xdcbench clusters xdc",
+        "xdcbench clusters round-0123456789ab --round 1",
+        "xdcbench clusters xdc --nearest 5 --single-file --output shared",
+    )
+)
+def clusters(
+    run: Annotated[
+        str, typer.Argument(metavar="RUN", help="Key of a round, the beginning of its hash, or a method.")
+    ],
+    number: Annotated[
+        int | None,
+        typer.Option("--round", metavar="R", min=1, help="Show an earlier round of the same pretraining."),
+    ] = None,
+    nearest: Annotated[
+        int, typer.Option(min=1, help="Items to show per cluster, nearest to its center first.")
+    ] = 10,
+    results: ResultsOption = RESULTS,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output", metavar="DIR", help="Folder to write. Default: clusters/KEY in the results folder."
+        ),
+    ] = None,
+    single_file: Annotated[
+        bool, typer.Option("--single-file", help="Embed videos, images and audio in the page, up to 40 MB.")
+    ] = False,
+    data_root: DataRootOption = None,
+    shards: ShardsOption = None,
+    device: DeviceOption = "auto",
+    num_workers: NumWorkersOption = 0,
+    trust_code: TrustOption = False,
+) -> None:
+    """Write an HTML page of a round's clusters, with videos and audio, ordered by purity."""
+    from xdcbench.reports.clusters.origin import find_round
+    from xdcbench.reports.clusters.page import write_gallery
+    from xdcbench.utils.code import Consent
+
+    consent = Consent(everything=trust_code)
+    found = find_round(run, number, results, data_root=data_root, shards=tuple(shards or ()), consent=consent)
+    say(
+        write_gallery(
+            found,
+            output or results / "clusters" / found.run.name,
+            nearest=nearest,
+            single_file=single_file,
+            device=device,
+            workers=num_workers or 0,
+        )
+    )
+
+
+@app.command(
+    "report",
+    epilog=examples(
+        "xdcbench report",
+        "xdcbench report --results results --results more --output today.html",
+        "xdcbench report --results results --baseline earlier",
+    ),
+)
+def report_page(
+    results: ResultsFoldersOption = None,
+    baseline: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Results folder to compare with; the page lists what moved."),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE|DIR", help="Page to write. Default: report/index.html in the first results folder."
+        ),
+    ] = None,
+) -> None:
+    """Write an HTML page of all results: tables, learning curves, clusters, data, cost and every run."""
+    from xdcbench.reports.results.page import write_report
+
+    folders = results or [RESULTS]
+    say(write_report(folders, baseline, output or folders[0] / "report"))
+
+
+@app.command(epilog=examples("xdcbench doctor --data-root DIR", "xdcbench doctor --speed"))
+def doctor(
+    data_root: DataRootOption = None,
+    speed: Annotated[
+        bool,
+        typer.Option(
+            "--speed", help="Also measure the speed of reading, encoding and training, for `run --dry-run`."
+        ),
+    ] = False,
+    device: DeviceOption = "auto",
+    results: ResultsOption = RESULTS,
+) -> None:
+    """Show versions, devices, decoders and the datasets on this machine."""
+    from xdcbench.cli.doctor import lines
+
+    say(lines(data_root))
+    if speed:
+        from xdcbench.pipeline.costs.rates import speed_lines
+
+        say(speed_lines(device, results))

@@ -1,0 +1,152 @@
+"""The commands that read a results folder. Each imports its code only when it runs, which keeps ``--help`` fast."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from xdcbench.cli.examples import examples
+from xdcbench.cli.options import RESULTS, ResultsFoldersOption, ResultsOption, TrustOption, say
+
+app = typer.Typer()
+
+FormatName = Literal["md", "tex", "csv", "html", "txt"]
+Listed = Literal["methods", "suites", "datasets", "evaluations", "tables", "weights"]
+
+
+@app.command(
+    epilog=examples(
+        "xdcbench table table1 --format md", "xdcbench table --results results --results more --output tables"
+    )
+)
+def table(
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="NAME", help="Tables to print. Default: all.")
+    ] = None,
+    results: ResultsFoldersOption = None,
+    format_: Annotated[FormatName, typer.Option("--format", help="Format to print.")] = "txt",
+    intervals: Annotated[
+        bool, typer.Option("--intervals", help="Add 95 % confidence intervals over test items.")
+    ] = False,
+    output: Annotated[
+        Path | None, typer.Option("--output", metavar="DIR", help="Also write every format to this folder.")
+    ] = None,
+) -> None:
+    """Print tables of measured numbers beside published numbers."""
+    from xdcbench.cli.output import table_lines
+
+    say(table_lines(names or [], results or [RESULTS], format_, output, intervals=intervals))
+
+
+@app.command(
+    epilog=examples(
+        "xdcbench compare xdc sdc", "xdcbench compare xdc@audioset xdc@kinetics400 --evaluation finetune"
+    )
+)
+def compare(
+    names: Annotated[
+        list[str],
+        typer.Argument(metavar="A B ...", help="Methods, METHOD@PRETRAINING_DATA, or run keys."),
+    ],
+    results: ResultsFoldersOption = None,
+    metric: Annotated[str, typer.Option(help="Metric: a share of test items.")] = "top1",
+    dataset: Annotated[str, typer.Option(help="Compare only on this dataset.")] = "",
+    evaluation: Annotated[str, typer.Option(help="Compare only by this evaluation.")] = "",
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", metavar="FILE", help="Also write all numbers to this JSON file."),
+    ] = None,
+) -> None:
+    """Test the first method against each other method on the same test items.
+
+    Prints differences, confidence intervals and p values.
+    """
+    from xdcbench.results.statistics.compare import compare
+    from xdcbench.results.statistics.verdict import verdict_lines, write_verdict
+
+    blocks = compare(names, results or [RESULTS], metric=metric, dataset=dataset, evaluation=evaluation)
+    say(verdict_lines(blocks))
+    if output is not None:
+        write_verdict(blocks, output)
+
+
+@app.command("list", epilog=examples("xdcbench list suites", "xdcbench list weights"))
+def list_(what: Annotated[Listed, typer.Argument(help="What to list.")]) -> None:
+    """List the methods, suites, datasets, evaluations, tables or weights that are available."""
+    from xdcbench.pipeline.catalog import rows
+
+    listed = rows(what)
+    width = max(22, *(len(name) for name, _ in listed))
+    say([f"{name:<{width}} {title}" for name, title in listed])
+
+
+@app.command(epilog=examples("xdcbench show round-0123456789ab", "xdcbench show 0123 --results more"))
+def show(
+    run: Annotated[str, typer.Argument(metavar="RUN", help="Run key, or the beginning of its hash.")],
+    results: ResultsOption = RESULTS,
+) -> None:
+    """Show a run: its settings, numbers and files, or the error and log of each failed attempt."""
+    from xdcbench.cli.output import run_lines
+
+    say(run_lines(run, results))
+
+
+@app.command(epilog=examples("xdcbench prune --dry-run", "xdcbench prune --encoders --keep 'xdc/*'"))
+def prune(
+    results: ResultsOption = RESULTS,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="List what would be removed, and remove nothing.")
+    ] = False,
+    keep: Annotated[
+        list[str] | None,
+        typer.Option(metavar="GLOB", help="Keys or names of runs to keep whole, e.g. 'xdc/*'. Repeatable."),
+    ] = None,
+    older_than: Annotated[
+        float, typer.Option(metavar="HOURS", min=0, help="Age at which an interrupted build is removed.")
+    ] = 24.0,
+    encoders: Annotated[
+        bool, typer.Option("--encoders", help="Also remove encoders of rounds that a later round continued.")
+    ] = False,
+) -> None:
+    """Remove files that no kept result needs: old builds and features of finished evaluations. Records stay."""
+    from xdcbench.pipeline.prune import prune_lines
+
+    say(prune_lines(results, dry_run=dry_run, keep=keep or (), older_than=older_than, encoders=encoders))
+
+
+@app.command("verify-results", epilog=examples("xdcbench verify-results", "xdcbench verify-results --repair"))
+def verify_results_(
+    results: Annotated[
+        list[Path] | None,
+        typer.Option("--results", metavar="DIR", help="Results folder to verify. Repeatable."),
+    ] = None,
+    repair: Annotated[
+        bool,
+        typer.Option("--repair", help="Move damaged runs to runs/.damaged, so that `run` repeats them."),
+    ] = False,
+) -> None:
+    """Verify every file of every run by its hash. Exit code 1: a file is damaged."""
+    from xdcbench.results.verification import verify_results
+
+    lines, code = verify_results(results or [RESULTS], repair=repair)
+    say(lines)
+    raise typer.Exit(code)
+
+
+@app.command(epilog=examples("xdcbench export xdc", "xdcbench export xdc@kinetics400 --output exported"))
+def export(
+    run: Annotated[str, typer.Argument(metavar="RUN", help="Run key, its beginning, METHOD or METHOD@DATA.")],
+    results: ResultsOption = RESULTS,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output", metavar="DIR", help="Folder to write. Default: exports/KEY in the results folder."
+        ),
+    ] = None,
+    trust_code: TrustOption = False,
+) -> None:
+    """Export the encoders of a run as weights, torch.export programs and a model card."""
+    from xdcbench.export.export import export_lines
+    from xdcbench.utils.code import Consent
+
+    say(export_lines(run, results, output, Consent(everything=trust_code)))
