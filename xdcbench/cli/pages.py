@@ -1,4 +1,4 @@
-"""The commands that write pages, and ``doctor``. Each imports its code only when it runs, as ``--help`` is fast."""
+"""The commands that write pages, and ``doctor``. Each imports its code when it runs, which keeps ``--help`` fast."""
 
 from pathlib import Path
 from typing import Annotated
