@@ -16,7 +16,13 @@ from xdcbench.data.clip_dataset import ClipDataset, ClipSpec
 from xdcbench.errors import MediaError, UserError
 from xdcbench.models.encoders import load_encoder_metadata
 from xdcbench.pretraining.pseudo_labels import clips_of
-from xdcbench.reports.clusters.media import audio_within, write_audio, write_image, write_spectrogram, write_video
+from xdcbench.reports.clusters.media import (
+    audio_within,
+    write_audio,
+    write_image,
+    write_spectrogram,
+    write_video,
+)
 from xdcbench.reports.clusters.origin import ClusteredRound
 from xdcbench.utils.progress import track
 
