@@ -3,7 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from xdcbench.utils.io import atomic_write, remove_part_files
+from xdcbench.errors import UserError
+from xdcbench.utils.io import atomic_write, remove_part_files, writing
 
 
 def test_a_file_is_replaced_at_the_end_and_hidden_before(tmp_path: Path) -> None:
@@ -51,3 +52,10 @@ def test_nothing_is_written_through_a_link(name: str, tmp_path: Path) -> None:
     assert mine.read_text() == "mine"
     assert not (tmp_path / "result").is_symlink()
     assert (tmp_path / "result").read_text() == "ours"
+
+
+def test_what_cannot_be_written_is_one_line_with_the_mend(tmp_path: Path) -> None:
+    with pytest.raises(UserError) as caught, writing("the page", "give another with --output"):
+        (tmp_path / "nowhere" / "page.html").write_text("")
+    assert str(caught.value) == "cannot write the page: No such file or directory; give another with --output"
+    assert isinstance(caught.value.__cause__, FileNotFoundError)

@@ -11,7 +11,15 @@ from statsmodels.stats.contingency_tables import mcnemar as their_mcnemar
 from statsmodels.stats.multitest import multipletests
 
 from tests.unit.results.statistics.simulated import rivals
-from xdcbench.results.statistics.significance import LEVEL, holm, mcnemar, seeds_needed, sign_flip, smallest_p
+from xdcbench.results.statistics.significance import (
+    LEVEL,
+    holm,
+    mcnemar,
+    p_text,
+    seeds_needed,
+    sign_flip,
+    smallest_p,
+)
 
 
 def scores(both: int, a_alone: int, b_alone: int) -> tuple[np.ndarray, np.ndarray]:
@@ -107,3 +115,15 @@ def test_holm_is_that_of_statsmodels(ps: list[float]) -> None:
 
 def test_holm_of_none() -> None:
     assert holm([]) == []
+
+
+def test_holm_leaves_out_what_was_not_tested() -> None:
+    assert holm([0.01, None, 0.02, None]) == [0.02, None, 0.02, None]
+
+
+@pytest.mark.parametrize(
+    ("p", "text"),
+    [(1.0, "1"), (0.0312, "0.031"), (0.0001, "0.0001"), (0.00009999, "< 0.0001"), (0.0, "< 0.0001")],
+)
+def test_p_in_words(p: float, text: str) -> None:
+    assert p_text(p) == text
