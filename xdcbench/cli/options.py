@@ -69,6 +69,15 @@ DecodedOption = Annotated[
         "free. Results do not depend on it.",
     ),
 ]
+JobsOption = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        metavar="N",
+        help="Stages to run side by side on a CPU, each with its share of the cores. Default: for a suite with a "
+        "synthetic world one per core, at most 4; otherwise 1.",
+    ),
+]
 NumWorkersOption = Annotated[
     int | None,
     typer.Option(

@@ -65,7 +65,7 @@ def run_plan(
         raise UserError(f"{targets[0].key} needs {', '.join(missing)}, which must be run first")
     plan = replace(launch.plan, stages=tuple(targets)) if alone else launch.plan
     with process_group():
-        return execute(plan, launch.store, launch.context, policy=policy)
+        return execute(plan, launch.store, launch.context, policy=policy, jobs=launch.jobs)
 
 
 def report(launch: Launch, outcomes: Sequence[StageResult]) -> tuple[list[str], int]:

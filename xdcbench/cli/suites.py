@@ -14,6 +14,7 @@ from xdcbench.cli.options import (
     DecodedOption,
     DeviceOption,
     FingerprintOption,
+    JobsOption,
     MethodsOption,
     NumWorkersOption,
     ResultsOption,
@@ -75,6 +76,7 @@ def run(
     ] = False,
     device: DeviceOption = "auto",
     num_workers: NumWorkersOption = None,
+    jobs: JobsOption = None,
     trust_code: TrustOption = False,
     checkpoint_seconds: Annotated[
         float, typer.Option(min=0, help="Minimum time between two checkpoints.")
@@ -113,6 +115,7 @@ def run(
         results=results,
         device=device,
         num_workers=num_workers,
+        jobs=jobs,
         checkpoint_seconds=checkpoint_seconds,
         keep_checkpoints=keep_checkpoints,
         micro_batch_size=micro_batch_size,
@@ -159,6 +162,7 @@ def check(
     fingerprint: FingerprintOption = "size",
     device: DeviceOption = "cpu",
     num_workers: NumWorkersOption = None,
+    jobs: JobsOption = None,
 ) -> None:
     """Run a suite in fp32 and compare its numbers with a reference.
 
@@ -181,6 +185,7 @@ def check(
             results=results or Path(new),
             device=device,
             num_workers=num_workers,
+            jobs=jobs,
             precision="fp32",
             trust_code=trust_code,
             fingerprint=fingerprint,

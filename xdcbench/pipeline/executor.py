@@ -6,10 +6,10 @@ import traceback
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import dataclass, field, replace
+from functools import cached_property, partial
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from xdcbench.config.keys import VERSIONS, science
 from xdcbench.data.context import Context, elapsed
@@ -20,6 +20,7 @@ from xdcbench.pipeline.needed import Policy, needed_keys
 from xdcbench.pipeline.plan import Plan
 from xdcbench.pipeline.registry import STAGES
 from xdcbench.results.run_store import RunStore
+from xdcbench.utils.cores import available_cores
 from xdcbench.utils.disk import FULL
 from xdcbench.utils.distributed import barrier, is_main_process, on_main_process, world_size
 from xdcbench.utils.documents import write_json
@@ -28,6 +29,9 @@ from xdcbench.utils.provenance import commit, versions
 from xdcbench.utils.secrets import redact
 from xdcbench.utils.shown import SafeFilter, printable, safe_text
 from xdcbench.utils.signals import defer_signals
+
+if TYPE_CHECKING:
+    from xdcbench.pipeline.jobs import Jobs
 
 Status = Literal["done", "kept", "failed", "blocked", "unavailable", "missing"]
 Stamp = tuple[int, int] | None
@@ -45,40 +49,136 @@ class StageResult:
 
 
 def execute(
-    plan: Plan, store: RunStore, context: Context, *, policy: Policy = "missing"
+    plan: Plan, store: RunStore, context: Context, *, policy: Policy = "missing", jobs: int = 1
 ) -> list[StageResult]:
     """Run what of ``plan`` is needed and not there, or damaged; one failure does not stop independent stages.
 
     What another command makes meanwhile is kept, under every policy.
 
+    Args:
+        jobs: stages that are built side by side, each in a process of its own (on a CPU, without torchrun).
+
     Raises:
         UserError: the results folder is being pruned, or nothing can be written to it.
     """
-    outcomes: dict[str, StageResult] = {}
     with store.in_use() if is_main_process() else nullcontext():
         needed = on_main_process(lambda: needed_keys(plan, store, policy, thorough=True))
         replaced = {key: store.stamp(key) for key in needed} if policy == "always" else {}
-        ahead = Counter(stage.kind for stage in plan.stages if stage.key in needed)
-        spent: dict[str, list[float]] = {}
-        for position, stage in enumerate(plan.stages, 1):
-            ahead[stage.kind] -= stage.key in needed
-            needs = stage.key in needed
-            outcome = on_main_process(partial(_settle, stage, store, outcomes, needed=needs, policy=policy))
-            if outcome is None:
-                log.info("[%d/%d] %s", position, len(plan.stages), stage.name)
-                took = {kind: sum(seconds) / len(seconds) for kind, seconds in spent.items()}
-                context = replace(
-                    context, begun=time.monotonic(), kind=stage.kind, ahead=dict(ahead), took=took
-                )
-                replaces = replaced.get(stage.key)
-                outcome = run_stage(stage, store, context, anew=policy == "always", replaces=replaces)
-                if outcome.status == "done":
-                    spent.setdefault(stage.kind, []).append(elapsed(context))
-            outcomes[stage.key] = outcome
-    return list(outcomes.values())
+        execution = Execution(plan, store, context, policy, frozenset(needed), replaced)
+        if jobs > 1 and needed:
+            execution.side_by_side(jobs)
+        else:
+            execution.in_turn()
+    return [execution.outcomes[stage.key] for stage in plan.stages]
 
 
-def _settle(
+class Task(NamedTuple):
+    """A stage to build: its place in the plan, and what `Context` says of the stages before and after it."""
+
+    position: int
+    took: Mapping[str, float]
+    ahead: Mapping[str, int]
+
+
+class Built(NamedTuple):
+    """What became of a stage that was to be built, as in `StageResult`, and the seconds that it took."""
+
+    status: Status
+    detail: str
+    seconds: float
+
+
+@dataclass
+class Execution:
+    """A plan at work.
+
+    Attributes:
+        needed: keys of the stages to run.
+        replaced: runs that are made anew, by key.
+        outcomes: of the stages so far, by key.
+        spent: seconds of the stages that were built, by kind.
+    """
+
+    plan: Plan
+    store: RunStore
+    context: Context
+    policy: Policy
+    needed: frozenset[str]
+    replaced: Mapping[str, Stamp]
+    outcomes: dict[str, StageResult] = field(default_factory=dict)
+    spent: dict[str, list[float]] = field(default_factory=dict)
+
+    def in_turn(self) -> None:
+        """Run one stage after the other, in this process."""
+        for position in range(len(self.plan.stages)):
+            if not on_main_process(partial(self._settle, position)):
+                self._note(position, self._build(self._task(position)))
+
+    def side_by_side(self, jobs: int) -> None:
+        """Run stages whose inputs are there, each in one of several processes."""
+        from xdcbench.pipeline.jobs import JobDied, Jobs
+
+        for kind in {stage.kind for stage in self.plan.stages if stage.key in self.needed}:
+            STAGES[kind].load()  # once, for all jobs
+        waiting = list(range(len(self.plan.stages)))
+        with Jobs(jobs, self._build, threads=max(1, available_cores() // jobs)) as pool:
+            while waiting or pool.busy:
+                waiting = [position for position in waiting if not self._begin(position, pool)]
+                for task, answer in pool.finished():
+                    died = isinstance(answer, JobDied)
+                    self._note(task.position, Built("failed", str(answer), 0.0) if died else answer)
+
+    def _begin(self, position: int, pool: "Jobs") -> bool:
+        """Settle a stage or give it to a job; False while an input, or every job, is at work."""
+        stage = self.plan.stages[position]
+        if any(source.key in self._keys and source.key not in self.outcomes for source in stage.read):
+            return False
+        if stage.key in self.needed and not pool.free:
+            return False
+        if not self._settle(position):
+            pool.give(self._task(position))
+        return True
+
+    @cached_property
+    def _keys(self) -> frozenset[str]:
+        return frozenset(stage.key for stage in self.plan.stages)
+
+    def _settle(self, position: int) -> bool:
+        """Note the outcome of a stage that is not to be run now; False where it is."""
+        stage = self.plan.stages[position]
+        outcome = _settled(
+            stage, self.store, self.outcomes, needed=stage.key in self.needed, policy=self.policy
+        )
+        if outcome is not None:
+            self.outcomes[stage.key] = outcome
+        return outcome is not None
+
+    def _task(self, position: int) -> Task:
+        rest = self.plan.stages[position + 1 :]
+        return Task(
+            position,
+            took={kind: sum(seconds) / len(seconds) for kind, seconds in self.spent.items()},
+            ahead=Counter(stage.kind for stage in rest if stage.key in self.needed),
+        )
+
+    def _build(self, task: Task) -> Built:
+        stage = self.plan.stages[task.position]
+        log.info("[%d/%d] %s", task.position + 1, len(self.plan.stages), stage.name)
+        context = replace(
+            self.context, begun=time.monotonic(), kind=stage.kind, ahead=task.ahead, took=task.took
+        )
+        anew, replaces = self.policy == "always", self.replaced.get(stage.key)
+        found = run_stage(stage, self.store, context, anew=anew, replaces=replaces)
+        return Built(found.status, found.detail, elapsed(context))
+
+    def _note(self, position: int, built: Built) -> None:
+        stage = self.plan.stages[position]
+        self.outcomes[stage.key] = StageResult(stage, built.status, built.detail)
+        if built.status == "done":
+            self.spent.setdefault(stage.kind, []).append(built.seconds)
+
+
+def _settled(
     stage: Stage, store: RunStore, outcomes: Mapping[str, StageResult], *, needed: bool, policy: Policy
 ) -> StageResult | None:
     """The outcome of a stage that is not to be run now, or None."""

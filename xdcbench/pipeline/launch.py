@@ -20,13 +20,19 @@ from xdcbench.results.run_store import RunStore
 from xdcbench.utils.cache_folder import cache_folder
 from xdcbench.utils.code import Consent
 from xdcbench.utils.cores import available_cores
-from xdcbench.utils.distributed import is_main_process, local_world_size
+from xdcbench.utils.distributed import is_main_process, local_world_size, world_size
 from xdcbench.utils.documents import read_json
 from xdcbench.utils.memory import available_memory
 from xdcbench.utils.precision import Precision
 
 if TYPE_CHECKING:
     from xdcbench.data.shards.reader import ShardReader
+
+JOBS = 4
+"""Stages side by side at most, where none are asked for."""
+
+JOB_BYTES = 2 << 30
+"""Memory for which another one is begun."""
 
 log = logging.getLogger("xdcbench")
 
@@ -48,6 +54,7 @@ class Request:
     results: Path = Path("results")
     device: str = "auto"
     num_workers: int | None = None
+    jobs: int | None = None
     precision: Precision | None = None
     checkpoint_seconds: float = 60.0
     keep_checkpoints: int = 2
@@ -73,6 +80,7 @@ class Launch:
     store: RunStore
     context: Context
     whole: Plan
+    jobs: int = 1
 
     @property
     def keys(self) -> tuple[str, ...]:
@@ -130,13 +138,14 @@ def plan_launch(request: Request, *, write: bool = True) -> Launch:
 
         check_fit(whole.stages, shards)
     plan = whole.only(request.filter) if request.filter else whole
+    jobs = jobs_of(suite, device, request.jobs)
     context = Context(
         suite=suite.name,
         device=device,
-        num_workers=default_num_workers() if request.num_workers is None else request.num_workers,
+        num_workers=default_num_workers(jobs) if request.num_workers is None else request.num_workers,
         roots={**roots(plan, request, store), **shards},
         decoded=DecodedItems(
-            default_decoded_bytes() if request.decoded_bytes is None else request.decoded_bytes
+            (default_decoded_bytes() if request.decoded_bytes is None else request.decoded_bytes) // jobs
         ),
         cache=store.root / "cache",
         checkpoint_seconds=request.checkpoint_seconds,
@@ -148,13 +157,35 @@ def plan_launch(request: Request, *, write: bool = True) -> Launch:
     )
     if write and is_main_process():
         forget_stale(whole, sources, store)
-    return Launch(plan, store, context, whole)
+    return Launch(plan, store, context, whole, jobs)
 
 
-def default_num_workers() -> int:
-    """Processes that read media where none are asked for: two cores are left to training, or one of two."""
-    cores = available_cores()
-    return min(16, max(cores - 2, min(1, cores - 1)))
+def jobs_of(suite: Suite, device: str, asked: int | None) -> int:
+    """Stages to build side by side.
+
+    Where none are asked for: on a CPU, for a suite with a synthetic world, whose encoders and clips are too small to
+    gain from several threads, as many as there are cores and memory, at most `JOBS`; otherwise one.
+
+    Raises:
+        UserError: several are asked for where they cannot be.
+    """
+    possible = device == "cpu" and world_size() == 1
+    if asked is None:
+        room = min(JOBS, available_cores(), available_memory() // JOB_BYTES)
+        return max(1, room) if possible and suite.world else 1
+    if asked > 1 and not possible:
+        where = "under torchrun" if world_size() > 1 else f"on {device}"
+        raise UserError(f"--jobs {asked}: stages run one after another {where}. Try: leave --jobs out")
+    return asked
+
+
+def default_num_workers(jobs: int = 1) -> int:
+    """Processes that read media where none are asked for: two cores are left to training, or one of two.
+
+    Of several jobs, each reads with what is left of its share of the cores.
+    """
+    cores = available_cores() // jobs
+    return min(16, max(cores - 2, min(1, cores - 1), 0))
 
 
 def default_decoded_bytes() -> int:

@@ -5,6 +5,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 
 from rich.console import Console
 from rich.markup import escape
@@ -18,6 +19,8 @@ log = logging.getLogger("xdcbench")
 
 LINE_EVERY = 10.0
 """Seconds between two progress lines when there is no terminal."""
+
+_PLAIN = ContextVar("plain", default=False)
 
 
 class Track:
@@ -54,9 +57,19 @@ class Track:
 
 
 @contextmanager
+def plain_progress() -> Iterator[None]:
+    """Within, progress is told in lines, also on a terminal, which others write to as well."""
+    token = _PLAIN.set(True)
+    try:
+        yield
+    finally:
+        _PLAIN.reset(token)
+
+
+@contextmanager
 def track(label: str, total: int, *, done: int = 0) -> Iterator[Track]:
     """Show progress over ``total`` items, of which ``done`` were done before."""
-    if not sys.stderr.isatty() or world_size() > 1:
+    if _PLAIN.get() or not sys.stderr.isatty() or world_size() > 1:
         yield Track(label, total, None, skipped=done)
         return
     columns = (
