@@ -164,7 +164,23 @@ def test_a_world_reads_nothing_from_the_data_root(
     assert all("world-" in str(root) for root in launch.context.roots.values())
 
 
-@pytest.mark.parametrize(("cores", "processes"), [(1, 0), (2, 0), (4, 2), (64, 16)])
-def test_two_cores_are_left_to_training(monkeypatch: pytest.MonkeyPatch, cores: int, processes: int) -> None:
+@pytest.mark.parametrize(
+    ("cores", "jobs", "processes"),
+    [
+        (1, 1, 0),
+        (2, 1, 1),
+        (3, 1, 1),
+        (4, 1, 2),
+        (64, 1, 16),
+        (2, 2, 0),
+        (4, 2, 1),
+        (4, 4, 0),
+        (2, 5, 0),
+        (16, 4, 2),
+    ],
+)
+def test_cores_are_left_to_training(
+    monkeypatch: pytest.MonkeyPatch, cores: int, jobs: int, processes: int
+) -> None:
     monkeypatch.setattr("xdcbench.pipeline.launch.available_cores", lambda: cores)
-    assert default_num_workers() == processes
+    assert default_num_workers(jobs) == processes
