@@ -1,6 +1,7 @@
 """Fixtures that every test may use."""
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -32,6 +33,11 @@ EXPECTED_SKIPS = (
 )
 """Reasons for which a test may be skipped; any other skip fails the whole run. The checks bring a browser
 and what S3 takes."""
+
+
+def pytest_configure() -> None:
+    """Under nohup SIGHUP is ignored, and so it would be by the commands that tests start and send it to."""
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
