@@ -10,7 +10,9 @@ from xdcbench.utils.shown import safe_text
 
 EXAMPLES = examples("xdcbench bench gpu --output results/bench", "xdcbench bench gpu --quick")
 
-app = typer.Typer(help="Measure the speed of this machine.", epilog=EXAMPLES, no_args_is_help=True)
+app = typer.Typer(
+    rich_markup_mode=None, help="Measure the speed of this machine.", epilog=EXAMPLES, no_args_is_help=True
+)
 
 
 @app.callback()
@@ -39,7 +41,9 @@ def gpu(
         ),
     ] = None,
 ) -> None:
-    """Measure one GPU beside torchvision's reference training: training, encoding, k-means and data wait.
+    """Measure one GPU beside torchvision's reference training.
+
+    Measures training, encoding, k-means and data wait.
 
     Takes about five minutes. Needs no data and no network.
     """

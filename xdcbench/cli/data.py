@@ -12,6 +12,7 @@ from xdcbench.cli.request import DataRootOption, Request, takes_request
 from xdcbench.utils.shown import safe_text
 
 app = typer.Typer(
+    rich_markup_mode=None,
     help="List, verify, describe and prepare datasets.",
     epilog=examples(
         "xdcbench data list --data-root DIR",
@@ -26,7 +27,10 @@ PartName = Literal["train", "test", "all"]
 
 @app.command("list", epilog=examples("xdcbench data list", "xdcbench data list --data-root DIR"))
 def list_(data_root: DataRootOption = None) -> None:
-    """List the datasets: media, splits, official numbers of items, license, source and place on this machine."""
+    """List the datasets, each with its place on this machine.
+
+    Shows media, splits, official numbers of items, license and source.
+    """
     from xdcbench.cli.validation_output import list_lines
 
     _say(list_lines(data_root))
@@ -50,7 +54,7 @@ def verify(
         ),
     ] = None,
 ) -> None:
-    """Decode every file once and report what is missing or wrong. Run the same command to resume.
+    """Decode every file; report what is missing or wrong. Run the same command to resume.
 
     Exit code 1: more than `max_failed` of the items of a split are unusable, or shards are damaged.
     """
@@ -72,7 +76,7 @@ def verify(
 )
 @takes_request()
 def stats(request: Request) -> None:
-    """Show lengths, sizes, frame rates, codecs, audio and classes as a table and a figure."""
+    """Show lengths, sizes, rates, codecs, audio and classes. Prints a table and draws a figure."""
     from xdcbench.cli.validation_output import stats_lines
 
     _say(stats_lines(request))
@@ -102,7 +106,7 @@ def prepare(
         int, typer.Option(min=1, help="Maximum size of a shard that holds several items.")
     ] = 256 << 20,
 ) -> None:
-    """Decode every file once and write shards that are fast to read. Run the same command to resume or update."""
+    """Decode every file once; write shards that read fast. Run the same command to resume or update."""
     from xdcbench.cli.preparation_output import prepare_lines
     from xdcbench.config.load import validate
     from xdcbench.data.shards.layout import ShardSettings
@@ -173,7 +177,7 @@ def overlap(
         ),
     ] = None,
 ) -> None:
-    """Find items of A that are also in B, by YouTube id or file name and by hashes of frames."""
+    """Find items of A that are also in B. Compares YouTube ids, file names and hashes of frames."""
     from xdcbench.cli.validation_output import overlap_lines
 
     left = replace(request, name=a, root=root_a, overrides=set_a)

@@ -2,5 +2,5 @@
 
 
 def examples(*commands: str) -> str:
-    """Return an epilog that shows each command on a line of its own; typer joins lines without an empty one."""
-    return "\n\n".join(["Examples:", *commands])
+    """Return an epilog that shows each command on a line of its own; without the mark, click joins lines."""
+    return "\n".join(["\b", "Examples:", *(f"  {command}" for command in commands)])

@@ -17,6 +17,7 @@ from xdcbench.utils.shown import SafeFilter, safe_text
 from xdcbench.utils.signals import REQUEUE, exit_on_signal
 
 app = typer.Typer(
+    rich_markup_mode=None,
     help="Benchmarks for self-supervised learning from audio and video.",
     epilog=examples(
         "xdcbench run --suite smoke",

@@ -18,7 +18,7 @@ from xdcbench.cli.options import (
     say,
 )
 
-app = typer.Typer()
+app = typer.Typer(rich_markup_mode=None)
 
 
 @app.command(
@@ -55,7 +55,7 @@ def clusters(
     num_workers: NumWorkersOption = 0,
     trust_code: TrustOption = False,
 ) -> None:
-    """Write an HTML page of a round's clusters, with videos and audio, ordered by purity."""
+    """Write an HTML page of a round's clusters. Videos and audio play; clusters are ordered by purity."""
     from xdcbench.reports.clusters.origin import find_round
     from xdcbench.reports.clusters.page import write_gallery
     from xdcbench.utils.code import Consent
@@ -95,7 +95,7 @@ def report_page(
         ),
     ] = None,
 ) -> None:
-    """Write an HTML page of all results: tables, learning curves, clusters, data, cost and every run."""
+    """Write an HTML page of all results. Shows tables, learning curves, clusters, data, cost and runs."""
     from xdcbench.reports.results.page import write_report
 
     folders = results or [RESULTS]
@@ -114,7 +114,7 @@ def doctor(
     device: DeviceOption = "auto",
     results: ResultsOption = RESULTS,
 ) -> None:
-    """Show versions, devices, decoders and the datasets on this machine."""
+    """Show versions, devices, decoders and datasets found here."""
     from xdcbench.cli.doctor import lines
 
     say(lines(data_root))

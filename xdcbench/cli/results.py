@@ -8,7 +8,7 @@ import typer
 from xdcbench.cli.examples import examples
 from xdcbench.cli.options import RESULTS, ResultsFoldersOption, ResultsOption, TrustOption, say
 
-app = typer.Typer()
+app = typer.Typer(rich_markup_mode=None)
 
 FormatName = Literal["md", "tex", "csv", "html", "txt"]
 Listed = Literal["methods", "suites", "datasets", "evaluations", "tables", "weights"]
@@ -57,7 +57,7 @@ def compare(
         typer.Option("--output", metavar="FILE", help="Also write all numbers to this JSON file."),
     ] = None,
 ) -> None:
-    """Test the first method against each other method on the same test items.
+    """Test methods against the first on the same test items.
 
     Prints differences, confidence intervals and p values.
     """
@@ -72,7 +72,7 @@ def compare(
 
 @app.command("list", epilog=examples("xdcbench list suites", "xdcbench list weights"))
 def list_(what: Annotated[Listed, typer.Argument(help="What to list.")]) -> None:
-    """List the methods, suites, datasets, evaluations, tables or weights that are available."""
+    """List methods, suites, datasets, tables, weights and more."""
     from xdcbench.pipeline.catalog import rows
 
     listed = rows(what)
@@ -85,7 +85,7 @@ def show(
     run: Annotated[str, typer.Argument(metavar="RUN", help="Run key, or the beginning of its hash.")],
     results: ResultsOption = RESULTS,
 ) -> None:
-    """Show a run: its settings, numbers and files, or the error and log of each failed attempt."""
+    """Show a run: settings, numbers and files, or why it failed."""
     from xdcbench.cli.output import run_lines
 
     say(run_lines(run, results))
@@ -108,7 +108,10 @@ def prune(
         bool, typer.Option("--encoders", help="Also remove encoders of rounds that a later round continued.")
     ] = False,
 ) -> None:
-    """Remove files that no kept result needs: old builds and features of finished evaluations. Records stay."""
+    """Remove files that no kept result needs. Records stay.
+
+    Old builds and features of finished evaluations go.
+    """
     from xdcbench.pipeline.prune import prune_lines
 
     say(prune_lines(results, dry_run=dry_run, keep=keep or (), older_than=older_than, encoders=encoders))
@@ -145,7 +148,7 @@ def export(
     ] = None,
     trust_code: TrustOption = False,
 ) -> None:
-    """Export the encoders of a run as weights, torch.export programs and a model card."""
+    """Export the encoders of a run. Writes weights, torch.export programs and a model card."""
     from xdcbench.export.export import export_lines
     from xdcbench.utils.code import Consent
 

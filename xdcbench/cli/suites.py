@@ -29,7 +29,7 @@ from xdcbench.cli.options import (
     words,
 )
 
-app = typer.Typer()
+app = typer.Typer(rich_markup_mode=None)
 
 PolicyName = Literal["missing", "always", "never"]
 
@@ -164,7 +164,7 @@ def check(
     num_workers: NumWorkersOption = None,
     jobs: JobsOption = None,
 ) -> None:
-    """Run a suite in fp32 and compare its numbers with a reference.
+    """Run a suite in fp32; compare its numbers with a reference.
 
     Exit code 0: as expected. 1: a number moved. 2: cannot tell.
     """

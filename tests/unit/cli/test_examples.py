@@ -15,6 +15,8 @@ DOCUMENTS = "\n".join(
     path.read_text() for path in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 )
 GROUP: Any = get_command(app)
+SHORT = 58
+"""Columns of a command's line beside its name."""
 
 
 def commands(group: Any, *names: str) -> Iterator[tuple[str, Any]]:
@@ -24,7 +26,10 @@ def commands(group: Any, *names: str) -> Iterator[tuple[str, Any]]:
         yield from commands(command, *names, name)
 
 
-EXAMPLES = {name: (command.epilog or "").split("\n\n")[1:] for name, command in commands(GROUP, "xdcbench")}
+EXAMPLES = {
+    name: [line.strip() for line in (command.epilog or "").split("\n")[2:]]
+    for name, command in commands(GROUP, "xdcbench")
+}
 
 
 @pytest.mark.parametrize("name", EXAMPLES)
@@ -32,6 +37,13 @@ def test_help_ends_with_two_or_three_short_examples_of_the_command(name: str) ->
     assert 2 <= len(EXAMPLES[name]) <= 3
     assert all(example.startswith(name) for example in EXAMPLES[name])
     assert all(len(example) <= 78 for example in EXAMPLES[name]), "a terminal of 80 columns breaks it"
+
+
+@pytest.mark.parametrize("name", sorted(EXAMPLES.keys() - {"xdcbench"}))
+def test_its_line_in_the_list_of_commands_is_whole(name: str) -> None:
+    """Where the terminal has 80 columns."""
+    command = {name: command for name, command in commands(GROUP, "xdcbench")}[name]
+    assert not command.get_short_help_str(limit=SHORT).endswith("...")
 
 
 @pytest.mark.parametrize("example", sorted({e for several in EXAMPLES.values() for e in several}))
