@@ -22,6 +22,7 @@ from xdcbench.utils.code import Consent
 from xdcbench.utils.cores import available_cores
 from xdcbench.utils.distributed import is_main_process, local_world_size, world_size
 from xdcbench.utils.documents import read_json
+from xdcbench.utils.hardware import cpu_has_bf16, has_gpu_driver
 from xdcbench.utils.memory import available_memory
 from xdcbench.utils.precision import Precision
 
@@ -208,6 +209,9 @@ def resolve_precisions(suite: Suite, request: Request) -> tuple[str, dict[Precis
     }
     if request.device == "cpu" and ("auto" not in asked or request.precision):
         return "cpu", {}
+    bf16 = cpu_has_bf16()
+    if bf16 is not None and (request.device == "cpu" or (request.device == "auto" and not has_gpu_driver())):
+        return "cpu", {"auto": "bf16" if bf16 else "fp32"}
     from xdcbench.utils.runtime import pick_device, resolve_precision
 
     device = pick_device(request.device)

@@ -1,6 +1,7 @@
 """Tables of results folders, written in every format."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any, get_args
 
@@ -44,7 +45,7 @@ def grids(
     for name, given in (encoders or {}).items():
         if given.video and (release := release_of(given.video)):
             printed_as[name] = release.method
-    printed_as |= {name: SUPERVISED for name, tree in _methods() if tree.get("family") == SUPERVISED}
+    printed_as |= {name: SUPERVISED for name, tree in _methods().items() if tree.get("family") == SUPERVISED}
     called = MethodNames(
         {SUPERVISED: "Supervised", **released, **method_titles(), **pretrained, **(titles or {})}, printed_as
     )
@@ -58,12 +59,13 @@ def grids(
 
 def method_titles() -> dict[str, str]:
     """Display name of each method of the library."""
-    return {name: str(tree["title"]) for name, tree in _methods()}
+    return {name: str(tree["title"]) for name, tree in _methods().items()}
 
 
-def _methods() -> Iterator[tuple[str, dict[str, Any]]]:
-    for path in sorted((folder("baselines") / "methods").glob("*.yaml")):
-        yield path.stem, read(path)
+@cache
+def _methods() -> Mapping[str, Mapping[str, Any]]:
+    """The methods of the library; reading them takes a tenth of a second."""
+    return {path.stem: read(path) for path in sorted((folder("baselines") / "methods").glob("*.yaml"))}
 
 
 def write_tables(tables: dict[str, Grid], out: Path, formats: Iterable[Format] = FORMATS) -> list[Path]:
