@@ -187,12 +187,13 @@ class ClipDataset(Dataset[dict[Modality, Tensor]]):
         self.begins, self.durations = index.stretches(video=video is not None)
         self.is_image = index.media == "image"
         self.video, self.audio = video, audio
+        place = root.where if isinstance(root, ShardReader) else str(root.absolute())
         kept = decoded or DecodedItems()
         self.frames = {
-            side: kept.video(index.items, partial(self._media, kind="video"), side)
+            side: kept.video(place, index.items, partial(self._media, kind="video"), side)
             for side in (video.short_side if video else ())
         }
-        self.tracks = kept.audio(index.items, audio.sample_rate) if audio else None
+        self.tracks = kept.audio(place, index.items, audio.sample_rate) if audio else None
 
     @property
     def pixels(self) -> int:

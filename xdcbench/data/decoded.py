@@ -46,10 +46,13 @@ class DecodedItems:
     taken: int = 0
     slots: dict[Hashable, Any] = field(default_factory=dict)
 
-    def video(self, items: "pd.DataFrame", media_of: "MediaOf", short_side: int) -> "VideoSlots | None":
+    def video(
+        self, root: str, items: "pd.DataFrame", media_of: "MediaOf", short_side: int
+    ) -> "VideoSlots | None":
         """Room for the frames of a dataset's items; None where they are too large together.
 
         Args:
+            root: where the files are.
             items: of the dataset, as in its index.
             media_of: from the position of an item to its file.
             short_side: of the frames, pixels.
@@ -58,20 +61,24 @@ class DecodedItems:
 
         if len(items) * SPARE > self.limit:
             return None
-        key = "video", short_side, _mark(items)
+        key = "video", short_side, root, _mark(items)
         if key not in self.slots:
-            sizes = self._sizes(_video_bytes(items, media_of, short_side))
+            try:
+                likely = _video_bytes(items, media_of, short_side)
+            except (MediaUnreachableError, MediaChangedError):  # reading a clip says the same
+                return None
+            sizes = self._sizes(likely)
             self.slots[key] = None if sizes is None else VideoSlots(sizes, short_side)
         found: VideoSlots | None = self.slots[key]
         return found
 
-    def audio(self, items: "pd.DataFrame", sample_rate: int) -> "AudioSlots | None":
+    def audio(self, root: str, items: "pd.DataFrame", sample_rate: int) -> "AudioSlots | None":
         """Room for the tracks of a dataset's items, resampled; None where they are too large together."""
         from xdcbench.data.slots import AudioSlots
 
         if len(items) * SPARE > self.limit:
             return None
-        key = "audio", sample_rate, _mark(items)
+        key = "audio", sample_rate, root, _mark(items)
         if key not in self.slots:
             sizes = self._sizes(items["audio_seconds"].to_numpy(na_value=0.0) * sample_rate * 4)
             self.slots[key] = None if sizes is None else AudioSlots(sizes, sample_rate)
@@ -88,7 +95,7 @@ class DecodedItems:
 
 
 def _mark(items: "pd.DataFrame") -> int:
-    """What tells the files of a dataset from those of others."""
+    """What tells the files of a dataset from others at the same place."""
     import pandas as pd
 
     return hash(tuple(pd.util.hash_pandas_object(items[["path", "bytes", "mtime"]], index=False)))
@@ -104,9 +111,7 @@ def _video_bytes(items: "pd.DataFrame", media_of: "MediaOf", short_side: int) ->
     some = there[np.linspace(0, len(there) - 1, min(PROBES, len(there))).astype(int)]
     aspect, fps = 1.0, 0.0
     for row in some:
-        with suppress(
-            MediaError, MediaUnreachableError, MediaChangedError
-        ):  # reading a clip of it says the same
+        with suppress(MediaError):  # reading a clip of it says the same
             found = probe(media_of(int(row)))
             if found.has_video:
                 aspect = max(aspect, found.width / found.height, found.height / found.width)

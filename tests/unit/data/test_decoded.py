@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +19,7 @@ from xdcbench.data.dataloader import batches
 from xdcbench.data.decoded import DecodedItems
 from xdcbench.data.index import Index
 from xdcbench.data.media import Media
+from xdcbench.data.media.local_file import PAUSES
 from xdcbench.data.scanning.items import MISSING
 from xdcbench.data.slots import AudioSlots
 from xdcbench.errors import MediaChangedError, MediaError
@@ -105,9 +107,15 @@ def test_the_limit_holds_for_all_datasets_together(kinetics: Index, world: Path)
     one = kept.taken
     kept = DecodedItems(one + one // 2)
     for rate in (8000, 8000, 16_000, 24_000):
-        kept.audio(kinetics.items, rate)
+        kept.audio("here", kinetics.items, rate)
     assert 0 < kept.taken <= kept.limit
     assert [slots is None for slots in kept.slots.values()][-1]
+
+
+def test_equal_names_and_sizes_at_another_place_are_other_files(kinetics: Index) -> None:
+    kept = DecodedItems(LIMIT)
+    assert kept.audio("here", kinetics.items, 8000) is kept.audio("here", kinetics.items, 8000)
+    assert kept.audio("here", kinetics.items, 8000) is not kept.audio("there", kinetics.items, 8000)
 
 
 def test_an_item_that_needs_more_room_is_read_from_its_file(kinetics: Index, world: Path) -> None:
@@ -135,24 +143,27 @@ def test_rooms_do_not_overlap() -> None:
 
 
 def test_a_file_that_does_not_decode_says_so_every_time(kinetics: Index, world: Path, tmp_path: Path) -> None:
-    broken = tmp_path / kinetics.items["path"].iloc[0]
-    broken.parent.mkdir(parents=True)
-    broken.write_bytes(b"no video")
+    root = shutil.copytree(world / "kinetics400", tmp_path / "kinetics400")
+    (root / kinetics.items["path"].iloc[0]).write_bytes(b"no video")
     unmarked = replace(kinetics, items=kinetics.items.assign(mtime=MISSING))
-    clips = ClipDataset(unmarked, tmp_path, video=VIDEO, decoded=DecodedItems(LIMIT))
+    clips = ClipDataset(unmarked, root, video=VIDEO, decoded=DecodedItems(LIMIT))
     for _ in range(2):
         with pytest.raises(MediaError, match="Invalid data"):
             clips[even_clips([0], 1)[0]]
 
 
+def test_files_out_of_reach_are_not_waited_for_one_by_one(kinetics: Index, tmp_path: Path) -> None:
+    kept = DecodedItems(LIMIT)
+    began = time.monotonic()
+    ClipDataset(kinetics, tmp_path, video=VIDEO, decoded=kept)
+    assert time.monotonic() - began < 3 * sum(PAUSES), "one file for each size of frames"
+    assert not kept.taken
+
+
 def test_a_file_that_changes_is_noticed(kinetics: Index, world: Path, tmp_path: Path) -> None:
-    name = kinetics.items["path"].iloc[0]
-    path = tmp_path / name
-    path.parent.mkdir(parents=True)
-    shutil.copy(world / "kinetics400" / name, path)
-    state = path.stat()
-    items = kinetics.items.assign(bytes=state.st_size, mtime=state.st_mtime_ns)
-    clips = ClipDataset(replace(kinetics, items=items), tmp_path, video=VIDEO, decoded=DecodedItems(LIMIT))
+    root = shutil.copytree(world / "kinetics400", tmp_path / "kinetics400")
+    path = root / kinetics.items["path"].iloc[0]
+    clips = ClipDataset(kinetics, root, video=VIDEO, decoded=DecodedItems(LIMIT))
     (spec,) = even_clips([0], 1)
     clips[spec]
     os.utime(path, ns=(1, 1))
