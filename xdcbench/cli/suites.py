@@ -28,6 +28,7 @@ from xdcbench.cli.options import (
     say,
     words,
 )
+from xdcbench.errors import UserError
 
 app = typer.Typer(rich_markup_mode=None)
 
@@ -70,6 +71,17 @@ def run(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print the plan, what is done, and the cost of the rest.")
     ] = False,
+    devices: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="With --dry-run: GPUs that are to share the work.")
+    ] = None,
+    clips_per_second: Annotated[
+        float | None,
+        typer.Option(
+            min=1e-3,
+            metavar="RATE",
+            help="With --dry-run: clips on which one GPU trains both encoders. Default: as `doctor --speed` measured.",
+        ),
+    ] = None,
     require_all: Annotated[
         bool,
         typer.Option("--require-all", help="Fail if a dataset is missing, instead of skipping its stages."),
@@ -123,12 +135,14 @@ def run(
         trust_code=trust_code,
         fingerprint=fingerprint,
     )
+    if not dry_run and (devices or clips_per_second):
+        raise UserError("--devices and --clips-per-second say how long a plan takes. Try: add --dry-run")
     launch = plan_launch(request, write=not dry_run)
     if dry_run:
-        from xdcbench.pipeline.costs.estimate import cost_lines
+        from xdcbench.pipeline.costs.estimate import Machine, cost_lines
 
         say(plan_lines(launch))
-        say(cost_lines(launch))
+        say(cost_lines(launch, Machine(devices or 1, clips_per_second)))
         return
     outcomes = run_plan(launch, policy=policy, alone=bool(stage), require_all=require_all)
     lines, code = report(launch, outcomes)

@@ -45,6 +45,11 @@ class Dataset(Config):
     counts: dict[Name, dict[Literal["train", "test"], int]] = Field(
         {}, description="items that the official lists name, by split and part; what `data verify` expects"
     )
+    published_items: int | None = Field(
+        None,
+        ge=1,
+        description="training items that publications state; estimates use it until items are counted",
+    )
     root: str | None = Field(None, description="folder of this dataset; instead of the data root")
     subset: Subset = Subset()
     max_failed: float = Field(0.1, ge=0, le=1, description="share of unreadable items that fails a stage")

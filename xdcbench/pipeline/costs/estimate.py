@@ -6,15 +6,18 @@ from typing import TYPE_CHECKING
 
 from tabulate import tabulate
 
+from xdcbench.config.models import Models
+from xdcbench.config.stages import IndexStage
 from xdcbench.pipeline.costs.disk import peak_line, scratch
+from xdcbench.pipeline.costs.flops import training_flop
 from xdcbench.pipeline.costs.rates import Rates, load_rates
-from xdcbench.pipeline.costs.sizes import sizes_of
+from xdcbench.pipeline.costs.sizes import Sizes, sizes_of
 from xdcbench.pipeline.costs.work import Work, Works, precision_of, seconds, total
 from xdcbench.pipeline.graph import Stage
 from xdcbench.pipeline.needed import needed_keys
 from xdcbench.pipeline.plan import Plan
 from xdcbench.results.run_store import RunStore
-from xdcbench.utils.format import short
+from xdcbench.utils.format import duration, short
 from xdcbench.utils.precision import Precision
 
 if TYPE_CHECKING:
@@ -34,13 +37,36 @@ class Estimate:
     stages: int = 1
 
 
-def cost_lines(launch: "Launch") -> Iterator[str]:
+@dataclass(frozen=True)
+class Machine:
+    """Where a plan is to run, if not here.
+
+    Attributes:
+        devices: GPUs that share the work.
+        clips_per_second: clips with audio on which one of them trains both encoders; None: as measured here.
+    """
+
+    devices: int = 1
+    clips_per_second: float | None = None
+
+
+def cost_lines(launch: "Launch", machine: Machine | None = None) -> Iterator[str]:
     """What a plan has yet to do, summed by kind, and apart from it what it would do had this machine the data.
 
-    Works on configurations, counts and finished indices alone: no media is opened and torch is not imported.
+    The last line says how long all of it takes. Works on configurations, counts and finished indices alone: no media
+    is opened and torch is not imported.
     """
     store, context, models = launch.store, launch.context, launch.plan.suite.models
-    works = Works(lambda index: sizes_of(index, store))
+    published: dict[str, int] = {}
+
+    def sizes(index: Stage) -> Sizes | None:
+        found = sizes_of(index, store)
+        if found and found.source == "published":
+            assert isinstance(index.config, IndexStage)
+            published[index.config.name] = index.config.dataset.published_items or 0
+        return found
+
+    works = Works(sizes)
     known: dict[Precision, Rates | None] = {}
 
     def estimated(stage: Stage) -> Estimate:
@@ -65,12 +91,36 @@ def cost_lines(launch: "Launch") -> Iterator[str]:
     yield peak_line(rows["total"].work.written, max(needs, default=0), store)
     yield "clips / windows of audio; other: worlds, indices, initializations, fits on features, none of them timed"
     yield from (f"not counted: {what}" for what in sorted(_sum(e for _, e in stages).work.unknown))
+    if published:
+        yield "by published sizes: " + ", ".join(
+            f"{name} {short(n)}" for name, n in sorted(published.items())
+        )
     lacking = sorted(precision for precision, rates in known.items() if rates is None)
     if lacking:
         yield f"no hours: `xdcbench doctor --speed` measures this machine at {', '.join(lacking)}, in a minute"
     others = sorted(precision for precision, rates in known.items() if rates and rates.models != models)
     if others:
         yield f"hours at {', '.join(others)} by rates of the paper's encoders: smaller ones reach fewer FLOP/s"
+    yield how_long(_sum(estimate for _, estimate in stages), models, machine or Machine())
+
+
+def how_long(whole: Estimate, models: Models, machine: Machine) -> str:
+    """Time and disk of all that is to do: by the clips per second that are given, else by the rates of this machine.
+
+    A device that trains on so many clips per second counts as one of as many FLOP/s; reading is to keep up.
+    """
+    work, hours = whole.work, whole.hours
+    if machine.clips_per_second is not None:
+        each = training_flop(models.video) + training_flop(models.audio)
+        hours = sum(work.flop.values()) / (machine.clips_per_second * each) / 3600
+    if hours is None:
+        return "how long: give --clips-per-second, of training on one GPU, or measure it by `xdcbench doctor --speed`"
+    least = "at least" if work.unknown else "about"
+    own = machine == Machine()
+    where = "this machine" if own else f"{machine.devices} GPU{'s' if machine.devices > 1 else ''}"
+    return (
+        f"{least} {duration(3600 * hours / machine.devices)} on {where}; {short(work.written, 'B')} of disk"
+    )
 
 
 def _sum(estimates: Iterable[Estimate]) -> Estimate:

@@ -26,14 +26,15 @@ class Sizes:
 
     Attributes:
         source: where they are from. ``index`` counts readable items by their tracks; ``world`` and ``lists`` count
-            all items alike, before any file was opened, and are upper bounds.
+            all items alike, before any file was opened, and are upper bounds; ``published`` has training items as
+            publications state them.
         parts: items by split, part of it and tracks that they need; without a part that nobody has counted.
         whole: items of all splits together by tracks. From lists: of the largest split.
         rows: items of the index, readable or not.
         classes: None where only an index knows.
     """
 
-    source: Literal["index", "world", "lists"]
+    source: Literal["index", "world", "lists", "published"]
     parts: Mapping[tuple[str, str, Tracks], int]
     whole: Mapping[Tracks, int]
     rows: int
@@ -51,6 +52,10 @@ def sizes_of(index: Stage, store: RunStore) -> Sizes | None:
         assert isinstance(world.config, WorldStage)
         counts = world_counts(world.config.world, dataset)
         return _of_counts("world", counts, dataset, classes=world.config.world.classes)
+    stated = dataset.published_items
+    if stated and not any("train" in dataset.counts.get(split, {}) for split in dataset.splits):
+        published = {split: {**dataset.counts.get(split, {}), "train": stated} for split in dataset.splits}
+        return _of_counts("published", published, dataset)
     return _of_counts("lists", dataset.counts, dataset)
 
 
@@ -82,7 +87,7 @@ def _of_index(run: Path, dataset: Dataset) -> Sizes:
 
 
 def _of_counts(
-    source: Literal["world", "lists"],
+    source: Literal["world", "lists", "published"],
     counts: Mapping[str, Mapping[Part, int]],
     dataset: Dataset,
     *,

@@ -1,5 +1,6 @@
 import subprocess
 import sys
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,8 +9,9 @@ import pytest
 from tests.unit.tiny import small_index
 from xdcbench.config.models import AudioInput, AudioModel, Models, VideoInput, VideoModel
 from xdcbench.config.stages import FeaturesStage, IndexStage
-from xdcbench.pipeline.costs.estimate import cost_lines, to_do
+from xdcbench.pipeline.costs.estimate import Estimate, Machine, cost_lines, how_long, to_do
 from xdcbench.pipeline.costs.rates import Rates, load_rates, machine, measure_rates, save_rates, speed_lines
+from xdcbench.pipeline.costs.work import Work
 from xdcbench.pipeline.launch import Launch, Request, plan_launch
 from xdcbench.utils.manifest import write_manifest
 
@@ -61,7 +63,7 @@ def test_rates_of_the_paper_stand_in_and_that_is_said(tmp_path: Path) -> None:
         machine=machine("cpu"), precision="fp32", models=Models(), per_second=dict.fromkeys(WHAT, 1e9)
     )
     save_rates(plan.context.cache, rates)
-    assert "paper's encoders" in list(cost_lines(plan))[-1]
+    assert "paper's encoders" in list(cost_lines(plan))[-2]
     assert load_rates(plan.context.cache, "cpu", "bf16", Models()) is None
 
 
@@ -108,10 +110,28 @@ def test_a_finished_index_replaces_what_was_expected(tmp_path: Path) -> None:
     assert before[1] == after[1] and before[2] != after[2]
 
 
+def test_the_last_line_says_how_long_by_clips_per_second(tmp_path: Path) -> None:
+    """By hand: 233,071 PFLOP of table 1 (docs/costs.md), 126.2 GFLOP a clip."""
+    plan = launch(tmp_path, "table1")
+    one, eight = (list(cost_lines(plan, Machine(devices, 1000.0)))[-1] for devices in (1, 8))
+    assert one == "about 21 d 12 h on 1 GPU; 7.68 GB of disk"
+    assert eight == "about 2 d 16 h on 8 GPUs; 7.68 GB of disk"
+    assert pytest.approx(2 + 16 / 24, rel=0.01) == 233_071e15 / (8000 * 126.2e9) / 86_400
+
+
+def test_what_nobody_counted_makes_it_a_bound(tmp_path: Path) -> None:
+    plan = launch(tmp_path, "table1")
+    work = Estimate(Work(flop=Counter(train=10**15), unknown=frozenset({"items of mine"})), None)
+    said = how_long(work, plan.plan.suite.models, Machine(1, 1.0))
+    assert said.startswith("at least 2 h ")
+    assert "clips-per-second" in how_long(work, plan.plan.suite.models, Machine())
+
+
 def test_data_that_is_not_here_is_apart_and_what_nobody_counted_is_named(tmp_path: Path) -> None:
     lines = list(cost_lines(launch(tmp_path, "table3")))
     assert row(lines, "unavailable")[2] != "0"
-    assert any(line.startswith("not counted: items of ig_random") for line in lines)
+    assert "by published sizes: ig_kinetics 65 M, ig_random 65 M, kinetics400 240 k" in lines
+    assert not any(line.startswith("not counted") for line in lines)
 
 
 def test_an_estimate_does_not_import_torch(tmp_path: Path) -> None:
