@@ -13,6 +13,7 @@ from xdcbench.config.load import load_dataset
 from xdcbench.data.sources import Lookup, find_source
 from xdcbench.errors import UserError
 from xdcbench.pipeline.catalog import rows
+from xdcbench.pipeline.launch import default_decoded_bytes, default_jobs, default_num_workers
 from xdcbench.utils.cores import available_cores
 from xdcbench.utils.format import short
 from xdcbench.utils.provenance import versions
@@ -40,6 +41,10 @@ def lines(data_root: Path | None) -> Iterator[str]:
     yield f"system       {platform.system()} {platform.machine()}, {available_cores()} of {os.cpu_count()} cores"
     yield "versions     " + ", ".join(f"{name} {version}" for name, version in versions().items())
     yield "devices      " + "; ".join(_devices())
+    yield (
+        f"defaults     --num-workers {default_num_workers()}, --jobs {default_jobs()} in a synthetic world on a CPU, "
+        f"--decoded-bytes {default_decoded_bytes()} ({short(default_decoded_bytes(), 'B')})"
+    )
     libraries = {name: ".".join(map(str, numbers)) for name, numbers in av.library_versions.items()}
     yield f"ffmpeg       libavcodec {libraries['libavcodec']}, libavformat {libraries['libavformat']}"
     lacking = [name for name in CODECS if name not in av.codecs_available]

@@ -172,12 +172,16 @@ def jobs_of(suite: Suite, device: str, asked: int | None) -> int:
     """
     possible = device == "cpu" and world_size() == 1
     if asked is None:
-        room = min(JOBS, available_cores(), available_memory() // JOB_BYTES)
-        return max(1, room) if possible and suite.world else 1
+        return default_jobs() if possible and suite.world else 1
     if asked > 1 and not possible:
         where = "under torchrun" if world_size() > 1 else f"on {device}"
         raise UserError(f"--jobs {asked}: stages run one after another {where}. Try: leave --jobs out")
     return asked
+
+
+def default_jobs() -> int:
+    """Stages side by side where encoders and clips are small."""
+    return max(1, min(JOBS, available_cores(), available_memory() // JOB_BYTES))
 
 
 def default_num_workers(jobs: int = 1) -> int:

@@ -283,3 +283,15 @@ def test_doctor_names_every_dataset(xdcbench: Command) -> None:
     assert said.code == 0
     for name, _ in catalog.rows("datasets"):
         assert f"no place given for {name}" in said.out
+
+
+def test_doctor_states_what_a_run_takes_by_default(
+    xdcbench: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("xdcbench.pipeline.launch.available_cores", lambda: 12)
+    monkeypatch.setattr("xdcbench.pipeline.launch.available_memory", lambda: 40 * 10**9)
+    said = xdcbench("doctor").out
+    assert (
+        "--num-workers 10, --jobs 4 in a synthetic world on a CPU, --decoded-bytes 10000000000 (10 GB)"
+        in said
+    )
