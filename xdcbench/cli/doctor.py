@@ -19,7 +19,7 @@ from xdcbench.utils.format import short
 from xdcbench.utils.provenance import versions
 from xdcbench.utils.runtime import has_bf16
 
-CODECS = (
+CODECS = [
     "h264",
     "hevc",
     "vp9",
@@ -33,7 +33,7 @@ CODECS = (
     "vorbis",
     "opus",
     "flac",
-)
+]
 
 
 def lines(data_root: Path | None) -> Iterator[str]:
