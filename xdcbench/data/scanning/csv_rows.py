@@ -8,8 +8,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import pandas as pd
-import pyarrow as pa
-from pyarrow import csv as arrow_csv
 
 from xdcbench.errors import UserError
 
@@ -35,12 +33,15 @@ def rows_of(path: Path, text: str, columns: Sequence[str], *, header: bool) -> p
 
 def plain_rows(body: str, names: Sequence[str], before: int) -> pd.DataFrame | None:
     """Rows of a text without oddities, read fast; None where it may have one."""
+    import pyarrow as pa  # which torch.hub's entries do without
+    from pyarrow import csv as arrow_csv
+
     lines = body.split("\n")
     if not all(PLAIN.fullmatch(line) for line in lines if '"' in line):
         return None
-    uneven: list[pa.csv.InvalidRow] = []
+    uneven: list[object] = []
 
-    def skip(row: pa.csv.InvalidRow) -> str:
+    def skip(row: object) -> str:
         uneven.append(row)
         return "skip"
 
