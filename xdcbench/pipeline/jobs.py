@@ -41,17 +41,14 @@ class Job:
         self.task: Any = None
 
     def answer(self) -> Any:
-        """What came of the task; raised where it is an error."""
+        """What came of the task: its value, its `UserError`, or `JobDied`."""
         try:
-            answer = self.pipe.recv()
+            return self.pipe.recv()
         except (EOFError, ConnectionResetError):
             self.process.join()
             code = self.process.exitcode or 0
             how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
-            raise JobDied(f"its process died ({how}); was it killed, or out of memory?") from None
-        if isinstance(answer, UserError):
-            raise answer
-        return answer
+            return JobDied(f"its process died ({how}); was it killed, or out of memory?")
 
 
 class Jobs(AbstractContextManager["Jobs"]):
@@ -89,13 +86,12 @@ class Jobs(AbstractContextManager["Jobs"]):
         ready = wait([job.pipe for job in self.busy]) if self.busy else []
         for job in [job for job in self.busy if job.pipe in ready]:
             self.busy.remove(job)
-            try:
-                answer = job.answer()
-            except JobDied as died:
-                yield job.task, died
-            else:
+            answer = job.answer()
+            if not isinstance(answer, JobDied):
                 self.idle.append(job)
-                yield job.task, answer
+            if isinstance(answer, UserError):
+                raise answer
+            yield job.task, answer
 
     def __exit__(self, *exception: object) -> None:
         """End all jobs; those at work save their state first."""

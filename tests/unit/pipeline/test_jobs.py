@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from multiprocessing import active_children
 from pathlib import Path
 
 import pytest
@@ -122,6 +123,7 @@ def test_what_ends_a_run_in_turn_ends_it_side_by_side(
     monkeypatch.setattr("xdcbench.pipeline.executor.run_stage", refused)
     with pytest.raises(UserError, match="nothing can be written"):
         execute(plan(stage("a"), stage("b")), store, context, jobs=2)
+    assert not active_children()
 
 
 def saving(folder: Path) -> str:
