@@ -13,7 +13,7 @@ TOLERANCE = 10.0
 @pytest.mark.nightly
 def test_real_small_from_shards_beside_files(shared_data: Path, tmp_path: Path) -> None:
     for name in ("grid", "esc10"):
-        words = ("--data-root", shared_data, "--shards", tmp_path / "shards" / name)
+        words = ("--data-root", shared_data, "--output", tmp_path / "shards" / name)
         done = xdcbench("data", "prepare", name, *words)
         assert done.returncode == 0, done.stderr
     means = {}
