@@ -59,31 +59,44 @@ class DecodedItems:
         """
         from xdcbench.data.slots import VideoSlots
 
-        if len(items) * SPARE > self.limit:
+        try:
+            found: VideoSlots | None = self._slots(
+                ("video", short_side, root),
+                items,
+                lambda: _video_bytes(items, media_of, short_side),
+                lambda sizes: VideoSlots(sizes, short_side),
+            )
+        except (MediaUnreachableError, MediaChangedError):  # reading a clip says the same
             return None
-        key = "video", short_side, root, _mark(items)
-        if key not in self.slots:
-            try:
-                likely = _video_bytes(items, media_of, short_side)
-            except (MediaUnreachableError, MediaChangedError):  # reading a clip says the same
-                return None
-            sizes = self._sizes(likely)
-            self.slots[key] = None if sizes is None else VideoSlots(sizes, short_side)
-        found: VideoSlots | None = self.slots[key]
         return found
 
     def audio(self, root: str, items: "pd.DataFrame", sample_rate: int) -> "AudioSlots | None":
         """Room for the tracks of a dataset's items, resampled; None where they are too large together."""
         from xdcbench.data.slots import AudioSlots
 
+        found: AudioSlots | None = self._slots(
+            ("audio", sample_rate, root),
+            items,
+            lambda: items["audio_seconds"].to_numpy(na_value=0.0) * sample_rate * 4,
+            lambda sizes: AudioSlots(sizes, sample_rate),
+        )
+        return found
+
+    def _slots(
+        self,
+        kind: tuple[Hashable, ...],
+        items: "pd.DataFrame",
+        likely: "Callable[[], NDArray[np.float64]]",
+        make: "Callable[[NDArray[np.int64]], Any]",
+    ) -> Any:
+        """Rooms of one kind, made where there are none yet, for items of a ``likely`` size."""
         if len(items) * SPARE > self.limit:
             return None
-        key = "audio", sample_rate, root, _mark(items)
+        key = *kind, _mark(items)
         if key not in self.slots:
-            sizes = self._sizes(items["audio_seconds"].to_numpy(na_value=0.0) * sample_rate * 4)
-            self.slots[key] = None if sizes is None else AudioSlots(sizes, sample_rate)
-        found: AudioSlots | None = self.slots[key]
-        return found
+            sizes = self._sizes(likely())
+            self.slots[key] = None if sizes is None else make(sizes)
+        return self.slots[key]
 
     def _sizes(self, likely: "NDArray[np.float64]") -> "NDArray[np.int64] | None":
         """Whole pages of memory, int64 (n,), for items of a likely size; None where they exceed the limit."""

@@ -1,10 +1,8 @@
 """A DataLoader that replaces a dead worker once, and names the item that kills or stalls workers."""
 
 import atexit
-import ctypes
 import gc
 import signal
-import sys
 import time
 import traceback
 import warnings
@@ -22,7 +20,7 @@ from xdcbench.data.clip_dataset import Batch, ClipDataset, ClipSpec
 from xdcbench.data.shared_batches import Note, Reading, SharedBatch
 from xdcbench.errors import UserError
 from xdcbench.utils.progress import log
-from xdcbench.utils.signals import ASKED, block_signals
+from xdcbench.utils.signals import ASKED, block_signals, die_with_parent, ending
 
 PREFETCH = 3
 """Batches that each worker reads before they are asked for."""
@@ -34,7 +32,6 @@ GRACE = 10.0
 """Seconds that a killed worker may take to go; one that waits for a dead disk may not go at all."""
 
 MEND = "replace the file, or take it out of the dataset"
-DIE_WITH_PARENT = 1  # PR_SET_PDEATHSIG of <sys/prctl.h>
 
 Draws = Sequence[tuple[int, ClipSpec]]
 """Draws of one batch, each with its position in the list that was asked for."""
@@ -199,11 +196,11 @@ class RestartingLoader:
         deadly item arrives.
         """
         worker = next(number for number, process in enumerate(self.processes) if not process.is_alive())
-        reading, code = self.dataset.reading[worker], self.processes[worker].exitcode or 0
+        reading = self.dataset.reading[worker]
         death = Death(
             batch=reading.batch if reading.row >= 0 else self.number,
             item=self.dataset.item(reading),
-            cause=signal.Signals(-code).name if code < 0 else f"exit code {code}",
+            cause=ending(self.processes[worker].exitcode),
         )
         if self.death and self.death.batch == death.batch:
             raise UserError(_blame(self.death, death))
@@ -222,6 +219,5 @@ def _blame(first: Death, second: Death) -> str:
 def _init_worker(worker: int) -> None:
     for number in (signal.SIGINT, *ASKED):
         signal.signal(number, signal.SIG_IGN)  # sent to all at once; the parent saves, and ends this process
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(DIE_WITH_PARENT, signal.SIGKILL)
+    die_with_parent()
     gc.freeze()  # what was imported is there to stay, and need not be looked through again and again

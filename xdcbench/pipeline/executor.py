@@ -125,8 +125,8 @@ class Execution:
             while waiting or pool.busy:
                 waiting = [position for position in waiting if not self._begin(position, pool)]
                 for task, answer in pool.finished():
-                    died = isinstance(answer, JobDied)
-                    self._note(task.position, Built("failed", str(answer), 0.0) if died else answer)
+                    built = Built("failed", answer.reason, 0.0) if isinstance(answer, JobDied) else answer
+                    self._note(task.position, built)
 
     def _begin(self, position: int, pool: "Jobs") -> bool:
         """Settle a stage or give it to a job; False while an input, or every job, is at work."""

@@ -1,27 +1,25 @@
 """Stages side by side: a job is a process that builds one stage after another, with its share of the cores."""
 
-import ctypes
 import os
 import signal
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, suppress
 from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
-from typing import Any
+from typing import Any, NamedTuple
 
 from xdcbench.errors import UserError
 from xdcbench.utils.progress import plain_progress
-from xdcbench.utils.signals import ASKED, block_signals
+from xdcbench.utils.signals import ASKED, block_signals, die_with_parent, ending
 
 GRACE = 120.0
 """Seconds that a job may take to save its state when it is asked to end."""
 
-DIE_WITH_PARENT = 1  # PR_SET_PDEATHSIG of <sys/prctl.h>
 
+class JobDied(NamedTuple):
+    """Why there is no answer: the process of a job is gone."""
 
-class JobDied(Exception):
-    """The process of a job is gone, and what it was building is not finished."""
+    reason: str
 
 
 class Job:
@@ -46,8 +44,7 @@ class Job:
             return self.pipe.recv()
         except (EOFError, ConnectionResetError):
             self.process.join()
-            code = self.process.exitcode or 0
-            how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
+            how = ending(self.process.exitcode)
             return JobDied(f"its process died ({how}); was it killed, or out of memory?")
 
 
@@ -108,8 +105,7 @@ class Jobs(AbstractContextManager["Jobs"]):
 def _serve(build: Callable[[Any], Any], pipe: Connection, callers: Connection, threads: int) -> None:
     """Answer tasks until the other end of the pipe is gone."""
     callers.close()
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(DIE_WITH_PARENT, signal.SIGKILL)
+    die_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the caller asks this process to end
     signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGINT, *ASKED))
     _limit_threads(threads)

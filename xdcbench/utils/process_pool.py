@@ -11,6 +11,7 @@ from multiprocessing.connection import Connection, wait
 from typing import Any
 
 from xdcbench.errors import UserError
+from xdcbench.utils.signals import ending
 
 
 @dataclass(frozen=True)
@@ -97,8 +98,7 @@ class _Worker:
             return self.pipe.recv()
         except (EOFError, ConnectionResetError):
             self.process.join()
-            code = self.process.exitcode or 0
-            how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
+            how = ending(self.process.exitcode)
             return WorkerFailure(f"the process that read it died ({how})", timeout=False)
 
     def end(self) -> None:

@@ -1,6 +1,8 @@
-"""Being asked to end: SIGTERM and SIGUSR2, which schedulers send, and SIGHUP, which a lost terminal sends."""
+"""How processes end: asked to by SIGTERM or SIGUSR2 of a scheduler or SIGHUP of a lost terminal, or with a parent."""
 
+import ctypes
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -9,6 +11,20 @@ REQUEUE = 75
 """Exit code of a run that was asked to end and resumes when started again (EX_TEMPFAIL of sysexits.h)."""
 
 ASKED = (signal.SIGTERM, signal.SIGUSR2, signal.SIGHUP)
+
+DIE_WITH_PARENT = 1  # PR_SET_PDEATHSIG of <sys/prctl.h>
+
+
+def die_with_parent() -> None:
+    """From now on this process is killed when the one that forked it ends, however that ends; on Linux alone."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(DIE_WITH_PARENT, signal.SIGKILL)
+
+
+def ending(exitcode: int | None) -> str:
+    """How a process ended, in words: the signal's name, or its exit code."""
+    code = exitcode or 0
+    return signal.Signals(-code).name if code < 0 else f"exit code {code}"
 
 
 def exit_on_signal() -> None:
