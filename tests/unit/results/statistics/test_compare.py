@@ -1,10 +1,8 @@
-"""``compare`` on results folders written by hand: who is paired with whom, the numbers, the words, refusals."""
+"""``compare``: who is paired with whom, the numbers and the words."""
 
 import json
 import sys
-from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,93 +10,13 @@ import pytest
 from statsmodels.stats.contingency_tables import mcnemar as their_mcnemar
 from statsmodels.stats.multitest import multipletests
 
-from tests.unit.reports.results.made_results import FACTS
+from tests.unit.results.statistics.made_runs import ITEMS, Maker, Measure, only, rights, table, text
 from xdcbench.cli import main
 from xdcbench.errors import UserError
-from xdcbench.results.records import Record, write_records
+from xdcbench.results.records import write_records
 from xdcbench.results.run_store import RunStore
-from xdcbench.results.statistics.compare import Block, compare
-from xdcbench.results.statistics.intervals import wilson
-from xdcbench.results.statistics.predictions import cell_interval, load_predictions
-from xdcbench.results.statistics.verdict import verdict_lines
-from xdcbench.results.tables.cells import measured_cell
-from xdcbench.utils.documents import write_json
+from xdcbench.results.statistics.compare import compare
 from xdcbench.utils.manifest import write_manifest
-
-Maker = Callable[..., Record]
-Measure = Callable[..., Record]
-
-ITEMS = 40
-
-
-def table(right: Sequence[bool], *, size: int = 1, first: int = 0) -> pd.DataFrame:
-    """Predictions of items ``i<first>``, ...: groups of ``size`` in a row, label 1, prediction 1 where right."""
-    numbers = range(first, first + len(right))
-    return pd.DataFrame(
-        {
-            "id": [f"i{n:03d}" for n in numbers],
-            "group": [f"g{n // size:03d}" for n in numbers],
-            "label": 1,
-            "prediction": np.where(right, 1, 0),
-        }
-    )
-
-
-def rights(share: float, seed: int, n: int = ITEMS) -> list[bool]:
-    return (np.random.default_rng(seed).random(n) < share).tolist()
-
-
-@pytest.fixture
-def out(tmp_path: Path) -> Path:
-    return RunStore(tmp_path / "results").root
-
-
-@pytest.fixture
-def measure(out: Path, record: Maker) -> Measure:
-    """Writes the run of a method: its record (fields as keywords), predictions and settings."""
-
-    def write(
-        method: str,
-        right: Sequence[bool] | pd.DataFrame,
-        *,
-        size: int = 1,
-        config: dict[str, Any] | None = None,
-        root: Path = out,
-        **fields: Any,
-    ) -> Record:
-        predictions = right if isinstance(right, pd.DataFrame) else table(right, size=size)
-        made = record(method=method, **fields)
-        said = {"method": method, **fields}
-        key = f"finetune-{method}-" + "-".join(
-            str(said.get(n, 0)) for n in ("split", "pretrain_seed", "dataset")
-        )
-        own = predictions
-        value = 100 * float((own["prediction"] == own["label"]).mean())
-        update = {"run": fields.get("run", key), "items_used": len(own), "value": fields.get("value", value)}
-        made = made.model_copy(update=update)
-        run = RunStore(root).path(made.run)
-        run.mkdir(parents=True)
-        predictions.to_parquet(run / "predictions.parquet", index=False)
-        write_records(run, [made])
-        settings = config or {"schedule": {"lr": 0.1}, "clips": 2}
-        about = {"key": made.run, "kind": "linear_probe", "name": "probe", "config": {"settings": settings}}
-        write_json(run / "run.json", FACTS | about)
-        write_manifest(run)
-        return made
-
-    return write
-
-
-def only(blocks: Sequence[Block]) -> Block:
-    (block,) = blocks
-    return block
-
-
-def text(blocks: Sequence[Block]) -> str:
-    return "\n".join(verdict_lines(blocks))
-
-
-# ------------------------------------------------------------------------------------------- one pair
 
 
 def test_one_split_in_numbers_and_words(out: Path, measure: Measure) -> None:
@@ -324,151 +242,6 @@ def test_folders_are_read_as_one(out: Path, measure: Measure, tmp_path: Path) ->
     assert len(compare(["xdc", "sdc"], [out, tmp_path / "other"])) == 1
     with pytest.raises(UserError, match="'sdc' names no method and no run"):
         compare(["xdc", "sdc"], [out])
-
-
-# -------------------------------------------------------------------------------------------- refusals
-
-
-@pytest.mark.parametrize(
-    ("field", "value", "said"),
-    [
-        ("fingerprint", "0badf00d", "fingerprint of finetune on ucf101: feedbeef and 0badf00d"),
-        ("subset", "5 items", "subset of finetune on ucf101: none and 5 items"),
-        ("evaluation_version", 2, "evaluation version of finetune on ucf101: 1 and 2"),
-        ("protocol", "linear_probe", "protocol of finetune on ucf101: finetune and linear_probe"),
-    ],
-)
-def test_other_items_or_code_are_refused(
-    out: Path, measure: Measure, field: str, value: Any, said: str
-) -> None:
-    measure("xdc", rights(0.9, 1))
-    measure("sdc", rights(0.5, 2), **{field: value})
-    with pytest.raises(UserError, match=said):
-        compare(["xdc", "sdc"], [out])
-
-
-def test_other_settings_are_marked(out: Path, measure: Measure) -> None:
-    measure("xdc", rights(0.9, 1), hyperparameters={"frames": 8, "k_a": 4})
-    measure(
-        "sdc", rights(0.5, 2), hyperparameters={"frames": 32}, config={"schedule": {"lr": 0.2}, "clips": 2}
-    )
-    assert "note: they differ in frames 8 and 32; schedule.lr 0.1 and 0.2" in text(
-        compare(["xdc", "sdc"], [out])
-    )
-
-
-def test_duplicates_are_refused(out: Path, measure: Measure) -> None:
-    measure("xdc", rights(0.9, 1))
-    measure("xdc", rights(0.8, 2), run="again")
-    measure("sdc", rights(0.5, 2))
-    with pytest.raises(UserError, match=r"xdc has 2 settings of finetune on ucf101 .*run again"):
-        compare(["xdc", "sdc"], [out])
-
-
-@pytest.mark.parametrize(
-    ("change", "said"),
-    [
-        (lambda p: p.assign(id=p["id"].replace("i001", "i000")), "names item 'i000' twice"),
-        (lambda p: p.drop(columns="group"), "has no column group"),
-        (lambda p: p.assign(prediction=1), "gives top1 100.0000 over 40 items, its record says"),
-        (lambda p: p.iloc[:-1], "over 39 items, its record says .* over 40"),
-        (lambda p: p.assign(label=0, prediction=1 - p["prediction"]), "item 'i000' has label"),
-        (lambda p: p.assign(group="g"), "item 'i000' has group"),
-        (lambda p: p.assign(id="x" + p["id"]), "have no test item in common"),
-        (lambda p: p.iloc[:0], "over 0 items"),
-    ],
-)
-def test_predictions_that_do_not_match_are_refused(
-    out: Path, measure: Measure, change: Callable[[pd.DataFrame], pd.DataFrame], said: str
-) -> None:
-    measure("xdc", rights(0.9, 1))
-    spoilt = measure("sdc", rights(0.5, 2))
-    path = RunStore(out).path(spoilt.run) / "predictions.parquet"
-    change(pd.read_parquet(path)).to_parquet(path, index=False)
-    write_manifest(path.parent)
-    with pytest.raises(UserError, match=said):
-        compare(["xdc", "sdc"], [out])
-
-
-@pytest.mark.parametrize(("content", "said"), [(None, "is missing"), (b"PAR", "is not readable")])
-def test_a_file_that_cannot_be_read_is_named(
-    out: Path, measure: Measure, content: bytes | None, said: str
-) -> None:
-    measure("xdc", rights(0.9, 1))
-    path = RunStore(out).path(measure("sdc", rights(0.5, 2)).run) / "predictions.parquet"
-    path.unlink()
-    if content is not None:
-        path.write_bytes(content)
-    write_manifest(path.parent)
-    with pytest.raises(UserError, match=f"predictions.parquet {said}"):
-        compare(["xdc", "sdc"], [out])
-
-
-@pytest.mark.parametrize(
-    ("names", "options", "said"),
-    [
-        (["xdc"], {}, "compare needs two or more different methods or runs, not xdc"),
-        (["xdc", "xdc"], {}, "compare needs two or more different"),
-        (["xdc", "scd"], {}, "'scd' names no method .* give one of sdc@kinetics400, xdc@kinetics400"),
-        (["xdc", ""], {}, "'' names no method"),
-        (["xdc", "sdc"], {"dataset": "ucf"}, "no number has dataset 'ucf'; there is ucf101"),
-        (["xdc", "sdc"], {"evaluation": "probe"}, "no number has evaluation 'probe'; there is finetune"),
-        (["xdc", "sdc"], {"metric": "top5"}, "no number has metric 'top5'; there is nmi, top1"),
-        (["xdc", "sdc"], {"metric": "nmi"}, "nmi is no share of test items"),
-    ],
-)
-def test_mistakes_are_told(
-    out: Path, measure: Measure, names: list[str], options: dict[str, str], said: str
-) -> None:
-    for name in ("xdc", "sdc"):
-        measure(name, rights(0.9, 1))
-        measure(name, rights(0.9, 1), metric="nmi", unit="", run=f"clusters-{name}")
-    with pytest.raises(UserError, match=said):
-        compare(names, [out], **options)
-
-
-def test_methods_without_a_common_evaluation(out: Path, measure: Measure) -> None:
-    measure("xdc", rights(0.9, 1))
-    measure("sdc", rights(0.9, 1), dataset="hmdb51")
-    with pytest.raises(UserError, match="xdc shares no evaluation on one dataset with sdc"):
-        compare(["xdc", "sdc"], [out])
-
-
-# ------------------------------------------------------------------------------ cells, command, file
-
-
-def test_a_cell_has_the_interval_of_its_runs(out: Path, measure: Measure) -> None:
-    one = measure("xdc", rights(0.7, 1))
-    store = RunStore(out)
-    found, by_hand = cell_interval([one], [store]), wilson(one.value / 100, ITEMS).percent
-    assert found == by_hand
-    more = [one, *(measure("xdc", rights(0.7, s), split="2", pretrain_seed=s, seed=s) for s in range(2))]
-    wide = cell_interval(more, [store])
-    assert wide is not None and wide.method == "bootstrap"
-    value = measured_cell(more).value
-    assert value is not None and wide.low < value < wide.high
-    assert cell_interval([one.model_copy(update={"metric": "nmi"})], [store]) is None
-
-
-def test_seeds_of_the_evaluation_count_alike_whatever_their_splits(out: Path, measure: Measure) -> None:
-    """Of one pretraining seed, its evaluation's seeds are what the mean is over: two splits of one weigh as one."""
-    scores = {("0", "1"): rights(0.9, 1), ("0", "2"): rights(0.8, 2), ("1", "1"): rights(0.3, 3)}
-    cell = [
-        measure("xdc", right, split=split, seed=int(seed), run=f"finetune-{seed}-{split}")
-        for (seed, split), right in scores.items()
-    ]
-    shares = {place: float(np.mean(right)) for place, right in scores.items()}
-    mean = 100 * ((shares["0", "1"] + shares["0", "2"]) / 2 + shares["1", "1"]) / 2
-    assert abs(mean - 100 * np.mean(list(shares.values()))) > 5, "all three alike would be another mean"
-    found = cell_interval(cell, [RunStore(out)])
-    assert found is not None and (found.low + found.high) / 2 == pytest.approx(mean, abs=1)
-
-
-def test_predictions_are_sorted_by_id(out: Path, measure: Measure) -> None:
-    made = measure("xdc", table(rights(0.5, 1)).sample(frac=1, random_state=0))
-    found = load_predictions(made, [RunStore(out)])
-    assert found.ids.tolist() == sorted(found.ids)
-    assert found.scores.tolist() == [float(right) for right in rights(0.5, 1)]
 
 
 def test_command_prints_and_writes(
