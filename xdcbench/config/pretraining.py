@@ -98,6 +98,9 @@ class Pretrain(Config):
     spherical: bool = Field(False, description="k-means of rows and centroids of unit length, by cosine")
     balanced_sampling: bool = Field(False, description="sample clips uniformly over pseudo-labels")
     reset_heads: bool = Field(True, description="new heads each round")
+    update_bn: bool = Field(
+        False, description="after a round, BatchNorm's running statistics are those of one more epoch's clips"
+    )
     cluster_clip: Literal["center", "random"] = Field(
         "center", description="the clip of an item that is clustered"
     )

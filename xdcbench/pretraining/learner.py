@@ -1,25 +1,27 @@
 """What learns in a round: encoders, heads and labels, and the loss between them."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
+from torch.optim.swa_utils import update_bn
 
 from xdcbench.config.base import Modality
 from xdcbench.config.stages import RoundStage
 from xdcbench.data.clip_dataset import Batch, ClipDataset, ClipSpec, even_clips, training_clips
 from xdcbench.data.context import Context
-from xdcbench.data.dataloader import Reader
+from xdcbench.data.dataloader import Reader, batches
 from xdcbench.errors import UserError
 from xdcbench.models.encoders import Encoder, encode
 from xdcbench.models.heads import Heads
 from xdcbench.models.weights import load_weights
 from xdcbench.pretraining.pseudo_labels import PseudoLabels
 from xdcbench.training import AverageMeter, Trainer, sgd
+from xdcbench.utils.distributed import all_gather_dict, broadcast_buffers
 from xdcbench.utils.runtime import Stream, autocast, numpy_generator, seeded
 
 
@@ -135,6 +137,30 @@ class Learner:
         loss = binary_cross_entropy_with_logits(scores, sets, reduction="sum") / len(scores)
         return loss, sets.gather(1, best[:, None])[:, 0] > 0
 
+    def update_bn(self, rows: np.ndarray) -> dict[int, str]:
+        """Set BatchNorm's running statistics to their means over the clips of one more epoch.
+
+        In a short training they lag behind the weights. Of several processes, each sees its share of the clips,
+        and the main process's statistics are kept, as in training.
+
+        Returns:
+            The reason of every item that could not be read, by its position in the index.
+        """
+        specs = self.specs(rows, self.settings.schedule.epochs)
+        trained = EncoderPair({modality: self.encoders[modality] for modality in self.heads})
+        failed: dict[int, str] = {}
+
+        def readable() -> Iterator[Batch]:
+            for batch in batches(self.clips, specs, size=self.settings.batch_size, workers=self.workers):
+                failed.update(batch.failed)
+                if len(batch.rows) > 1:  # BatchNorm needs two
+                    yield batch
+
+        with autocast(self.settings.precision, self.device):
+            update_bn(readable(), trained)
+        broadcast_buffers(trained)
+        return all_gather_dict(failed)
+
     @torch.inference_mode()
     def validate(self, batches: Iterable[Batch]) -> dict[str, float]:
         """Means of the values of ``loss`` over clips that are not trained on; empty without a clip."""
@@ -147,6 +173,15 @@ class Learner:
                     _, values = self.loss(batch)
                 meter.add(values, len(batch.rows))
         return {f"val_{name}": value for name, value in meter.means().items()}
+
+
+class EncoderPair(nn.ModuleDict):
+    """The encoders of a round, as one module of a batch."""
+
+    def forward(self, batch: Batch) -> None:
+        """Encode the batch by each encoder."""
+        for encoder in self.values():
+            encode(cast(Encoder, encoder), batch, device=next(encoder.parameters()).device)
 
 
 def cluster_facts(labels: PseudoLabels) -> dict[str, Any]:

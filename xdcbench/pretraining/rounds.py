@@ -55,6 +55,8 @@ def run(config: RoundStage, inputs: dict[str, Path], work: Path, context: Contex
             validate=lambda: learner.validate(reader.section(reader.next)[1]),
             until=(lambda rows: should_stop(validation_losses(rows), rule)) if rule else None,
         )
+    if config.pretrain.update_bn:
+        failed |= learner.update_bn(learned)
     failed |= labels.failed
     check_failed(index, rows, failed, limit=config.pretrain.max_failed)
     new = EncoderMetadata(

@@ -11,18 +11,20 @@ import pandas as pd
 import pytest
 import torch
 from safetensors.torch import load_file
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from tests.unit.tiny import METHODS, linked, make_index, round_config, spoil, weights_of
 from xdcbench.clustering.assigner import load_assigners
 from xdcbench.config.data import Factors, World
 from xdcbench.config.pretraining import EarlyStopping, Schedule
 from xdcbench.config.stages import RoundStage
-from xdcbench.data.clip_dataset import ClipSpec
+from xdcbench.data.clip_dataset import ClipSpec, training_clips
 from xdcbench.data.context import Context
+from xdcbench.data.dataloader import batches
 from xdcbench.data.index import Index
 from xdcbench.data.synthetic import write_world
 from xdcbench.errors import MediaUnreachableError, UserError
-from xdcbench.models.encoders import load_encoder_metadata
+from xdcbench.models.encoders import clips_for, encode, load_encoder_metadata, load_encoders
 from xdcbench.pretraining import rounds
 from xdcbench.pretraining.learner import Learner
 from xdcbench.pretraining.pseudo_labels import PseudoLabels
@@ -375,3 +377,32 @@ def test_a_saturated_round_that_was_killed_ends_where_it_would_have(
     again = do(config, tiny_runs, tmp_path / "killed", context)
     assert load_encoder_metadata(again).epochs == load_encoder_metadata(whole).epochs == 3
     assert weights_of(again, "video") == weights_of(whole, "video")
+
+
+def test_statistics_of_batchnorm_are_those_of_one_more_epoch(
+    xdc: Path, tiny_runs: Path, tiny_context: Context, tmp_path: Path
+) -> None:
+    """Weights are as without it; the first layer's mean is that of its inputs over the batches, by hand."""
+    config = round_config("xdc", update_bn=True)
+    run = do(config, tiny_runs, tmp_path, tiny_context)
+    index = Index.load(tiny_runs / "kinetics400")
+    for modality in ("video", "audio"):
+        before, after = (load_file(of / f"{modality}.safetensors") for of in (xdc, run))
+        moved = {name for name in before if not torch.equal(before[name], after[name])}
+        counted = {name for name in before if name.rpartition(".")[2].startswith("running_")}
+        assert counted, "BatchNorm keeps statistics"
+        assert {name for name in moved if not name.endswith("num_batches_tracked")} == counted
+    encoders = load_encoders(run, config.encoders, device=torch.device("cpu"))
+    clips = clips_for(index, tiny_context.roots["kinetics400"], encoders)
+    rows = index.rows("official", "train", tracks=("video", "audio"))
+    learned, _ = split_rows(rows, labels(len(index.items)), config)
+    specs = training_clips(learned, augment=config.pretrain.augment, seed=0, epoch=1000 + 3)
+    for encoder in encoders.values():
+        norm = next(module for module in encoder.eval().modules() if isinstance(module, _BatchNorm))
+        seen: list[torch.Tensor] = []
+        norm.register_forward_pre_hook(lambda _, inputs, seen=seen: seen.append(inputs[0].detach()))
+        for batch in batches(clips, specs, size=6, workers=0):
+            encode(encoder, batch, device=torch.device("cpu"))
+        means = torch.stack([each.transpose(0, 1).flatten(1).mean(1) for each in seen])
+        assert len(means) == 3
+        torch.testing.assert_close(norm.running_mean, means.mean(0), rtol=1e-4, atol=1e-6)
