@@ -87,7 +87,7 @@ def test_several_labels_are_learned(records: list[Record]) -> None:
     for data in ("audioset_240k", "audioset"):
         assert values[data, "loss"] < 0.95 * values[data, "initial_loss"]
         for modality in ("video", "audio"):
-            start = values[data, f"start_{modality}_labels_loss"]
+            start = values[data, f"initial_{modality}_labels_loss"]
             assert abs(start / (CLASSES * math.log(2)) - 1) < 0.1
 
 
