@@ -16,10 +16,10 @@ from pytest_benchmark.fixture import BenchmarkFixture
 from tests.unit.data.media.referee import ffmpeg
 from xdcbench.cli.preparation_output import originals
 from xdcbench.cli.request import Request
+from xdcbench.config.data import ShardSettings
 from xdcbench.data.preparation.prepare import Build, prepare
 from xdcbench.data.preparation.staging import order, stage
 from xdcbench.data.preparation.video import PARAMS
-from xdcbench.data.shards.layout import ShardSettings
 
 ROUNDS = 8
 VIDEOS = 64

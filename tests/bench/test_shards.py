@@ -25,7 +25,7 @@ from tests.integration.helpers import one_thread, xdcbench
 from tests.unit.data.media.referee import ffmpeg
 from tests.unit.data.shards.prepared import members, shard_of, write_shard
 from tests.unit.tiny import DATASETS
-from xdcbench.config.data import World
+from xdcbench.config.data import ShardSettings, World
 from xdcbench.config.models import AudioInput, VideoInput
 from xdcbench.config.pretraining import Augment
 from xdcbench.config.stages import IndexStage
@@ -35,7 +35,7 @@ from xdcbench.data.context import Context
 from xdcbench.data.dataloader import batches
 from xdcbench.data.index import Index
 from xdcbench.data.media import read_audio, read_clip
-from xdcbench.data.shards.layout import ITEMS_FILE, PLACES, Shard, ShardSettings, ShardsManifest, shard_name
+from xdcbench.data.shards.layout import ITEMS_FILE, PLACES, Shard, ShardsManifest, shard_name
 from xdcbench.data.shards.reader import ShardReader, open_shards
 from xdcbench.data.synthetic import write_world
 

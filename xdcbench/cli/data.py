@@ -108,8 +108,8 @@ def prepare(
 ) -> None:
     """Decode every file once; write shards that read fast. Run the same command to resume or update."""
     from xdcbench.cli.preparation_output import prepare_lines
+    from xdcbench.config.data import ShardSettings
     from xdcbench.config.load import validate
-    from xdcbench.data.shards.layout import ShardSettings
 
     chosen = {
         "short_side": short_side,

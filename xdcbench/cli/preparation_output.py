@@ -11,12 +11,13 @@ import pandas as pd
 
 from xdcbench.cli.request import Request
 from xdcbench.cli.validation_output import NAMED, placed, processes
+from xdcbench.config.data import ShardSettings
 from xdcbench.data.local import LocalDataset, find_local
 from xdcbench.data.media import Media, Member, read_audio, read_clip, read_image
 from xdcbench.data.preparation.catalog import records
 from xdcbench.data.preparation.prepare import Build, prepare
 from xdcbench.data.preparation.verify import verify_shards
-from xdcbench.data.shards.layout import FAILED_FILE, SHARDS, ShardSettings
+from xdcbench.data.shards.layout import FAILED_FILE, SHARDS
 from xdcbench.errors import UserError
 from xdcbench.utils.format import duration, short
 

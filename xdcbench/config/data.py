@@ -1,4 +1,4 @@
-"""Datasets, their subsets, and the synthetic world."""
+"""Datasets, their subsets, how they are prepared into shards, and the synthetic world."""
 
 from typing import Any, Literal
 
@@ -55,6 +55,20 @@ class Dataset(Config):
     max_failed: float = Field(0.1, ge=0, le=1, description="share of unreadable items that fails a stage")
     license: str = ""
     source: str = ""
+
+
+class ShardSettings(Config):
+    """How originals are prepared; other settings make other shards."""
+
+    short_side: int = Field(
+        160, ge=16, multiple_of=2, description="pixels; smaller originals stay as they are"
+    )
+    fps: float = Field(30.0, gt=0, description="frames per second; slower originals keep their own")
+    keyframe_interval: int = Field(8, ge=1, description="frames from one keyframe to the next")
+    qp: int = Field(23, ge=1, le=51, description="constant quantizer of H.264")
+    audio_codec: Literal["wav", "flac"] = "wav"
+    sample_rate: int = Field(16_000, gt=0, description="samples per second, mono, 16 bits")
+    quality: int = Field(95, ge=1, le=100, description="of JPEG")
 
 
 class Factors(Config):

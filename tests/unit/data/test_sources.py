@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from xdcbench.config.data import Dataset, Subset
+from xdcbench.config.data import Dataset, ShardSettings, Subset
 from xdcbench.config.keys import science
 from xdcbench.config.load import load_dataset, load_suite
 from xdcbench.config.stages import IndexStage
@@ -15,7 +15,7 @@ from xdcbench.data.context import Source
 from xdcbench.data.fingerprints import Mode, forget_scans
 from xdcbench.data.scan import scan
 from xdcbench.data.scanning.items import MISSING, Scan, fingerprint
-from xdcbench.data.shards.layout import ShardSettings, ShardsManifest
+from xdcbench.data.shards.layout import ShardsManifest
 from xdcbench.data.sources import Lookup, find_shards, find_source, root_of, stamps, used_datasets
 from xdcbench.errors import UserError
 from xdcbench.utils.code import Consent

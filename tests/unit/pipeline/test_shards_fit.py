@@ -11,10 +11,11 @@ import pytest
 from tests.unit.data.shards.prepared import write_dataset
 from tests.unit.tiny import DATASETS
 from xdcbench.config.base import Modality
+from xdcbench.config.data import ShardSettings
 from xdcbench.config.models import AudioInput, Models, PretrainedEncoders, VideoInput
 from xdcbench.config.pretraining import Clustering, Pretrain
 from xdcbench.config.stages import FeaturesStage, IndexStage, InitStage, PretrainedStage, RoundStage
-from xdcbench.data.shards.layout import ShardSettings, read_manifest
+from xdcbench.data.shards.layout import read_manifest
 from xdcbench.data.shards.reader import open_shards
 from xdcbench.errors import UserError
 from xdcbench.pipeline.graph import Stage

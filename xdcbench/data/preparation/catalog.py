@@ -9,6 +9,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from xdcbench.config.data import ShardSettings
 from xdcbench.config.keys import science
 from xdcbench.config.stages import IndexStage
 from xdcbench.data.fingerprints import KEY, mtimes
@@ -23,7 +24,6 @@ from xdcbench.data.shards.layout import (
     NO_SHARD,
     PLACES,
     Shard,
-    ShardSettings,
     ShardsManifest,
     read_manifest,
     shards_fingerprint,

@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 from typing_extensions import TypedDict
 
+from xdcbench.config.data import ShardSettings
 from xdcbench.config.keys import science
 from xdcbench.config.stages import IndexStage
 from xdcbench.data.fingerprints import KEY, mtimes
@@ -22,7 +23,6 @@ from xdcbench.data.shards.layout import (
     SCHEMA_VERSION,
     SHARDS,
     Shard,
-    ShardSettings,
     read_manifest,
     shard_name,
 )

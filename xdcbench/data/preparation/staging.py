@@ -6,11 +6,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from xdcbench.config.data import ShardSettings
 from xdcbench.data.media.probe import LENGTHS
 from xdcbench.data.preparation.tar import END, space, write_shard
 from xdcbench.data.preparation.transcode import TranscodedItem, transcode
 from xdcbench.data.scanning.items import LABELS, Scan
-from xdcbench.data.shards.layout import KINDS, NO_SHARD, Shard, ShardSettings, member_name
+from xdcbench.data.shards.layout import KINDS, NO_SHARD, Shard, member_name
 from xdcbench.errors import MediaError
 from xdcbench.utils.documents import read_cache, write_json
 from xdcbench.utils.io import file_hash

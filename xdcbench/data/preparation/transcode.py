@@ -11,12 +11,13 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
+from xdcbench.config.data import ShardSettings
 from xdcbench.data.media import MediaInfo, probe, read_audio, read_image
 from xdcbench.data.media.audio import audio_end
 from xdcbench.data.media.container import opened, video_stream
 from xdcbench.data.media.url import local_url
 from xdcbench.data.preparation.video import encode_video
-from xdcbench.data.shards.layout import Kind, ShardSettings
+from xdcbench.data.shards.layout import Kind
 from xdcbench.errors import MediaError
 
 BLOCK = 4096

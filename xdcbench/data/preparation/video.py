@@ -14,10 +14,10 @@ from av.video.frame import VideoFrame
 from av.video.reformatter import ColorRange, Colorspace
 from av.video.stream import VideoStream
 
+from xdcbench.config.data import ShardSettings
 from xdcbench.data.media.container import clock_origin, demux, opened, readable, time_base, video_stream
 from xdcbench.data.media.url import local_url
 from xdcbench.data.media.video import CLOCK_SLACK, filter_graph, timed
-from xdcbench.data.shards.layout import ShardSettings
 from xdcbench.errors import MediaError
 
 X264 = {"preset": "superfast", "tune": "fastdecode", "flags": "+bitexact"}

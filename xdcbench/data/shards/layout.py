@@ -9,6 +9,7 @@ import pandas as pd
 from pydantic import Field
 
 from xdcbench.config.base import Config
+from xdcbench.config.data import ShardSettings
 from xdcbench.errors import UserError
 from xdcbench.utils.documents import check, parse_json, write_json
 from xdcbench.utils.names import Name
@@ -43,20 +44,6 @@ prepared image, upright, and ``fps`` the frames per second of a video, all 0 wit
 ``shard`` is the position in the manifest's list; offsets are of contents, bytes, 0 with a size of 0 where there
 is no member.
 """
-
-
-class ShardSettings(Config):
-    """How originals are prepared; other settings make other shards."""
-
-    short_side: int = Field(
-        160, ge=16, multiple_of=2, description="pixels; smaller originals stay as they are"
-    )
-    fps: float = Field(30.0, gt=0, description="frames per second; slower originals keep their own")
-    keyframe_interval: int = Field(8, ge=1, description="frames from one keyframe to the next")
-    qp: int = Field(23, ge=1, le=51, description="constant quantizer of H.264")
-    audio_codec: Literal["wav", "flac"] = "wav"
-    sample_rate: int = Field(16_000, gt=0, description="samples per second, mono, 16 bits")
-    quality: int = Field(95, ge=1, le=100, description="of JPEG")
 
 
 class Shard(Config):

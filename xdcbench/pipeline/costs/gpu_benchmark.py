@@ -9,9 +9,8 @@ from pathlib import Path
 import torch
 from tabulate import tabulate
 
-from xdcbench.config.data import World
+from xdcbench.config.data import ShardSettings, World
 from xdcbench.config.models import Models
-from xdcbench.data.shards.layout import ShardSettings
 from xdcbench.errors import UserError
 from xdcbench.pipeline.costs.flops import training_flop
 from xdcbench.pipeline.costs.gpu import (

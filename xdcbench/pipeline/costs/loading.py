@@ -14,7 +14,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import torch
 
-from xdcbench.config.data import World
+from xdcbench.config.data import ShardSettings, World
 from xdcbench.config.load import load_dataset
 from xdcbench.config.models import Models
 from xdcbench.config.pretraining import Pretrain, Schedule
@@ -26,7 +26,6 @@ from xdcbench.data.index import Index
 from xdcbench.data.local import find_local
 from xdcbench.data.preparation.prepare import Build, prepare
 from xdcbench.data.restarting_loader import PREFETCH
-from xdcbench.data.shards.layout import ShardSettings
 from xdcbench.data.shards.reader import ShardReader, open_shards
 from xdcbench.data.synthetic import write_world
 from xdcbench.models.encoders import clips_for, to_device

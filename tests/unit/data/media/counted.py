@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 
 from tests.unit.data.media.referee import decode_video, ffmpeg, track
 from tests.unit.data.media.videos import index_of, numbered_frame
+from xdcbench.config.data import ShardSettings
 from xdcbench.data.media import probe, read_audio, read_clip, read_frames, read_track
 from xdcbench.data.media.inspect import inspect
 from xdcbench.data.preparation import video as prepared
-from xdcbench.data.shards.layout import ShardSettings
 from xdcbench.data.validation import hashes
 
 FRAMES, FPS = 60, 25

@@ -9,9 +9,9 @@ import pytest
 from tests.unit.data.media.counted import CODECS, FPS, FRAMES, Counted, index, write
 from tests.unit.data.media.referee import decode_video, distances, ffmpeg
 from tests.unit.data.media.videos import index_of, numbered_frame
+from xdcbench.config.data import ShardSettings
 from xdcbench.data.media import read_clip
 from xdcbench.data.preparation import video as prepared
-from xdcbench.data.shards.layout import ShardSettings
 
 STARTS = ((-0.3, 12, FPS), (0.02, FRAMES, FPS), (0.93, 9, 7.3), (1.21, 2, FPS), (2.2, 9, FPS))
 """Start, frames and rate of clips."""

@@ -27,7 +27,7 @@ import json, resource, sys, time
 from pathlib import Path
 from xdcbench.data.media import probe, read_audio, read_clip, read_image
 from xdcbench.data.media.inspect import inspect
-from xdcbench.data.shards.layout import ShardSettings
+from xdcbench.config.data import ShardSettings
 from xdcbench.data.preparation.transcode import transcode
 from xdcbench.errors import MediaError
 

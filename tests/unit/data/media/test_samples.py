@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from tests.unit.data.media.bombs import wav
+from xdcbench.config.data import ShardSettings
 from xdcbench.data.media import read_audio, read_track
 from xdcbench.data.media.inspect import inspect
 from xdcbench.data.media.limits import LOUDEST
 from xdcbench.data.media.samples import BadSampleError, check_numbers
 from xdcbench.data.preparation.transcode import transcode
-from xdcbench.data.shards.layout import ShardSettings
 from xdcbench.errors import MediaError
 
 RATE = 16_000

@@ -7,12 +7,12 @@ import pytest
 import torch
 
 from tests.unit.data.media.videos import FRAMES, RATE, write
+from xdcbench.config.data import ShardSettings
 from xdcbench.data.media import probe, read_audio, read_clip
 from xdcbench.data.media.inspect import inspect
 from xdcbench.data.media.url import local_url
 from xdcbench.data.preparation.transcode import encode_audio
 from xdcbench.data.preparation.video import encode_video
-from xdcbench.data.shards.layout import ShardSettings
 from xdcbench.reports.clusters.media import write_audio, write_video
 
 NAMES = (

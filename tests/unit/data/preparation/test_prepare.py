@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from xdcbench.config.data import World
+from xdcbench.config.data import ShardSettings, World
 from xdcbench.config.load import load_dataset
 from xdcbench.data.index import take
 from xdcbench.data.local import LocalDataset
@@ -20,7 +20,7 @@ from xdcbench.data.preparation.prepare import Build, prepare
 from xdcbench.data.preparation.verify import verify_shards
 from xdcbench.data.scan import scan
 from xdcbench.data.scanning.items import fingerprint
-from xdcbench.data.shards.layout import ShardSettings, read_manifest
+from xdcbench.data.shards.layout import read_manifest
 from xdcbench.data.synthetic import write_world
 from xdcbench.errors import UserError
 from xdcbench.utils.locks import lock

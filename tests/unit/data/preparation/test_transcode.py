@@ -11,10 +11,10 @@ from torchvision.io import encode_jpeg, encode_png
 
 from tests.unit.data.media.referee import H264, ffmpeg, track
 from tests.unit.data.media.videos import FLASH, FPS, FRAMES, click_track, index_of, write
+from xdcbench.config.data import ShardSettings
 from xdcbench.data.media import Member, probe, read_audio, read_clip, read_image
 from xdcbench.data.preparation.transcode import BLOCK, encode_audio, image, transcode
 from xdcbench.data.preparation.video import EncodedVideo, encode_video, encoded_fps
-from xdcbench.data.shards.layout import ShardSettings
 from xdcbench.errors import MediaError
 
 SMALL = ShardSettings(short_side=32, keyframe_interval=4)

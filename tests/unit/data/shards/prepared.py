@@ -10,7 +10,7 @@ import av
 import numpy as np
 import pandas as pd
 
-from xdcbench.config.data import Dataset
+from xdcbench.config.data import Dataset, ShardSettings
 from xdcbench.config.keys import science
 from xdcbench.config.stages import IndexStage
 from xdcbench.data.index import probe_all
@@ -24,7 +24,6 @@ from xdcbench.data.shards.layout import (
     SHARDS,
     Kind,
     Shard,
-    ShardSettings,
     ShardsManifest,
     member_name,
     shard_name,

@@ -4,9 +4,9 @@ import pandas as pd
 import pytest
 from pydantic import ValidationError
 
+from xdcbench.config.data import ShardSettings
 from xdcbench.data.shards.layout import (
     Shard,
-    ShardSettings,
     ShardsManifest,
     parse_manifest,
     read_manifest,

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from tests.unit.data.shards.prepared import write_dataset
 from tests.unit.tiny import DATASETS, MODELS, make_index
-from xdcbench.config.data import Subset
+from xdcbench.config.data import ShardSettings, Subset
 from xdcbench.config.pretraining import Augment
 from xdcbench.config.stages import IndexStage
 from xdcbench.data import index as index_stage
@@ -27,7 +27,7 @@ from xdcbench.data.context import Context
 from xdcbench.data.dataloader import batches
 from xdcbench.data.index import Index
 from xdcbench.data.media import Member, read_audio, read_clip, read_image
-from xdcbench.data.shards.layout import KINDS, Kind, ShardSettings
+from xdcbench.data.shards.layout import KINDS, Kind
 from xdcbench.data.shards.reader import ShardReader, open_shards
 from xdcbench.errors import MediaError, UserError
 

@@ -6,10 +6,10 @@ import pandas as pd
 import pytest
 
 from tests.unit.tiny import DATASETS, linked
+from xdcbench.config.data import ShardSettings
 from xdcbench.data.local import facts, find_local
 from xdcbench.data.preparation import prepare as preparing
 from xdcbench.data.preparation.prepare import Build, prepare
-from xdcbench.data.shards.layout import ShardSettings
 from xdcbench.errors import MediaUnreachableError
 
 LIMIT = 60.0

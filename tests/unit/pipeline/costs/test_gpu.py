@@ -12,9 +12,8 @@ import torch
 from torch import nn
 
 from tests.unit.tiny import CPU, MODELS
-from xdcbench.config.data import World
+from xdcbench.config.data import ShardSettings, World
 from xdcbench.data.index import Index
-from xdcbench.data.shards.layout import ShardSettings
 from xdcbench.data.shards.reader import ShardReader
 from xdcbench.errors import UserError
 from xdcbench.pipeline.costs import gpu as bench
