@@ -39,6 +39,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
         assert done.returncode == 0, done.stderr
     run(root / "from-files", "--data-root", root / "files")
     run(root / "from-shards", XDCBENCH_SHARDS=str(root / "shards"))
+    run(root / "prepared", "--data-root", root / "files", "--set", f"prepare=[{', '.join(NAMES)}]")
     return root
 
 
@@ -52,6 +53,35 @@ def numbers(out: Path) -> dict[tuple[Any, ...], dict[str, Any]]:
     rows = [row for of in records(out).values() for row in of]
     names = ("method", "evaluation", "dataset", "split", "metric")
     return {(*(row[name] for name in names), str(row["hyperparameters"])): row for row in rows}
+
+
+def test_a_suite_that_prepares_its_data_finds_what_the_command_s_shards_give(data: Path) -> None:
+    shards, prepared = features(data / "from-shards"), features(data / "prepared")
+    assert shards.keys() == prepared.keys()
+    for name, values in shards.items():
+        np.testing.assert_array_equal(values, prepared[name])
+    theirs, own = numbers(data / "from-shards"), numbers(data / "prepared")
+    assert {key: row["value"] for key, row in own.items()} == {
+        key: row["value"] for key, row in theirs.items()
+    }
+
+
+def test_what_is_prepared_stays(data: Path) -> None:
+    words = (
+        "run",
+        "--suite",
+        SUITE,
+        "--results",
+        data / "prepared",
+        "--data-root",
+        data / "files",
+        "--device",
+        "cpu",
+    )
+    done = xdcbench(*words, "--set", f"prepare=[{', '.join(NAMES)}]")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1].endswith(" kept")
+    assert len(list((data / "prepared").glob("runs/index-*"))) == len(NAMES)
 
 
 def test_random_encoders_see_nearly_the_same(data: Path) -> None:

@@ -5,10 +5,11 @@ import json
 from typing import Any
 
 from xdcbench.config.base import Config
-from xdcbench.config.stages import IndexStage, PretrainedStage, RoundStage
+from xdcbench.config.stages import IndexStage, PretrainedStage, RoundStage, ShardsStage
 
 VERSIONS = {
     "world": 2,
+    "shards": 1,
     "index": 2,
     "init": 1,
     "pretrained": 1,
@@ -37,7 +38,7 @@ def key_of(kind: str, content: dict[str, Any]) -> str:
 def science(config: Config) -> dict[str, Any]:
     """What of a configuration decides results: fields off their default, without titles and places."""
     content = config.model_dump(mode="json", exclude_defaults=True)
-    if isinstance(config, IndexStage):
+    if isinstance(config, IndexStage | ShardsStage):
         content["dataset"] = {k: v for k, v in content["dataset"].items() if k not in NOT_SCIENCE}
     if isinstance(config, PretrainedStage):
         content["encoders"] = _without_places(content["encoders"])

@@ -3,7 +3,7 @@
 from pydantic import Field
 
 from xdcbench.config.base import Config, Modality
-from xdcbench.config.data import Dataset, World
+from xdcbench.config.data import Dataset, ShardSettings, World
 from xdcbench.config.evaluation import Evaluation
 from xdcbench.config.models import Models, PretrainedEncoders
 from xdcbench.config.pretraining import Augment, Clustering, Pretrain
@@ -14,6 +14,17 @@ class WorldStage(Config):
     """Write a synthetic world as media files."""
 
     world: World
+
+
+class ShardsStage(Config):
+    """Decode a dataset once into prepared shards."""
+
+    name: str
+    dataset: Dataset
+    fingerprint: str | None = Field(
+        None, description="of the files as scanned; none inside a synthetic world"
+    )
+    settings: ShardSettings
 
 
 class IndexStage(Config):

@@ -49,6 +49,10 @@ class Suite(Config):
     pretraining: tuple[PretrainingGroup, ...]
     evaluate: tuple[EvaluationTask, ...]
     tables: tuple[str, ...]
+    prepare: Literal["auto", "never"] | tuple[Name, ...] = Field(
+        "never",
+        description="datasets that are first prepared into shards; auto: large ones that are learned from",
+    )
     parts: tuple["Suite", ...] = Field(
         (), description="suites that are run as one; what they name is gathered above, and they run it"
     )

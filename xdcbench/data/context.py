@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from xdcbench.data.decoded import DecodedItems
     from xdcbench.data.shards.reader import ShardReader
 
+PREPARED = "prepared"
+"""Folder of the shards in the run directory of a stage that prepares them."""
+
 
 @dataclass(frozen=True)
 class Context:
@@ -20,7 +23,8 @@ class Context:
     Attributes:
         device: as torch names it.
         num_workers: processes that read media; 0 reads in the training process.
-        roots: folder of each dataset, or the prepared shards that it is read from.
+        roots: folder of each dataset, or the shards of the user that it is read from.
+        prepared: folder of the shards of each dataset that a stage of this plan prepares.
         cache: folder of what planning remembers of them.
         decoded: what this command keeps decoded of small datasets.
         fingerprint: what of files fingerprints cover, "size" or "content".
@@ -39,6 +43,7 @@ class Context:
     device: str = "cpu"
     num_workers: int = 0
     roots: Mapping[str, "Path | ShardReader"] = field(default_factory=dict)
+    prepared: Mapping[str, Path] = field(default_factory=dict)
     cache: Path = Path("cache")
     decoded: "DecodedItems | None" = None
     fingerprint: Literal["size", "content"] = "size"
@@ -65,9 +70,13 @@ def elapsed(context: Context) -> float:
 
 @dataclass(frozen=True)
 class Source:
-    """Where a dataset's files are on this machine, or why they are not; marks as of `Fingerprints`."""
+    """Where a dataset's files are on this machine, or why they are not; marks as of `Fingerprints`.
+
+    ``shards`` says that the marks are of the user's prepared shards.
+    """
 
     fingerprint: str | None = None
     unavailable: str = ""
     lengths: str | None = None
     stamp: str = ""
+    shards: bool = False

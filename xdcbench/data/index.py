@@ -13,7 +13,7 @@ import pandas as pd
 from xdcbench.config.base import Modality
 from xdcbench.config.data import Dataset, Subset
 from xdcbench.config.stages import IndexStage
-from xdcbench.data.context import Context
+from xdcbench.data.context import PREPARED, Context
 from xdcbench.data.fingerprints import Fingerprints, fingerprints, forget_scans
 from xdcbench.data.known_lengths import lengths_hash, verified_lengths, with_lengths
 from xdcbench.data.media import Indexed, probe
@@ -21,7 +21,7 @@ from xdcbench.data.media.local_file import FileState, state_of
 from xdcbench.data.media.probe import LENGTHS
 from xdcbench.data.scan import scan
 from xdcbench.data.scanning.items import LABELS, MISSING, SPLIT
-from xdcbench.data.shards.reader import CHANGED, ShardReader
+from xdcbench.data.shards.reader import CHANGED, ShardReader, open_shards
 from xdcbench.errors import MediaError, UserError
 from xdcbench.utils.arrays import read_table
 from xdcbench.utils.documents import RUN_AGAIN, read_as, write_json
@@ -154,9 +154,19 @@ class Index(_Facts):
         return labels
 
 
+def media_of(index: Index, context: Context) -> Path | ShardReader:
+    """Where the files of an index are read: its folder, or its shards."""
+    prepared = context.prepared.get(index.name)
+    if prepared and index.shards is not None:
+        return open_shards(str(prepared))
+    return context.roots[index.name]
+
+
 def run(config: IndexStage, inputs: dict[str, Path], work: Path, context: Context) -> None:
     """Stage: scan the folder, take the subset, open every file once; shards know all that already."""
     dataset, root = config.dataset, context.roots[config.name]
+    if "shards" in inputs:
+        root = open_shards(str(inputs["shards"] / PREPARED))
     if isinstance(root, ShardReader):
         items, classes = prepared(config, root), root.manifest.classes
         mark = Fingerprints(root.manifest.fingerprint, "")
@@ -217,7 +227,7 @@ def prepared(config: IndexStage, shards: ShardReader) -> pd.DataFrame:
     Raises:
         UserError: the shards have changed since the stage was planned.
     """
-    if config.fingerprint != shards.manifest.fingerprint:
+    if config.fingerprint not in (None, shards.manifest.fingerprint):
         raise UserError(f"{shards.where}: {CHANGED}")
     items = shards.items()
     splits = [column for column in map(str, items) if column.startswith(SPLIT)]

@@ -10,7 +10,7 @@ import numpy as np
 from xdcbench.config.stages import FeaturesStage
 from xdcbench.data.clip_dataset import ClipSpec, even_clips, random_clip
 from xdcbench.data.context import Context
-from xdcbench.data.index import Index, check_failed
+from xdcbench.data.index import Index, check_failed, media_of
 from xdcbench.errors import UserError
 from xdcbench.models.diagnosis import why_not_finite
 from xdcbench.models.encoders import (
@@ -60,7 +60,7 @@ def run(config: FeaturesStage, inputs: dict[str, Path], work: Path, context: Con
     )
     if config.layer:
         encoders[config.modality] = at_layer(encoders[config.modality], config.layer)
-    clips = clips_for(index, context.roots[index.name], encoders, context.decoded)
+    clips = clips_for(index, media_of(index, context), encoders, context.decoded)
     there = (index.items["ok"] & index.items[config.modality]).to_numpy()
     each = config.num_clips + config.num_augmented_clips
     nothing: list[ClipSpec | None] = [None] * each

@@ -15,7 +15,7 @@ from xdcbench.config.stages import EvaluationStage
 from xdcbench.data.clip_dataset import Batch, ClipDataset, ClipSpec, even_clips, training_clips
 from xdcbench.data.context import Context
 from xdcbench.data.dataloader import Reader
-from xdcbench.data.index import Index
+from xdcbench.data.index import Index, media_of
 from xdcbench.errors import UserError
 from xdcbench.evaluation.writer import Evaluation, split_rows, write_classification
 from xdcbench.models.encoders import (
@@ -49,7 +49,7 @@ def run(config: EvaluationStage, inputs: dict[str, Path], work: Path, context: C
         consent=context.consent,
     )
     encoder = encoders[settings.modality]
-    clips = clips_for(index, context.roots[index.name], encoders, context.decoded)
+    clips = clips_for(index, media_of(index, context), encoders, context.decoded)
     train, test = split_rows(config, index)
     head = head_for(encoder, len(index.classes), config.seed).to(device)
     classifier = ExternalEncoder(Classifier(encoder, head), encoder.input, features=len(index.classes))

@@ -42,7 +42,13 @@ class Stage:
 
     @property
     def read(self) -> tuple["Stage", ...]:
-        """Stages whose files this one reads: its inputs, and the world whose media a shared stage decodes."""
+        """Stages whose files this one reads: its inputs, and the world or the shards that a shared stage decodes."""
         sources = tuple(source for _, source in self.inputs)
-        worlds = (of for source in sources for _, of in source.inputs if of.kind == "world")
-        return sources + (tuple(dict.fromkeys(worlds)) if STAGES[self.kind].shared else ())
+        media = {of.key: of for source in sources if source.kind == "index" and (of := source.media)}
+        return sources + (tuple(media.values()) if STAGES[self.kind].shared else ())
+
+    @property
+    def media(self) -> "Stage | None":
+        """The shards, else the world, that hold the files of an index; None for those of the user."""
+        inputs = dict(self.inputs)
+        return inputs.get("shards") or inputs.get("world")

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Literal
 
 from xdcbench.config.consistency import check, pretrain_of, settings_of
 from xdcbench.config.load import load_suite
-from xdcbench.config.stages import IndexStage
+from xdcbench.config.stages import IndexStage, ShardsStage
 from xdcbench.config.suite import Suite
-from xdcbench.data.context import Context, Source
+from xdcbench.data.context import PREPARED, Context, Source
 from xdcbench.data.decoded import DecodedItems
 from xdcbench.errors import UserError
 from xdcbench.models.pretrained.origins import find_origin
@@ -145,6 +145,11 @@ def plan_launch(request: Request, *, write: bool = True) -> Launch:
         device=device,
         num_workers=default_num_workers(jobs) if request.num_workers is None else request.num_workers,
         roots={**roots(plan, request, store), **shards},
+        prepared={
+            stage.config.name: store.path(stage.key) / PREPARED
+            for stage in plan.stages
+            if isinstance(stage.config, ShardsStage)
+        },
         decoded=DecodedItems(
             (default_decoded_bytes() if request.decoded_bytes is None else request.decoded_bytes) // jobs
         ),
@@ -253,7 +258,7 @@ def find_sources(
         consent=request.consent,
     )
     return {
-        name: Source(shards[name].manifest.fingerprint)
+        name: Source(shards[name].manifest.fingerprint, shards=True)
         if name in shards
         else find_source(name, suite.datasets[name], lookup)
         for name in dict.fromkeys(name for part in suite.leaves for name in used_datasets(part))
@@ -266,7 +271,7 @@ def forget_stale(plan: Plan, sources: Mapping[str, Source], store: RunStore) -> 
         if not isinstance(stage.config, IndexStage) or not store.complete(stage.key):
             continue
         source = sources.get(stage.config.name)
-        if source is None or not source.stamp:
+        if source is None or not source.stamp or stage.media:  # shards hold what they were made of
             continue
         if read_json(store.path(stage.key) / "index.json").get("stamp") != source.stamp:
             log.warning(

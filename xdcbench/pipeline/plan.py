@@ -7,6 +7,7 @@ from typing import Any
 
 from xdcbench.config.base import Modality
 from xdcbench.config.consistency import check, measures_of, pretrain_of, settings_of
+from xdcbench.config.data import ShardSettings
 from xdcbench.config.evaluation import CrossRetrieval, Evaluation, Finetune, LinearProbe
 from xdcbench.config.pretraining import Clustering, Pretrain
 from xdcbench.config.stages import (
@@ -16,6 +17,7 @@ from xdcbench.config.stages import (
     InitStage,
     PretrainedStage,
     RoundStage,
+    ShardsStage,
     WorldStage,
 )
 from xdcbench.config.suite import EvaluationTask, PretrainingGroup, Suite
@@ -23,6 +25,7 @@ from xdcbench.data.context import Source
 from xdcbench.errors import UserError
 from xdcbench.models.pretrained.origins import Origin
 from xdcbench.pipeline.graph import Stage
+from xdcbench.pipeline.prepared import fitting_settings, prepared_datasets
 from xdcbench.utils.messages import unknown_name
 from xdcbench.utils.precision import Precision
 
@@ -40,7 +43,7 @@ CLUSTERING_ONLY = (
 
 OTHER: dict[Modality, Modality] = {"video": "audio", "audio": "video"}
 
-NEEDED = {"world", "index", "init", "pretrained", "features"}
+NEEDED = {"world", "shards", "index", "init", "pretrained", "features"}
 """Kinds that are made only where a result needs them."""
 
 
@@ -77,6 +80,7 @@ def make_plan(
     *,
     origins: Mapping[str, Origin] | None = None,
     precision: Callable[[Precision], Precision] = lambda p: p,
+    shards: ShardSettings | None = None,
 ) -> Plan:
     """Expand methods x pretraining data x evaluations x splits x seeds.
 
@@ -84,16 +88,25 @@ def make_plan(
         sources: for each real dataset of the suite, its place; not used by a suite with a world.
         origins: for each encoder from elsewhere, what it is here.
         precision: resolves ``auto`` to what this machine's device will use.
+        shards: how datasets are prepared; none: such that all encoders of the suite find what they take.
 
     Raises:
         UserError: the suite names something that does not fit.
     """
     if suite.parts:
-        parts = [make_plan(part, sources, origins=origins, precision=precision) for part in suite.parts]
+        shards = shards or fitting_settings(suite)
+        parts = [
+            make_plan(part, sources, origins=origins, precision=precision, shards=shards)
+            for part in suite.parts
+        ]
         stages = tuple({stage.key: stage for part in parts for stage in part.stages}.values())
         return Plan(suite, stages, frozenset().union(*(part.targets for part in parts)), tuple(parts))
     check(suite)
-    stages = tuple(_ordered(_Builder(suite, sources, origins or {}, precision).targets()))
+    stages = tuple(
+        _ordered(
+            _Builder(suite, sources, origins or {}, precision, shards or fitting_settings(suite)).targets()
+        )
+    )
     return Plan(suite, stages, frozenset(stage.key for stage in stages if stage.kind not in NEEDED))
 
 
@@ -106,8 +119,10 @@ class _Builder:
         sources: Mapping[str, Source],
         origins: Mapping[str, Origin],
         precision: Callable[[Precision], Precision],
+        shards: ShardSettings,
     ) -> None:
         self.suite, self.sources, self.origins, self.precision = suite, sources, origins, precision
+        self.shards, self.prepared = shards, prepared_datasets(suite)
         self.world = Stage("world", "world", WorldStage(world=suite.world)) if suite.world else None
 
     def targets(self) -> Iterator[Stage]:
@@ -129,15 +144,19 @@ class _Builder:
 
     def index(self, name: str) -> Stage:
         dataset = self.suite.datasets[name]
-        if self.world:
-            return Stage(
-                "index", f"index/{name}", IndexStage(name=name, dataset=dataset), (("world", self.world),)
+        source = Source() if self.world else self.sources[name]
+        inputs = (("world", self.world),) if self.world else ()
+        if name in self.prepared and not source.shards:
+            settings = ShardsStage(
+                name=name, dataset=dataset, fingerprint=source.fingerprint, settings=self.shards
             )
-        source = self.sources[name]
+            shards = Stage("shards", f"shards/{name}", settings, inputs, unavailable=source.unavailable)
+            config = IndexStage(name=name, dataset=dataset)
+            return Stage("index", f"index/{name}", config, (*inputs, ("shards", shards)))
         config = IndexStage(
             name=name, dataset=dataset, fingerprint=source.fingerprint, lengths=source.lengths
         )
-        return Stage("index", f"index/{name}", config, unavailable=source.unavailable)
+        return Stage("index", f"index/{name}", config, inputs, unavailable=source.unavailable)
 
     def encoder(self, name: str, group: PretrainingGroup, seed: int) -> Stage:
         """The last round of a method, or its initialization where it learns nothing."""

@@ -28,6 +28,7 @@ def _of(module: str, *, shared: bool = False) -> StageKind:
 
 STAGES = {
     "world": _of("xdcbench.data.synthetic.stage"),
+    "shards": _of("xdcbench.data.preparation.stage"),
     "index": _of("xdcbench.data.index"),
     "init": _of("xdcbench.pretraining.init"),
     "pretrained": _of("xdcbench.pretraining.pretrained"),

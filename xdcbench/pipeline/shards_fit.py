@@ -2,19 +2,22 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from xdcbench.config.base import Modality
 from xdcbench.config.models import AudioInput, PretrainedEncoders, VideoInput
 from xdcbench.config.stages import EvaluationStage, FeaturesStage, InitStage, PretrainedStage, RoundStage
-from xdcbench.data.shards.reader import ShardReader
 from xdcbench.errors import UserError
 from xdcbench.models.pretrained.exported import METADATA_FILE, read_stated
 from xdcbench.pipeline.graph import Stage
 
+if TYPE_CHECKING:
+    from xdcbench.data.shards.reader import ShardReader
+
 Input = VideoInput | AudioInput
 
 
-def check_fit(stages: Sequence[Stage], shards: Mapping[str, ShardReader]) -> None:
+def check_fit(stages: Sequence[Stage], shards: Mapping[str, "ShardReader"]) -> None:
     """Refuse shards of fewer pixels, frames or samples per second than an encoder that reads them declares.
 
     Originals that have less are kept as they are, so shards are refused only where something was cut: where a
@@ -52,10 +55,10 @@ def _inputs(encoder: Stage, modality: Modality) -> Iterator[Input]:
     if isinstance(encoder.config, InitStage):
         yield encoder.config.models.by_modality[modality].input
     if isinstance(encoder.config, PretrainedStage):
-        yield from _pretrained(encoder.config.encoders, modality)
+        yield from pretrained_inputs(encoder.config.encoders, modality)
 
 
-def _pretrained(pretrained: PretrainedEncoders, modality: Modality) -> Iterator[Input]:
+def pretrained_inputs(pretrained: PretrainedEncoders, modality: Modality) -> Iterator[Input]:
     """What encoders from elsewhere declare; nothing where they are not here."""
     if pretrained.run is not None:
         run = Path(pretrained.run)
@@ -65,7 +68,7 @@ def _pretrained(pretrained: PretrainedEncoders, modality: Modality) -> Iterator[
         yield part.model.input
 
 
-def _check(data: str, reader: ShardReader, declared: Input) -> None:
+def _check(data: str, reader: "ShardReader", declared: Input) -> None:
     settings = reader.manifest.settings
     if isinstance(declared, AudioInput):
         if (rate := declared.sample_rate) > settings.sample_rate:
@@ -86,7 +89,7 @@ def _check(data: str, reader: ShardReader, declared: Input) -> None:
         raise _refusal(data, reader, f"{settings.fps:g} frames per second", wanted, mend)
 
 
-def _refusal(data: str, reader: ShardReader, held: str, wanted: str, mend: str) -> UserError:
+def _refusal(data: str, reader: "ShardReader", held: str, wanted: str, mend: str) -> UserError:
     return UserError(
         f"shards {reader.where} of {data} hold {held}, an encoder takes {wanted}; prepare others with {mend}, "
         f"lower the encoder's input, or read the original files with --data-root"

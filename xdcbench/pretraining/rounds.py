@@ -9,7 +9,7 @@ from xdcbench.config.data import LEARNED_TRACKS
 from xdcbench.config.keys import VERSIONS, config_hash
 from xdcbench.config.stages import RoundStage
 from xdcbench.data.context import Context
-from xdcbench.data.index import Index, check_failed, write_failed
+from xdcbench.data.index import Index, check_failed, media_of, write_failed
 from xdcbench.errors import UserError
 from xdcbench.evaluation.record_fields import record_fields
 from xdcbench.models.encoders import (
@@ -35,7 +35,7 @@ def run(config: RoundStage, inputs: dict[str, Path], work: Path, context: Contex
     device = pick_device(context.device)
     encoders = load_encoders(inputs["encoders"], config.encoders, device=device, consent=context.consent)
     rows = index.rows(index.splits[0], config.part, tracks=LEARNED_TRACKS[index.media])
-    clips = clips_for(index, context.roots[index.name], encoders, context.decoded)
+    clips = clips_for(index, media_of(index, context), encoders, context.decoded)
     previous, workers = inputs["encoders"], context.num_workers
     this_round = RoundContext(config, index, rows, encoders, clips, previous, work, device, workers)
     labels = make_pseudo_labels(this_round)

@@ -4,7 +4,14 @@ import logging
 import shutil
 
 from xdcbench.config.evaluation import Finetune
-from xdcbench.config.stages import EvaluationStage, FeaturesStage, InitStage, PretrainedStage, RoundStage
+from xdcbench.config.stages import (
+    EvaluationStage,
+    FeaturesStage,
+    InitStage,
+    PretrainedStage,
+    RoundStage,
+    ShardsStage,
+)
 from xdcbench.errors import UserError
 from xdcbench.pipeline.costs.flops import FLOAT, weight_bytes
 from xdcbench.pipeline.costs.sizes import sizes_of
@@ -17,6 +24,9 @@ from xdcbench.utils.format import short
 CHECKPOINT = 3
 """A checkpoint over the weights that it holds: weights, momentum, and room for buffers, heads and a second copy
 while the new one is written."""
+
+STAGED = 256 << 20
+"""Prepared videos that wait until they fill a shard."""
 
 SCORED = 64
 """Bytes per test item of an evaluation's predictions, beside its scores."""
@@ -43,6 +53,8 @@ def scratch(stage: Stage, works: Works, *, checkpoints: int) -> int:
             return CHECKPOINT * checkpoints * trained + FLOAT * (n or 0) * (BLOCKS_TOO * extracted + made)
         case FeaturesStage():
             return works.of(stage).written
+        case ShardsStage():
+            return min(works.of(stage).written, STAGED)
         case EvaluationStage(settings=Finetune(modality=modality)):
             model = works.models(stage)[modality]
             return CHECKPOINT * checkpoints * weight_bytes(model) if model else 0
@@ -76,7 +88,7 @@ def require_space(stage: Stage, store: RunStore, *, checkpoints: int) -> None:
     needed = need(stage, Works(lambda index: sizes_of(index, store)), checkpoints=checkpoints)
     needed = None if needed is None else max(0, needed - disk_usage(store.work(stage.key)))
     free = shutil.disk_usage(store.runs).free
-    said = "an amount that nothing states" if needed is None else f"about {short(needed, 'B')}"
+    said = "an unknown size" if needed is None else f"about {short(needed, 'B')}"
     log.info("needs %s, %s free", said, short(free, "B"))
     if needed is not None and needed > free:
         raise UserError(

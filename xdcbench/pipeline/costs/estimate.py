@@ -1,18 +1,19 @@
 """The estimate that ends a dry run: work by kind of stage, and hours where this machine's rates are known."""
 
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tabulate import tabulate
 
 from xdcbench.config.models import Models
-from xdcbench.config.stages import IndexStage
+from xdcbench.config.stages import IndexStage, ShardsStage
 from xdcbench.pipeline.costs.disk import peak_line, scratch
 from xdcbench.pipeline.costs.flops import training_flop
 from xdcbench.pipeline.costs.rates import Rates, load_rates
 from xdcbench.pipeline.costs.sizes import Sizes, sizes_of
-from xdcbench.pipeline.costs.work import Work, Works, precision_of, seconds, total
+from xdcbench.pipeline.costs.work import Work, Works, precision_of, reading_seconds, seconds, total
 from xdcbench.pipeline.graph import Stage
 from xdcbench.pipeline.needed import needed_keys
 from xdcbench.pipeline.plan import Plan
@@ -24,8 +25,8 @@ if TYPE_CHECKING:
     from xdcbench.pipeline.launch import Launch
 
 HEADERS = ("estimate", "stages", "read", "encoded", "trained", "PFLOP", "written", "hours")
-COUNTED = ("round", "features", "finetune")
-"""Kinds in which encoders run."""
+COUNTED = ("shards", "round", "features", "finetune")
+"""Kinds that decode media."""
 
 
 @dataclass(frozen=True)
@@ -62,18 +63,20 @@ def cost_lines(launch: "Launch", machine: Machine | None = None) -> Iterator[str
     def sizes(index: Stage) -> Sizes | None:
         found = sizes_of(index, store)
         if found and found.source == "published":
-            assert isinstance(index.config, IndexStage)
+            assert isinstance(index.config, IndexStage | ShardsStage)
             published[index.config.name] = index.config.dataset.published_items or 0
         return found
 
     works = Works(sizes)
+    computed = (precision_of(stage) for stage in launch.plan.stages if stage.kind in COUNTED[1:])
+    usual: Precision = next(computed, "fp32")
     known: dict[Precision, Rates | None] = {}
 
     def estimated(stage: Stage) -> Estimate:
         work = works.of(stage)
         if not work.clips:
             return Estimate(work, 0.0)
-        precision = precision_of(stage)
+        precision = precision_of(stage) if stage.kind != "shards" else usual
         if precision not in known:
             known[precision] = load_rates(context.cache, context.device, precision, models)
         rates = known[precision]
@@ -95,6 +98,7 @@ def cost_lines(launch: "Launch", machine: Machine | None = None) -> Iterator[str
         yield "by published sizes: " + ", ".join(
             f"{name} {short(n)}" for name, n in sorted(published.items())
         )
+    yield from _prepared(stages, known.get(usual))
     lacking = sorted(precision for precision, rates in known.items() if rates is None)
     if lacking:
         yield f"no hours: `xdcbench doctor --speed` measures this machine at {', '.join(lacking)}, in a minute"
@@ -102,6 +106,23 @@ def cost_lines(launch: "Launch", machine: Machine | None = None) -> Iterator[str
     if others:
         yield f"hours at {', '.join(others)} by rates of the paper's encoders: smaller ones reach fewer FLOP/s"
     yield how_long(_sum(estimate for _, estimate in stages), models, machine or Machine())
+
+
+def _prepared(stages: Sequence[tuple[Stage, Estimate]], rates: Rates | None) -> Iterator[str]:
+    """For each dataset that is to be prepared: what that takes, and what reading it takes with and without."""
+    for shards, estimate in stages:
+        if not isinstance(shards.config, ShardsStage):
+            continue
+        read = total(e.work for s, e in stages if any(of.key == shards.key for of in s.read[len(s.inputs) :]))
+        videos, clips = estimate.work.clips["prepare"], read.clips["read prepared video"]
+        size = short(estimate.work.written, "B")
+        words = f"prepare {shards.config.name}: {short(videos)} items, {size}, of which {short(clips)} clips are read"
+        if rates:
+            before = Work(Counter({what.replace(" prepared", ""): n for what, n in read.clips.items()}))
+            times = (reading_seconds(work, rates) for work in (estimate.work, read, before))
+            once, after, instead = map(duration, times)
+            words += f", in {after} of processor time after {once} of preparing, in place of {instead}"
+        yield words
 
 
 def how_long(whole: Estimate, models: Models, machine: Machine) -> str:
@@ -139,7 +160,8 @@ def to_do(plan: Plan, store: RunStore) -> list[Stage]:
 def _cells(name: str, row: Estimate) -> tuple[str, ...]:
     """A row in words; what is not counted in full is ``> ``, or ``?`` where nothing of it is."""
     work, unknown = row.work, bool(row.work.unknown)
-    clips = [(work.clips[f"{do} video"], work.clips[f"{do} audio"]) for do in ("read", "encode", "train")]
+    read = tuple(work.clips[f"read {m}"] + work.clips[f"read prepared {m}"] for m in ("video", "audio"))
+    clips = [read, *((work.clips[f"{do} video"], work.clips[f"{do} audio"]) for do in ("encode", "train"))]
     flop = sum(work.flop.values()) / 1e15
 
     def bounded(amount: float, words: str) -> str:

@@ -8,10 +8,13 @@ from functools import partial
 from pathlib import Path
 from random import Random
 from tempfile import TemporaryDirectory
+from typing import Self
+
+from pydantic import model_validator
 
 from xdcbench.config.base import Config
-from xdcbench.config.data import World
-from xdcbench.config.models import AudioModel, Models, VideoModel
+from xdcbench.config.data import ShardSettings, World
+from xdcbench.config.models import AudioInput, AudioModel, Models, VideoInput, VideoModel
 from xdcbench.pipeline.costs.flops import forward_flop, training_flop
 from xdcbench.utils.cores import available_cores
 from xdcbench.utils.documents import read_cache, write_json
@@ -25,17 +28,39 @@ POINTS, FEATURES, K, UPDATES = 20_000, 512, 128, 3
 """What is clustered."""
 
 
+RATES = (
+    "read video",
+    "read audio",
+    "read prepared video",
+    "read prepared audio",
+    "prepare",
+    "encode video",
+    "encode audio",
+    "train video",
+    "train audio",
+    "cluster",
+)
+"""What is measured, by the names that ``Work`` uses."""
+
+
 class Rates(Config):
     """Speed of one machine.
 
-    ``per_second`` holds clips per second and reading process (``read video``, ``read audio``) and FLOP/s of
-    ``encode`` and ``train`` for each modality and of ``cluster``, by the names that ``Work`` uses.
+    ``per_second`` holds, per process, the clips that are read in a second, from originals and from prepared shards, and
+    the videos of ten seconds that are prepared; and FLOP/s of ``encode`` and ``train`` for each modality and of
+    ``cluster``. It has all of `RATES`.
     """
 
     machine: str
     precision: Precision
     models: Models
     per_second: dict[str, float]
+
+    @model_validator(mode="after")
+    def _all_are_there(self) -> Self:
+        if lacking := set(RATES) - self.per_second.keys():
+            raise ValueError(f"no rate of {min(lacking)}: measured by another version")
+        return self
 
 
 def machine(device: str) -> str:
@@ -85,19 +110,19 @@ def speed_lines(
     rates = measure_rates(str(on), resolve_precision(precision, on), models=models)
     yield f"speed        {rates.machine}, {rates.precision}"
     for what, rate in rates.per_second.items():
-        words = f"{short(rate)} clips/s per process" if what.startswith("read") else short(rate, "FLOP/s")
-        yield f"  {what:<14} {words}"
+        unit = {"read": "clips/s per process", "prep": "videos of 10 s per second and process"}.get(what[:4])
+        yield f"  {what:<19} " + (f"{short(rate)} {unit}" if unit else short(rate, "FLOP/s"))
     yield f"kept in {save_rates(out / 'cache', rates)}"
 
 
 def measure_rates(
     device: str, precision: Precision, *, models: Models | None = None, seconds: float = 1.5
 ) -> Rates:
-    """Time this code on this machine, alone; in under 20 s with the paper's models and two free cores.
+    """Time this code on this machine, alone; in under 30 s with the paper's models and two free cores.
 
     Args:
         models: encoders to time; the paper's by default.
-        seconds: least time to spend on each of seven rates, after a first call that is not counted.
+        seconds: least time to spend on each of ten rates, after a first call that is not counted.
     """
     models = models or Models()
     per_second = _reading(models, seconds)
@@ -110,34 +135,40 @@ def measure_rates(
 
 
 def _reading(models: Models, seconds: float) -> dict[str, float]:
-    """Clips and windows per second, at random starts in the file, read in this process."""
-    from xdcbench.data.media import read_audio, read_clip
+    """Clips and windows per second, at random starts in the file and in its members of shards; files prepared."""
+    from xdcbench.data.preparation.transcode import transcode
     from xdcbench.data.synthetic.layouts import files
 
-    video, audio = models.video.input, models.audio.input
     with TemporaryDirectory() as folder:
         path = Path(folder) / "clip.mp4"
         path.write_bytes(next(files(FILE)).make())
-        last = FILE.seconds - max(video.seconds, audio.seconds)
-        starts = partial(Random(0).uniform, 0, last)
+        prepare = partial(transcode, path, "video", ShardSettings(), Path(folder) / "prepared")
+        members = prepare().members
         return {
-            "read video": _per_second(
-                lambda: read_clip(
-                    path,
-                    start=starts(),
-                    frames=video.frames,
-                    fps=video.fps,
-                    short_side=video.short_side[1],
-                ),
-                seconds,
-            ),
-            "read audio": _per_second(
-                lambda: read_audio(
-                    path, start=starts(), seconds=audio.seconds, sample_rate=audio.sample_rate
-                ),
-                seconds,
-            ),
+            "read video": _clips(path, models.video.input, seconds),
+            "read audio": _windows(path, models.audio.input, seconds),
+            "read prepared video": _clips(members["video"], models.video.input, seconds),
+            "read prepared audio": _windows(members["audio"], models.audio.input, seconds),
+            "prepare": _per_second(prepare, seconds),
         }
+
+
+def _clips(path: Path, video: VideoInput, seconds: float) -> float:
+    from xdcbench.data.media import read_clip
+
+    starts, side = partial(Random(0).uniform, 0, FILE.seconds - video.seconds), video.short_side[1]
+    return _per_second(
+        lambda: read_clip(path, start=starts(), frames=video.frames, fps=video.fps, short_side=side), seconds
+    )
+
+
+def _windows(path: Path, audio: AudioInput, seconds: float) -> float:
+    from xdcbench.data.media import read_audio
+
+    starts, rate = partial(Random(0).uniform, 0, FILE.seconds - audio.seconds), audio.sample_rate
+    return _per_second(
+        lambda: read_audio(path, start=starts(), seconds=audio.seconds, sample_rate=rate), seconds
+    )
 
 
 def _passes(

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from xdcbench.config.base import Modality
 from xdcbench.config.data import Dataset, World
-from xdcbench.config.stages import IndexStage, WorldStage
+from xdcbench.config.stages import IndexStage, ShardsStage, WorldStage
 from xdcbench.errors import UserError
 from xdcbench.pipeline.graph import Stage
 from xdcbench.results.run_store import RunStore
@@ -42,10 +42,10 @@ class Sizes:
 
 
 def sizes_of(index: Stage, store: RunStore) -> Sizes | None:
-    """Sizes behind an index stage; None where nothing states them."""
-    assert isinstance(index.config, IndexStage)
+    """Sizes behind an index stage, or one that prepares shards; None where nothing states them."""
+    assert isinstance(index.config, IndexStage | ShardsStage)
     dataset = index.config.dataset
-    if store.complete(index.key):
+    if index.kind == "index" and store.complete(index.key):
         return _of_index(store.path(index.key), dataset)
     world = dict(index.inputs).get("world")
     if world is not None:

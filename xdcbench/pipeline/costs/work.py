@@ -16,6 +16,7 @@ from xdcbench.config.stages import (
     InitStage,
     PretrainedStage,
     RoundStage,
+    ShardsStage,
 )
 from xdcbench.models.pretrained.exported import read_stated
 from xdcbench.models.pretrained.origins import OWN
@@ -33,12 +34,20 @@ ASSIGNMENT = 16
 the distances."""
 
 
+ITEM_SECONDS = 10
+"""Length of a video where no file was opened: that of Kinetics' and AudioSet's."""
+
+PREPARED = 86_000
+"""Bytes of prepared shards per second of video with audio: the mean of 19 clips of Kinetics, VAS and others."""
+
+
 @dataclass(frozen=True)
 class Work:
     """An amount of work; amounts add up.
 
     Attributes:
-        clips: ``read``, ``encode`` or ``train`` and a modality, to a number of clips or windows.
+        clips: ``read``, ``read prepared``, ``encode`` or ``train`` and a modality, to a number of clips or windows;
+            ``prepare`` to one of videos.
         flop: ``encode`` or ``train`` and a modality, or ``cluster``, to FLOP.
         written: bytes that stay on disk.
         unknown: what could not be counted, in words.
@@ -65,9 +74,15 @@ def total(works: Iterable[Work]) -> Work:
 
 def seconds(work: Work, rates: Rates, workers: int) -> float:
     """Time of ``work``, as far as it is counted: reading runs beside computing where processes do it."""
-    reading = sum(n / rates.per_second[what] for what, n in work.clips.items() if what.startswith("read"))
+    reading = reading_seconds(work, rates)
     computing = sum(n / rates.per_second[what] for what, n in work.flop.items())
     return max(reading / workers, computing) if workers else reading + computing
+
+
+def reading_seconds(work: Work, rates: Rates) -> float:
+    """Processor time of what reads and prepares."""
+    done = ((what, n) for what, n in work.clips.items() if what.startswith(("read", "prepare")))
+    return sum(n / rates.per_second[what] for what, n in done)
 
 
 class Works:
@@ -85,6 +100,11 @@ class Works:
                 return Work(written=weight_bytes(models.video) + weight_bytes(models.audio))
             case PretrainedStage():
                 return Work(written=sum(weight_bytes(m) for m in self.models(stage).values() if m))
+            case ShardsStage() as config:
+                sizes = self._lookup(stage)
+                if sizes is None:
+                    return Work(unknown=_uncounted(config))
+                return Work(Counter(prepare=sizes.rows), written=sizes.rows * ITEM_SECONDS * PREPARED)
             case RoundStage() as config:
                 return self._round(stage, config)
             case FeaturesStage() as config:
@@ -139,7 +159,7 @@ class Works:
         )
         return total(
             [
-                _read(config.encoders, encoded + trained + held * epochs),
+                _read(stage, config.encoders, encoded + trained + held * epochs),
                 _passes("encode", {m: models[m] for m in clustered}, encoded),
                 _passes("encode", {m: models[m] for m in config.heads}, held * epochs),
                 _passes("train", {m: models[m] for m in config.heads}, trained),
@@ -154,7 +174,7 @@ class Works:
         each = config.num_clips + config.num_augmented_clips
         clips = sizes.whole[frozenset({config.modality})] * each
         values = sizes.rows * each * 8 * model.width if model else 0
-        work = _read([config.modality], clips) + _passes("encode", {config.modality: model}, clips)
+        work = _read(stage, [config.modality], clips) + _passes("encode", {config.modality: model}, clips)
         return work + Work(written=FLOAT * values)
 
     def _finetune(self, stage: Stage, config: EvaluationStage, settings: Finetune) -> Work:
@@ -172,7 +192,7 @@ class Works:
         scored = (test + held * epochs) * settings.num_clips
         return total(
             [
-                _read([modality], trained + scored),
+                _read(stage, [modality], trained + scored),
                 _passes("train", {modality: model}, trained),
                 _passes("encode", {modality: model}, scored),
             ]
@@ -191,8 +211,9 @@ def precision_of(stage: Stage) -> Precision:
     return "fp32"
 
 
-def _read(modalities: Iterable[Modality], clips: int) -> Work:
-    return Work(clips=Counter({f"read {m}": clips for m in modalities}))
+def _read(stage: Stage, modalities: Iterable[Modality], clips: int) -> Work:
+    how = "read prepared" if "shards" in dict(dict(stage.inputs)["data"].inputs) else "read"
+    return Work(clips=Counter({f"{how} {m}": clips for m in modalities}))
 
 
 def _passes(do: str, models: Mapping[Modality, Model], clips: int) -> Work:
@@ -230,5 +251,5 @@ def _data(stage: Stage) -> IndexStage:
     return config
 
 
-def _uncounted(data: IndexStage) -> frozenset[str]:
+def _uncounted(data: IndexStage | ShardsStage) -> frozenset[str]:
     return frozenset({f"items of {data.name}: not indexed yet, and no count of them is in its configuration"})

@@ -1,3 +1,4 @@
+import json
 import subprocess
 import sys
 from collections import Counter
@@ -10,20 +11,30 @@ from tests.unit.tiny import small_index
 from xdcbench.config.models import AudioInput, AudioModel, Models, VideoInput, VideoModel
 from xdcbench.config.stages import FeaturesStage, IndexStage
 from xdcbench.pipeline.costs.estimate import Estimate, Machine, cost_lines, how_long, to_do
-from xdcbench.pipeline.costs.rates import Rates, load_rates, machine, measure_rates, save_rates, speed_lines
-from xdcbench.pipeline.costs.work import Work
+from xdcbench.pipeline.costs.rates import (
+    RATES,
+    Rates,
+    load_rates,
+    machine,
+    measure_rates,
+    save_rates,
+    speed_lines,
+)
+from xdcbench.pipeline.costs.sizes import sizes_of
+from xdcbench.pipeline.costs.work import Work, Works
 from xdcbench.pipeline.launch import Launch, Request, plan_launch
+from xdcbench.utils.format import duration
 from xdcbench.utils.manifest import write_manifest
 
 SMALL = Models(
     video=VideoModel(width=4, blocks=(1, 1, 1, 1), input=VideoInput(frames=2, size=16, short_side=(16, 16))),
     audio=AudioModel(width=8, blocks=(1, 1, 1, 1), input=AudioInput(seconds=0.5)),
 )
-WHAT = {"read video", "read audio", "encode video", "encode audio", "train video", "train audio", "cluster"}
 
 
-def launch(out: Path, suite: str = "smoke") -> Launch:
-    return plan_launch(Request(suite=suite, results=out, device="cpu", precision="fp32"), write=False)
+def launch(out: Path, suite: str = "smoke", *overrides: str) -> Launch:
+    request = Request(suite=suite, results=out, device="cpu", precision="fp32", overrides=overrides)
+    return plan_launch(request, write=False)
 
 
 def row(lines: list[str], name: str) -> list[str]:
@@ -43,7 +54,7 @@ def test_hours_follow_from_rates_and_sum_over_kinds(tmp_path: Path) -> None:
         machine=machine("cpu"),
         precision="fp32",
         models=plan.plan.suite.models,
-        per_second=dict.fromkeys(WHAT, 1e9) | {"read video": 1.0, "read audio": 1.0},
+        per_second=dict.fromkeys(RATES, 1e9) | {"read video": 1.0, "read audio": 1.0},
     )
     save_rates(plan.context.cache, rates)
     lines = list(cost_lines(plan))
@@ -60,7 +71,7 @@ def test_hours_follow_from_rates_and_sum_over_kinds(tmp_path: Path) -> None:
 def test_rates_of_the_paper_stand_in_and_that_is_said(tmp_path: Path) -> None:
     plan = launch(tmp_path)
     rates = Rates(
-        machine=machine("cpu"), precision="fp32", models=Models(), per_second=dict.fromkeys(WHAT, 1e9)
+        machine=machine("cpu"), precision="fp32", models=Models(), per_second=dict.fromkeys(RATES, 1e9)
     )
     save_rates(plan.context.cache, rates)
     assert "paper's encoders" in list(cost_lines(plan))[-2]
@@ -134,6 +145,46 @@ def test_data_that_is_not_here_is_apart_and_what_nobody_counted_is_named(tmp_pat
     assert not any(line.startswith("not counted") for line in lines)
 
 
+def test_what_is_prepared_is_counted_with_what_it_saves(tmp_path: Path) -> None:
+    """By hand: 240,000 and 19,906 items of ten seconds; originals take ten times as long to read."""
+    prepared = launch(tmp_path, "table1", "prepare=auto")
+    speed = dict.fromkeys(RATES, 1e18) | {
+        "prepare": 100.0,
+        "read video": 1000.0,
+        "read prepared video": 10_000.0,
+    }
+    save_rates(
+        prepared.context.cache,
+        Rates(machine=machine("cpu"), precision="fp32", models=Models(), per_second=speed),
+    )
+    lines = list(cost_lines(prepared))
+    (said,) = (line for line in lines if line.startswith("prepare "))
+    clips = sum(
+        Works(lambda index: sizes_of(index, prepared.store)).of(stage).clips["read prepared video"]
+        for stage in prepared.plan.stages
+    )
+    assert 1.8e9 < clips < 1.9e9
+    times = (duration(seconds) for seconds in (clips / 10_000, 259_906 / 100, clips / 1000))
+    after, once, instead = times
+    assert said == (
+        "prepare kinetics400: 260 k items, 224 GB, of which 1.88 G clips are read, "
+        f"in {after} of processor time after {once} of preparing, in place of {instead}"
+    )
+    assert lines[-1].endswith(" of disk") and "231 GB" in lines[-1]
+
+
+def test_rates_of_an_older_version_are_measured_again(tmp_path: Path) -> None:
+    plan = launch(tmp_path)
+    rates = Rates(
+        machine=machine("cpu"), precision="fp32", models=Models(), per_second=dict.fromkeys(RATES, 1.0)
+    )
+    path = save_rates(plan.context.cache, rates)
+    content = json.loads(path.read_text())
+    del content["per_second"]["prepare"]
+    path.write_text(json.dumps(content))
+    assert load_rates(plan.context.cache, "cpu", "fp32", Models()) is None
+
+
 def test_an_estimate_does_not_import_torch(tmp_path: Path) -> None:
     code = (
         "import sys; from pathlib import Path; from xdcbench.pipeline.launch import Request, plan_launch; "
@@ -152,7 +203,7 @@ def measured() -> Rates:
 
 
 def test_calibration_measures_all_that_an_estimate_asks_for(measured: Rates) -> None:
-    assert measured.per_second.keys() == WHAT
+    assert measured.per_second.keys() == set(RATES)
     assert all(rate > 0 for rate in measured.per_second.values())
 
 
@@ -165,5 +216,5 @@ def test_rates_are_found_again(measured: Rates, tmp_path: Path) -> None:
 def test_speed_is_said_and_kept(measured: Rates, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("xdcbench.pipeline.costs.rates.measure_rates", lambda *_, **__: measured)
     lines = list(speed_lines("cpu", tmp_path, precision="fp32", models=SMALL))
-    assert {line[:16].strip() for line in lines[1:-1]} == WHAT
+    assert {line[:21].strip() for line in lines[1:-1]} == set(RATES)
     assert load_rates(tmp_path / "cache", "cpu", "fp32", SMALL) == measured

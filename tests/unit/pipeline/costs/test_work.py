@@ -1,5 +1,6 @@
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 
 from tests.unit.pipeline.costs.test_sizes import dataset
 from tests.unit.tiny import small_index
+from xdcbench.config.data import ShardSettings
 from xdcbench.config.evaluation import Finetune
 from xdcbench.config.models import Models, PretrainedEncoders, PretrainedVideo, VideoModel
 from xdcbench.config.pretraining import Clustering, Pretrain, Schedule
@@ -17,11 +19,12 @@ from xdcbench.config.stages import (
     InitStage,
     PretrainedStage,
     RoundStage,
+    ShardsStage,
 )
 from xdcbench.models.encoders import save_encoders
 from xdcbench.models.weights import build_encoder
 from xdcbench.pipeline.costs.flops import FLOAT, forward_flop, training_flop, weight_bytes
-from xdcbench.pipeline.costs.rates import Rates
+from xdcbench.pipeline.costs.rates import RATES, Rates
 from xdcbench.pipeline.costs.sizes import PARTS, TRACKS, Sizes
 from xdcbench.pipeline.costs.work import ASSIGNMENT, Work, Works, seconds, total
 from xdcbench.pipeline.graph import Stage
@@ -112,6 +115,22 @@ def test_finetuning_trains_on_the_split_and_scores_the_clips_of_its_test_items()
     assert chosen.clips == {"read video": 9600, "train video": 3600, "encode video": 6000}
 
 
+def test_items_are_prepared_once_and_their_clips_read_from_shards() -> None:
+    shards = Stage(
+        "shards",
+        "shards/kinetics400",
+        ShardsStage(name="kinetics400", dataset=dataset("kinetics400"), settings=ShardSettings()),
+    )
+    found = work(shards)
+    assert found.clips == {"prepare": SIZES.rows}
+    assert found.written == SIZES.rows * 10 * 86_000
+    assert "items of kinetics400" in " ".join(work(shards, None).unknown)
+    index = replace(INDEX, inputs=(("shards", shards),))
+    config = FeaturesStage(modality="video", num_clips=2, precision="fp32")
+    reading = work(Stage("features", "f", config, (("encoders", INIT), ("data", index))))
+    assert reading.clips == {"read prepared video": 2400, "encode video": 2400}
+
+
 @pytest.mark.parametrize("stage", [XDC], ids=["round"])
 def test_an_unknown_size_is_named_and_never_guessed(stage: Stage) -> None:
     found = work(stage, None)
@@ -136,7 +155,7 @@ def test_works_add_up() -> None:
 
 def rates(**per_second: float) -> Rates:
     named = {name.replace("_", " "): value for name, value in per_second.items()}
-    return Rates(machine="m", precision="fp32", models=MODELS, per_second=named)
+    return Rates(machine="m", precision="fp32", models=MODELS, per_second=dict.fromkeys(RATES, 1e18) | named)
 
 
 def test_reading_runs_beside_computing_only_where_processes_do_it() -> None:

@@ -1,0 +1,64 @@
+"""Which datasets of a suite a stage prepares into shards, and with which settings."""
+
+from collections.abc import Iterator
+from typing import get_args
+
+from xdcbench.config.base import Modality
+from xdcbench.config.data import ShardSettings
+from xdcbench.config.models import AudioInput, VideoInput
+from xdcbench.config.suite import Suite
+from xdcbench.errors import UserError
+from xdcbench.pipeline.shards_fit import pretrained_inputs
+from xdcbench.utils.messages import unknown_name
+
+LARGE = 20_000
+"""Training items from which `auto` prepares a dataset: decoded, ten seconds each, they fill 400 GB of memory."""
+
+
+def prepared_datasets(suite: Suite) -> frozenset[str]:
+    """Names of the datasets that are prepared before they are read.
+
+    ``auto`` takes the videos that a method learns from, of which lists or publications state at least `LARGE` training
+    items.
+    That depends on the suite alone, and so do keys. What lies in a synthetic world is small.
+
+    Raises:
+        UserError: a name that is none of the suite's datasets.
+    """
+    if suite.prepare == "auto":
+        learned = {group.data for group in suite.pretraining if group.data}
+        return frozenset(name for name in learned if not suite.world and _is_large(suite, name))
+    names = () if suite.prepare == "never" else suite.prepare
+    for name in names:
+        if name not in suite.datasets:
+            raise UserError("prepare: " + unknown_name("dataset of this suite", name, suite.datasets))
+    return frozenset(names)
+
+
+def _is_large(suite: Suite, name: str) -> bool:
+    dataset = suite.datasets[name]
+    known = [dataset.published_items or 0, *(of.get("train", 0) for of in dataset.counts.values())]
+    items = min(max(known), dataset.subset.items or LARGE)
+    return dataset.media == "video" and items >= LARGE and dataset.subset.per_class is None
+
+
+def fitting_settings(suite: Suite) -> ShardSettings:
+    """Settings of shards in which every encoder of a suite finds what it takes: the defaults, or more."""
+    settings = ShardSettings()
+    side, fps, rate = settings.short_side, settings.fps, settings.sample_rate
+    for declared in _inputs(suite):
+        if isinstance(declared, AudioInput):
+            rate = max(rate, declared.sample_rate)
+        else:
+            longest = declared.short_side[1]
+            side, fps = max(side, longest + longest % 2), max(fps, declared.fps)  # shards have even sides
+    return settings.model_copy(update={"short_side": side, "fps": fps, "sample_rate": rate})
+
+
+def _inputs(suite: Suite) -> Iterator[VideoInput | AudioInput]:
+    """What the encoders of a suite and of its parts declare."""
+    for part in suite.leaves:
+        yield from (model.input for model in part.models.by_modality.values())
+        for pretrained in part.encoders.values():
+            for modality in get_args(Modality):
+                yield from pretrained_inputs(pretrained, modality)
