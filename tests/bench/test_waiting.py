@@ -57,7 +57,7 @@ def test_smoke(benchmark: BenchmarkFixture, tmp_path: Path) -> None:
 def test_real_small_from_shards(benchmark: BenchmarkFixture, tmp_path: Path, shared_data: Path) -> None:
     """Bound: 5 %."""
     data, shards = ("--data-root", str(shared_data)), tmp_path / "shards"
-    settings = ("--short-side", "72", "--rate", "25", "--num-workers", "1")
+    settings = ("--short-side", "72", "--fps", "25", "--num-workers", "1")
     xdcbench("data", "prepare", "grid", *data, "--output", str(shards / "grid"), *settings)
     share = least(benchmark, tmp_path, "--suite", "real-small", *data, "--shards", str(shards))
     assert share < 0.05
