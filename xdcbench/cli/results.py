@@ -52,19 +52,32 @@ def compare(
     metric: Annotated[str, typer.Option(help="Metric: a share of test items.")] = "top1",
     dataset: Annotated[str, typer.Option(help="Compare only on this dataset.")] = "",
     evaluation: Annotated[str, typer.Option(help="Compare only by this evaluation.")] = "",
+    all_pairs: Annotated[
+        bool,
+        typer.Option(
+            "--all-pairs", help="Compare every two methods, not only the first with each other one."
+        ),
+    ] = False,
     output: Annotated[
         Path | None,
         typer.Option("--output", metavar="FILE", help="Also write all numbers to this JSON file."),
     ] = None,
 ) -> None:
-    """Test methods against the first on the same test items.
+    """Test methods against the first, or in all pairs, on the same test items.
 
-    Prints differences, confidence intervals and p values.
+    Prints differences, confidence intervals and p values with Holm's correction over all comparisons.
     """
     from xdcbench.results.statistics.compare import compare
     from xdcbench.results.statistics.verdict import verdict_lines, write_verdict
 
-    blocks = compare(names, results or [RESULTS], metric=metric, dataset=dataset, evaluation=evaluation)
+    blocks = compare(
+        names,
+        results or [RESULTS],
+        metric=metric,
+        dataset=dataset,
+        evaluation=evaluation,
+        all_pairs=all_pairs,
+    )
     say(verdict_lines(blocks))
     if output is not None:
         write_verdict(blocks, output)

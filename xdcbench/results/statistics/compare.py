@@ -1,8 +1,9 @@
-"""Who is compared with whom: the first method against each other one, wherever both were measured."""
+"""Who is compared with whom: the first method against each other one, or all in pairs, wherever both were measured."""
 
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -71,8 +72,11 @@ def compare(
     metric: str = "top1",
     dataset: str = "",
     evaluation: str = "",
+    all_pairs: bool = False,
 ) -> list[Block]:
     """Compare the first of ``names`` with each other one, in results ``folders`` that are read as one.
+
+    ``all_pairs`` compares each of them with each one after it.
 
     Names are methods, ``method@pretraining data``, or keys of runs (or their beginnings). ``metric`` is a share of
     test items; ``dataset`` and ``evaluation`` choose one, "" all.
@@ -94,7 +98,10 @@ def compare(
         records = [record for record in records if value in ("", getattr(record, field))]
     sides = {name: _by_block(_named(name, records)) for name in names}
     keys = sorted({key for side in sides.values() for key in side}, key=str)
-    blocks = [_block(key, {name: side.get(key, []) for name, side in sides.items()}, stores) for key in keys]
+    pairs = list(combinations(names, 2)) if all_pairs else [(names[0], name) for name in names[1:]]
+    blocks = [
+        _block(key, {name: side.get(key, []) for name, side in sides.items()}, pairs, stores) for key in keys
+    ]
     if not any(block.comparisons for block in blocks):
         raise UserError(
             f"{names[0]} shares no evaluation on one dataset with {', '.join(names[1:])}; run one for both"
@@ -139,10 +146,12 @@ def _by_place(name: str, records: Sequence[Record]) -> dict[Place, Record]:
     return {place_of(record): record for record in records}
 
 
-def _block(key: _Key, sides: dict[str, list[Record]], stores: Sequence[RunStore]) -> Block:
-    (first, ours), *others = sides.items()
-    present = [(name, theirs) for name, theirs in others if ours and theirs]
-    comparisons = [_comparison((first, ours), other, stores) for other in present]
+def _block(
+    key: _Key, sides: dict[str, list[Record]], pairs: Sequence[tuple[str, str]], stores: Sequence[RunStore]
+) -> Block:
+    comparisons = [
+        _comparison((a, sides[a]), (b, sides[b]), stores) for a, b in pairs if sides[a] and sides[b]
+    ]
     some = next(records[0] for records in sides.values() if records)
     return Block(
         evaluation=key[0],

@@ -90,9 +90,11 @@ def _overall(mean: Overall) -> str:
 def _block_notes(block: Block) -> Iterator[str]:
     """What to bear in mind, each once; what is not true of all comparisons names those of which it is."""
     against: dict[str, list[str]] = {}
+    first_alone = len({comparison.a for comparison in block.comparisons}) == 1
     for comparison in block.comparisons:
+        pair = comparison.b if first_alone else f"{comparison.b} ({comparison.a})"
         for note in _notes(comparison, len(block.comparisons)):
-            against.setdefault(note, []).append(comparison.b)
+            against.setdefault(note, []).append(pair)
     for note, names in against.items():
         yield note if len(names) == len(block.comparisons) else f"against {', '.join(names)}: {note}"
     if block.absent:

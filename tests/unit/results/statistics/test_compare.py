@@ -104,6 +104,19 @@ def test_holm_over_all_pairs_against_the_first(out: Path, measure: Measure) -> N
     )
 
 
+def test_all_pairs_are_one_family_of_holm(out: Path, measure: Measure) -> None:
+    for name, share in (("xdc", 0.95), ("cdc", 0.6), ("sdc", 0.4)):
+        measure(name, rights(share, len(name)))
+    block = only(compare(["xdc", "cdc", "sdc"], [out], all_pairs=True))
+    assert [(c.a, c.b) for c in block.comparisons] == [("xdc", "cdc"), ("xdc", "sdc"), ("cdc", "sdc")]
+    duels = [c.duels[0] for c in block.comparisons]
+    expected = multipletests([one.p for one in duels], method="holm")[1]
+    assert [one.p_holm for one in duels] == pytest.approx(expected)
+    first = only(compare(["xdc", "cdc", "sdc"], [out]))
+    assert [c.duels[0].p for c in first.comparisons] == [one.p for one in duels[:2]]
+    assert "cdc is" in text([block]) and "sdc" in text([block])
+
+
 def test_over_splits_of_one_seed(out: Path, measure: Measure) -> None:
     for name, share in (("xdc", 0.9), ("sdc", 0.4)):
         for split in ("1", "2", "3"):
