@@ -21,11 +21,14 @@ from torch.nn.functional import normalize
 
 from xdcbench.clustering.assigner import Assigner
 from xdcbench.clustering.preprocess import fit
+from xdcbench.config.data import ShardSettings
 from xdcbench.config.evaluation import Clusters, LinearProbe, LinearSVM, LowShot
 from xdcbench.config.keys import VERSIONS
 from xdcbench.config.models import PretrainedEncoders
 from xdcbench.config.stages import PretrainedStage
 from xdcbench.data.context import Context
+from xdcbench.data.media import read_audio, read_clip
+from xdcbench.data.preparation.transcode import transcode
 from xdcbench.evaluation.clusters import cluster, measures
 from xdcbench.evaluation.linear_probe import probe
 from xdcbench.evaluation.linear_svm import choose_c, svm
@@ -48,6 +51,17 @@ def world(out: Path) -> dict[str, float]:
     (folder, _), *_ = stages(out, "world")
     files = [path for path in folder.rglob("*.*") if path.suffix in (".mp4", ".avi", ".wav")]
     return {"files": len(files), "bytes": sum(path.stat().st_size for path in files)}
+
+
+def shards(out: Path) -> dict[str, float]:
+    (folder, _), *_ = stages(out, "world")
+    path = min(folder.rglob("*.mp4"))
+    with TemporaryDirectory() as work:
+        made = transcode(path, "video", ShardSettings(short_side=24, fps=4), Path(work, "item"))
+        clip = read_clip(made.members["video"], start=0.0, frames=4, fps=4, short_side=24).float()
+        audio = read_audio(made.members["audio"], start=0.0, seconds=1.0, sample_rate=16_000)
+    size = {"width": made.width, "height": made.height, "fps": made.fps}
+    return size | {"pixels": float(clip.mean()), "audio": float(audio.abs().mean())}
 
 
 def index(out: Path) -> dict[str, float]:
@@ -159,6 +173,7 @@ def given(out: Path) -> dict[str, float]:
 
 MEASURES = {
     "world": world,
+    "shards": shards,
     "index": index,
     "init": init,
     "round": round_,

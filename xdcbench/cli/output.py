@@ -4,7 +4,6 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 from xdcbench.config.paths import folder
@@ -18,6 +17,7 @@ from xdcbench.results.records import Record, read_records
 from xdcbench.results.regression import load_reference, regression_changes, settings_digest, write_reference
 from xdcbench.results.run_facts import read_facts
 from xdcbench.results.run_store import RunStore
+from xdcbench.results.tables.cells import Intervals
 from xdcbench.results.tables.grid import Grid
 from xdcbench.results.tables.present import grids, write_tables
 from xdcbench.results.tables.render import Format, render
@@ -122,9 +122,22 @@ def suite_tables(launch: Launch, records: Sequence[Record]) -> dict[str, Grid]:
             [record for record in records if record.run in keys],
             titles=titles,
             encoders=suite.encoders,
+            intervals=interval_ends([launch.store]),
+            every=False,
             lacks=list(unavailable_results(stage for stage in launch.whole.stages if stage.key in keys)),
         )
     return tables
+
+
+def interval_ends(stores: Sequence[RunStore]) -> Intervals:
+    """The intervals of cells from the predictions in results folders; what computes them is imported when needed."""
+
+    def ends(records: Sequence[Record]) -> tuple[float, float] | None:
+        from xdcbench.results.statistics.predictions import cell_ends
+
+        return cell_ends(records, stores)
+
+    return ends
 
 
 def written_lines(paths: Sequence[Path]) -> list[str]:
@@ -177,12 +190,8 @@ def table_lines(
         UserError: a folder is no results folder, or a table is unknown.
     """
     stores = [RunStore.existing(root) for root in folders]
-    ends = None
-    if intervals:
-        from xdcbench.results.statistics.predictions import cell_ends
-
-        ends = partial(cell_ends, stores=stores)
-    tables = grids(names or [name for name, _ in rows("tables")], read_records(stores), intervals=ends)
+    wanted = names or [name for name, _ in rows("tables")]
+    tables = grids(wanted, read_records(stores), intervals=interval_ends(stores), every=intervals)
     for grid in tables.values():
         if names or any(group.rows for group in grid.groups):
             yield from render(grid, fmt).split("\n")

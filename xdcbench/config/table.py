@@ -46,6 +46,7 @@ class Table(Config):
     published: tuple[str, ...] = Field(
         (), description="ids of published rows, or table:N for all of one table"
     )
+    intervals: bool = Field(False, description="cells show their 95 % intervals without being asked to")
     footnotes: tuple[str, ...] = ()
     figure: Chart | None = Field(None, description="how the table is also drawn")
 

@@ -105,10 +105,20 @@ def write_classification(evaluation: Evaluation, scores: np.ndarray, **fields: A
         UserError: scores that are not finite, or more unreadable items than allowed.
     """
     index, rows = evaluation.index, evaluation.rows
-    predicted = classified(index, scores, rows)
-    top1 = Metric("top1", 100.0 * float((predicted == index.labels[rows]).mean()))
+    predicted, labels = classified(index, scores, rows), index.labels[rows]
+    top1 = Metric("top1", 100.0 * float((predicted == labels).mean()), outcomes=guesses(evaluation))
     write_results(evaluation, [top1], pd.DataFrame({"prediction": predicted}), **fields)
     np.save(evaluation.work / "scores.npy", scores.astype(np.float32), allow_pickle=False)
+
+
+def guesses(evaluation: Evaluation) -> dict[str, float]:
+    """Top-1 without looking, in per cent: of a uniform guess among the classes of the split, and of its best class."""
+    index, split = evaluation.index, evaluation.config.split
+    labels = index.labels
+    listed = np.concatenate([index.listed(split, part) for part in ("train", "test")])
+    classes = np.unique(labels[listed][labels[listed] >= 0])
+    most = np.bincount(labels[evaluation.rows]).max() / len(evaluation.rows)
+    return {"chance": 100.0 / len(classes), "most_frequent_class": 100.0 * float(most)}
 
 
 def classified(index: Index, scores: np.ndarray, rows: np.ndarray) -> np.ndarray:

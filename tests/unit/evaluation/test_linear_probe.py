@@ -164,7 +164,10 @@ def test_the_stage_learns_from_training_items_and_scores_test_items(
     guess = np.array([model.predict_proba(features[i]).mean(axis=0).argmax() for i in test])
     assert record["value"] == pytest.approx(100 * (guess == labels[test]).mean())
     assert [record[f"items_{n}"] for n in ("expected", "used", "failed")] == [15, 14, 1]
-    assert record["outcomes"] == {"converged": True}
+    assert record["outcomes"]["converged"] is True
+    most = np.bincount(labels[test]).max() / len(test)
+    assert record["outcomes"]["chance"] == pytest.approx(100 / len(np.unique(labels)))
+    assert record["outcomes"]["most_frequent_class"] == pytest.approx(100 * most)
 
 
 def test_a_class_without_training_item_is_refused(feature_runs: FeatureRuns, tmp_path: Path) -> None:

@@ -215,7 +215,7 @@ def test_the_stage_never_shows_test_items_to_the_choice_of_c(
     c, _ = choose_c(x[12:], labels[12:], groups[12:], settings=SETTINGS, seed=5)
     guess = OfWindows(c=c).fit(x[12:], labels[12:]).predict(x[:12])
     assert record["value"] == pytest.approx(100 * (guess == labels[:12]).mean())
-    assert record["outcomes"] == {"c": c, "inner_folds": 4, "converged": True}
+    assert record["outcomes"].items() >= {"c": c, "inner_folds": 4, "converged": True}.items()
     assert record["architecture"].startswith("ResNet-18 (audio)")
 
 

@@ -84,12 +84,13 @@ def test_accuracy_and_record(tmp_path: Path) -> None:
         "suite": "suite",
         "run": tmp_path.name,
         "epochs": 4,
-        "outcomes": {"c": 0.1},
         "world": "synthetic",
         "architecture": "R(2+1)D-18, width 4, blocks 1-1-1-1",
         "hyperparameters": {"k_a": 5, "frames": 4, "size": 16, "num_clips": 7},
     }
     assert {name: record[name] for name in expected} == expected
+    # Of seven test items of three classes, three are of the most frequent one.
+    assert record["outcomes"] == pytest.approx({"c": 0.1, "chance": 100 / 3, "most_frequent_class": 300 / 7})
     assert [record[f"items_{name}"] for name in ("expected", "used", "failed")] == [7, 7, 0]
 
 

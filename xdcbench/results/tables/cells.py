@@ -75,7 +75,16 @@ def measured_cell(records: Sequence[Record], intervals: Intervals | None = None)
         dataset=first.dataset,
         fingerprint=first.fingerprint,
         subset=first.subset,
+        guesses=_guesses(records),
     )
+
+
+def _guesses(records: Sequence[Record]) -> tuple[float, float] | None:
+    """Means over records of what a uniform guess gets, and of what the most frequent class gets, per cent."""
+    found = [record.outcomes for record in records if record.metric == "top1" and "chance" in record.outcomes]
+    if len(found) < len(records):
+        return None
+    return fmean(of["chance"] for of in found), fmean(of["most_frequent_class"] for of in found)
 
 
 def published_cell(rows: Sequence[Published]) -> Cell:

@@ -69,8 +69,14 @@ def _items_in_words(cell: Cell, *, synthetic: bool) -> str:
     splits = f"{'split' if len(cell.splits) == 1 else 'splits'} {', '.join(cell.splits)}"
     return (
         f"{cell.dataset}{world} (data {cell.fingerprint[:8]}{subset}), {splits}: {cell.items_used} of "
-        f"{cell.items_expected} test items used, {cell.items_failed} failed."
+        f"{cell.items_expected} test items used, {cell.items_failed} failed{_guesses_in_words(cell)}."
     )
+
+
+def _guesses_in_words(cell: Cell) -> str:
+    if cell.guesses is None:
+        return ""
+    return "; chance {:.1f} %, the most frequent class {:.1f} %".format(*cell.guesses)
 
 
 def _missing_in_words(cell: Cell, column: Column, group: str) -> str:

@@ -28,6 +28,7 @@ class Cell:
     sums over splits, each with its worst seed. ``splits_missing`` are the dataset's splits that some
     seed lacks. ``interval`` holds the ends of the 95 % interval from the test items, where it was asked for
     and there is one. ``source`` is the id of a published row, ``status`` "" where there is no number.
+    ``guesses`` holds the per cent that a uniform guess and the most frequent class get, None where that is not known.
     ``absent`` says why a number that a suite asks for cannot be measured on this machine, "" otherwise.
     """
 
@@ -50,6 +51,7 @@ class Cell:
     dataset: str = ""
     fingerprint: str = ""
     subset: str = ""
+    guesses: tuple[float, float] | None = None
     absent: str = ""
     reference: Reference | None = None
     rank: Literal["best", "second", ""] = ""

@@ -30,12 +30,14 @@ def grids(
     titles: Mapping[str, str] | None = None,
     encoders: Mapping[str, PretrainedEncoders] | None = None,
     intervals: Intervals | None = None,
+    every: bool = True,
     lacks: Sequence[UnavailableResult] = (),
 ) -> dict[str, Grid]:
     """The tables ``names``, filled with ``records`` and what was published beside them.
 
     ``titles`` are display names of methods that are not in the library, ``encoders`` a suite's encoders from
-    elsewhere; ``intervals`` and ``lacks`` as in ``build``.
+    elsewhere; ``intervals`` and ``lacks`` as in ``build``. Unless ``every`` table is to show intervals, those do whose
+    files say so.
     """
     published = load_published(folder("baselines") / "published.csv")
     known = registry()
@@ -49,11 +51,17 @@ def grids(
     called = MethodNames(
         {SUPERVISED: "Supervised", **released, **method_titles(), **pretrained, **(titles or {})}, printed_as
     )
+    tables = {Path(name).stem: load_table(name) for name in names}
     return {
-        Path(name).stem: build(
-            load_table(name), records, published, names=called, intervals=intervals, lacks=lacks
+        name: build(
+            table,
+            records,
+            published,
+            names=called,
+            intervals=intervals if every or table.intervals else None,
+            lacks=lacks,
         )
-        for name in names
+        for name, table in tables.items()
     }
 
 

@@ -19,6 +19,27 @@ def test_grid_holds_the_records_of_its_columns(make_record: Maker) -> None:
     assert "91.2" in text or "91.3" in text
 
 
+def test_chance_stands_beside_the_items(make_record: Maker) -> None:
+    outcomes = {"chance": 25.0, "most_frequent_class": 34.09}
+    text = render(grids(["probes"], [make_record(value=91.25, outcomes=outcomes)])["probes"], "txt")
+    assert "failed; chance 25.0 %, the most frequent class 34.1 %." in text
+
+
+@pytest.mark.parametrize(
+    ("stated", "every", "shown"), [(True, False, 1), (False, False, 0), (False, True, 1)]
+)
+def test_a_table_may_ask_for_its_intervals(
+    tmp_path: Path, make_record: Maker, stated: bool, every: bool, shown: int
+) -> None:
+    own = tmp_path / "mine.yaml"
+    own.write_text(
+        f"title: Mine\nintervals: {str(stated).lower()}\n"
+        "columns:\n  - {title: video, evaluation: linear_probe, dataset: kinetics400}\n"
+    )
+    made = grids([str(own)], [make_record(value=91.25)], intervals=lambda _: (80.0, 99.0), every=every)
+    assert render(made["mine"], "txt").count("[80.0, 99.0]") == shown
+
+
 def test_grids_are_named_by_table_also_where_given_by_path(tmp_path: Path, make_record: Maker) -> None:
     own = tmp_path / "mine.yaml"
     own.write_text(
