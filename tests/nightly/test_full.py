@@ -16,9 +16,9 @@ from xdcbench.results.run_store import RunStore
 
 pytestmark = pytest.mark.nightly
 
-MINUTES = 20
-CLASSES = 6 + 1
-"""Of the world's AudioSet: six kinds of motion, and the family of four of them."""
+MINUTES = 10
+CLASSES = 4 + 1
+"""Of the world's AudioSet: four kinds of motion, and their family."""
 TABLES = [f"table{number}" for number in range(1, 8)]
 
 
@@ -52,15 +52,26 @@ def test_every_cell_of_every_table_is_measured(full: Path, name: str) -> None:
     assert {(row.method, row.pretrain_data) for row in found} == pretrained
 
 
+def test_trained_encoders_differ_from_random_ones(full: Path) -> None:
+    """Whatever trains, but for single-modality clustering, is above scratch; no number of the last tables is chance."""
+
+    def values(name: str) -> pd.DataFrame:
+        cells = pd.read_csv(full / "tables" / "full-small" / f"{name}.csv")
+        return cells[cells["group"].str.startswith("measured")]
+
+    means = values("table1").groupby("method")["value"].mean()
+    assert means.drop(["Scratch", "SDC"]).min() > means["Scratch"] + 10
+    for name in ("table6", "table7"):
+        assert values(name)["value"].min() > 50, "chance is 25"
+
+
 def test_each_k_is_told_apart(full: Path, records: list[Record]) -> None:
     ks = {
         (r.pretrain_data, r.hyperparameters["k_a"])
         for r in records
         if r.evaluation == "finetune" and r.method == "xdc" and "k_a" in r.hyperparameters
     }
-    assert ks >= {
-        (data, k) for data in ("kinetics400", "audioset_240k", "audioset") for k in (3, 4, 6, 8, 12)
-    }
+    assert ks >= {(data, k) for data in ("kinetics400", "audioset_240k", "audioset") for k in (2, 4, 8)}
 
 
 def test_sizes_of_the_pretraining_data_are_those_of_the_world(records: list[Record]) -> None:
@@ -70,11 +81,11 @@ def test_sizes_of_the_pretraining_data_are_those_of_the_world(records: list[Reco
         if r.evaluation == "finetune" and r.method == "xdc"
     }
     assert sizes == {
-        ("kinetics400", 72),
+        ("kinetics400", 64),
         ("audioset_240k", 48),
-        ("audioset", 96),
-        ("ig_random", 72),
-        ("ig_kinetics", 72),
+        ("audioset", 80),
+        ("ig_random", 64),
+        ("ig_kinetics", 64),
     }
 
 
