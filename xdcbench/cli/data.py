@@ -1,15 +1,15 @@
 """The commands of ``xdcbench data``. Each imports its code only when it runs, which keeps ``--help`` fast."""
 
-from collections.abc import Iterable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
 from xdcbench.cli.examples import examples
-from xdcbench.cli.request import DataRootOption, Request, takes_request
-from xdcbench.utils.shown import safe_text
+from xdcbench.cli.options import say, takes
+from xdcbench.cli.request import DataRootOption, Request
 
 app = typer.Typer(
     rich_markup_mode=None,
@@ -33,7 +33,7 @@ def list_(data_root: DataRootOption = None) -> None:
     """
     from xdcbench.cli.validation_output import list_lines
 
-    _say(list_lines(data_root))
+    say(list_lines(data_root))
 
 
 @app.command(
@@ -41,7 +41,7 @@ def list_(data_root: DataRootOption = None) -> None:
         "xdcbench data verify ucf101 --root DIR", "xdcbench data verify kinetics400 --shards SHARDS"
     )
 )
-@takes_request()
+@takes(Request)
 def verify(
     request: Request,
     min_seconds: Annotated[
@@ -65,7 +65,7 @@ def verify(
         lines, code = verify_lines(request, clip_seconds=min_seconds)
     else:
         lines, code = verify_shards_lines(request.name, shards, workers=processes(request))
-    _say(lines)
+    say(lines)
     raise typer.Exit(code)
 
 
@@ -74,12 +74,12 @@ def verify(
         "xdcbench data stats ucf101 --root DIR", "xdcbench data stats esc50 --data-root DIR --results more"
     )
 )
-@takes_request()
+@takes(Request)
 def stats(request: Request) -> None:
     """Show lengths, sizes, rates, codecs, audio and classes. Prints a table and draws a figure."""
     from xdcbench.cli.validation_output import stats_lines
 
-    _say(stats_lines(request))
+    say(stats_lines(request))
 
 
 @app.command(
@@ -88,7 +88,7 @@ def stats(request: Request) -> None:
         "xdcbench data prepare esc50 --root DIR --output SHARDS --audio-codec flac",
     )
 )
-@takes_request("results")
+@takes(Request, "results")
 def prepare(
     request: Request,
     output: Annotated[Path, typer.Option(metavar="DIR", help="Folder of the shards to write or update.")],
@@ -120,7 +120,7 @@ def prepare(
         "sample_rate": sample_rate,
     }
     settings = validate(ShardSettings, chosen, where="data prepare")
-    _say(prepare_lines(request, output, settings, shard_bytes=shard_bytes))
+    say(prepare_lines(request, output, settings, shard_bytes=shard_bytes))
 
 
 @app.command(
@@ -141,7 +141,7 @@ def synth(
     """Write a synthetic world of any size. Run the same command to resume."""
     from xdcbench.cli.validation_output import synth_lines
 
-    _say(synth_lines(output, set_ or ()))
+    say(synth_lines(output, set_ or ()))
 
 
 @app.command(
@@ -150,7 +150,7 @@ def synth(
         "xdcbench data overlap audioset vggsound --data-root DIR",
     )
 )
-@takes_request("name", "root", "overrides")
+@takes(partial(Request, ""), "root", "overrides")
 def overlap(
     request: Request,
     a: Annotated[str, typer.Argument(metavar="A", help="Dataset to learn from.")],
@@ -182,9 +182,4 @@ def overlap(
 
     left = replace(request, name=a, root=root_a, overrides=set_a)
     right = replace(request, name=b, root=root_b, overrides=set_b)
-    _say(overlap_lines(left, right, parts=(part_a, part_b), frames=frames, bits=bits, write=output))
-
-
-def _say(lines: Iterable[str]) -> None:
-    for line in lines:
-        typer.echo(safe_text(line))
+    say(overlap_lines(left, right, parts=(part_a, part_b), frames=frames, bits=bits, write=output))

@@ -1,8 +1,10 @@
 """Options and small parts that commands share."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import wraps
+from inspect import Signature, signature
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any
 
 import typer
 
@@ -10,23 +12,6 @@ from xdcbench.errors import UserError
 from xdcbench.utils.distributed import is_main_process
 from xdcbench.utils.shown import safe_text
 
-SuiteOption = Annotated[
-    str, typer.Option("--suite", metavar="NAME|FILE", help="Suite to run; see `xdcbench list suites`.")
-]
-SyntheticOption = Annotated[
-    str,
-    typer.Option(
-        "--synthetic",
-        metavar="NAME|FILE",
-        help="Run the suite on this synthetic world, at reduced size and without real data, e.g. `small`.",
-    ),
-]
-SetOption = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="Change a setting, e.g. pretrain.rounds=3. Repeatable."),
-]
-MethodsOption = Annotated[str, typer.Option(metavar="A,B", help="Run only these methods of the suite.")]
-SeedsOption = Annotated[str, typer.Option(metavar="0,1", help="Pretraining seeds, instead of the suite's.")]
 DataRootOption = Annotated[
     Path | None,
     typer.Option(
@@ -43,12 +28,6 @@ ShardsOption = Annotated[
         "datasets. Repeatable.",
     ),
 ]
-CacheOption = Annotated[
-    int | None,
-    typer.Option(
-        min=0, metavar="BYTES", help="Disk space for cached ranges of remote shards. Default: 20 GiB."
-    ),
-]
 RESULTS = Path("results")
 ResultsOption = Annotated[
     Path, typer.Option("--results", metavar="DIR", envvar="XDCBENCH_RESULTS", help="Results folder.")
@@ -59,24 +38,6 @@ ResultsFoldersOption = Annotated[
 ]
 DeviceOption = Annotated[
     str, typer.Option(help="auto, cpu, cuda or cuda:N. auto uses CUDA if it is available.")
-]
-DecodedOption = Annotated[
-    int | None,
-    typer.Option(
-        min=0,
-        metavar="BYTES",
-        help="Memory in which small datasets are kept decoded, each file decoded once. Default: a quarter of what is "
-        "free. Results do not depend on it.",
-    ),
-]
-JobsOption = Annotated[
-    int | None,
-    typer.Option(
-        min=1,
-        metavar="N",
-        help="Stages to run side by side on a CPU, each with its share of the cores. Default: for a suite with a "
-        "synthetic world one per core, at most 4; otherwise 1.",
-    ),
 ]
 NumWorkersOption = Annotated[
     int | None,
@@ -91,13 +52,39 @@ TrustOption = Annotated[
     bool,
     typer.Option("--trust-code", help="Run the code (module:object) that a suite, run or export names."),
 ]
-FingerprintOption = Annotated[
-    Literal["size", "content"],
-    typer.Option(
-        help="Identify original files by their sizes or by a hash of their content. `content` reads every file. The "
-        "two give different keys."
-    ),
-]
+
+
+def takes(
+    options: Callable[..., Any], *without: str, **defaults: Any
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Give a command the options that are the fields of a dataclass, of which it gets one as its first argument.
+
+    Args:
+        without: fields that are no options of this command.
+        defaults: of fields whose options have another default here.
+    """
+    fields = signature(options).parameters.items()
+    shared = {
+        name: field.replace(default=defaults.get(name, field.default))
+        for name, field in fields
+        if name not in without
+    }
+
+    def decorated(command: Callable[..., None]) -> Callable[..., None]:
+        own = dict(list(signature(command).parameters.items())[1:])
+
+        @wraps(command)
+        def run(**values: Any) -> None:
+            given = {name: values.pop(name) for name in shared}
+            command(options(**given), **values)
+
+        required = [option for option in own.values() if option.default is option.empty]
+        taken = {option.name: option for option in (*required, *shared.values(), *own.values())}
+        run.__signature__ = Signature(list(taken.values()))  # type: ignore[attr-defined]
+        run.__annotations__ = {name: option.annotation for name, option in taken.items()}
+        return run
+
+    return decorated
 
 
 def words(text: str) -> tuple[str, ...]:

@@ -1,11 +1,8 @@
 """What the commands of ``xdcbench data`` take from the command line about a dataset."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from functools import wraps
-from inspect import Signature, signature
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -62,24 +59,3 @@ class Request:
         from xdcbench.utils.code import Consent
 
         return Consent.given(trust=self.trust_code, settings=self.overrides or ())
-
-
-def takes_request(*without: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Give a command the options of a `Request`, which is its first argument, ``without`` those of some fields."""
-    shared = {name: field for name, field in signature(Request).parameters.items() if name not in without}
-
-    def decorated(command: Callable[..., None]) -> Callable[..., None]:
-        own = dict(list(signature(command).parameters.items())[1:])
-
-        @wraps(command)
-        def run(**values: Any) -> None:
-            given = {name: values.pop(name) for name in shared}
-            command(Request(**{"name": "", **given}), **values)
-
-        required = [option for option in own.values() if option.default is option.empty]
-        taken = {option.name: option for option in (*required, *shared.values(), *own.values())}
-        run.__signature__ = Signature(list(taken.values()))  # type: ignore[attr-defined]
-        run.__annotations__ = {name: option.annotation for name, option in taken.items()}
-        return run
-
-    return decorated

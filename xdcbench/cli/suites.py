@@ -1,38 +1,105 @@
 """The commands that run a suite. Each imports its code only when it runs, which keeps ``--help`` fast."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from xdcbench.cli.examples import examples
 from xdcbench.cli.options import (
     RESULTS,
-    CacheOption,
     DataRootOption,
-    DecodedOption,
     DeviceOption,
-    FingerprintOption,
-    JobsOption,
-    MethodsOption,
     NumWorkersOption,
     ResultsOption,
-    SeedsOption,
-    SetOption,
     ShardsOption,
-    SuiteOption,
-    SyntheticOption,
     TrustOption,
     numbers,
     say,
+    takes,
     words,
 )
 from xdcbench.errors import UserError
 
+if TYPE_CHECKING:
+    from xdcbench.pipeline.launch import Request
+
 app = typer.Typer(rich_markup_mode=None)
 
 PolicyName = Literal["missing", "always", "never"]
+
+
+@dataclass(frozen=True)
+class SuiteOptions:
+    """What `run` and `check` take from the command line alike; each field is an option."""
+
+    suite: Annotated[
+        str, typer.Option("--suite", metavar="NAME|FILE", help="Suite to run; see `xdcbench list suites`.")
+    ]
+    synthetic: Annotated[
+        str,
+        typer.Option(
+            "--synthetic",
+            metavar="NAME|FILE",
+            help="Run the suite on this synthetic world, at reduced size and without real data, e.g. `small`.",
+        ),
+    ] = ""
+    overrides: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", metavar="KEY=VALUE", help="Change a setting, e.g. pretrain.rounds=3. Repeatable."
+        ),
+    ] = None
+    methods: Annotated[str, typer.Option(metavar="A,B", help="Run only these methods of the suite.")] = ""
+    seeds: Annotated[str, typer.Option(metavar="0,1", help="Pretraining seeds, instead of the suite's.")] = ""
+    data_root: DataRootOption = None
+    shards: ShardsOption = None
+    cache_bytes: Annotated[
+        int | None,
+        typer.Option(
+            min=0, metavar="BYTES", help="Disk space for cached ranges of remote shards. Default: 20 GiB."
+        ),
+    ] = None
+    decoded_bytes: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            metavar="BYTES",
+            help="Memory in which small datasets are kept decoded, each file decoded once. Default: a quarter of what "
+            "is free. Results do not depend on it.",
+        ),
+    ] = None
+    results: ResultsOption = RESULTS
+    device: DeviceOption = "auto"
+    num_workers: NumWorkersOption = None
+    jobs: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            metavar="N",
+            help="Stages to run side by side on a CPU, each with its share of the cores. Default: for a suite with a "
+            "synthetic world one per core, at most 4; otherwise 1.",
+        ),
+    ] = None
+    trust_code: TrustOption = False
+    fingerprint: Annotated[
+        Literal["size", "content"],
+        typer.Option(
+            help="Identify original files by their sizes or by a hash of their content. `content` reads every file. "
+            "The two give different keys."
+        ),
+    ] = "size"
+
+    def request(self, **more: Any) -> "Request":
+        """The request of these options and of ``more`` fields of it."""
+        from xdcbench.pipeline.launch import Request
+
+        lists = {"overrides": tuple(self.overrides or ()), "shards": tuple(self.shards or ())}
+        return Request(
+            **vars(self) | lists | {"methods": words(self.methods), "seeds": numbers(self.seeds)} | more
+        )
 
 
 @app.command(
@@ -42,10 +109,9 @@ PolicyName = Literal["missing", "always", "never"]
         "xdcbench run --suite smoke --methods sdc,xdc --seeds 0,1,2",
     )
 )
+@takes(SuiteOptions)
 def run(
-    suite: SuiteOption,
-    synthetic: SyntheticOption = "",
-    set_: SetOption = None,
+    options: SuiteOptions,
     filter_: Annotated[
         str,
         typer.Option(
@@ -55,13 +121,6 @@ def run(
     stage: Annotated[
         str, typer.Option(metavar="KEY", help="Run only the stage with this key. Its inputs must exist.")
     ] = "",
-    methods: MethodsOption = "",
-    seeds: SeedsOption = "",
-    data_root: DataRootOption = None,
-    shards: ShardsOption = None,
-    cache_bytes: CacheOption = None,
-    decoded_bytes: DecodedOption = None,
-    results: ResultsOption = RESULTS,
     policy: Annotated[
         PolicyName,
         typer.Option(
@@ -86,10 +145,6 @@ def run(
         bool,
         typer.Option("--require-all", help="Fail if a dataset is missing, instead of skipping its stages."),
     ] = False,
-    device: DeviceOption = "auto",
-    num_workers: NumWorkersOption = None,
-    jobs: JobsOption = None,
-    trust_code: TrustOption = False,
     checkpoint_seconds: Annotated[
         float, typer.Option(min=0, help="Minimum time between two checkpoints.")
     ] = 60.0,
@@ -107,36 +162,20 @@ def run(
     compile_: Annotated[
         bool, typer.Option("--compile", help="Compile the trained models with torch.compile.")
     ] = False,
-    fingerprint: FingerprintOption = "size",
 ) -> None:
     """Run a suite: pretrain, evaluate and write tables. Run the same command to resume."""
     from xdcbench.cli.output import plan_lines, report, run_plan
-    from xdcbench.pipeline.launch import Request, plan_launch
+    from xdcbench.pipeline.launch import plan_launch
 
-    request = Request(
-        suite=suite,
-        synthetic=synthetic,
-        overrides=tuple(set_ or ()),
+    if not dry_run and (devices or clips_per_second):
+        raise UserError("--devices and --clips-per-second say how long a plan takes. Try: add --dry-run")
+    request = options.request(
         filter=stage or filter_,
-        methods=words(methods),
-        seeds=numbers(seeds),
-        data_root=data_root,
-        shards=tuple(shards or ()),
-        cache_bytes=cache_bytes,
-        decoded_bytes=decoded_bytes,
-        results=results,
-        device=device,
-        num_workers=num_workers,
-        jobs=jobs,
         checkpoint_seconds=checkpoint_seconds,
         keep_checkpoints=keep_checkpoints,
         micro_batch_size=micro_batch_size,
         compile=compile_,
-        trust_code=trust_code,
-        fingerprint=fingerprint,
     )
-    if not dry_run and (devices or clips_per_second):
-        raise UserError("--devices and --clips-per-second say how long a plan takes. Try: add --dry-run")
     launch = plan_launch(request, write=not dry_run)
     if dry_run:
         from xdcbench.pipeline.costs.estimate import Machine, cost_lines
@@ -151,16 +190,9 @@ def run(
 
 
 @app.command(epilog=examples("xdcbench check --suite smoke", "xdcbench check --suite smoke --update"))
+@takes(SuiteOptions, "results", suite="smoke", device="cpu")
 def check(
-    suite: SuiteOption = "smoke",
-    synthetic: SyntheticOption = "",
-    set_: SetOption = None,
-    methods: MethodsOption = "",
-    seeds: SeedsOption = "",
-    data_root: DataRootOption = None,
-    shards: ShardsOption = None,
-    cache_bytes: CacheOption = None,
-    decoded_bytes: DecodedOption = None,
+    options: SuiteOptions,
     results: Annotated[
         Path | None,
         typer.Option(
@@ -172,38 +204,15 @@ def check(
         typer.Option(metavar="FILE", help="Reference file. Default: baselines/regression/<suite>.json."),
     ] = None,
     update: Annotated[bool, typer.Option("--update", help="Write the reference file from this run.")] = False,
-    trust_code: TrustOption = False,
-    fingerprint: FingerprintOption = "size",
-    device: DeviceOption = "cpu",
-    num_workers: NumWorkersOption = None,
-    jobs: JobsOption = None,
 ) -> None:
     """Run a suite in fp32; compare its numbers with a reference.
 
     Exit code 0: as expected. 1: a number moved. 2: cannot tell.
     """
     from xdcbench.cli.output import check_against
-    from xdcbench.pipeline.launch import Request
 
     with TemporaryDirectory(prefix="xdcbench-check-") as new:
-        request = Request(
-            suite=suite,
-            synthetic=synthetic,
-            overrides=tuple(set_ or ()),
-            methods=words(methods),
-            seeds=numbers(seeds),
-            data_root=data_root,
-            shards=tuple(shards or ()),
-            cache_bytes=cache_bytes,
-            decoded_bytes=decoded_bytes,
-            results=results or Path(new),
-            device=device,
-            num_workers=num_workers,
-            jobs=jobs,
-            precision="fp32",
-            trust_code=trust_code,
-            fingerprint=fingerprint,
-        )
+        request = options.request(results=results or Path(new), precision="fp32")
         lines, code = check_against(request, baseline, update=update)
     say(lines)
     raise typer.Exit(code)

@@ -39,21 +39,27 @@ def smoke() -> Plan:
 # -------------------------------------------------------------------------------------- expansion
 
 
-def test_mini_expands_to_these_stages() -> None:
-    learned = [f"{m}/kinetics400/seed0/{s}" for m in ("sdc", "xdc") for s in PARTS_OF_A_METHOD]
-    scratch = [f"scratch/seed0/{s}" for s in PARTS_OF_A_METHOD if not s.startswith("round")]
-    expected = ["world", "index/kinetics400", "init/seed0", *scratch, *learned]
-    assert sorted(names(planned("mini", ["pretrain.rounds=2"]))) == sorted(expected)
-
-
-PARTS_OF_A_METHOD = (
-    "round1",
-    "round2",
+MEASURED = (
     "features/video/kinetics400",
     "features/audio/kinetics400",
+    "features/audio/esc50",
     "linear_probe/kinetics400/official",
     "audio_probe/kinetics400/official",
+    "finetune/ucf101/1",
+    *(f"audio_svm/esc50/{fold}" for fold in range(1, 6)),
 )
+
+
+def test_mini_expands_to_these_stages() -> None:
+    clustered = [f"{method}/kinetics400/seed0" for method in ("sdc", "mdc", "cdc", "xdc")]
+    learned = [*clustered, "supervised/kinetics400/schedule.epochs=24/seed0"]
+    rounds = [f"{where}/round{number}" for where in clustered for number in (1, 2)] + [
+        f"{learned[-1]}/round1"
+    ]
+    measured = [f"{where}/{what}" for where in ("scratch/seed0", *learned) for what in MEASURED]
+    indices = [f"index/{name}" for name in ("kinetics400", "ucf101", "esc50")]
+    expected = ["world", *indices, "init/seed0", *rounds, *measured]
+    assert sorted(names(planned("mini", ["pretrain.rounds=2", "seeds=[0]"]))) == sorted(expected)
 
 
 @pytest.mark.parametrize("name", ["smoke", "mini", "real-small", "instrument"])

@@ -566,7 +566,16 @@ def test_order_of_pretraining_data(record: Make) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", [*(f"table{n}" for n in range(1, 8)), "esc10_svm", "grid_probe", "probes", "rounds"]
+    "name",
+    [
+        *(f"table{n}" for n in range(1, 8)),
+        "esc10_svm",
+        "grid_audio",
+        "grid_video",
+        "mini",
+        "probes",
+        "rounds",
+    ],
 )
 def test_every_table_of_the_project_is_valid(
     tables_folder: Path, name: str, published: list[Published]
