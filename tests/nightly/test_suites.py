@@ -60,3 +60,15 @@ def test_real_small(tmp_path: Path, shared_data: Path) -> None:
         assert "chance 25.0 %" in (tmp_path / "tables" / "real-small" / f"{name}.txt").read_text()
     said = (tmp_path / "tables" / "real-small" / "esc10_svm.txt").read_text()
     assert "mean over 4 of 5 splits (missing: 4)" in said
+
+
+def test_esc10_beside_its_author(tmp_path: Path, shared_data: Path) -> None:
+    """Each published fold lies in the interval of the measured one, which learns from four folds less one."""
+    run(tmp_path, "esc10", "--data-root", shared_data)
+    cells = pd.read_csv(tmp_path / "tables" / "esc10" / "esc10.csv")
+    svm = cells[cells["method"] == "MFCC statistics"].set_index("column")
+    measured, published = (svm[svm["group"] == group] for group in ("measured", "published"))
+    for fold in ("fold 1", "fold 2", "fold 3", "fold 5"):
+        low, high = measured.loc[fold, ["low", "high"]]
+        assert low < published.loc[fold, "value"] < high
+        assert abs(measured.loc[fold, "value"] - published.loc[fold, "value"]) < 10

@@ -6,15 +6,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from xdcbench.config.paths import folder
 from xdcbench.errors import UserError
 from xdcbench.pipeline.catalog import rows
 from xdcbench.pipeline.executor import StageResult, execute
-from xdcbench.pipeline.launch import Launch, Request, plan_launch
+from xdcbench.pipeline.launch import Launch
 from xdcbench.pipeline.needed import Policy, needed_keys
 from xdcbench.pipeline.unavailable import unavailable_results
 from xdcbench.results.records import Record, read_records
-from xdcbench.results.regression import load_reference, regression_changes, settings_digest, write_reference
 from xdcbench.results.run_facts import read_facts
 from xdcbench.results.run_store import RunStore
 from xdcbench.results.tables.cells import Intervals
@@ -23,9 +21,6 @@ from xdcbench.results.tables.present import grids, write_tables
 from xdcbench.results.tables.render import Format, render
 from xdcbench.utils.locks import READ_ONLY
 from xdcbench.utils.processes import process_group
-
-PASSED, MOVED, CANNOT_TELL = 0, 1, 2
-"""Exit codes of the regression check."""
 
 
 def plan_lines(launch: Launch) -> Iterator[str]:
@@ -146,39 +141,6 @@ def written_lines(paths: Sequence[Path]) -> list[str]:
     for path in paths:
         by_table.setdefault(path.with_suffix(""), []).append(path.suffix[1:])
     return [f"table   {stem}.{{{','.join(formats)}}}" for stem, formats in by_table.items()]
-
-
-def check_against(request: Request, reference: Path | None, *, update: bool) -> tuple[list[str], int]:
-    """Run a suite and compare its numbers with a reference, or write a new one.
-
-    Raises:
-        UserError: there is no reference, or it is of other settings.
-    """
-    stem = "-".join(
-        [Path(request.suite).stem, *([Path(request.synthetic).stem] if request.synthetic else [])]
-    )
-    path = reference or folder("baselines") / "regression" / f"{stem}.json"
-    launch = plan_launch(request)
-    suite = launch.plan.suite
-    settings = "-".join(settings_digest(part) for part in suite.leaves)
-    known = None if update else load_reference(path)
-    if known is not None and known.plan != settings:
-        raise UserError(
-            f"{path} was taken from other settings of {known.suite!r}; give another with --baseline, "
-            f"or write a new one with --update"
-        )
-    outcomes = run_plan(launch, policy="missing", require_all=True)
-    lines, code = report(launch, outcomes)
-    bad = [line for line in lines if line.startswith("failed")]
-    if code:
-        return [*bad, f"{suite.name}: cannot tell, since stages failed"], CANNOT_TELL
-    records = read_records([launch.store], [outcome.stage.key for outcome in outcomes])
-    if known is None:
-        new = write_reference(path, suite.name, settings, records)
-        return [f"wrote {len(new.values)} reference values to {path}"], PASSED
-    moves = regression_changes(records, known)
-    said = f"{suite.name}: {len(known.values)} reference values, {len(moves)} moved beyond tolerance"
-    return [*map(str, moves), said], MOVED if moves else PASSED
 
 
 def table_lines(

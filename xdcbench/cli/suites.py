@@ -189,7 +189,9 @@ def run(
     raise typer.Exit(code)
 
 
-@app.command(epilog=examples("xdcbench check --suite smoke", "xdcbench check --suite smoke --update"))
+@app.command(
+    epilog=examples("xdcbench check --suite smoke", "xdcbench check --suite smoke --junit check.xml")
+)
 @takes(SuiteOptions, "results", suite="smoke", device="cpu")
 def check(
     options: SuiteOptions,
@@ -203,16 +205,30 @@ def check(
         Path | None,
         typer.Option(metavar="FILE", help="Reference file. Default: baselines/regression/<suite>.json."),
     ] = None,
-    update: Annotated[bool, typer.Option("--update", help="Write the reference file from this run.")] = False,
+    update: Annotated[
+        bool, typer.Option("--update", help="Write the reference file from this run. Refused in CI.")
+    ] = False,
+    reason: Annotated[
+        str, typer.Option(metavar="TEXT", help="With --update: why the reference changes. Kept in the file.")
+    ] = "",
+    junit: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write every number as a JUnit test case.")
+    ] = None,
+    json: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write every number, expected and found, as JSON.")
+    ] = None,
 ) -> None:
     """Run a suite in fp32; compare its numbers with a reference.
 
-    Exit code 0: as expected. 1: a number moved. 2: cannot tell.
+    Exit code 0: as expected. 1: a number moved. 2: cannot tell. Under GitHub Actions, moved numbers become
+    annotations and a step summary.
     """
-    from xdcbench.cli.output import check_against
+    from xdcbench.cli.check import check_against, tell, update_reference
 
     with TemporaryDirectory(prefix="xdcbench-check-") as new:
         request = options.request(results=results or Path(new), precision="fp32")
-        lines, code = check_against(request, baseline, update=update)
-    say(lines)
-    raise typer.Exit(code)
+        result = (
+            update_reference(request, baseline, reason=reason) if update else check_against(request, baseline)
+        )
+    say(tell(result, options.suite, junit=junit, json=json))
+    raise typer.Exit(result.code)

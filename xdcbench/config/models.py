@@ -127,7 +127,10 @@ class PretrainedVideo(Config):
 class PretrainedAudio(Config):
     """An audio encoder that is not trained by the suite."""
 
-    source: str = Field("resnet", description="resnet: this project's, by `model`; or module:object")
+    source: str = Field(
+        "resnet",
+        description="resnet: this project's, by `model`; mfcc: statistics of MFCCs, by its `input`; or module:object",
+    )
     weights: str | None = Field(None, description="safetensors or torch file")
     model: AudioModel = AudioModel()
 

@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from pydantic import Field
+
 from xdcbench.config.base import Config
 from xdcbench.config.keys import NOT_SCIENCE
 from xdcbench.config.suite import Suite
@@ -30,22 +32,34 @@ starts from these; its file may then be edited, and ``--update`` keeps what it s
 
 
 class Reference(Config):
-    """A reference file: hash of the suite's settings (``plan``), tolerances, and values by name of number."""
+    """A reference file: hash of the suite's settings (``plan``), tolerances, and values by name of number.
+
+    ``reason`` says why it was last written, ``versions`` with what libraries and which commit.
+    """
 
     suite: str
     plan: str
+    reason: str = ""
+    versions: dict[str, str] = Field({}, description="of libraries, and the commit")
     tolerances: dict[str, float]
     values: dict[str, float]
 
 
 @dataclass(frozen=True)
 class RegressionChange:
-    """A number that is not where it was; ``expected`` or ``found`` is None where it is missing."""
+    """A number where it was and is now; ``expected`` or ``found`` is None where it is missing."""
 
     name: str
     expected: float | None
     found: float | None
     tolerance: float
+
+    @property
+    def moved(self) -> bool:
+        """Whether it is missing, new, or beyond its tolerance."""
+        if self.expected is None or self.found is None:
+            return True
+        return not abs(self.found - self.expected) <= self.tolerance
 
     def __str__(self) -> str:
         expected, found = ("nothing" if v is None else f"{v:.4g}" for v in (self.expected, self.found))
@@ -79,15 +93,17 @@ def metric_of(metric: str, tolerances: Mapping[str, float]) -> str | None:
 
 
 def regression_changes(records: Sequence[Record], reference: Reference) -> list[RegressionChange]:
-    """What moved beyond its tolerance, is missing, or is new."""
-    found = values_of(records, reference.tolerances)
-    moves = []
-    for name in sorted(found.keys() | reference.values.keys()):
-        expected, value = reference.values.get(name), found.get(name)
-        tolerance = reference.tolerances.get(name.rsplit("/", 1)[-1], 0.0)
-        if expected is None or value is None or not abs(value - expected) <= tolerance:
-            moves.append(RegressionChange(name, expected, value, tolerance))
-    return moves
+    """Every number of a run or a reference, by name."""
+    found, expected = values_of(records, reference.tolerances), reference.values
+    return [
+        RegressionChange(
+            name,
+            expected.get(name),
+            found.get(name),
+            reference.tolerances.get(name.rsplit("/", 1)[-1], 0.0),
+        )
+        for name in sorted(found.keys() | expected.keys())
+    ]
 
 
 def load_reference(path: Path) -> Reference:
@@ -100,6 +116,15 @@ def load_reference(path: Path) -> Reference:
     return reference
 
 
+def origin_of(records: Sequence[Record]) -> dict[str, str]:
+    """Libraries and commit that numbers were measured with; several where they differ."""
+    found: dict[str, set[str]] = {}
+    for record in records:
+        for name, version in {**record.versions, "commit": record.commit}.items():
+            found.setdefault(name, set()).add(version)
+    return {name: ", ".join(sorted(versions)) for name, versions in sorted(found.items())}
+
+
 def settings_digest(suite: Suite) -> str:
     """Hash of what a suite measures: settings off their default, without descriptions, tables and places."""
     settings = suite.model_dump(mode="json", exclude={"name", "description", "tables"}, exclude_defaults=True)
@@ -109,11 +134,18 @@ def settings_digest(suite: Suite) -> str:
     return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:12]
 
 
-def write_reference(path: Path, suite: str, plan: str, records: Sequence[Record]) -> Reference:
+def write_reference(
+    path: Path, suite: str, plan: str, records: Sequence[Record], *, reason: str
+) -> Reference:
     """Write a new reference from ``records``, keeping the tolerances of an earlier one; a UserError if it cannot."""
     tolerances = load_reference(path).tolerances if path.exists() else TOLERANCES
     reference = Reference(
-        suite=suite, plan=plan, tolerances=tolerances, values=values_of(records, tolerances)
+        suite=suite,
+        plan=plan,
+        reason=reason,
+        versions=origin_of(records),
+        tolerances=tolerances,
+        values=values_of(records, tolerances),
     )
     with writing(f"the reference {path}", "give another with --baseline"):
         path.parent.mkdir(parents=True, exist_ok=True)

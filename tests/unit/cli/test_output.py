@@ -9,8 +9,10 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from xdcbench.cli.output import check_against, plan_lines, report, run_lines, run_plan, table_lines
+from xdcbench.cli.check import check_against, update_reference
+from xdcbench.cli.output import plan_lines, report, run_lines, run_plan, table_lines
 from xdcbench.config.base import Config
+from xdcbench.config.load import load_suite
 from xdcbench.config.stages import IndexStage
 from xdcbench.data.context import Context, Source
 from xdcbench.errors import UserError
@@ -135,7 +137,11 @@ def test_nothing_available_is_a_mistake(asked: Request, methods: tuple[str, ...]
 def test_what_is_available_is_run_unless_all_is_required(
     asked: Request, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    found = {"esc10": Source("abc"), "grid": Source(unavailable="no folder for grid")}
+    lacking = Source(unavailable="no folder for grid")
+    found = {
+        "esc10": Source("abc"),
+        **{name: lacking for name in load_suite("real-small").datasets if name != "esc10"},
+    }
     monkeypatch.setattr("xdcbench.pipeline.launch.find_sources", lambda *_, **__: found)
     launch = plan_launch(replace(asked, suite="real-small"))
     with pytest.raises(UserError, match="data is not available: no folder for grid"):
@@ -222,18 +228,18 @@ def test_report_names_failures_and_exits_1(asked: Request) -> None:
 
 def test_a_world_has_a_reference_of_its_own(asked: Request) -> None:
     with pytest.raises(UserError, match=r"no reference \S*/regression/table4-small\.json"):
-        check_against(replace(asked, suite="table4", synthetic="small"), None, update=False)
+        check_against(replace(asked, suite="table4", synthetic="small"), None)
 
 
 def test_a_reference_of_parts_is_of_the_settings_of_each(asked: Request, tmp_path: Path) -> None:
     parts = tmp_path / "parts.yaml"
     parts.write_text("parts: [table4, table7]\n")
     both, reference = replace(asked, suite=str(parts), synthetic="small"), tmp_path / "reference.json"
-    assert check_against(both, reference, update=True)[1] == 0
-    assert check_against(both, reference, update=False)[1] == 0
+    assert update_reference(both, reference, reason="a test").code == 0
+    assert check_against(both, reference).code == 0
     in_table7_alone = replace(both, overrides=("evaluations.audio_svm.num_clips=2",))
     with pytest.raises(UserError, match="taken from other settings of 'parts-small'"):
-        check_against(in_table7_alone, reference, update=False)
+        check_against(in_table7_alone, reference)
 
 
 # ------------------------------------------------------------------------------------------- table

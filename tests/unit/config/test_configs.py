@@ -121,7 +121,11 @@ def test_suite_is_the_same_in_the_synthetic_world_but_for_sizes(name: str, every
 @pytest.mark.parametrize("name", SUITES)
 def test_suite_expands_and_uses_all_that_it_composes(name: str, everything_here: Sources) -> None:
     suite = load_suite(name)
-    plan = make_plan(suite, everything_here(suite), origins=dict.fromkeys(suite.encoders, Origin(("video",))))
+    plan = make_plan(
+        suite,
+        everything_here(suite),
+        origins={name: Origin(tuple(of.by_modality)) for name, of in suite.encoders.items()},
+    )
     assert not any(stage.reason for stage in plan.stages)
     kinds = {stage.kind for stage in plan.stages}
     assert ("world" in kinds) == (suite.world is not None)
@@ -148,7 +152,9 @@ def test_table_finds_its_published_rows(name: str) -> None:
     assert any(group.rows for group in grid.groups) == bool(table.published)
 
 
-def test_real_suites_name_only_datasets_of_the_library() -> None:
-    library = {path.stem for path in SHIPPED if path.parent.name == "datasets"}
+def test_suites_name_only_datasets_of_the_library() -> None:
+    """Or others of their labels, which lie in the same folder."""
+    library = [load_dataset(path.stem) for path in SHIPPED if path.parent.name == "datasets"]
+    places = {(dataset.folder, dataset.adapter) for dataset in library}
     for name in SUITES:
-        assert set(load_suite(name).datasets) <= library
+        assert {(d.folder, d.adapter) for d in load_suite(name).datasets.values()} <= places

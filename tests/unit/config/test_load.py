@@ -272,7 +272,7 @@ def test_unknown_name_is_told_with_the_nearest(load: Callable[[str], object], na
 
 
 def test_a_name_like_none_is_told_with_all_that_are_known() -> None:
-    assert "known: full, instrument, mini, real-small, released, smoke, table1" in message(
+    assert "known: esc10, full, instrument, mini, real-small, released, smoke, table1" in message(
         lambda: load_suite("zzzzzz")
     )
 

@@ -54,9 +54,10 @@ def scans(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
 
 def test_used_datasets_are_those_learned_from_or_measured_on() -> None:
     suite = load_suite("mini", overrides=["pretrain.rounds=1"])
-    assert used_datasets(suite) == ["kinetics400"]
-    assert used_datasets(load_suite("real-small")) == ["esc10", "grid"]
-    assert used_datasets(load_suite("real-small", methods=["scratch"])) == ["esc10", "grid"]
+    assert used_datasets(suite) == ["esc50", "kinetics400", "ucf101"]
+    of_grid = ["grid", "grid_color", "grid_digit", "grid_letter"]
+    assert used_datasets(load_suite("real-small")) == ["esc10", *of_grid]
+    assert used_datasets(load_suite("real-small", methods=["scratch"])) == ["esc10", *of_grid]
     smoke = load_suite("smoke", methods=["scratch"])
     assert used_datasets(smoke) == ["dcase", "esc50", "hmdb51", "kinetics400", "ucf101"]
 

@@ -113,7 +113,8 @@ def test_dry_look_makes_nothing(request_: Request, tmp_path: Path) -> None:
 def test_real_suite_without_a_data_root_is_planned_as_unavailable(request_: Request) -> None:
     launch = plan_launch(replace(request_, suite="real-small"))
     lacking = {stage.name: stage.reason for stage in launch.plan.stages if stage.kind == "index"}
-    assert lacking.keys() == {"index/grid", "index/esc10"}
+    labels = ("grid", "grid_color", "grid_digit", "grid_letter")
+    assert lacking.keys() == {"index/esc10", *(f"index/{name}" for name in labels)}
     assert "give --data-root or --set datasets.grid.root=DIR" in lacking["index/grid"]
     assert launch.context.roots == {}
 
@@ -123,10 +124,11 @@ def test_roots_of_real_data(request_: Request, tmp_path: Path) -> None:
     data.mkdir()
     own = f"datasets.esc10.root={tmp_path / 'own'}"
     launch = plan_launch(replace(request_, suite="real-small", data_root=data, overrides=(own,)))
-    assert launch.context.roots == {"grid": data / "grid", "esc10": tmp_path / "own"}
+    labels = ("grid", "grid_color", "grid_digit", "grid_letter")
+    assert launch.context.roots == {**dict.fromkeys(labels, data / "grid"), "esc10": tmp_path / "own"}
     assert {s.reason for s in launch.plan.stages} == {
         "",
-        f"no folder {data / 'grid'} for grid",
+        *(f"no folder {data / 'grid'} for {name}" for name in labels),
         f"no folder {tmp_path / 'own'} for esc10",
     }
 

@@ -243,7 +243,7 @@ def test_lack_of_data_reaches_all_that_hangs_on_it() -> None:
     assert lacking == {
         stage.name
         for stage in plan.stages
-        if stage.name.split("/")[0] in ("sdc", "xdc") or "grid" in stage.name
+        if stage.name.split("/")[0] in ("sdc", "xdc") or "grid" in stage.name.split("/")
     }
     assert {stage.reason for stage in plan.stages} == {"", "no folder for grid"}
     assert "scratch/seed0/audio_svm/esc10/1" in set(names(plan)) - lacking
@@ -272,7 +272,7 @@ def test_only_knows_a_stage_by_its_name_in_any_part() -> None:
     """Of one seed and k, table 2's pretraining is that of the other tables in the synthetic world."""
     suite = load_suite("full", world="small")
     full = make_plan(suite, {})
-    one, two = (full.only(f"xdc/kinetics400/{where}seed0/round2") for where in ("", "k=6/"))
+    one, two = (full.only(f"xdc/kinetics400/{where}seed0/round2") for where in ("", "k=4/"))
     assert one.targets == two.targets
     assert len(one.targets) == 1
 

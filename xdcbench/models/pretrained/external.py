@@ -12,7 +12,8 @@ from xdcbench.config.models import AudioInput, AudioModel, VideoInput, VideoMode
 from xdcbench.data.spectrogram import LogMel
 from xdcbench.data.transforms import Normalize
 from xdcbench.errors import UserError
-from xdcbench.models.pretrained.origins import TORCHVISION
+from xdcbench.models.mfcc import MFCCStatistics
+from xdcbench.models.pretrained.origins import MFCC, TORCHVISION
 from xdcbench.utils.code import Consent, load_code
 from xdcbench.utils.messages import unknown_name
 
@@ -25,14 +26,22 @@ class ExternalEncoder(nn.Module):
         declared: the clip or window that it takes.
         features: size of its feature.
         classifier: name of the layer of ``net`` that was taken off; its weights are not to be loaded.
+        prepare: from raw clips (B, T, S, S, 3) or waveforms (B, samples) to what ``net`` takes, where that is another.
     """
 
     def __init__(
-        self, net: nn.Module, declared: VideoInput | AudioInput, *, features: int, classifier: str = ""
+        self,
+        net: nn.Module,
+        declared: VideoInput | AudioInput,
+        *,
+        features: int,
+        classifier: str = "",
+        prepare: nn.Module | None = None,
     ) -> None:
         super().__init__()
         self.net, self.input, self.features, self.classifier = net, declared, features, classifier
-        self.prepare = Normalize(declared) if isinstance(declared, VideoInput) else LogMel(declared)
+        usual = Normalize(declared) if isinstance(declared, VideoInput) else LogMel(declared)
+        self.prepare = prepare or usual
 
     def forward(self, x: Tensor) -> Tensor:
         """Features, (B, features)."""
@@ -43,11 +52,16 @@ class ExternalEncoder(nn.Module):
 def build_external(
     source: str, model: VideoModel | AudioModel, consent: Consent, where: str
 ) -> ExternalEncoder:
-    """``torchvision:NAME`` with the input that ``model`` declares, or the user's ``module:object``.
+    """``torchvision:NAME`` or ``mfcc`` with the input that ``model`` declares, or the user's ``module:object``.
 
     Raises:
         UserError: there is no such model, or the user's code may not run or gives no encoder.
     """
+    if source == MFCC:
+        if not isinstance(model.input, AudioInput):
+            raise UserError(f"{source} is no video encoder; give it as an audio encoder")
+        statistics = MFCCStatistics(model.input)
+        return ExternalEncoder(statistics, model.input, features=statistics.features, prepare=nn.Identity())
     if not source.startswith(TORCHVISION):
         return own_encoder(source, type(model.input), consent, where)
     if not isinstance(model.input, VideoInput):

@@ -15,6 +15,7 @@ from xdcbench.utils.manifest import MANIFEST, find_damage
 
 TORCHVISION = "torchvision:"
 OWN = ("r2plus1d", "resnet")
+MFCC = "mfcc"
 
 
 @dataclass(frozen=True)
@@ -105,7 +106,7 @@ def _of_run(name: str, run: Path, consent: Consent) -> Origin:
 
 def _known(source: str) -> bool:
     """Whether this project or torchvision builds it."""
-    return source in OWN or source.startswith(TORCHVISION)
+    return source in (*OWN, MFCC) or source.startswith(TORCHVISION)
 
 
 def _code_hash(where: str, source: str, consent: Consent) -> str:
@@ -118,7 +119,7 @@ def _code_hash(where: str, source: str, consent: Consent) -> str:
         raise UserError(f"{where}: cannot find {source!r} ({error})") from error
     if file is None or not file.is_file():
         raise UserError(
-            f"{where}: source {source!r} is none of {', '.join(OWN)}, torchvision:NAME or an importable "
+            f"{where}: source {source!r} is none of {', '.join((*OWN, MFCC))}, torchvision:NAME or an importable "
             "module:object; mend its `source`, or put its folder on PYTHONPATH"
         )
     return file_hash(file)

@@ -541,7 +541,9 @@ def test_a_lack_stands_in_the_row_whose_labels_it_does_not_know(record: Make) ->
 
 def test_lacks_of_a_plan() -> None:
     suite = load_suite("real-small")
-    stages = make_plan(suite, {"esc10": Source("x"), "grid": Source(unavailable="no folder for grid")}).stages
+    lacking = Source(unavailable="no folder for grid")
+    sources = {name: Source("x") if name == "esc10" else lacking for name in suite.datasets}
+    stages = make_plan(suite, sources).stages
     lacks = list(unavailable_results(stages))
     assert {k.reason for k in lacks} == {"no folder for grid"}
     where = {(k.method, k.pretrain_data, k.evaluation, k.dataset, k.split) for k in lacks}

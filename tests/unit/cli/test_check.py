@@ -1,0 +1,149 @@
+"""The check of a suite: what it tells, when it refuses, what it writes for machines."""
+
+import json
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.unit.results.test_regression import NAME
+from xdcbench.cli import check as check_command
+from xdcbench.cli.check import CheckResult, check_against, tell, update_reference
+from xdcbench.errors import UserError
+from xdcbench.pipeline.executor import StageResult, Status
+from xdcbench.pipeline.launch import Launch, Request
+from xdcbench.results.records import Record, write_records
+from xdcbench.results.regression import TOLERANCES, load_reference
+from xdcbench.utils.documents import read_json
+from xdcbench.utils.manifest import write_manifest
+
+Maker = Callable[..., Record]
+
+
+class Check:
+    """The check of the suite mini, with records in place of a run."""
+
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.reference = folder / "mini.json"
+        self.records: list[Record] = []
+        self.statuses: dict[str, Status] = {}
+        self.request = Request(suite="mini", results=folder / "results", device="cpu", precision="fp32")
+        monkeypatch.setattr(check_command, "run_plan", self.run_plan)
+
+    def run_plan(self, launch: Launch, **_: Any) -> Iterable[StageResult]:
+        (stage, *others) = (s for s in launch.plan.stages if s.kind == "linear_probe")
+        launch.store.path(stage.key).mkdir(exist_ok=True)
+        write_records(launch.store.path(stage.key), self.records)
+        write_manifest(launch.store.path(stage.key))
+        return [StageResult(s, self.statuses.get(s.name, "done")) for s in (stage, *others)]
+
+    def __call__(self) -> CheckResult:
+        return check_against(self.request, self.reference)
+
+    def update(self, reason: str = "for a test") -> CheckResult:
+        return update_reference(self.request, self.reference, reason=reason)
+
+
+@pytest.fixture
+def check(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Check:
+    monkeypatch.delenv("CI", raising=False)
+    return Check(tmp_path, monkeypatch)
+
+
+def test_update_writes_and_check_passes(check: Check, make_record: Maker) -> None:
+    check.records = [make_record()]
+    assert check.update()[:2] == ([f"wrote 1 reference values to {check.reference}"], 0)
+    check.records = [make_record(value=91.0 + TOLERANCES["top1"])]
+    assert check()[:2] == (["mini: 1 reference values, 0 moved beyond tolerance"], 0)
+
+
+def test_moved_number_exits_1_and_is_told(check: Check, make_record: Maker) -> None:
+    check.records = [make_record()]
+    check.update()
+    check.records = [make_record(value=90.5 - TOLERANCES["top1"])]
+    lines, code, *_ = check()
+    assert code == 1
+    assert lines == [
+        f"{NAME}: expected 91 ± {TOLERANCES['top1']:g}, found {90.5 - TOLERANCES['top1']:.4g}",
+        "mini: 1 reference values, 1 moved beyond tolerance",
+    ]
+
+
+def test_where_a_number_moved_other_versions_are_named(check: Check, make_record: Maker) -> None:
+    check.records = [make_record(versions={"torch": "2.11"}, commit="abc")]
+    check.update()
+    check.records = [make_record(value=0.0, versions={"torch": "2.12"}, commit="abc")]
+    assert "torch: 2.11 -> 2.12" in check().lines
+    assert not any(line.startswith("commit") for line in check().lines)
+    check.records = [make_record(versions={"torch": "2.12"}, commit="abc")]
+    assert len(check().lines) == 1, "nothing moved"
+
+
+@pytest.mark.parametrize("status", ["failed", "blocked"])
+@pytest.mark.parametrize("update", [True, False])
+def test_failed_stage_exits_2(check: Check, make_record: Maker, status: Status, update: bool) -> None:
+    check.records = [make_record()]
+    check.update()
+    before = check.reference.read_text()
+    check.records = [make_record(value=90.0)]
+    check.statuses = {"scratch/seed0/linear_probe/kinetics400/official": status}
+    lines, code, *_ = check.update() if update else check()
+    assert code == 2
+    assert lines[-1] == "mini: cannot tell, since stages failed"
+    assert check.reference.read_text() == before
+
+
+def test_other_settings_are_refused_before_anything_runs(check: Check, make_record: Maker) -> None:
+    check.records = [make_record()]
+    check.update()
+    content = read_json(check.reference) | {"plan": "of another suite"}
+    check.reference.write_text(json.dumps(content))
+    check.statuses = {"scratch/seed0/linear_probe/kinetics400/official": "failed"}
+    with pytest.raises(UserError, match=r"mini\.json was taken from other settings of 'mini'"):
+        check()
+
+
+def test_check_without_a_reference_is_refused(check: Check) -> None:
+    with pytest.raises(UserError, match="no reference"):
+        check()
+
+
+def test_an_update_says_what_changes_and_keeps_why(check: Check, make_record: Maker) -> None:
+    check.records = [make_record()]
+    check.update()
+    check.records = [make_record(value=85.0)]
+    assert check.update("another optimizer").lines[0] == f"{NAME}: 91 -> 85"
+    assert load_reference(check.reference).reason == "another optimizer"
+
+
+def test_an_update_without_a_reason_is_refused(check: Check) -> None:
+    with pytest.raises(UserError, match="say why, with --reason TEXT"):
+        check.update(" ")
+
+
+@pytest.mark.parametrize(("ci", "refused"), [("true", True), ("1", True), ("false", False), ("", False)])
+def test_an_update_is_refused_in_ci(
+    check: Check, make_record: Maker, monkeypatch: pytest.MonkeyPatch, ci: str, refused: bool
+) -> None:
+    monkeypatch.setenv("CI", ci)
+    check.records = [make_record()]
+    if not refused:
+        assert check.update().code == 0
+        return
+    with pytest.raises(UserError, match="refused in CI"):
+        check.update()
+    assert not check.reference.exists()
+
+
+def test_machines_are_told_where_they_ask(
+    check: Check, make_record: Maker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    check.records = [make_record()]
+    check.update()
+    check.records = [make_record(value=0.0)]
+    monkeypatch.setenv("GITHUB_ACTIONS", "true")
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(tmp_path / "summary.md"))
+    lines = tell(check(), "mini", junit=tmp_path / "check.xml", json=tmp_path / "check.json")
+    assert lines[-1].startswith("::error title=xdcbench check mini::")
+    assert {path.name for path in tmp_path.iterdir()} >= {"check.xml", "check.json", "summary.md"}

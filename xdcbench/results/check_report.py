@@ -1,0 +1,108 @@
+"""The regression check for machines: JUnit, JSON, annotations and the step summary of GitHub Actions."""
+
+import json
+import os
+import xml.etree.ElementTree as ET
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from xdcbench.results.regression import RegressionChange
+from xdcbench.utils.io import atomic_write, writing
+from xdcbench.utils.shown import safe_text
+
+OTHER_FILE = "give another file"
+
+
+def write_junit(path: Path, suite: str, values: Sequence[RegressionChange]) -> None:
+    """One test case for each reference value, named as in the reference; those that moved are failures.
+
+    Raises:
+        UserError: the file cannot be written.
+    """
+    moved = [value for value in values if value.moved]
+    root = ET.Element("testsuites")
+    counts = {"tests": str(len(values)), "failures": str(len(moved)), "errors": "0", "skipped": "0"}
+    cases = ET.SubElement(root, "testsuite", {"name": f"xdcbench check {safe_text(suite)}", **counts})
+    for value in values:
+        place, _, metric = safe_text(value.name).rpartition("/")
+        case = ET.SubElement(cases, "testcase", {"classname": place, "name": metric, "time": "0"})
+        if value.moved:
+            ET.SubElement(case, "failure", {"message": safe_text(str(value)), "type": "moved"})
+    with writing(f"the JUnit file {path}", OTHER_FILE), atomic_write(path) as part:
+        ET.ElementTree(root).write(part, encoding="utf-8", xml_declaration=True)
+
+
+def write_check(
+    path: Path, suite: str, values: Sequence[RegressionChange], versions: Mapping[str, Mapping[str, str]]
+) -> None:
+    """All reference values as JSON, with versions and commit ``then`` and ``now``.
+
+    Raises:
+        UserError: the file cannot be written.
+    """
+    content = {
+        "suite": suite,
+        "moved": sum(value.moved for value in values),
+        "versions": {when: dict(of) for when, of in versions.items()},
+        "values": [
+            {
+                "name": value.name,
+                "expected": value.expected,
+                "found": value.found,
+                "tolerance": value.tolerance,
+                "moved": value.moved,
+            }
+            for value in values
+        ],
+    }
+    with writing(f"the file {path}", OTHER_FILE), atomic_write(path) as part:
+        part.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+
+
+def annotations(suite: str, values: Sequence[RegressionChange]) -> Iterator[str]:
+    """Workflow commands of GitHub Actions, one for each value that moved; none elsewhere."""
+    if os.environ.get("GITHUB_ACTIONS") == "true":
+        for value in values:
+            if value.moved:
+                yield f"::error title={_escaped(f'xdcbench check {suite}', of_property=True)}::{_escaped(str(value))}"
+
+
+def _escaped(text: str, *, of_property: bool = False) -> str:
+    """Text within a workflow command: what would end it is written as a code."""
+    codes = {"%": "%25", "\r": "%0D", "\n": "%0A"} | ({":": "%3A", ",": "%2C"} if of_property else {})
+    return "".join(codes.get(letter, letter) for letter in text)
+
+
+def append_summary(suite: str, values: Sequence[RegressionChange]) -> None:
+    """Add a Markdown table of what moved to the step summary of GitHub Actions, where there is one.
+
+    Raises:
+        UserError: the file cannot be written.
+    """
+    place = os.environ.get("GITHUB_STEP_SUMMARY")
+    if not place:
+        return
+    moved = [value for value in values if value.moved]
+    lines = [f"### xdcbench check {_cell(suite)}", "", f"{len(values)} reference values, {len(moved)} moved."]
+    if moved:
+        lines += ["", "| number | expected | found | tolerance |", "|---|---|---|---|"]
+        lines += [
+            f"| {_cell(v.name)} | {_number(v.expected)} | {_number(v.found)} | {v.tolerance:g} |"
+            for v in moved
+        ]
+    with (
+        writing(f"the step summary {place}", "see GITHUB_STEP_SUMMARY"),
+        Path(place).open("a", encoding="utf-8") as file,
+    ):
+        file.write("\n".join(lines) + "\n")
+
+
+def _cell(text: str) -> str:
+    """Text in a cell of a Markdown table, all of it plain."""
+    return "".join(
+        f"\\{letter}" if letter in "\\`*_{}[]<>()#+-.!|~" else letter for letter in safe_text(text)
+    )
+
+
+def _number(value: float | None) -> str:
+    return "nothing" if value is None else f"{value:.4g}"
