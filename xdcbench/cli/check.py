@@ -1,27 +1,41 @@
-"""The regression check: a suite is run, and its numbers are compared with a reference."""
+"""The regression check: what a suite reads, computes and measures, compared with a reference in tiers."""
 
 import os
+import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
+from xdcbench.cli.options import words
 from xdcbench.cli.output import report, run_plan
 from xdcbench.config.paths import folder
 from xdcbench.errors import UserError
 from xdcbench.pipeline.launch import Launch, Request, plan_launch
+from xdcbench.pipeline.untrained.values import Values
 from xdcbench.results.records import Record, read_records
 from xdcbench.results.regression import (
     Reference,
     RegressionChange,
+    empty_reference,
     load_reference,
-    origin_of,
     regression_changes,
     settings_digest,
+    shown,
+    untrained_changes,
+    values_of,
     write_reference,
 )
+from xdcbench.utils.format import duration
+from xdcbench.utils.messages import unknown_name
+from xdcbench.utils.provenance import commit, versions
 
 PASSED, MOVED, CANNOT_TELL = 0, 1, 2
 """Exit codes."""
+
+TRAINED = "trained"
+TIERS = ("inputs", "features", "algorithms", TRAINED)
+"""What is compared, in the order of the seconds that it takes."""
 
 
 class CheckResult(NamedTuple):
@@ -40,8 +54,8 @@ def reference_path(request: Request, given: Path | None) -> Path:
     return given or folder("baselines") / "regression" / f"{stem}.json"
 
 
-def check_against(request: Request, reference: Path | None) -> CheckResult:
-    """Run a suite and compare its numbers with a reference.
+def check_against(request: Request, reference: Path | None, *, tiers: Sequence[str] = TIERS) -> CheckResult:
+    """Compute the values of some tiers of a suite and compare them with a reference.
 
     Raises:
         UserError: there is no reference, or it is of other settings.
@@ -54,23 +68,38 @@ def check_against(request: Request, reference: Path | None) -> CheckResult:
             f"{path} was taken from other settings of {known.suite!r}; give another with --baseline, "
             f"or write a new one with --update"
         )
-    records, lines = _measured(launch)
-    if records is None:
-        return CheckResult(lines, CANNOT_TELL, [], {})
-    values = regression_changes(records, known)
+    name, lines, values = launch.plan.suite.name, list[str](), list[RegressionChange]()
+    now = versions() | {"commit": commit()}
+    for tier in (tier for tier in TIERS if tier in tiers):
+        begun = time.monotonic()
+        if tier == TRAINED:
+            records, failed = _measured(launch)
+            if records is None:
+                return CheckResult([*lines, *failed], CANNOT_TELL, values, {})
+            found = regression_changes(records, known)
+        else:
+            found = untrained_changes(_untrained(launch, tier), known, [tier])
+        moved = [value for value in found if value.moved]
+        lines += map(str, moved)
+        took = duration(time.monotonic() - begun)
+        lines.append(f"{name}: {tier}: {len(found)} values, {len(moved)} moved ({took})")
+        if not found:
+            lines.append(f"{name}: {tier}: not in {path}. Try: write it with --update")
+        values += found
     moved = [value for value in values if value.moved]
-    name = launch.plan.suite.name
-    said = f"{name}: {len(known.values)} reference values, {len(moved)} moved beyond tolerance"
-    origins = {"then": known.versions, "now": origin_of(records)}
-    lines = [*map(str, moved), *(_other_versions(origins) if moved else ()), said]
+    origins = {"then": known.versions, "now": now}
+    said = f"{name}: {len(values)} reference values, {len(moved)} moved beyond tolerance"
+    lines += [*(_other_versions(origins) if moved else ()), said]
     return CheckResult(lines, MOVED if moved else PASSED, values, origins)
 
 
-def update_reference(request: Request, reference: Path | None, *, reason: str) -> CheckResult:
-    """Run a suite, write its numbers as the reference, and say what that changes.
+def update_reference(
+    request: Request, reference: Path | None, *, reason: str, tiers: Sequence[str] = TIERS
+) -> CheckResult:
+    """Write the values of some tiers of a suite into the reference, which keeps the others; say what that changes.
 
     Raises:
-        UserError: no reason is given, or this is CI, where nobody looks.
+        UserError: no reason is given, this is CI, where nobody looks, or what is kept is of other settings.
     """
     if not reason.strip():
         raise UserError("--update writes what every later check goes by. Try: say why, with --reason TEXT")
@@ -82,13 +111,71 @@ def update_reference(request: Request, reference: Path | None, *, reason: str) -
     path = reference_path(request, reference)
     launch = plan_launch(request)
     before = load_reference(path) if path.exists() else None
-    records, lines = _measured(launch)
-    if records is None:
-        return CheckResult(lines, CANNOT_TELL, [], {})
-    settings = _settings(launch)
-    new = write_reference(path, launch.plan.suite.name, settings, records, reason=reason)
-    lines = [*_difference(before, new), f"wrote {len(new.values)} reference values to {path}"]
-    return CheckResult(lines, PASSED, [], {})
+    kept = set(TIERS) - set(tiers)
+    if kept and before and before.plan != _settings(launch):
+        raise UserError(f"{path} was taken from other settings of {before.suite!r}. Try: update all tiers")
+    new = before or empty_reference(launch.plan.suite.name)
+    if TRAINED in tiers:
+        records, lines = _measured(launch)
+        if records is None:
+            return CheckResult(lines, CANNOT_TELL, [], {})
+        new = new.model_copy(update={"values": values_of(records, new.tolerances)})
+    found = {
+        k: v
+        for tier in TIERS
+        if tier in tiers and tier != TRAINED
+        for k, v in _untrained(launch, tier).items()
+    }
+    stay = {name: value for name, value in new.untrained.items() if name.split("/")[0] in kept}
+    about = {"plan": _settings(launch), "reason": reason, "versions": versions() | {"commit": commit()}}
+    new = new.model_copy(update={"untrained": stay | found, **about})
+    write_reference(path, new)
+    wrote = f"wrote {len(new.values) + len(new.untrained)} reference values to {path}"
+    return CheckResult([*_difference(before, new), wrote], PASSED, [], {})
+
+
+def tiers_of(text: str) -> tuple[str, ...]:
+    """The tiers of ``--tiers``; all where none is named.
+
+    Raises:
+        UserError: there is no such tier.
+    """
+    chosen = words(text)
+    for name in chosen:
+        if name not in TIERS:
+            raise UserError("--tiers: " + unknown_name("tier", name, TIERS))
+    return chosen or TIERS
+
+
+def _untrained(launch: Launch, tier: str) -> Values:
+    """Values of a tier that nothing is trained for; those of inputs and features of each dataset that is here.
+
+    Raises:
+        UserError: a dataset cannot be indexed.
+    """
+    if tier == "algorithms":
+        from xdcbench.pipeline.untrained.algorithms import algorithm_values, load_stored
+
+        return algorithm_values(load_stored(folder("baselines") / "regression" / "features.npz"))
+    from xdcbench.data.index import Index, media_of
+    from xdcbench.pipeline.untrained.features import feature_values
+    from xdcbench.pipeline.untrained.inputs import input_values
+
+    plan = launch.whole.only("index/*")
+    for outcome in run_plan(replace(launch, plan=plan, jobs=1), policy="missing"):
+        if outcome.status in ("failed", "blocked"):
+            raise UserError(f"{outcome.stage.name} failed: {outcome.detail}")
+    found: dict[str, float | str] = {}
+    for stage in plan.stages:
+        if stage.kind != "index" or stage.reason:
+            continue
+        index = Index.load(launch.store.path(stage.key))
+        source = media_of(index, launch.context)
+        if tier == "inputs":
+            found |= input_values(index, source, launch.plan.suite.models)
+        elif not found:
+            found |= feature_values(index, source)
+    return found
 
 
 def _settings(launch: Launch) -> str:
@@ -109,11 +196,10 @@ def _difference(before: Reference | None, new: Reference) -> Iterator[str]:
     """What a new reference changes of an earlier one, one line for each number."""
     if before is None:
         return
-    for name in sorted(before.values.keys() | new.values.keys()):
-        old, value = before.values.get(name), new.values.get(name)
-        if old != value:
-            then, now = ("nothing" if v is None else f"{v:.4g}" for v in (old, value))
-            yield f"{name}: {then} -> {now}"
+    then, now = ({**of.untrained, **of.values} for of in (before, new))
+    for name in sorted(then.keys() | now.keys()):
+        if then.get(name) != now.get(name):
+            yield f"{name}: {shown(then.get(name))} -> {shown(now.get(name))}"
 
 
 def _other_versions(origins: dict[str, dict[str, str]]) -> Iterator[str]:

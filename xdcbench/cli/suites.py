@@ -190,7 +190,9 @@ def run(
 
 
 @app.command(
-    epilog=examples("xdcbench check --suite smoke", "xdcbench check --suite smoke --junit check.xml")
+    epilog=examples(
+        "xdcbench check --suite smoke", "xdcbench check --suite smoke --tiers inputs,features,algorithms"
+    )
 )
 @takes(SuiteOptions, "results", suite="smoke", device="cpu")
 def check(
@@ -208,6 +210,13 @@ def check(
     update: Annotated[
         bool, typer.Option("--update", help="Write the reference file from this run. Refused in CI.")
     ] = False,
+    tiers: Annotated[
+        str,
+        typer.Option(
+            metavar="A,B",
+            help="What to compare: inputs, features, algorithms (seconds, nothing is trained), trained. Default: all.",
+        ),
+    ] = "",
     reason: Annotated[
         str, typer.Option(metavar="TEXT", help="With --update: why the reference changes. Kept in the file.")
     ] = "",
@@ -223,12 +232,14 @@ def check(
     Exit code 0: as expected. 1: a number moved. 2: cannot tell. Under GitHub Actions, moved numbers become
     annotations and a step summary.
     """
-    from xdcbench.cli.check import check_against, tell, update_reference
+    from xdcbench.cli.check import check_against, tell, tiers_of, update_reference
 
     with TemporaryDirectory(prefix="xdcbench-check-") as new:
         request = options.request(results=results or Path(new), precision="fp32")
         result = (
-            update_reference(request, baseline, reason=reason) if update else check_against(request, baseline)
+            update_reference(request, baseline, reason=reason, tiers=tiers_of(tiers))
+            if update
+            else check_against(request, baseline, tiers=tiers_of(tiers))
         )
     say(tell(result, options.suite, junit=junit, json=json))
     raise typer.Exit(result.code)

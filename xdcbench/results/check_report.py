@@ -6,7 +6,7 @@ import xml.etree.ElementTree as ET
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from xdcbench.results.regression import RegressionChange
+from xdcbench.results.regression import RegressionChange, shown
 from xdcbench.utils.io import atomic_write, writing
 from xdcbench.utils.shown import safe_text
 
@@ -87,8 +87,7 @@ def append_summary(suite: str, values: Sequence[RegressionChange]) -> None:
     if moved:
         lines += ["", "| number | expected | found | tolerance |", "|---|---|---|---|"]
         lines += [
-            f"| {_cell(v.name)} | {_number(v.expected)} | {_number(v.found)} | {v.tolerance:g} |"
-            for v in moved
+            f"| {_cell(v.name)} | {shown(v.expected)} | {shown(v.found)} | {v.tolerance:g} |" for v in moved
         ]
     with (
         writing(f"the step summary {place}", "see GITHUB_STEP_SUMMARY"),
@@ -102,7 +101,3 @@ def _cell(text: str) -> str:
     return "".join(
         f"\\{letter}" if letter in "\\`*_{}[]<>()#+-.!|~" else letter for letter in safe_text(text)
     )
-
-
-def _number(value: float | None) -> str:
-    return "nothing" if value is None else f"{value:.4g}"

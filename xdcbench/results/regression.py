@@ -31,10 +31,15 @@ starts from these; its file may then be edited, and ``--update`` keeps what it s
 """
 
 
+ROUNDING = 1e-4
+"""Of numbers that nothing trained lies behind, relative to the larger of 1 and the number."""
+
+
 class Reference(Config):
     """A reference file: hash of the suite's settings (``plan``), tolerances, and values by name of number.
 
-    ``reason`` says why it was last written, ``versions`` with what libraries and which commit.
+    ``reason`` says why it was last written, ``versions`` with what libraries and which commit. ``untrained`` holds what
+    is compared before anything is trained: digests, to be equal, and numbers, to agree within `ROUNDING`.
     """
 
     suite: str
@@ -43,27 +48,35 @@ class Reference(Config):
     versions: dict[str, str] = Field({}, description="of libraries, and the commit")
     tolerances: dict[str, float]
     values: dict[str, float]
+    untrained: dict[str, float | str] = Field({}, description="by tier and name")
 
 
 @dataclass(frozen=True)
 class RegressionChange:
-    """A number where it was and is now; ``expected`` or ``found`` is None where it is missing."""
+    """A number or digest where it was and is now; ``expected`` or ``found`` is None where it is missing."""
 
     name: str
-    expected: float | None
-    found: float | None
+    expected: float | str | None
+    found: float | str | None
     tolerance: float
 
     @property
     def moved(self) -> bool:
         """Whether it is missing, new, or beyond its tolerance."""
-        if self.expected is None or self.found is None:
-            return True
-        return not abs(self.found - self.expected) <= self.tolerance
+        if isinstance(self.expected, float | int) and isinstance(self.found, float | int):
+            return not abs(self.found - self.expected) <= self.tolerance
+        return self.expected is None or self.expected != self.found
 
     def __str__(self) -> str:
-        expected, found = ("nothing" if v is None else f"{v:.4g}" for v in (self.expected, self.found))
-        return f"{self.name}: expected {expected} ± {self.tolerance:g}, found {found}"
+        within = "" if isinstance(self.expected, str) else f" ± {self.tolerance:g}"
+        return f"{self.name}: expected {shown(self.expected)}{within}, found {shown(self.found)}"
+
+
+def shown(value: float | str | None) -> str:
+    """A value of a check in words."""
+    if value is None:
+        return "nothing"
+    return value if isinstance(value, str) else f"{value:.4g}"
 
 
 def name_of(record: Record, metric: str) -> str:
@@ -106,6 +119,21 @@ def regression_changes(records: Sequence[Record], reference: Reference) -> list[
     ]
 
 
+def untrained_changes(
+    found: Mapping[str, float | str], reference: Reference, tiers: Sequence[str]
+) -> list[RegressionChange]:
+    """Every value of some tiers, of this run or the reference, by name; nothing of a tier that it lacks."""
+    known = {name: value for name, value in reference.untrained.items() if name.split("/")[0] in tiers}
+    held = {name.split("/")[0] for name in known}
+    names = sorted(known.keys() | {name for name in found if name.split("/")[0] in held})
+    return [RegressionChange(n, known.get(n), found.get(n), rounding(known.get(n))) for n in names]
+
+
+def rounding(value: float | str | None) -> float:
+    """What another processor or number of threads may move of a number."""
+    return ROUNDING * max(1.0, abs(value)) if isinstance(value, float | int) else 0.0
+
+
 def load_reference(path: Path) -> Reference:
     """Read a reference file; a UserError where there is none, or it is not one."""
     if not path.exists():
@@ -114,15 +142,6 @@ def load_reference(path: Path) -> Reference:
         )
     reference: Reference = read_as(Reference, path, fix="make it again with --update")
     return reference
-
-
-def origin_of(records: Sequence[Record]) -> dict[str, str]:
-    """Libraries and commit that numbers were measured with; several where they differ."""
-    found: dict[str, set[str]] = {}
-    for record in records:
-        for name, version in {**record.versions, "commit": record.commit}.items():
-            found.setdefault(name, set()).add(version)
-    return {name: ", ".join(sorted(versions)) for name, versions in sorted(found.items())}
 
 
 def settings_digest(suite: Suite) -> str:
@@ -134,20 +153,13 @@ def settings_digest(suite: Suite) -> str:
     return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:12]
 
 
-def write_reference(
-    path: Path, suite: str, plan: str, records: Sequence[Record], *, reason: str
-) -> Reference:
-    """Write a new reference from ``records``, keeping the tolerances of an earlier one; a UserError if it cannot."""
-    tolerances = load_reference(path).tolerances if path.exists() else TOLERANCES
-    reference = Reference(
-        suite=suite,
-        plan=plan,
-        reason=reason,
-        versions=origin_of(records),
-        tolerances=tolerances,
-        values=values_of(records, tolerances),
-    )
+def empty_reference(suite: str) -> Reference:
+    """The reference of a suite that has none, with the tolerances that it starts from."""
+    return Reference(suite=suite, plan="", tolerances=TOLERANCES, values={})
+
+
+def write_reference(path: Path, reference: Reference) -> None:
+    """Write a reference file; a UserError if it cannot be written."""
     with writing(f"the reference {path}", "give another with --baseline"):
         path.parent.mkdir(parents=True, exist_ok=True)
         write_json(path, reference.model_dump(mode="json"))
-    return reference

@@ -9,7 +9,7 @@ import pytest
 
 from tests.unit.results.test_regression import NAME
 from xdcbench.cli import check as check_command
-from xdcbench.cli.check import CheckResult, check_against, tell, update_reference
+from xdcbench.cli.check import TIERS, TRAINED, CheckResult, check_against, tell, tiers_of, update_reference
 from xdcbench.errors import UserError
 from xdcbench.pipeline.executor import StageResult, Status
 from xdcbench.pipeline.launch import Launch, Request
@@ -39,10 +39,10 @@ class Check:
         return [StageResult(s, self.statuses.get(s.name, "done")) for s in (stage, *others)]
 
     def __call__(self) -> CheckResult:
-        return check_against(self.request, self.reference)
+        return check_against(self.request, self.reference, tiers=[TRAINED])
 
     def update(self, reason: str = "for a test") -> CheckResult:
-        return update_reference(self.request, self.reference, reason=reason)
+        return update_reference(self.request, self.reference, reason=reason, tiers=[TRAINED])
 
 
 @pytest.fixture
@@ -55,7 +55,8 @@ def test_update_writes_and_check_passes(check: Check, make_record: Maker) -> Non
     check.records = [make_record()]
     assert check.update()[:2] == ([f"wrote 1 reference values to {check.reference}"], 0)
     check.records = [make_record(value=91.0 + TOLERANCES["top1"])]
-    assert check()[:2] == (["mini: 1 reference values, 0 moved beyond tolerance"], 0)
+    lines, code, *_ = check()
+    assert (lines[-1], code) == ("mini: 1 reference values, 0 moved beyond tolerance", 0)
 
 
 def test_moved_number_exits_1_and_is_told(check: Check, make_record: Maker) -> None:
@@ -64,20 +65,55 @@ def test_moved_number_exits_1_and_is_told(check: Check, make_record: Maker) -> N
     check.records = [make_record(value=90.5 - TOLERANCES["top1"])]
     lines, code, *_ = check()
     assert code == 1
-    assert lines == [
-        f"{NAME}: expected 91 ± {TOLERANCES['top1']:g}, found {90.5 - TOLERANCES['top1']:.4g}",
-        "mini: 1 reference values, 1 moved beyond tolerance",
-    ]
+    assert lines[0] == f"{NAME}: expected 91 ± {TOLERANCES['top1']:g}, found {90.5 - TOLERANCES['top1']:.4g}"
+    assert lines[1].startswith("mini: trained: 1 values, 1 moved (")
+    assert lines[-1] == "mini: 1 reference values, 1 moved beyond tolerance"
 
 
-def test_where_a_number_moved_other_versions_are_named(check: Check, make_record: Maker) -> None:
-    check.records = [make_record(versions={"torch": "2.11"}, commit="abc")]
+def test_where_a_number_moved_other_versions_are_named(
+    check: Check, make_record: Maker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(check_command, "versions", lambda: {"torch": "2.11"})
+    monkeypatch.setattr(check_command, "commit", lambda: "abc")
+    check.records = [make_record()]
     check.update()
-    check.records = [make_record(value=0.0, versions={"torch": "2.12"}, commit="abc")]
+    monkeypatch.setattr(check_command, "versions", lambda: {"torch": "2.12"})
+    assert "torch: 2.11 -> 2.12" not in check().lines, "nothing moved"
+    check.records = [make_record(value=0.0)]
     assert "torch: 2.11 -> 2.12" in check().lines
     assert not any(line.startswith("commit") for line in check().lines)
-    check.records = [make_record(versions={"torch": "2.12"}, commit="abc")]
-    assert len(check().lines) == 1, "nothing moved"
+
+
+def test_an_update_keeps_edited_tolerances_and_other_tiers(check: Check, make_record: Maker) -> None:
+    check.records = [make_record()]
+    check.update()
+    edited = read_json(check.reference) | {"tolerances": {"top1": 0.5}, "untrained": {"inputs/x": "abc"}}
+    check.reference.write_text(json.dumps(edited))
+    check.records = [make_record(value=80.0)]
+    check.update()
+    kept = load_reference(check.reference)
+    assert kept.tolerances == {"top1": 0.5}
+    assert kept.untrained == {"inputs/x": "abc"}
+    assert kept.values == {NAME: 80.0}
+    other = read_json(check.reference) | {"plan": "of another suite"}
+    check.reference.write_text(json.dumps(other))
+    with pytest.raises(UserError, match="Try: update all tiers"):
+        check.update()
+
+
+def test_a_tier_that_the_reference_lacks_is_told(check: Check, make_record: Maker) -> None:
+    check.records = [make_record()]
+    check.update()
+    result = check_against(check.request, check.reference, tiers=["algorithms"])
+    assert result.code == 0
+    assert f"mini: algorithms: not in {check.reference}. Try: write it with --update" in result.lines
+
+
+@pytest.mark.parametrize(("text", "tiers"), [("", TIERS), ("trained, inputs", ("trained", "inputs"))])
+def test_tiers_are_named(text: str, tiers: tuple[str, ...]) -> None:
+    assert tiers_of(text) == tiers
+    with pytest.raises(UserError, match="--tiers: unknown tier 'input'; did you mean 'inputs'"):
+        tiers_of("input")
 
 
 @pytest.mark.parametrize("status", ["failed", "blocked"])

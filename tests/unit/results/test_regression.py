@@ -12,10 +12,12 @@ from xdcbench.results.regression import (
     TOLERANCES,
     Reference,
     RegressionChange,
+    empty_reference,
     load_reference,
     metric_of,
     name_of,
     regression_changes,
+    untrained_changes,
     values_of,
     write_reference,
 )
@@ -73,7 +75,7 @@ def test_beyond_tolerance_is_a_move(make_record: Maker, found: float) -> None:
 
 
 def test_reference_that_is_no_number_is_refused(make_record: Maker, tmp_path: Path) -> None:
-    write_reference(tmp_path / "mini.json", "mini", "0", [make_record()], reason="new")
+    write_reference(tmp_path / "mini.json", reference(values_of([make_record()], TOLERANCES)))
     broken = read_json(tmp_path / "mini.json") | {"values": {NAME: "NaN"}}
     (tmp_path / "mini.json").write_text(json.dumps(broken))
     with pytest.raises(UserError, match="finite"):
@@ -123,27 +125,14 @@ def test_metric_is_the_longest_suffix_with_a_tolerance(metric: str, expected: st
 # ------------------------------------------------------------------------------------------- files
 
 
-def test_new_reference_starts_from_the_tolerances_of_the_package(tmp_path: Path, make_record: Maker) -> None:
+def test_a_reference_is_read_as_it_was_written(tmp_path: Path) -> None:
     path = tmp_path / "deep" / "mini.json"
-    written = write_reference(path, "mini", "abc", [make_record()], reason="new")
-    assert load_reference(path) == written
-    assert written.tolerances == TOLERANCES
-    assert written.values == {NAME: 91.0}
-
-
-def test_update_keeps_edited_tolerances(tmp_path: Path, make_record: Maker) -> None:
-    path = tmp_path / "mini.json"
-    write_reference(path, "mini", "abc", [make_record()], reason="new")
-    edited = read_json(path) | {"tolerances": {"top1": 0.5, "inertia": 3.0}}
-    path.write_text(json.dumps(edited))
-    records = [make_record(value=80.0), make_record(metric="inertia", value=7.0)]
-    write_reference(path, "mini", "abd", records, reason="other encoders")
-    kept = load_reference(path)
-    assert kept.tolerances == {"top1": 0.5, "inertia": 3.0}
-    assert kept.values == {NAME: 80.0, NAME.replace("top1", "inertia"): 7.0}
-    assert kept.plan == "abd"
-    assert kept.reason == "other encoders"
-    assert kept.versions["commit"] == records[0].commit
+    new = empty_reference("mini").model_copy(
+        update={"values": {NAME: 91.0}, "untrained": {"inputs/k/frames": "abc", "inputs/k/mean": 0.5}}
+    )
+    write_reference(path, new)
+    assert load_reference(path) == new
+    assert new.tolerances == TOLERANCES
 
 
 def test_missing_reference_is_told_with_the_mend(tmp_path: Path) -> None:
@@ -166,7 +155,44 @@ def test_file_that_is_no_reference_is_named(tmp_path: Path, content: str, said: 
     assert said in str(error.value)
 
 
-def test_reference_that_cannot_be_written_is_named(tmp_path: Path, make_record: Maker) -> None:
+def test_reference_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match=r"cannot write the reference .*; give another with --baseline"):
-        write_reference(tmp_path / "file" / "mini.json", "mini", "abc", [make_record()], reason="new")
+        write_reference(tmp_path / "file" / "mini.json", empty_reference("mini"))
+
+
+# ------------------------------------------------------------------------------- before any training
+
+
+@pytest.mark.parametrize(
+    ("expected", "found", "moved"),
+    [
+        ("abc", "abc", False),
+        ("abc", "abd", True),
+        ("abc", None, True),
+        (None, "abc", True),
+        (2.0, 2.0001, False),
+        (2.0, 2.0003, True),
+        (0.5, 0.50009, False),
+        (0.5, 0.5002, True),
+        (-3000.0, -3000.2, False),
+        (1.0, "abc", True),
+        (1.0, float("nan"), True),
+    ],
+)
+def test_digests_are_equal_and_numbers_agree_to_rounding(
+    expected: float | str | None, found: float | str | None, moved: bool
+) -> None:
+    known = {"inputs/other": 1.0} | ({"inputs/x": expected} if expected is not None else {})
+    of = reference({}).model_copy(update={"untrained": known})
+    now = {"inputs/other": 1.0} | ({"inputs/x": found} if found is not None else {})
+    values = {value.name: value for value in untrained_changes(now, of, ["inputs"])}
+    assert values["inputs/x"].moved == moved
+    assert not values["inputs/other"].moved
+    assert str(values["inputs/x"]).startswith("inputs/x: expected ")
+
+
+def test_only_tiers_that_are_asked_for_and_known_are_compared() -> None:
+    of = reference({}).model_copy(update={"untrained": {"inputs/x": 1.0, "features/x": 1.0}})
+    assert [v.name for v in untrained_changes({"inputs/x": 1.0}, of, ["inputs"])] == ["inputs/x"]
+    assert untrained_changes({"algorithms/x": 1.0}, of, ["algorithms"]) == []
