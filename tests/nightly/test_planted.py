@@ -1,0 +1,148 @@
+"""Mistakes that benchmarks are known to make, planted one at a time in a copy of the package: `check` sees each.
+
+These are seen before anything is trained, in seconds; the page says which tier sees which.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+pytestmark = pytest.mark.nightly
+
+ROOT = Path(__file__).parents[2]
+UNTRAINED = "inputs,features,algorithms"
+
+
+class Mistake(NamedTuple):
+    """A line of the package, by file, and what it is turned into; the tier that sees it first."""
+
+    file: str
+    line: str
+    planted: str
+    tier: str
+
+
+MISTAKES = {
+    "RGB as BGR": Mistake(
+        "data/clip_dataset.py",
+        "return clip[:, top : top + side, left : left + side]",
+        "return clip[:, top : top + side, left : left + side].flip(-1)",
+        "inputs",
+    ),
+    "mean and deviation of the input swapped": Mistake(
+        "data/transforms.py",
+        "mean, std = torch.tensor(declared.mean), torch.tensor(declared.std)",
+        "std, mean = torch.tensor(declared.mean), torch.tensor(declared.std)",
+        "inputs",
+    ),
+    "frames reversed": Mistake(
+        "data/clip_dataset.py",
+        "return clip[:, top : top + side, left : left + side]",
+        "return clip.flip(0)[:, top : top + side, left : left + side]",
+        "inputs",
+    ),
+    "half the frame rate": Mistake(
+        "data/clip_dataset.py",
+        "frames=video.frames, fps=video.fps)",
+        "frames=video.frames, fps=video.fps / 2)",
+        "inputs",
+    ),
+    "audio shifted by 1 s against video": Mistake(
+        "data/clip_dataset.py",
+        "return read(start=start, seconds=audio.seconds, sample_rate=audio.sample_rate)",
+        "return read(start=start + 1, seconds=audio.seconds, sample_rate=audio.sample_rate)",
+        "inputs",
+    ),
+    "clips at test from the first second only": Mistake(
+        "data/clip_dataset.py",
+        "places = [0.5] if clips == 1 else [i / (clips - 1) for i in range(clips)]",
+        "places, last_start = [i / clips for i in range(clips)], 0.01",
+        "inputs",
+    ),
+    "fold column shuffled": Mistake(
+        "data/datasets/esc50.py",
+        '(items["fold"] == n).map',
+        '(items["fold"].sample(frac=1, random_state=0).to_numpy() == n).pipe(pd.Series).map',
+        "inputs",
+    ),
+    "test items in training": Mistake(
+        "data/index.py",
+        'keep = (self.items[f"split:{split}"] == part) & self.items["ok"]',
+        'keep = ((self.items[f"split:{split}"] == part) | (part == "train")) & self.items["ok"]',
+        "inputs",
+    ),
+    "BatchNorm in train mode at extraction": Mistake(
+        "models/inference.py", "        encoder.eval()\n", "        encoder.train()\n", "features"
+    ),
+    "features without L2": Mistake(
+        "clustering/preprocess.py",
+        'return normalize(self._whitened(x) if self.mode == "pca_whiten_l2" else x, dim=1)',
+        'return self._whitened(x) if self.mode == "pca_whiten_l2" else x',
+        "algorithms",
+    ),
+    "k-means stopped after one iteration": Mistake(
+        "clustering/kmeans.py", "while updates < self.max_iter:", "while updates < 1:", "algorithms"
+    ),
+    "mean of logits for mean of softmax": Mistake(
+        "evaluation/linear_probe.py",
+        "scores[:, present] = found.reshape(*test.shape[:2], -1).mean(axis=1)",
+        "scores[:, present] = np.exp(np.log(found).reshape(*test.shape[:2], -1).mean(axis=1))",
+        "algorithms",
+    ),
+}
+
+
+def check(package: Path, tiers: str) -> subprocess.CompletedProcess[str]:
+    """Run the check of smoke with the package of another folder."""
+    words = [
+        "check",
+        "--suite",
+        "smoke",
+        "--tiers",
+        tiers,
+        "--baseline",
+        str(ROOT / "baselines/regression/smoke.json"),
+    ]
+    return subprocess.run(
+        [sys.executable, "-m", "xdcbench", *words],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=package,
+        env=os.environ | {"PYTHONPATH": str(package), "OMP_NUM_THREADS": "1"},
+    )
+
+
+@pytest.fixture
+def package(tmp_path: Path) -> Path:
+    """A copy of the package with what it reads beside it."""
+    for name in ("xdcbench", "configs", "baselines", "tables"):
+        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
+    return tmp_path
+
+
+def test_nothing_moves_in_a_copy(package: Path) -> None:
+    done = check(package, UNTRAINED)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_a_planted_mistake_is_seen(package: Path, name: str) -> None:
+    mistake = MISTAKES[name]
+    path = package / "xdcbench" / mistake.file
+    text = path.read_text()
+    assert text.count(mistake.line) == 1, "the line is still there, so that something is planted"
+    path.write_text(text.replace(mistake.line, mistake.planted))
+    done = check(package, UNTRAINED)
+    assert done.returncode == 1, done.stdout + done.stderr
+    moved = [line for line in done.stdout.splitlines() if ": expected " in line]
+    print(f"{name}\t{mistake.tier}\t{len(moved)} moved")  # noqa: T201 - the table of docs/testing.md
+    tiers = {line.split("/")[0] for line in moved}
+    assert mistake.tier in tiers
+    order = UNTRAINED.split(",")
+    assert min(tiers, key=order.index) == mistake.tier
