@@ -42,7 +42,7 @@ from xdcbench.data.synthetic import write_world
 pytestmark = pytest.mark.bench
 FRAMES, FPS, SECONDS, SHORT_SIDE, WINDOW, HZ = 8, 30, 10, 128, 2.0, 16_000
 CLIPS, ROUNDS = 16, 12
-FASTER, OVERHEAD = 15, 1.3
+FASTER, OVERHEAD = 12, 1.5
 ITEMS = 2_000_000
 NO_LOAD = "does not load on this machine"
 

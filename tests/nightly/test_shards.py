@@ -10,18 +10,15 @@ TOLERANCE = 10.0
 """Points by which the mean over all shares of right items may move; one seed of small sets moves as much."""
 
 
+PREPARED = "prepare=[grid, grid_color, grid_digit, grid_letter, esc10]"
+
+
 @pytest.mark.nightly
 def test_real_small_from_shards_beside_files(shared_data: Path, tmp_path: Path) -> None:
-    for name in ("grid", "esc10"):
-        words = ("--data-root", shared_data, "--output", tmp_path / "shards" / name)
-        done = xdcbench("data", "prepare", name, *words)
-        assert done.returncode == 0, done.stderr
     means = {}
-    for out, words in (
-        ("files", ("--data-root", shared_data)),
-        ("shards", ("--shards", tmp_path / "shards")),
-    ):
-        done = xdcbench("run", "--suite", "real-small", "--results", tmp_path / out, *words)
+    for out, words in (("files", ()), ("shards", ("--set", PREPARED))):
+        suite = ("--suite", "real-small", "--seeds", "0", "--data-root", shared_data)
+        done = xdcbench("run", *suite, "--results", tmp_path / out, *words)
         assert done.returncode == 0, done.stderr
         rows = [row for of in records(tmp_path / out).values() for row in of if row["metric"] == "top1"]
         assert all((row["shards"] is not None) == (out == "shards") for row in rows)
