@@ -87,16 +87,18 @@ def _check_options(chosen: dict[str, Any], dataset: Dataset) -> None:
 
 def _rows(path: Path, dataset: Dataset, chosen: dict[str, Any]) -> pd.DataFrame:
     """Rows of the list with those of path (as ``listed``), label, split and group that the options name."""
-    names = {chosen[column]: column for column in COLUMNS if chosen[column]}
+    names = {column: chosen[column] for column in COLUMNS if chosen[column]}
     if not path.is_file():
         raise UserError(f"{dataset.title}: no list {path}; say where it is with `options.list`")
     rows = _read_parquet(path) if path.suffix == ".parquet" else read_csv(path, dataset, ())
-    for column, option in names.items():
+    for option, column in names.items():
         if column not in rows:
             there = ", ".join(map(str, rows)) or "none"
             raise UserError(f"{path}: no column `{column}`; set `options.{option}` to one of {there}")
-    rows = rows[list(names)].astype("object").fillna("").astype("str")
-    rows = rows.rename(columns=names | {chosen["path"]: "listed"}).apply(lambda column: column.str.strip())
+    # Two options may name one column.
+    rows = pd.DataFrame({option: rows[column] for option, column in names.items()}, index=rows.index)
+    rows = rows.astype("object").fillna("").astype("str").apply(lambda column: column.str.strip())
+    rows = rows.rename(columns={"path": "listed"})
     rows["listed"] = rows["listed"].str.replace(r"^(?:\./)+", "", regex=True)
     empty = rows[rows["listed"] == ""]
     if len(empty):
