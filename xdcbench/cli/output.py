@@ -1,6 +1,7 @@
 """What commands tell their user: plans, outcomes, tables, runs."""
 
 import json
+import logging
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -33,6 +34,9 @@ def plan_lines(launch: Launch) -> Iterator[str]:
         counts[state] += 1
         yield f"{state:<12} {stage.key:<27} {stage.name}" + (f"  ({stage.reason})" if stage.reason else "")
     yield f"{len(launch.plan.stages)} stages: " + ", ".join(f"{n} {state}" for state, n in counts.items())
+
+
+log = logging.getLogger("xdcbench")
 
 
 def run_plan(
@@ -117,20 +121,30 @@ def suite_tables(launch: Launch, records: Sequence[Record]) -> dict[str, Grid]:
             [record for record in records if record.run in keys],
             titles=titles,
             encoders=suite.encoders,
-            intervals=interval_ends([launch.store]),
+            intervals=interval_ends([launch.store], asked=False),
             every=False,
             lacks=list(unavailable_results(stage for stage in launch.whole.stages if stage.key in keys)),
         )
     return tables
 
 
-def interval_ends(stores: Sequence[RunStore]) -> Intervals:
-    """The intervals of cells from the predictions in results folders; what computes them is imported when needed."""
+def interval_ends(stores: Sequence[RunStore], *, asked: bool) -> Intervals:
+    """The intervals of cells from the predictions in results folders; what computes them is imported when needed.
+
+    Predictions that are not as they should be are an error where intervals are ``asked`` for. Where a table has them
+    of its own accord, the log says so, and the cell has none.
+    """
 
     def ends(records: Sequence[Record]) -> tuple[float, float] | None:
         from xdcbench.results.statistics.predictions import cell_ends
 
-        return cell_ends(records, stores)
+        try:
+            return cell_ends(records, stores)
+        except UserError as error:
+            if asked:
+                raise
+            log.warning("no interval: %s", error)
+            return None
 
     return ends
 
@@ -153,7 +167,9 @@ def table_lines(
     """
     stores = [RunStore.existing(root) for root in folders]
     wanted = names or [name for name, _ in rows("tables")]
-    tables = grids(wanted, read_records(stores), intervals=interval_ends(stores), every=intervals)
+    tables = grids(
+        wanted, read_records(stores), intervals=interval_ends(stores, asked=intervals), every=intervals
+    )
     for grid in tables.values():
         if names or any(group.rows for group in grid.groups):
             yield from render(grid, fmt).split("\n")

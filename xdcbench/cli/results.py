@@ -63,7 +63,7 @@ def compare(
         typer.Option("--output", metavar="FILE", help="Also write all numbers to this JSON file."),
     ] = None,
 ) -> None:
-    """Test methods against the first, or in all pairs, on the same test items.
+    """Test methods against each other on the same test items.
 
     Prints differences, confidence intervals and p values with Holm's correction over all comparisons.
     """

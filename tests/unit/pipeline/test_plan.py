@@ -172,7 +172,7 @@ def test_a_group_changes_its_pretraining_and_names_it() -> None:
         "pretraining=[{methods: [xdc], data: kinetics400},"
         "{methods: [xdc], data: kinetics400, settings: {k: 5, schedule: {epochs: 3}}}]"
     )
-    plan = planned("mini", [groups, "pretrain.rounds=1"])
+    plan = planned("mini", [groups, "pretrain.rounds=1", "seeds=[0]"])
     first, second = [stage for stage in plan.stages if stage.kind == "round"]
     assert first.name == "xdc/kinetics400/seed0/round1"
     assert second.name == "xdc/kinetics400/k=5/schedule.epochs=3/seed0/round1"

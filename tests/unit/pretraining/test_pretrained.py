@@ -135,7 +135,10 @@ def test_the_users_own_encoder_takes_part(tmp_path: Path) -> None:
         ({"source": f"{OWN}:Undeclared"}, r"must be a torch module with `input`"),
         ({"source": f"{OWN}:Lying"}, r"declares 9 features, but gives \(2, 8\)"),
         ({"source": f"{OWN}:Absent"}, r"could not be built \(AttributeError"),
-        ({"source": "no_such_module:Net"}, r"none of r2plus1d, resnet, torchvision:NAME or an importable"),
+        (
+            {"source": "no_such_module:Net"},
+            r"none of r2plus1d, resnet, mfcc, torchvision:NAME or an importable",
+        ),
         ({"source": "r2plus2d"}, r"none of r2plus1d, resnet"),
         ({"source": "torchvision:r3d_81"}, r"did you mean 'r3d_18'"),
         ({"source": "torchvision:r3d_18", "weights": "KINETICS401_V1"}, r"did you mean 'KINETICS400_V1'"),
