@@ -67,7 +67,7 @@ MISTAKES = {
     "fold column shuffled": Mistake(
         "data/datasets/esc50.py",
         '(items["fold"] == n).map',
-        '(items["fold"].sample(frac=1, random_state=0).to_numpy() == n).pipe(pd.Series).map',
+        '(items["fold"].sample(frac=1, random_state=0).set_axis(items.index) == n).map',
         "inputs",
     ),
     "test items in training": Mistake(
