@@ -64,10 +64,10 @@ MISTAKES = {
         "places, last_start = [i / clips for i in range(clips)], 0.01",
         "inputs",
     ),
-    "fold column shuffled": Mistake(
+    "folds off by one": Mistake(
         "data/datasets/esc50.py",
         '(items["fold"] == n).map',
-        '(items["fold"].sample(frac=1, random_state=0).set_axis(items.index) == n).map',
+        '(items["fold"] == str(int(n) % 5 + 1)).map',
         "inputs",
     ),
     "test items in training": Mistake(
@@ -146,3 +146,15 @@ def test_a_planted_mistake_is_seen(package: Path, name: str) -> None:
     assert mistake.tier in tiers
     order = UNTRAINED.split(",")
     assert min(tiers, key=order.index) == mistake.tier
+
+
+def test_shuffled_folds_are_refused(package: Path) -> None:
+    """They part the takes of one source, which an index sees by itself."""
+    path = package / "xdcbench" / "data" / "datasets" / "esc50.py"
+    text, line = path.read_text(), '(items["fold"] == n).map'
+    assert text.count(line) == 1
+    shuffled = '(items["fold"].sample(frac=1, random_state=0).set_axis(items.index) == n).map'
+    path.write_text(text.replace(line, shuffled))
+    done = check(package, UNTRAINED)
+    assert done.returncode == 2
+    assert "train and test of split" in done.stderr
