@@ -110,9 +110,10 @@ def update_reference(
         )
     path = reference_path(request, reference)
     launch = plan_launch(request)
+    settings = _settings(launch)
     before = load_reference(path) if path.exists() else None
     kept = set(TIERS) - set(tiers)
-    if kept and before and before.plan != _settings(launch):
+    if kept and before and before.plan != settings:
         raise UserError(f"{path} was taken from other settings of {before.suite!r}. Try: update all tiers")
     new = before or empty_reference(launch.plan.suite.name)
     if TRAINED in tiers:
@@ -127,7 +128,7 @@ def update_reference(
         for k, v in _untrained(launch, tier).items()
     }
     stay = {name: value for name, value in new.untrained.items() if name.split("/")[0] in kept}
-    about = {"plan": _settings(launch), "reason": reason, "versions": versions() | {"commit": commit()}}
+    about = {"plan": settings, "reason": reason, "versions": versions() | {"commit": commit()}}
     new = new.model_copy(update={"untrained": stay | found, **about})
     write_reference(path, new)
     wrote = f"wrote {len(new.values) + len(new.untrained)} reference values to {path}"
@@ -219,7 +220,7 @@ def tell(result: CheckResult, suite: str, *, junit: Path | None, json: Path | No
     from xdcbench.results.check_report import annotations, append_summary, write_check, write_junit
 
     if junit:
-        write_junit(junit, suite, result.values)
+        write_junit(junit, suite, result.values, error=result.lines[-1] if result.code == CANNOT_TELL else "")
     if json:
         write_check(json, suite, result.values, result.versions)
     append_summary(suite, result.values)

@@ -23,6 +23,8 @@ from xdcbench.results.tables.render import Format, render
 from xdcbench.utils.locks import READ_ONLY
 from xdcbench.utils.processes import process_group
 
+log = logging.getLogger("xdcbench")
+
 
 def plan_lines(launch: Launch) -> Iterator[str]:
     """Every stage of a plan: whether a run has to do it, its key and its name."""
@@ -34,9 +36,6 @@ def plan_lines(launch: Launch) -> Iterator[str]:
         counts[state] += 1
         yield f"{state:<12} {stage.key:<27} {stage.name}" + (f"  ({stage.reason})" if stage.reason else "")
     yield f"{len(launch.plan.stages)} stages: " + ", ".join(f"{n} {state}" for state, n in counts.items())
-
-
-log = logging.getLogger("xdcbench")
 
 
 def run_plan(

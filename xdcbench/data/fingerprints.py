@@ -95,6 +95,17 @@ def forget_scans(cache: Path) -> None:
         known.unlink(missing_ok=True)
 
 
+def require_planned(planned: str | None, now: str, root: Path, cache: Path) -> None:
+    """See by its fingerprint that a folder is as it was when a stage was planned; None is any.
+
+    Raises:
+        UserError: it has changed.
+    """
+    if planned not in (None, now):
+        forget_scans(cache)
+        raise UserError(f"{root} changed while this run was planned; give the same command again")
+
+
 def mtimes(items: pd.DataFrame, root: Path) -> list[int]:
     """Time of change of each of ``items`` (path below ``root``, bytes), ns; `MISSING` where the scan saw no file.
 

@@ -14,7 +14,7 @@ from xdcbench.config.base import Modality
 from xdcbench.config.data import Dataset, Subset
 from xdcbench.config.stages import IndexStage
 from xdcbench.data.context import PREPARED, Context
-from xdcbench.data.fingerprints import Fingerprints, fingerprints, forget_scans
+from xdcbench.data.fingerprints import Fingerprints, fingerprints, require_planned
 from xdcbench.data.known_lengths import lengths_hash, verified_lengths, with_lengths
 from xdcbench.data.media import Indexed, probe
 from xdcbench.data.media.local_file import FileState, state_of
@@ -205,9 +205,7 @@ def scanned(
     """
     found = scan(root, config.dataset, context.consent)
     mark = fingerprints(found, root, context.fingerprint, context.cache)
-    if config.fingerprint not in (None, mark.fingerprint):
-        forget_scans(context.cache)
-        raise UserError(f"{root} changed while this run was planned; give the same command again")
+    require_planned(config.fingerprint, mark.fingerprint, root, context.cache)
     items = take(found.items, config.dataset.subset, config.dataset.splits)
     items = pd.concat([items.reset_index(drop=True), probe_all(items, root)], axis=1)
     if config.lengths is not None:

@@ -19,8 +19,7 @@ def prepared_datasets(suite: Suite) -> frozenset[str]:
     """Names of the datasets that are prepared before they are read.
 
     ``auto`` takes the videos that a method learns from, of which lists or publications state at least `LARGE` training
-    items.
-    That depends on the suite alone, and so do keys. What lies in a synthetic world is small.
+    items. That depends on the suite alone, and so do keys. What lies in a synthetic world is small.
 
     Raises:
         UserError: a name that is none of the suite's datasets.

@@ -1,33 +1,43 @@
 """The regression check for machines: JUnit, JSON, annotations and the step summary of GitHub Actions."""
 
-import json
+import math
 import os
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 from xdcbench.results.regression import RegressionChange, shown
+from xdcbench.results.tables.render import escape_markdown
+from xdcbench.utils.documents import write_json
 from xdcbench.utils.io import atomic_write, writing
 from xdcbench.utils.shown import safe_text
 
 OTHER_FILE = "give another file"
 
 
-def write_junit(path: Path, suite: str, values: Sequence[RegressionChange]) -> None:
+def write_junit(path: Path, suite: str, values: Sequence[RegressionChange], *, error: str = "") -> None:
     """One test case for each reference value, named as in the reference; those that moved are failures.
+
+    ``error`` says why a check could not tell; it is a test case of its own.
 
     Raises:
         UserError: the file cannot be written.
     """
     moved = [value for value in values if value.moved]
     root = ET.Element("testsuites")
-    counts = {"tests": str(len(values)), "failures": str(len(moved)), "errors": "0", "skipped": "0"}
-    cases = ET.SubElement(root, "testsuite", {"name": f"xdcbench check {safe_text(suite)}", **counts})
+    errors = [error] if error else []
+    counts = {"tests": len(values) + len(errors), "failures": len(moved), "errors": len(errors), "skipped": 0}
+    cases = ET.SubElement(root, "testsuite", {"name": f"xdcbench check {safe_text(suite)}"})
+    cases.attrib |= {name: str(count) for name, count in counts.items()}
     for value in values:
         place, _, metric = safe_text(value.name).rpartition("/")
         case = ET.SubElement(cases, "testcase", {"classname": place, "name": metric, "time": "0"})
         if value.moved:
             ET.SubElement(case, "failure", {"message": safe_text(str(value)), "type": "moved"})
+    for reason in errors:
+        case = ET.SubElement(cases, "testcase", {"classname": "check", "name": "completes", "time": "0"})
+        ET.SubElement(case, "error", {"message": safe_text(reason), "type": "cannot tell"})
     with writing(f"the JUnit file {path}", OTHER_FILE), atomic_write(path) as part:
         ET.ElementTree(root).write(part, encoding="utf-8", xml_declaration=True)
 
@@ -44,19 +54,15 @@ def write_check(
         "suite": suite,
         "moved": sum(value.moved for value in values),
         "versions": {when: dict(of) for when, of in versions.items()},
-        "values": [
-            {
-                "name": value.name,
-                "expected": value.expected,
-                "found": value.found,
-                "tolerance": value.tolerance,
-                "moved": value.moved,
-            }
-            for value in values
-        ],
+        "values": [asdict(value) | {"found": _plain(value.found), "moved": value.moved} for value in values],
     }
-    with writing(f"the file {path}", OTHER_FILE), atomic_write(path) as part:
-        part.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    with writing(f"the file {path}", OTHER_FILE):
+        write_json(path, content)
+
+
+def _plain(found: float | str | None) -> float | str | None:
+    """A value that JSON can hold: what is no number is a word."""
+    return found if not isinstance(found, float) or math.isfinite(found) else str(found)
 
 
 def annotations(suite: str, values: Sequence[RegressionChange]) -> Iterator[str]:
@@ -83,21 +89,19 @@ def append_summary(suite: str, values: Sequence[RegressionChange]) -> None:
     if not place:
         return
     moved = [value for value in values if value.moved]
-    lines = [f"### xdcbench check {_cell(suite)}", "", f"{len(values)} reference values, {len(moved)} moved."]
+    lines = [
+        f"### xdcbench check {escape_markdown(suite)}",
+        "",
+        f"{len(values)} reference values, {len(moved)} moved.",
+    ]
     if moved:
         lines += ["", "| number | expected | found | tolerance |", "|---|---|---|---|"]
         lines += [
-            f"| {_cell(v.name)} | {shown(v.expected)} | {shown(v.found)} | {v.tolerance:g} |" for v in moved
+            f"| {escape_markdown(v.name)} | {shown(v.expected)} | {shown(v.found)} | {v.tolerance:g} |"
+            for v in moved
         ]
     with (
         writing(f"the step summary {place}", "see GITHUB_STEP_SUMMARY"),
         Path(place).open("a", encoding="utf-8") as file,
     ):
         file.write("\n".join(lines) + "\n")
-
-
-def _cell(text: str) -> str:
-    """Text in a cell of a Markdown table, all of it plain."""
-    return "".join(
-        f"\\{letter}" if letter in "\\`*_{}[]<>()#+-.!|~" else letter for letter in safe_text(text)
-    )

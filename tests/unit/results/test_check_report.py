@@ -30,6 +30,21 @@ def test_junit_has_a_case_for_each_number(tmp_path: Path) -> None:
     assert sum(failure is not None for failure in cases.values()) == 2
 
 
+def test_a_check_that_cannot_tell_is_an_error(tmp_path: Path) -> None:
+    write_junit(tmp_path / "check.xml", "smoke", [STAYED], error="stages failed")
+    (suite,) = ET.parse(tmp_path / "check.xml").getroot()
+    assert (suite.get("tests"), suite.get("failures"), suite.get("errors")) == ("2", "0", "1")
+    (error,) = suite.iter("error")
+    assert error.get("message") == "stages failed"
+
+
+def test_json_holds_what_is_no_number(tmp_path: Path) -> None:
+    value = RegressionChange("x/top1", 1.0, float("nan"), 0.5)
+    write_check(tmp_path / "check.json", "smoke", [value], {})
+    (row,) = json.loads((tmp_path / "check.json").read_text(), parse_constant=pytest.fail)["values"]
+    assert (row["found"], row["moved"]) == ("nan", True)
+
+
 def test_json_has_every_number(tmp_path: Path) -> None:
     write_check(tmp_path / "check.json", "smoke", VALUES, {"then": {"torch": "1"}, "now": {"torch": "2"}})
     content = json.loads((tmp_path / "check.json").read_text())

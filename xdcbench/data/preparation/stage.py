@@ -4,10 +4,9 @@ from pathlib import Path
 
 from xdcbench.config.stages import ShardsStage
 from xdcbench.data.context import PREPARED, Context
-from xdcbench.data.fingerprints import forget_scans
+from xdcbench.data.fingerprints import require_planned
 from xdcbench.data.local import find_local
 from xdcbench.data.preparation.prepare import Build, prepare
-from xdcbench.errors import UserError
 
 LIMIT = 300.0
 """Seconds that one original may take."""
@@ -22,7 +21,5 @@ def run(config: ShardsStage, inputs: dict[str, Path], work: Path, context: Conte
     root = context.roots[config.name]
     assert isinstance(root, Path), "shards of the user are not prepared again"
     data = find_local(config.name, config.dataset, root, None, context.fingerprint, context.consent)
-    if config.fingerprint not in (None, data.fingerprint):
-        forget_scans(context.cache)
-        raise UserError(f"{root} changed while this run was planned; give the same command again")
+    require_planned(config.fingerprint, data.fingerprint, root, context.cache)
     prepare(Build(work / PREPARED, data, config.settings), workers=max(1, context.num_workers), limit=LIMIT)

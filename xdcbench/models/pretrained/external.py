@@ -40,8 +40,9 @@ class ExternalEncoder(nn.Module):
     ) -> None:
         super().__init__()
         self.net, self.input, self.features, self.classifier = net, declared, features, classifier
-        usual = Normalize(declared) if isinstance(declared, VideoInput) else LogMel(declared)
-        self.prepare = prepare or usual
+        if prepare is None:
+            prepare = Normalize(declared) if isinstance(declared, VideoInput) else LogMel(declared)
+        self.prepare = prepare
 
     def forward(self, x: Tensor) -> Tensor:
         """Features, (B, features)."""

@@ -212,7 +212,8 @@ def precision_of(stage: Stage) -> Precision:
 
 
 def _read(stage: Stage, modalities: Iterable[Modality], clips: int) -> Work:
-    how = "read prepared" if "shards" in dict(dict(stage.inputs)["data"].inputs) else "read"
+    media = dict(stage.inputs)["data"].media
+    how = "read prepared" if media and media.kind == "shards" else "read"
     return Work(clips=Counter({f"{how} {m}": clips for m in modalities}))
 
 

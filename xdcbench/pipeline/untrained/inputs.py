@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from xdcbench.config.base import Modality
+from xdcbench.config.data import LEARNED_TRACKS
 from xdcbench.config.models import Models
 from xdcbench.config.pretraining import Augment
 from xdcbench.data.clip_dataset import Batch, ClipDataset, ClipSpec, even_clips, training_clips
@@ -18,12 +18,6 @@ from xdcbench.pipeline.untrained.values import Values, digest, projected, text_d
 ITEMS = 3
 """Items of a dataset whose clips are read: the first, one in the middle and the last."""
 
-TRACKS: dict[str, tuple[Modality, ...]] = {
-    "video": ("video", "audio"),
-    "image": ("video",),
-    "audio": ("audio",),
-}
-
 
 def input_values(index: Index, source: Path | ShardReader, models: Models) -> Values:
     """Values of one dataset; clips are those of evaluations (two of an item) and of pretraining (one)."""
@@ -35,7 +29,7 @@ def input_values(index: Index, source: Path | ShardReader, models: Models) -> Va
     rows = _some(index)
     tracks = [
         track
-        for track in TRACKS[index.media]
+        for track in LEARNED_TRACKS[index.media]
         if index.media == "image" or index.items[track].iloc[rows].all()
     ]
     specs = even_clips(rows, 2) + list(training_clips(rows, augment=Augment(flip=False), seed=0, epoch=0))
