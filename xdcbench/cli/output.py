@@ -16,9 +16,8 @@ from xdcbench.pipeline.unavailable import unavailable_results
 from xdcbench.results.records import Record, read_records
 from xdcbench.results.run_facts import read_facts
 from xdcbench.results.run_store import RunStore
-from xdcbench.results.tables.cells import Intervals
 from xdcbench.results.tables.grid import Grid
-from xdcbench.results.tables.present import grids, write_tables
+from xdcbench.results.tables.present import ShownIntervals, grids, write_tables
 from xdcbench.results.tables.render import Format, render
 from xdcbench.utils.locks import READ_ONLY
 from xdcbench.utils.processes import process_group
@@ -120,18 +119,17 @@ def suite_tables(launch: Launch, records: Sequence[Record]) -> dict[str, Grid]:
             [record for record in records if record.run in keys],
             titles=titles,
             encoders=suite.encoders,
-            intervals=interval_ends([launch.store], asked=False),
-            every=False,
+            intervals=shown_intervals([launch.store], asked=False),
             lacks=list(unavailable_results(stage for stage in launch.whole.stages if stage.key in keys)),
         )
     return tables
 
 
-def interval_ends(stores: Sequence[RunStore], *, asked: bool) -> Intervals:
+def shown_intervals(stores: Sequence[RunStore], *, asked: bool) -> ShownIntervals:
     """The intervals of cells from the predictions in results folders; what computes them is imported when needed.
 
-    Predictions that are not as they should be are an error where intervals are ``asked`` for. Where a table has them
-    of its own accord, the log says so, and the cell has none.
+    Where intervals are ``asked`` for, every table shows them, and predictions that are not as they should be are an
+    error. Where a table has them of its own accord, the log says so, and the cell has none.
     """
 
     def ends(records: Sequence[Record]) -> tuple[float, float] | None:
@@ -145,7 +143,7 @@ def interval_ends(stores: Sequence[RunStore], *, asked: bool) -> Intervals:
             log.warning("no interval: %s", error)
             return None
 
-    return ends
+    return ShownIntervals(ends, every=asked)
 
 
 def written_lines(paths: Sequence[Path]) -> list[str]:
@@ -166,9 +164,7 @@ def table_lines(
     """
     stores = [RunStore.existing(root) for root in folders]
     wanted = names or [name for name, _ in rows("tables")]
-    tables = grids(
-        wanted, read_records(stores), intervals=interval_ends(stores, asked=intervals), every=intervals
-    )
+    tables = grids(wanted, read_records(stores), intervals=shown_intervals(stores, asked=intervals))
     for grid in tables.values():
         if names or any(group.rows for group in grid.groups):
             yield from render(grid, fmt).split("\n")

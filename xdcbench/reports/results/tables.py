@@ -13,7 +13,7 @@ from xdcbench.results.statistics.predictions import cell_ends
 from xdcbench.results.tables.build import PUBLISHED
 from xdcbench.results.tables.figures import table_lines
 from xdcbench.results.tables.grid import Cell, Grid
-from xdcbench.results.tables.present import grids
+from xdcbench.results.tables.present import ShownIntervals, grids
 
 
 def tables(results: Results) -> tuple[list[dict[str, Any]], list[str]]:
@@ -28,7 +28,7 @@ def tables(results: Results) -> tuple[list[dict[str, Any]], list[str]]:
             return None
 
     names = [name for name, _ in rows("tables")]
-    made = grids(names, results.records, intervals=ends)
+    made = grids(names, results.records, intervals=ShownIntervals(ends))
     measured = {name: grid for name, grid in made.items() if any(_runs(grid))}
     return [_view(name, grid) for name, grid in measured.items()], list(lacking)
 

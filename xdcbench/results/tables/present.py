@@ -1,6 +1,7 @@
 """Tables of results folders, written in every format."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any, get_args
@@ -23,21 +24,27 @@ SUPERVISED = "supervised"
 FORMATS: tuple[Format, ...] = get_args(Format)
 
 
+@dataclass(frozen=True)
+class ShownIntervals:
+    """Where cells get their intervals from: in every table, or in those whose files say that they show them."""
+
+    of: Intervals
+    every: bool = True
+
+
 def grids(
     names: Sequence[str],
     records: Sequence[Record],
     *,
     titles: Mapping[str, str] | None = None,
     encoders: Mapping[str, PretrainedEncoders] | None = None,
-    intervals: Intervals | None = None,
-    every: bool = True,
+    intervals: ShownIntervals | None = None,
     lacks: Sequence[UnavailableResult] = (),
 ) -> dict[str, Grid]:
     """The tables ``names``, filled with ``records`` and what was published beside them.
 
     ``titles`` are display names of methods that are not in the library, ``encoders`` a suite's encoders from
-    elsewhere; ``intervals`` and ``lacks`` as in ``build``. Unless ``every`` table is to show intervals, those do whose
-    files say so.
+    elsewhere; ``lacks`` as in ``build``.
     """
     published = load_published(folder("baselines") / "published.csv")
     known = registry()
@@ -58,7 +65,7 @@ def grids(
             records,
             published,
             names=called,
-            intervals=intervals if every or table.intervals else None,
+            intervals=intervals.of if intervals and (intervals.every or table.intervals) else None,
             lacks=lacks,
         )
         for name, table in tables.items()

@@ -7,7 +7,7 @@ from xdcbench.config.models import PretrainedEncoders, PretrainedVideo
 from xdcbench.errors import UserError
 from xdcbench.pipeline.catalog import rows
 from xdcbench.results.records import Record
-from xdcbench.results.tables.present import FORMATS, grids, method_titles, write_tables
+from xdcbench.results.tables.present import FORMATS, ShownIntervals, grids, method_titles, write_tables
 from xdcbench.results.tables.render import render
 
 Maker = Callable[..., Record]
@@ -36,7 +36,9 @@ def test_a_table_may_ask_for_its_intervals(
         f"title: Mine\nintervals: {str(stated).lower()}\n"
         "columns:\n  - {title: video, evaluation: linear_probe, dataset: kinetics400}\n"
     )
-    made = grids([str(own)], [make_record(value=91.25)], intervals=lambda _: (80.0, 99.0), every=every)
+    made = grids(
+        [str(own)], [make_record(value=91.25)], intervals=ShownIntervals(lambda _: (80.0, 99.0), every)
+    )
     assert render(made["mine"], "txt").count("[80.0, 99.0]") == shown
 
 
