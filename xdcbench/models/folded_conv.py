@@ -1,4 +1,4 @@
-"""Convolutions over space alone or time alone, computed as the two-dimensional ones that they are, and BatchNorm.
+"""Convolutions over space alone or time alone, computed as the two-dimensional ones that they are.
 
 Parameters, shapes and results are those of torch's own modules; docs/speed.md says what is gained.
 """
@@ -61,27 +61,3 @@ class FoldedConv3d(nn.Conv3d):
         y = conv2d(x.flatten(3), weight.squeeze(4), None, stride, padding)
         unfolded: Tensor = y.unflatten(3, x.shape[3:])
         return unfolded
-
-
-class FoldedBatchNorm3d(nn.BatchNorm3d):
-    """A ``BatchNorm3d`` that on a GPU takes frames and rows for one axis.
-
-    torch 2.11 has fast kernels for ``channels_last``; for ``channels_last_3d`` it takes general ones.
-    """
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, channels, T, H, W), normalized."""
-        return super().forward(x) if not x.is_cuda or torch.compiler.is_compiling() else self.folded(x)
-
-    def folded(self, x: Tensor) -> Tensor:
-        """``forward`` in four dimensions.
-
-        To autograd the result is no view: ReLU and the residual sum that follow write into it, and into a view that
-        would cost three more passes over its gradient. Nothing else refers to what it is a view of.
-        """
-        unfolded: Tensor = torch.ops.aten._unsafe_view(super().forward(x.flatten(2, 3)), x.shape)
-        return unfolded
-
-    def _check_input_dim(self, x: Tensor) -> None:
-        if x.dim() not in (4, 5):
-            raise ValueError(f"expected 5 dimensions, not {x.dim()}")

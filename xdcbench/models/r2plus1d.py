@@ -7,7 +7,8 @@ from torchvision.models.video.resnet import BasicBlock
 
 from xdcbench.config.models import VideoModel
 from xdcbench.data.transforms import Normalize
-from xdcbench.models.folded_conv import FoldedBatchNorm3d, FoldedConv3d
+from xdcbench.models.folded_conv import FoldedConv3d
+from xdcbench.models.folded_norm import FoldedBatchNorm3d
 
 STEM_SHARE = 45 / 64
 EPS = 1e-3
@@ -76,7 +77,7 @@ def _stage(inplanes: int, planes: int, blocks: int, stride: int) -> nn.Sequentia
 
 
 def _fold_norms(module: nn.Module) -> None:
-    """Put the BatchNorm that a GPU computes fast in the place of each one, torchvision's own included."""
+    """Put the BatchNorm that takes fast kernels in the place of each one, torchvision's own included."""
     for name, child in module.named_children():
         if type(child) is nn.BatchNorm3d:
             setattr(module, name, FoldedBatchNorm3d(child.num_features))

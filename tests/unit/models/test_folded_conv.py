@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from xdcbench.config.models import VideoInput, VideoModel
-from xdcbench.models.folded_conv import FoldedBatchNorm3d, FoldedConv3d
+from xdcbench.models.folded_conv import FoldedConv3d
 from xdcbench.models.r2plus1d import R2Plus1D
 
 SMALL = VideoModel(width=8, blocks=(1, 1, 1, 1), input=VideoInput(frames=4, size=16))
@@ -115,13 +115,6 @@ def test_the_encoder_is_one_graph_to_the_compiler() -> None:
     torch.testing.assert_close(compiled(x), encoder(x))
 
 
-def fill(module: nn.Module) -> None:
-    """Other weights than those of a new BatchNorm, which are all alike."""
-    for tensor in (*module.parameters(), *module.buffers()):
-        if tensor.is_floating_point():
-            tensor.data.uniform_(0.5, 2.0)
-
-
 @pytest.mark.parametrize("options", [over_space(7, 2), over_time(1)], ids=["space", "time"])
 @pytest.mark.parametrize("channels", [(3, 45), (45, 64), (8, 230), (16, 8)])
 def test_channels_that_are_filled_up_change_no_result(
@@ -136,41 +129,6 @@ def test_channels_that_are_filled_up_change_no_result(
     for aligned, expected in zip(gradients(conv, x, weights), plain, strict=True):
         assert aligned.shape == expected.shape
         torch.testing.assert_close(aligned, expected)
-
-
-@pytest.mark.parametrize("training", [True, False])
-@pytest.mark.parametrize("layout", LAYOUTS)
-def test_folded_batchnorm_is_batchnorm(training: bool, layout: torch.memory_format) -> None:
-    own, referee = FoldedBatchNorm3d(6).train(training), nn.BatchNorm3d(6).train(training)
-    fill(referee)
-    own.load_state_dict(referee.state_dict())
-    x, weights = torch.randn(3, 6, 4, 5, 7).to(memory_format=layout), torch.randn(3, 6, 4, 5, 7)
-    found = []
-    for norm in (own.folded, referee):
-        mine = x.clone(memory_format=torch.preserve_format).requires_grad_()
-        y = norm(mine)
-        assert y.is_contiguous(memory_format=layout)
-        y.relu_()  # as the encoder does
-        (y * weights).sum().backward()
-        found.append((y.detach(), mine.grad))
-    torch.testing.assert_close(*found)
-    torch.testing.assert_close(own.state_dict(), referee.state_dict())
-    torch.testing.assert_close(own.weight.grad, referee.weight.grad)
-
-
-def test_writing_into_a_folded_batchnorm_copies_no_gradient() -> None:
-    y = FoldedBatchNorm3d(6).folded(torch.randn(3, 6, 4, 5, 7)).relu_()
-    assert y.grad_fn is not None and "CopySlices" not in y.grad_fn.name()
-
-
-def test_every_batchnorm_of_the_encoder_is_folded() -> None:
-    norms = [module for module in R2Plus1D(SMALL).modules() if isinstance(module, nn.BatchNorm3d)]
-    assert norms and all(isinstance(norm, FoldedBatchNorm3d) for norm in norms)
-
-
-def test_batchnorm_of_other_dimensions_is_refused() -> None:
-    with pytest.raises(ValueError, match="expected 5 dimensions, not 3"):
-        FoldedBatchNorm3d(6)(torch.randn(3, 6, 4))
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
