@@ -25,7 +25,7 @@ from xdcbench.config.data import ShardSettings
 from xdcbench.config.evaluation import Clusters, LinearProbe, LinearSVM, LowShot
 from xdcbench.config.keys import VERSIONS
 from xdcbench.config.models import PretrainedEncoders
-from xdcbench.config.stages import PretrainedStage
+from xdcbench.config.stages import AssignmentsStage, PretrainedStage
 from xdcbench.data.context import Context
 from xdcbench.data.media import read_audio, read_clip
 from xdcbench.data.preparation.transcode import transcode
@@ -34,7 +34,9 @@ from xdcbench.evaluation.linear_probe import probe
 from xdcbench.evaluation.linear_svm import choose_c, svm
 from xdcbench.evaluation.low_shot import shots, shuffled, take
 from xdcbench.evaluation.retrieval import cosines, rank_gallery
+from xdcbench.pretraining.assignments import run as keep_assignments
 from xdcbench.pretraining.pretrained import run as keep
+from xdcbench.utils.io import file_hash
 
 FACTS = Path(__file__).with_name("facts.json")
 TOLERANCE = 2e-3
@@ -171,6 +173,17 @@ def given(out: Path) -> dict[str, float]:
     return {"video": float(sum(np.abs(w).sum() for w in weights.values()))}
 
 
+def assignments(out: Path) -> dict[str, float]:
+    folders = [folder for folder, _ in stages(out, "round") if (folder / "assignments.parquet").exists()]
+    with TemporaryDirectory() as work:
+        mark = file_hash(folders[0] / "assignments.parquet")
+        keep_assignments(
+            AssignmentsStage(run=str(folders[0]), fingerprint=mark), {}, Path(work), Context(suite="golden")
+        )
+        kept = pd.read_parquet(Path(work, "assignments.parquet"))
+        return {"files": len(list(Path(work).iterdir())), "rows": len(kept), "columns": len(kept.columns)}
+
+
 MEASURES = {
     "world": world,
     "shards": shards,
@@ -186,6 +199,7 @@ MEASURES = {
     "low_shot": low_shot,
     "clusters": clusters,
     "pretrained": given,
+    "assignments": assignments,
 }
 
 

@@ -22,11 +22,9 @@ def check(suite: Suite) -> None:
             if modality not in method.encoders:
                 raise UserError(f"method {name!r} has heads for {modality} but does not list that encoder")
             for label in labels:
-                if label != "labels" and label not in method.clusterings:
-                    raise UserError(
-                        f"method {name!r}: "
-                        + unknown_name("label source", label, [*method.clusterings, "labels"])
-                    )
+                sources = [*method.clusterings, *method.assignments, "labels"]
+                if label not in sources:
+                    raise UserError(f"method {name!r}: " + unknown_name("label source", label, sources))
     for name in suite.encoders:
         if name in suite.methods:
             raise UserError(f"{name!r} is a method and one of `encoders`; give the encoders another name")
@@ -37,6 +35,7 @@ def check(suite: Suite) -> None:
         pretrain_of(suite, group)
         for name in group.methods:
             _check_data(name, suite.methods[name], group.data, suite)
+            _check_assignments(name, group, suite)
     for measure in suite.evaluate:
         _check_known("evaluation", [measure.evaluation], suite.evaluations)
         _check_known("dataset", [measure.dataset], suite.datasets)
@@ -46,6 +45,35 @@ def check(suite: Suite) -> None:
             if split not in known:
                 raise UserError(unknown_name(f"split of {measure.dataset}", split, known))
     _check_leaks(suite)
+
+
+def _check_assignments(name: str, group: PretrainingGroup, suite: Suite) -> None:
+    """Clusters of a method of this suite must be made by it, in one group, not taken from yet another."""
+    for source, earlier in suite.methods[name].assignments.items():
+        other, where = suite.methods.get(earlier.run), f"method {name!r}, assignments.{source}: "
+        if other is None:
+            continue
+        if other.assignments:
+            raise UserError(
+                f"{where}{earlier.run!r} itself learns from earlier clusters. Try: the key of its run"
+            )
+        if earlier.clustering not in other.clusterings:
+            known = list(other.clusterings)
+            raise UserError(where + unknown_name(f"clustering of {earlier.run!r}", earlier.clustering, known))
+        if (count := len(groups_with(suite, earlier.run, group))) != 1:
+            raise UserError(
+                f"{where}{count} groups of `pretraining` have {earlier.run!r} on {group.data}, where one is needed. "
+                "Try: the key of a run"
+            )
+
+
+def groups_with(suite: Suite, method: str, like: PretrainingGroup) -> list[PretrainingGroup]:
+    """The groups that pretrain a method on the data of ``like``."""
+    return [
+        group
+        for group in suite.pretraining
+        if method in group.methods and (group.data, group.part) == (like.data, like.part)
+    ]
 
 
 def _check_known(what: str, names: Iterable[str], known: Iterable[str]) -> None:
@@ -71,7 +99,9 @@ def _check_data(name: str, method: Method, data: str | None, suite: Suite) -> No
     if method.heads and data is None:
         raise UserError(f"method {name!r} learns from data, but its group in `pretraining` names none")
     media = suite.datasets[data].media if data else "video"
-    used = {m for c in method.clusterings.values() for m in c.features} | set(method.heads)
+    made = [suite.methods[e.run] for e in method.assignments.values() if e.run in suite.methods]
+    clusterings = [c for of in (method, *made) for c in of.clusterings.values()]
+    used = {m for c in clusterings for m in c.features} | set(method.heads)
     lacking = {"image": "audio", "audio": "video"}.get(media)
     if lacking in used:
         raise UserError(

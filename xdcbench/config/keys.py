@@ -5,7 +5,7 @@ import json
 from typing import Any
 
 from xdcbench.config.base import Config
-from xdcbench.config.stages import IndexStage, PretrainedStage, RoundStage, ShardsStage
+from xdcbench.config.stages import AssignmentsStage, IndexStage, PretrainedStage, RoundStage, ShardsStage
 
 VERSIONS = {
     "world": 2,
@@ -13,6 +13,7 @@ VERSIONS = {
     "index": 2,
     "init": 1,
     "pretrained": 1,
+    "assignments": 1,
     "round": 3,
     "features": 2,
     "finetune": 2,
@@ -40,6 +41,8 @@ def science(config: Config) -> dict[str, Any]:
     content = config.model_dump(mode="json", exclude_defaults=True)
     if isinstance(config, IndexStage | ShardsStage):
         content["dataset"] = {k: v for k, v in content["dataset"].items() if k not in NOT_SCIENCE}
+    if isinstance(config, AssignmentsStage):
+        del content["run"]  # where it lies; the fingerprint says what it holds
     if isinstance(config, PretrainedStage):
         content["encoders"] = _without_places(content["encoders"])
     if isinstance(config, RoundStage):

@@ -169,7 +169,7 @@ def unite(head: Tree, suites: Sequence[Suite], *, where: Path) -> Suite:
 
 
 def select(suite: Suite, methods: Sequence[str]) -> Suite:
-    """The suite with only the named methods.
+    """The suite with only the named methods, and those whose clusters they learn.
 
     Raises:
         UserError: a method that the suite does not have.
@@ -177,6 +177,8 @@ def select(suite: Suite, methods: Sequence[str]) -> Suite:
     for name in methods:
         if name not in suite.methods:
             raise UserError(unknown_name(f"method of suite {suite.name!r}", name, suite.methods))
+    taught = (earlier.run for name in methods for earlier in suite.methods[name].assignments.values())
+    methods = [*methods, *(run for run in taught if run in suite.methods)]
     groups = tuple(
         group.model_copy(update={"methods": tuple(m for m in group.methods if m in methods)})
         for group in suite.pretraining

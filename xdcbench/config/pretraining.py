@@ -19,11 +19,21 @@ class Clustering(Config):
     k: int = Field(ge=2)
 
 
+class EarlierClustering(Config):
+    """The clusters of a run that is there: a label source that this method does not make itself."""
+
+    run: Name = Field(
+        description="a method that the suite pretrains on the same data, of which the last round of the same seed is "
+        "taken; or the key of a round in the results folder"
+    )
+    clustering: Name = Field(description="of that run, by name")
+
+
 class Method(Config):
     """A method is data: where the labels of each encoder come from.
 
-    ``heads`` lists, for each encoder, its label sources: names of ``clusterings``, or ``labels`` for
-    the ground truth. An encoder without a list is not trained; a method without heads is an
+    ``heads`` lists, for each encoder, its label sources: names of ``clusterings`` or ``assignments``, or ``labels``
+    for the ground truth. An encoder without a list is not trained; a method without heads is an
     initialization only.
     """
 
@@ -31,14 +41,20 @@ class Method(Config):
     family: str = Field("", description="short note for tables")
     encoders: tuple[Modality, ...] = Field(("video", "audio"), description="encoders that the method yields")
     clusterings: dict[Name, Clustering] = Field({}, description="by name")
+    assignments: dict[Name, EarlierClustering] = Field({}, description="clusters of earlier runs, by name")
     heads: dict[Modality, tuple[Name, ...]] = Field({}, description="label sources of each encoder")
 
     @model_validator(mode="after")
     def _names_are_free(self) -> Self:
-        taken = {name for name in self.clusterings if name in ("labels", "id") or name.endswith(DISTANCE)}
+        sources = [*self.clusterings, *self.assignments]
+        taken = {name for name in sources if name in ("labels", "id") or name.endswith(DISTANCE)}
         if taken:
             raise ValueError(
                 f"a clustering may not be called {taken.pop()!r}, which stands for something else"
+            )
+        if both := self.clusterings.keys() & self.assignments.keys():
+            raise ValueError(
+                f"{both.pop()!r} is one of `clusterings` and of `assignments`; rename one of them"
             )
         return self
 

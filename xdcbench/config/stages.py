@@ -55,11 +55,21 @@ class PretrainedStage(Config):
     fingerprint: str = Field(description="of weights and code")
 
 
+class AssignmentsStage(Config):
+    """Clusters of a round in the results folder, as a run directory like any other's."""
+
+    run: str = Field(description="run directory of the round")
+    fingerprint: str = Field(description="of its assignments")
+
+
 class RoundStage(Config):
     """One round: extract, cluster, train."""
 
     method: str
     clusterings: dict[str, Clustering]
+    assignments: dict[str, str] = Field(
+        {}, description="clusterings of earlier runs, by name of the source; the inputs `labels/NAME`"
+    )
     heads: dict[Modality, tuple[str, ...]]
     encoders: tuple[Modality, ...]
     round: int = Field(ge=1)

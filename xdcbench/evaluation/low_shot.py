@@ -14,7 +14,7 @@ from xdcbench.data.index import Index
 from xdcbench.errors import UserError
 from xdcbench.evaluation.features import load_features
 from xdcbench.evaluation.linear_probe import probe
-from xdcbench.evaluation.writer import Evaluation, Metric, classified, split_rows, write_results
+from xdcbench.evaluation.writer import Evaluation, Metric, classified, guesses, split_rows, write_results
 from xdcbench.models.encoders import load_encoder_metadata
 from xdcbench.utils.progress import track
 
@@ -31,6 +31,9 @@ def run(config: EvaluationStage, inputs: dict[str, Path], work: Path, context: C
     labels, ids = index.labels, index.items["id"].to_numpy()
     x = np.asarray(features.of[test])
     wanted = shots(settings)
+    encoders = load_encoder_metadata(inputs["features"])
+    evaluation = Evaluation(config, index, encoders, test, features.failed, work, context)
+    known = guesses(evaluation)
     measures, tables = [], []
     with track(f"{config.name}: probes", len(wanted) * settings.num_draws) as tick:
         for draw in range(settings.num_draws):
@@ -51,12 +54,10 @@ def run(config: EvaluationStage, inputs: dict[str, Path], work: Path, context: C
                         "top1",
                         100.0 * float((predicted == labels[test]).mean()),
                         hyperparameters={"shots": name, "draw": draw},
-                        outcomes={**outcomes, "learned_from": len(few), "short_classes": short},
+                        outcomes={**outcomes, **known, "learned_from": len(few), "short_classes": short},
                     )
                 )
                 tick()
-    encoders = load_encoder_metadata(inputs["features"])
-    evaluation = Evaluation(config, index, encoders, test, features.failed, work, context)
     write_results(evaluation, measures, pd.concat(tables, ignore_index=True))
 
 
@@ -70,7 +71,7 @@ def shots(settings: LowShot) -> dict[str, Wanted]:
     if bad or not (settings.per_class or settings.fractions):
         raise UserError(
             f"low_shot: cannot learn from {bad[0] if bad else 'no'} items; give `per_class` from 1 up, "
-            f"`shares` above 0 and up to 1, or one of them"
+            f"`fractions` above 0 and up to 1, or one of them"
         )
     numbers: dict[str, Wanted] = {str(n): lambda size, n=n: n for n in settings.per_class}  # type: ignore[misc]
     shares: dict[str, Wanted] = {

@@ -58,7 +58,8 @@ class FoldedBatchNorm3d(nn.BatchNorm3d):
 
 def _has_ragged_rows(x: Tensor) -> bool:
     return (
-        x.dim() == 5
+        x.device.type == "cpu"
+        and x.dim() == 5
         and x.shape[1] % ALIGNMENT > 0
         and x.dtype in (torch.float32, torch.float64)
         and x.numel() > x.shape[1]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 from xdcbench.config.consistency import check, pretrain_of, settings_of
 from xdcbench.config.load import load_suite
-from xdcbench.config.stages import IndexStage, ShardsStage
+from xdcbench.config.stages import AssignmentsStage, IndexStage, ShardsStage
 from xdcbench.config.suite import Suite
 from xdcbench.data.context import PREPARED, Context, Source
 from xdcbench.data.decoded import DecodedItems
@@ -23,6 +23,7 @@ from xdcbench.utils.cores import available_cores
 from xdcbench.utils.distributed import is_main_process, local_world_size, world_size
 from xdcbench.utils.documents import read_json
 from xdcbench.utils.hardware import cpu_has_bf16, has_gpu_driver
+from xdcbench.utils.io import file_hash
 from xdcbench.utils.memory import available_memory
 from xdcbench.utils.precision import Precision
 
@@ -132,6 +133,7 @@ def plan_launch(request: Request, *, write: bool = True) -> Launch:
             name: find_origin(name, pretrained, consent=request.consent)
             for name, pretrained in suite.encoders.items()
         },
+        earlier=find_earlier(suite, store),
         precision=lambda asked: request.precision or resolved.get(asked, asked),
     )
     if shards:
@@ -263,6 +265,30 @@ def find_sources(
         else find_source(name, suite.datasets[name], lookup)
         for name in dict.fromkeys(name for part in suite.leaves for name in used_datasets(part))
     }
+
+
+def find_earlier(suite: Suite, store: RunStore) -> dict[str, AssignmentsStage]:
+    """Rounds in the results folder whose clusters the suite's methods learn, by key.
+
+    Raises:
+        UserError: one is not there, is damaged, or has no clusters.
+    """
+    found: dict[str, AssignmentsStage] = {}
+    for part in suite.leaves:
+        used = {name for group in part.pretraining for name in group.methods}
+        for name in sorted(used):
+            for source, earlier in part.methods[name].assignments.items():
+                if earlier.run in part.methods or earlier.run in found:
+                    continue
+                path = store.require(earlier.run)
+                assigned = path / "assignments.parquet"
+                if not assigned.exists():
+                    raise UserError(
+                        f"methods.{name}.assignments.{source}: {path} has no clusters. Try: the key of a round of a "
+                        "method with `clusterings`, as `xdcbench run --dry-run` lists them"
+                    )
+                found[earlier.run] = AssignmentsStage(run=str(path), fingerprint=file_hash(assigned))
+    return found
 
 
 def forget_stale(plan: Plan, sources: Mapping[str, Source], store: RunStore) -> None:

@@ -6,11 +6,12 @@ from fnmatch import fnmatch
 from typing import Any
 
 from xdcbench.config.base import Modality
-from xdcbench.config.consistency import check, measures_of, pretrain_of, settings_of
+from xdcbench.config.consistency import check, groups_with, measures_of, pretrain_of, settings_of
 from xdcbench.config.data import ShardSettings
 from xdcbench.config.evaluation import CrossRetrieval, Evaluation, Finetune, LinearProbe
-from xdcbench.config.pretraining import Clustering, Pretrain
+from xdcbench.config.pretraining import Clustering, EarlierClustering, Pretrain
 from xdcbench.config.stages import (
+    AssignmentsStage,
     EvaluationStage,
     FeaturesStage,
     IndexStage,
@@ -43,7 +44,7 @@ CLUSTERING_ONLY = (
 
 OTHER: dict[Modality, Modality] = {"video": "audio", "audio": "video"}
 
-NEEDED = {"world", "shards", "index", "init", "pretrained", "features"}
+NEEDED = {"world", "shards", "index", "init", "pretrained", "assignments", "features"}
 """Kinds that are made only where a result needs them."""
 
 
@@ -79,6 +80,7 @@ def make_plan(
     sources: Mapping[str, Source],
     *,
     origins: Mapping[str, Origin] | None = None,
+    earlier: Mapping[str, AssignmentsStage] | None = None,
     precision: Callable[[Precision], Precision] = lambda p: p,
     shards: ShardSettings | None = None,
 ) -> Plan:
@@ -87,6 +89,7 @@ def make_plan(
     Args:
         sources: for each real dataset of the suite, its place; not used by a suite with a world.
         origins: for each encoder from elsewhere, what it is here.
+        earlier: by key, each round in the results folder whose clusters a method learns.
         precision: resolves ``auto`` to what this machine's device will use.
         shards: how datasets are prepared; none: such that all encoders of the suite find what they take.
 
@@ -96,17 +99,16 @@ def make_plan(
     if suite.parts:
         shards = shards or fitting_settings(suite)
         parts = [
-            make_plan(part, sources, origins=origins, precision=precision, shards=shards)
+            make_plan(part, sources, origins=origins, earlier=earlier, precision=precision, shards=shards)
             for part in suite.parts
         ]
         stages = tuple({stage.key: stage for part in parts for stage in part.stages}.values())
         return Plan(suite, stages, frozenset().union(*(part.targets for part in parts)), tuple(parts))
     check(suite)
-    stages = tuple(
-        _ordered(
-            _Builder(suite, sources, origins or {}, precision, shards or fitting_settings(suite)).targets()
-        )
+    builder = _Builder(
+        suite, sources, origins or {}, earlier or {}, precision, shards or fitting_settings(suite)
     )
+    stages = tuple(_ordered(builder.targets()))
     return Plan(suite, stages, frozenset(stage.key for stage in stages if stage.kind not in NEEDED))
 
 
@@ -118,10 +120,12 @@ class _Builder:
         suite: Suite,
         sources: Mapping[str, Source],
         origins: Mapping[str, Origin],
+        earlier: Mapping[str, AssignmentsStage],
         precision: Callable[[Precision], Precision],
         shards: ShardSettings,
     ) -> None:
         self.suite, self.sources, self.origins, self.precision = suite, sources, origins, precision
+        self.earlier = earlier
         self.shards, self.prepared = shards, prepared_datasets(suite)
         self.world = Stage("world", "world", WorldStage(world=suite.world)) if suite.world else None
 
@@ -171,12 +175,17 @@ class _Builder:
             for label, c in method.clusterings.items()
         }
         elsewhere = {"rounds", "k"} if clusterings else {"rounds", "k", *CLUSTERING_ONLY}
+        labels = [
+            (f"labels/{label}", self.assignments(earlier, group, seed))
+            for label, earlier in sorted(method.assignments.items())
+        ]
         defaults = {name: Pretrain.model_fields[name].default for name in elsewhere}
         settings = pretrain.model_copy(update={**defaults, "precision": self.precision(pretrain.precision)})
         for number in range(1, (pretrain.rounds if clusterings else 1) + 1):
             config = RoundStage(
                 method=name,
                 clusterings=clusterings,
+                assignments={label: earlier.clustering for label, earlier in method.assignments.items()},
                 heads=method.heads,
                 encoders=method.encoders,
                 round=number,
@@ -184,8 +193,16 @@ class _Builder:
                 part=group.part,
                 pretrain=settings,
             )
-            stage = Stage("round", f"{where}/round{number}", config, (("encoders", stage), ("data", data)))
+            inputs = (("encoders", stage), ("data", data), *labels)
+            stage = Stage("round", f"{where}/round{number}", config, inputs)
         return stage
+
+    def assignments(self, earlier: EarlierClustering, group: PretrainingGroup, seed: int) -> Stage:
+        """The round whose clusters are learned: a method's last one, or one that is there."""
+        if earlier.run in self.suite.methods:
+            (theirs,) = groups_with(self.suite, earlier.run, group)
+            return self.encoder(earlier.run, theirs, seed)
+        return Stage("assignments", f"assignments/{earlier.run}", self.earlier[earlier.run])
 
     def measure(
         self, name: str, encoder: Stage, encoders: Iterable[Modality], measure: EvaluationTask, seed: int

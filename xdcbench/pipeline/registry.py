@@ -32,6 +32,7 @@ STAGES = {
     "index": _of("xdcbench.data.index"),
     "init": _of("xdcbench.pretraining.init"),
     "pretrained": _of("xdcbench.pretraining.pretrained"),
+    "assignments": _of("xdcbench.pretraining.assignments"),
     "round": _of("xdcbench.pretraining.rounds", shared=True),
     "features": _of("xdcbench.evaluation.features", shared=True),
     "finetune": _of("xdcbench.evaluation.finetune", shared=True),

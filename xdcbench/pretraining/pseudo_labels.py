@@ -32,6 +32,7 @@ from xdcbench.utils.distributed import barrier, is_main_process, on_main_process
 from xdcbench.utils.documents import LISTING, RUN_AGAIN, read_as, read_cache, write_json
 from xdcbench.utils.io import file_hash
 from xdcbench.utils.manifest import CHECKPOINTS
+from xdcbench.utils.messages import unknown_name
 from xdcbench.utils.progress import log
 from xdcbench.utils.runtime import Stream, numpy_generator
 
@@ -86,12 +87,36 @@ def make_pseudo_labels(this_round: RoundContext) -> PseudoLabels:
     if is_main_process():
         shutil.rmtree(work / FEATURES, ignore_errors=True)
     labels = clustered or PseudoLabels({}, {}, {}, {})
+    for name, run in this_round.earlier.items():
+        add_earlier(labels, name, run, this_round)
     labels.of["labels"], labels.sizes["labels"] = index.labels, len(index.classes)
     if LABELS in index.items:
         labels.several["labels"] = sets = label_sets(index)
         first = np.append(sets.indices, UNLABELLED)[sets.indptr[:-1]]
         labels.of["labels"] = np.where(np.diff(sets.indptr) > 0, first, UNLABELLED)
     return labels
+
+
+def add_earlier(labels: PseudoLabels, name: str, run: Path, this_round: RoundContext) -> None:
+    """Add the clusters of an earlier run as the source ``name``; an item that it has not clustered has no label.
+
+    Raises:
+        UserError: the run has no such clustering, or none of the items.
+    """
+    index, rows, clustering = this_round.index, this_round.rows, this_round.config.assignments[name]
+    earlier = read_clusters(run, index)
+    if earlier is None or clustering not in earlier.of:
+        known = list(earlier.of) if earlier else []
+        raise UserError(f"{run.name}: " + unknown_name("clustering", clustering, known))
+    of, k = earlier.of[clustering], earlier.sizes[clustering]
+    clustered = rows[of[rows] != UNLABELLED]
+    if not len(clustered):
+        raise UserError(
+            f"{this_round.label}: {run.name} has clustered no item of {index.name}. "
+            "Try: a run on the dataset that is learned from"
+        )
+    labels.of[name], labels.sizes[name] = of, k
+    labels.facts[name] = facts(of[clustered], index.labels[clustered], k)
 
 
 def labeled(work: Path) -> bool:

@@ -1,7 +1,7 @@
 """What the steps of a round share."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +27,7 @@ class RoundContext:
         work: this round's own.
         device: of the encoders and of k-means.
         workers: processes that read.
+        earlier: run directories whose clusters are learned, by name of the source.
     """
 
     config: RoundStage
@@ -38,6 +39,7 @@ class RoundContext:
     work: Path
     device: torch.device
     workers: int = 0
+    earlier: Mapping[str, Path] = field(default_factory=dict)
 
     @property
     def label(self) -> str:

@@ -37,7 +37,8 @@ def run(config: RoundStage, inputs: dict[str, Path], work: Path, context: Contex
     rows = index.rows(index.splits[0], config.part, tracks=LEARNED_TRACKS[index.media])
     clips = clips_for(index, media_of(index, context), encoders, context.decoded)
     previous, workers = inputs["encoders"], context.num_workers
-    this_round = RoundContext(config, index, rows, encoders, clips, previous, work, device, workers)
+    earlier = {name: inputs[f"labels/{name}"] for name in config.assignments}
+    this_round = RoundContext(config, index, rows, encoders, clips, previous, work, device, workers, earlier)
     labels = make_pseudo_labels(this_round)
     check_failed(index, rows, labels.failed, limit=config.pretrain.max_failed)
     learner = Learner(config, labels, encoders, clips, device, context.num_workers)
@@ -61,7 +62,12 @@ def run(config: RoundStage, inputs: dict[str, Path], work: Path, context: Contex
     check_failed(index, rows, failed, limit=config.pretrain.max_failed)
     new = EncoderMetadata(
         method=config.method,
-        config_hash=config_hash(config, metadata.config_hash, index.fingerprint),
+        config_hash=config_hash(
+            config,
+            metadata.config_hash,
+            index.fingerprint,
+            *(load_encoder_metadata(run).config_hash for run in earlier.values()),
+        ),
         pretrain_data=index.name,
         pretrain_subset=index.subset,
         pretrain_items=len(rows) - len(failed),

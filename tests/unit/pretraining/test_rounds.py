@@ -347,7 +347,10 @@ def test_a_round_ends_when_its_loss_saturates_or_its_schedule_does(
     assert {row["epochs"] for row in records(run)} == {epochs}
     assert load_encoder_metadata(run).epochs == epochs
     rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
-    assert [row["epoch"] for row in rows] == list(range(epochs + 1))
+    whole = [
+        row["epoch"] for row in rows if row["epoch"] == int(row["epoch"])
+    ]  # a slow machine writes more rows
+    assert whole == list(range(epochs + 1))
     assert value(run, "val_video_a_loss") == rows[-1]["val_video_a_loss"]
 
 

@@ -42,6 +42,8 @@ def _chains(results: Results) -> Iterator[list[Run]]:
 def _view(rounds: Sequence[Run], titles: dict[str, str]) -> dict[str, Any]:
     last, science = rounds[-1], rounds[-1].facts["config"]
     styles = {name: _STYLES.get(tuple(c["features"]), 3) for name, c in science["clusterings"].items()}
+    origins = {name: ", ".join(c["features"]) for name, c in science["clusterings"].items()}
+    origins |= dict.fromkeys(science.get("assignments", {}), "of an earlier run")
     records = [record for run in rounds for record in run.records]
     return {
         "method": titles.get(science["method"], science["method"]),
@@ -51,7 +53,7 @@ def _view(rounds: Sequence[Run], titles: dict[str, str]) -> dict[str, Any]:
         "seed": science["seed"],
         "seconds": duration(sum(run.seconds for run in rounds)),
         "rounds": [{"number": run.facts["config"]["round"], "key": run.key} for run in rounds],
-        "clusterings": {name: ", ".join(c["features"]) for name, c in science["clusterings"].items()},
+        "clusterings": origins,
         "charts": [*_learning(rounds), *(one for one in _health(records, styles) if one)],
         "table": _table(records),
     }
