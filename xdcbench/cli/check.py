@@ -8,25 +8,25 @@ from pathlib import Path
 from typing import NamedTuple
 
 from xdcbench.cli.options import words
-from xdcbench.cli.output import report, run_plan
+from xdcbench.cli.output import run_plan
+from xdcbench.cli.trained import calibrate, trained_changes
 from xdcbench.config.paths import folder
 from xdcbench.errors import UserError
 from xdcbench.pipeline.launch import Launch, Request, plan_launch
 from xdcbench.pipeline.untrained.values import Values
-from xdcbench.results.records import Record, read_records
 from xdcbench.results.regression import (
     Reference,
     RegressionChange,
     empty_reference,
     load_reference,
-    regression_changes,
     settings_digest,
     shown,
     untrained_changes,
-    values_of,
+    visible_shifts,
     write_reference,
 )
 from xdcbench.utils.format import duration
+from xdcbench.utils.hardware import processor_class
 from xdcbench.utils.messages import unknown_name
 from xdcbench.utils.provenance import commit, versions
 
@@ -69,14 +69,13 @@ def check_against(request: Request, reference: Path | None, *, tiers: Sequence[s
             f"or write a new one with --update"
         )
     name, lines, values = launch.plan.suite.name, list[str](), list[RegressionChange]()
-    now = versions() | {"commit": commit()}
+    now = _circumstances()
     for tier in (tier for tier in TIERS if tier in tiers):
         begun = time.monotonic()
         if tier == TRAINED:
-            records, failed = _measured(launch)
-            if records is None:
-                return CheckResult([*lines, *failed], CANNOT_TELL, values, {})
-            found = regression_changes(records, known)
+            found, measured = trained_changes(request, launch, known)
+            if measured.failed:
+                return CheckResult([*lines, *measured.failed], CANNOT_TELL, values, {})
         else:
             found = untrained_changes(_untrained(launch, tier), known, [tier])
         moved = [value for value in found if value.moved]
@@ -85,6 +84,8 @@ def check_against(request: Request, reference: Path | None, *, tiers: Sequence[s
         lines.append(f"{name}: {tier}: {len(found)} values, {len(moved)} moved ({took})")
         if not found:
             lines.append(f"{name}: {tier}: not in {path}. Try: write it with --update")
+        elif tier == TRAINED:
+            lines.append(f"{name}: {tier}: sees shifts of {visible_shifts(known)}")
         values += found
     moved = [value for value in values if value.moved]
     origins = {"then": known.versions, "now": now}
@@ -94,9 +95,11 @@ def check_against(request: Request, reference: Path | None, *, tiers: Sequence[s
 
 
 def update_reference(
-    request: Request, reference: Path | None, *, reason: str, tiers: Sequence[str] = TIERS
+    request: Request, reference: Path | None, *, reason: str, tiers: Sequence[str] = TIERS, seeds: int = 0
 ) -> CheckResult:
     """Write the values of some tiers of a suite into the reference, which keeps the others; say what that changes.
+
+    Trained numbers are calibrated over so many ``seeds``.
 
     Raises:
         UserError: no reason is given, this is CI, where nobody looks, or what is kept is of other settings.
@@ -117,10 +120,9 @@ def update_reference(
         raise UserError(f"{path} was taken from other settings of {before.suite!r}. Try: update all tiers")
     new = before or empty_reference(launch.plan.suite.name)
     if TRAINED in tiers:
-        records, lines = _measured(launch)
-        if records is None:
-            return CheckResult(lines, CANNOT_TELL, [], {})
-        new = new.model_copy(update={"values": values_of(records, new.tolerances)})
+        new, failed = calibrate(request, new, seeds)
+        if failed:
+            return CheckResult(list(failed), CANNOT_TELL, [], {})
     found = {
         k: v
         for tier in TIERS
@@ -128,11 +130,17 @@ def update_reference(
         for k, v in _untrained(launch, tier).items()
     }
     stay = {name: value for name, value in new.untrained.items() if name.split("/")[0] in kept}
-    about = {"plan": settings, "reason": reason, "versions": versions() | {"commit": commit()}}
+    about = {"plan": settings, "reason": reason, "versions": _circumstances()}
     new = new.model_copy(update={"untrained": stay | found, **about})
     write_reference(path, new)
-    wrote = f"wrote {len(new.values) + len(new.untrained)} reference values to {path}"
-    return CheckResult([*_difference(before, new), wrote], PASSED, [], {})
+    lines = [
+        *_difference(before, new),
+        f"wrote {len(new.values) + len(new.untrained)} reference values to {path}",
+    ]
+    if TRAINED in tiers:
+        runs = f"{len(new.seeds)} seeds with {' and '.join(map(str, new.threads))} threads"
+        lines.append(f"{new.suite}: trained: over {runs}; a check sees shifts of {visible_shifts(new)}")
+    return CheckResult(lines, PASSED, [], {})
 
 
 def tiers_of(text: str) -> tuple[str, ...]:
@@ -179,25 +187,22 @@ def _untrained(launch: Launch, tier: str) -> Values:
     return found
 
 
+def _circumstances() -> dict[str, str]:
+    """Versions of libraries, the commit, and the class of processor."""
+    return versions() | {"commit": commit(), "processor": processor_class()}
+
+
 def _settings(launch: Launch) -> str:
     return "-".join(settings_digest(part) for part in launch.plan.suite.leaves)
-
-
-def _measured(launch: Launch) -> tuple[list[Record] | None, list[str]]:
-    """Records of all stages of a suite, or None and why there are none."""
-    outcomes = run_plan(launch, policy="missing", require_all=True)
-    lines, code = report(launch, outcomes)
-    if code:
-        failed = [line for line in lines if line.startswith("failed")]
-        return None, [*failed, f"{launch.plan.suite.name}: cannot tell, since stages failed"]
-    return read_records([launch.store], [outcome.stage.key for outcome in outcomes]), []
 
 
 def _difference(before: Reference | None, new: Reference) -> Iterator[str]:
     """What a new reference changes of an earlier one, one line for each number."""
     if before is None:
         return
-    then, now = ({**of.untrained, **of.values} for of in (before, new))
+    then, now = (
+        {**of.untrained, **{name: spread.mean for name, spread in of.values.items()}} for of in (before, new)
+    )
     for name in sorted(then.keys() | now.keys()):
         if then.get(name) != now.get(name):
             yield f"{name}: {shown(then.get(name))} -> {shown(now.get(name))}"

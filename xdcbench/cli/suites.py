@@ -210,6 +210,13 @@ def check(
     update: Annotated[
         bool, typer.Option("--update", help="Write the reference file from this run. Refused in CI.")
     ] = False,
+    calibrate: Annotated[
+        int,
+        typer.Option(
+            metavar="N",
+            help="With --update: seeds over which trained numbers spread, with one and with all threads; 8 or more.",
+        ),
+    ] = 0,
     tiers: Annotated[
         str,
         typer.Option(
@@ -234,10 +241,12 @@ def check(
     """
     from xdcbench.cli.check import check_against, tell, tiers_of, update_reference
 
+    if calibrate and not update:
+        raise UserError("--calibrate measures what a reference says. Try: add --update and --reason TEXT")
     with TemporaryDirectory(prefix="xdcbench-check-") as new:
         request = options.request(results=results or Path(new), precision="fp32")
         result = (
-            update_reference(request, baseline, reason=reason, tiers=tiers_of(tiers))
+            update_reference(request, baseline, reason=reason, tiers=tiers_of(tiers), seeds=calibrate)
             if update
             else check_against(request, baseline, tiers=tiers_of(tiers))
         )

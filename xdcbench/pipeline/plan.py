@@ -67,12 +67,20 @@ class Plan:
         Raises:
             UserError: nothing matches.
         """
-        # One stage may have a name of its own in each part.
-        named = [stage for plan in self.parts or (self,) for stage in plan.stages]
-        wanted = [s for s in named if fnmatch(s.name, pattern) or fnmatch(s.key, pattern)]
-        if not wanted:
-            raise UserError(unknown_name("stage for --filter or --stage", pattern, (s.name for s in named)))
-        return Plan(self.suite, tuple(_ordered(wanted)), frozenset(s.key for s in wanted))
+        plan = self.those(lambda stage: fnmatch(stage.name, pattern) or fnmatch(stage.key, pattern))
+        if not plan.stages:
+            known = (stage.name for stage in self._named())
+            raise UserError(unknown_name("stage for --filter or --stage", pattern, known))
+        return plan
+
+    def those(self, wanted: Callable[[Stage], bool]) -> "Plan":
+        """The stages that are wanted, and what they need."""
+        chosen = [stage for stage in self._named() if wanted(stage)]
+        return Plan(self.suite, tuple(_ordered(chosen)), frozenset(stage.key for stage in chosen))
+
+    def _named(self) -> list[Stage]:
+        """All stages; one may have a name of its own in each part."""
+        return [stage for plan in self.parts or (self,) for stage in plan.stages]
 
 
 def make_plan(

@@ -1,10 +1,13 @@
-"""The regression check: records of a run against reference values, within kept tolerances."""
+"""The regression check: records of a run against a reference, within bounds of measured spread."""
 
 import hashlib
 import json
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean, median, stdev
+from typing import TypeGuard
 
 from pydantic import Field
 
@@ -16,60 +19,109 @@ from xdcbench.results.records import Record
 from xdcbench.utils.documents import read_as, write_json
 from xdcbench.utils.io import writing
 
-TOLERANCES = {
-    "top1": 40.0,
-    "cluster_accuracy": 40.0,
-    "nmi_class": 0.2,
-    "purity": 0.3,
-    "within_cluster_variance": 0.15,
-    "accuracy": 0.2,
+SCALES = {
+    "top1": 100.0,
+    "cluster_accuracy": 100.0,
+    "nmi_class": 0.0,
+    "purity": 1.0,
+    "within_cluster_variance": 0.0,
+    "accuracy": 1.0,
 }
-"""What a change of processor or library version may move, per metric; a metric without one is not kept.
+"""Trained numbers that are compared, by metric, with what all items together are worth; 0 for what is no share."""
 
-Purity moves by whole clusters: of smoke's four classes, two that share a cluster cost 0.25. A new reference
-starts from these; its file may then be edited, and ``--update`` keeps what it says.
-"""
+NAMED = 5
+"""Items that a line names."""
 
+FALSE_ALARMS = 0.05
+"""Chance that a check of unchanged code sees any of its trained numbers move."""
 
 ROUNDING = 1e-4
 """Of numbers that nothing trained lies behind, relative to the larger of 1 and the number."""
 
 
+class Spread(Config):
+    """Where a trained number lies: mean and standard deviation over seeds and numbers of threads.
+
+    ``item`` is what one test item more or less moves.
+    """
+
+    mean: float
+    deviation: float = Field(0.0, ge=0)
+    item: float = Field(0.0, ge=0)
+
+
 class Reference(Config):
-    """A reference file: hash of the suite's settings (``plan``), tolerances, and values by name of number.
+    """A reference file: hash of the suite's settings (``plan``), and what its numbers were.
 
     ``reason`` says why it was last written, ``versions`` with what libraries and which commit. ``untrained`` holds what
-    is compared before anything is trained: digests, to be equal, and numbers, to agree within `ROUNDING`.
+    is compared before anything is trained: digests, to be equal, and numbers, to agree within `ROUNDING`. ``values``
+    are trained numbers over ``seeds``, each with every number of ``threads``; ``wrong`` are the test items that the
+    suite's own seeds got wrong.
     """
 
     suite: str
     plan: str
     reason: str = ""
     versions: dict[str, str] = Field({}, description="of libraries, and the commit")
-    tolerances: dict[str, float]
-    values: dict[str, float]
+    seeds: tuple[int, ...] = ()
+    threads: tuple[int, ...] = ()
+    values: dict[str, Spread] = Field({}, description="by name of number")
+    wrong: dict[str, tuple[str, ...]] = Field({}, description="ids of test items, by name of number")
     untrained: dict[str, float | str] = Field({}, description="by tier and name")
+
+    def tolerance(self, name: str, *, seeds: int = 1) -> float:
+        """What a number of a check of unchanged code may lie from the mean; 0 for one that was not there.
+
+        A prediction bound for the mean of ``seeds`` further seeds, of all numbers together (Bonferroni): Student's t
+        with as many degrees of freedom as seeds less one, since runs of one seed are not independent. At least what
+        one test item moves.
+        """
+        spread = self.values.get(name)
+        if spread is None or len(self.seeds) < 2:
+            return 0.0
+        from scipy.stats import t  # takes longer to import than the rest of a check that trains nothing
+
+        quantile = t.ppf(1 - FALSE_ALARMS / (2 * len(self.values)), len(self.seeds) - 1)
+        bound = float(quantile) * spread.deviation * math.sqrt(1 / seeds + 1 / len(self.seeds))
+        return max(bound, spread.item, rounding(spread.mean))
 
 
 @dataclass(frozen=True)
 class RegressionChange:
-    """A number or digest where it was and is now; ``expected`` or ``found`` is None where it is missing."""
+    """A number or digest where it was and is now; ``expected`` or ``found`` is None where it is missing.
+
+    ``again`` is what a number that moved is with another seed, and ``items`` are test items that were right and are
+    wrong now.
+    """
 
     name: str
     expected: float | str | None
     found: float | str | None
     tolerance: float
+    again: float | None = None
+    items: tuple[str, ...] = ()
 
     @property
     def moved(self) -> bool:
         """Whether it is missing, new, or beyond its tolerance."""
-        if isinstance(self.expected, float | int) and isinstance(self.found, float | int):
+        if _is_number(self.expected) and _is_number(self.found):
             return not abs(self.found - self.expected) <= self.tolerance
         return self.expected is None or self.expected != self.found
 
     def __str__(self) -> str:
-        within = "" if isinstance(self.expected, str) else f" ± {self.tolerance:g}"
-        return f"{self.name}: expected {shown(self.expected)}{within}, found {shown(self.found)}"
+        within = "" if isinstance(self.expected, str) else f" ± {self.tolerance:.3g}"
+        said = f"{self.name}: expected {shown(self.expected)}{within}, found {shown(self.found)}"
+        if self.again is not None:
+            stays = abs(self.again - self.expected) > self.tolerance if _is_number(self.expected) else True
+            said += f"; with another seed {shown(self.again)}, {'moved too' if stays else 'as expected'}"
+        if self.items:
+            more = f" and {len(self.items) - NAMED} more" if len(self.items) > NAMED else ""
+            said += f"; now wrong: {', '.join(self.items[:NAMED])}{more}"
+        return said
+
+
+def _is_number(value: float | str | None) -> TypeGuard[float]:
+    return isinstance(value, float | int)
 
 
 def shown(value: float | str | None) -> str:
@@ -80,43 +132,87 @@ def shown(value: float | str | None) -> str:
 
 
 def name_of(record: Record, metric: str) -> str:
-    """What a value is called: method, data, seed and what was measured."""
-    encoders = f"{record.method}/{record.pretrain_data}/seed{record.pretrain_seed}"
-    return f"{encoders}/{record.evaluation}/{record.dataset}/{metric}"
+    """What a value is called: method, data and what was measured."""
+    return f"{record.method}/{record.pretrain_data}/{record.evaluation}/{record.dataset}/{metric}"
 
 
-def values_of(records: Iterable[Record], tolerances: Mapping[str, float]) -> dict[str, float]:
-    """Means by name over splits, rounds, clusterings and heads, of the metrics that have a tolerance.
+def compared(records: Iterable[Record]) -> dict[str, list[Record]]:
+    """The records that a check compares, by name of number.
 
-    Training magnifies the rounding of another processor or number of threads: one fold or clustering of a
-    small suite may land elsewhere while their mean stays. Items held out for validation are too few.
+    One number is the mean over splits, rounds, clusterings and heads: training magnifies the rounding of another
+    processor or number of threads, and one fold or clustering of a small suite may land elsewhere while their mean
+    stays. Items held out for validation are too few.
     """
-    values: dict[str, list[float]] = {}
+    found: dict[str, list[Record]] = {}
     for record in records:
-        metric = metric_of(record.metric, tolerances)
+        metric = metric_of(record.metric)
         if metric is not None and not record.metric.startswith("val_"):
-            values.setdefault(name_of(record, metric), []).append(record.value)
-    return {name: sum(several) / len(several) for name, several in sorted(values.items())}
+            found.setdefault(name_of(record, metric), []).append(record)
+    return dict(sorted(found.items()))
 
 
-def metric_of(metric: str, tolerances: Mapping[str, float]) -> str | None:
-    """The metric with a tolerance that ``metric`` is, or ends in: ``video_a_accuracy`` is an accuracy."""
-    suffixes = [name for name in tolerances if metric == name or metric.endswith(f"_{name}")]
+def values_of(records: Iterable[Record]) -> dict[str, float]:
+    """The number of each name."""
+    return {name: fmean(record.value for record in of) for name, of in compared(records).items()}
+
+
+def spreads_of(runs: Sequence[Sequence[Record]]) -> dict[str, Spread]:
+    """Mean and deviation of each number over runs, each of one seed and number of threads.
+
+    Raises:
+        UserError: the runs do not have the same numbers.
+    """
+    values = [values_of(records) for records in runs]
+    if any(of.keys() != values[0].keys() for of in values):
+        raise UserError(
+            "the runs of a calibration have different numbers; see the log for stages that failed"
+        )
+    items = {name: item_of(of) for name, of in compared(runs[0]).items()}
+    spreads = {}
+    for name in values[0]:
+        several = [of[name] for of in values]
+        spreads[name] = Spread(mean=fmean(several), deviation=stdev(several), item=items[name])
+    return spreads
+
+
+def item_of(records: Sequence[Record]) -> float:
+    """What one test item moves of a number that is the mean of ``records``, those of one seed."""
+    scale = SCALES[metric_of(records[0].metric) or ""]
+    by_split = {record.split: record.items_used for record in records}
+    return scale / max(sum(by_split.values()), 1)
+
+
+def metric_of(metric: str) -> str | None:
+    """The compared metric that ``metric`` is, or ends in: ``video_a_accuracy`` is an accuracy."""
+    suffixes = [name for name in SCALES if metric == name or metric.endswith(f"_{name}")]
     return max(suffixes, key=len, default=None)
 
 
 def regression_changes(records: Sequence[Record], reference: Reference) -> list[RegressionChange]:
     """Every number of a run or a reference, by name."""
-    found, expected = values_of(records, reference.tolerances), reference.values
+    found = values_of(records)
+    seeds = len({record.seed for record in records}) or 1
     return [
         RegressionChange(
             name,
-            expected.get(name),
+            reference.values[name].mean if name in reference.values else None,
             found.get(name),
-            reference.tolerances.get(name.rsplit("/", 1)[-1], 0.0),
+            reference.tolerance(name, seeds=seeds),
         )
-        for name in sorted(found.keys() | expected.keys())
+        for name in sorted(found.keys() | reference.values.keys())
     ]
+
+
+def visible_shifts(reference: Reference) -> str:
+    """The smallest shifts that a check against a reference sees, by metric: least, median and largest."""
+    tolerances: dict[str, list[float]] = {}
+    for name in reference.values:
+        tolerances.setdefault(name.rpartition("/")[2], []).append(reference.tolerance(name))
+    words = (
+        f"{metric} {min(of):.3g} to {max(of):.3g}, median {median(of):.3g}"
+        for metric, of in sorted(tolerances.items())
+    )
+    return "; ".join(words)
 
 
 def untrained_changes(
@@ -131,7 +227,7 @@ def untrained_changes(
 
 def rounding(value: float | str | None) -> float:
     """What another processor or number of threads may move of a number."""
-    return ROUNDING * max(1.0, abs(value)) if isinstance(value, float | int) else 0.0
+    return ROUNDING * max(1.0, abs(value)) if _is_number(value) else 0.0
 
 
 def load_reference(path: Path) -> Reference:
@@ -154,8 +250,8 @@ def settings_digest(suite: Suite) -> str:
 
 
 def empty_reference(suite: str) -> Reference:
-    """The reference of a suite that has none, with the tolerances that it starts from."""
-    return Reference(suite=suite, plan="", tolerances=TOLERANCES, values={})
+    """The reference of a suite that has none."""
+    return Reference(suite=suite, plan="")
 
 
 def write_reference(path: Path, reference: Reference) -> None:

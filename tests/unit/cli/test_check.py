@@ -1,20 +1,23 @@
 """The check of a suite: what it tells, when it refuses, what it writes for machines."""
 
 import json
+import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from tests.unit.results.test_regression import NAME
 from xdcbench.cli import check as check_command
+from xdcbench.cli import trained
 from xdcbench.cli.check import TIERS, TRAINED, CheckResult, check_against, tell, tiers_of, update_reference
 from xdcbench.errors import UserError
 from xdcbench.pipeline.executor import StageResult, Status
 from xdcbench.pipeline.launch import Launch, Request
 from xdcbench.results.records import Record, write_records
-from xdcbench.results.regression import TOLERANCES, load_reference
+from xdcbench.results.regression import load_reference
 from xdcbench.utils.documents import read_json
 from xdcbench.utils.manifest import write_manifest
 
@@ -22,27 +25,39 @@ Maker = Callable[..., Record]
 
 
 class Check:
-    """The check of the suite mini, with records in place of a run."""
+    """The check of the suite mini with one seed, with records in place of a run; seed s measures s more."""
 
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.reference = folder / "mini.json"
         self.records: list[Record] = []
         self.statuses: dict[str, Status] = {}
-        self.request = Request(suite="mini", results=folder / "results", device="cpu", precision="fp32")
-        monkeypatch.setattr(check_command, "run_plan", self.run_plan)
+        self.planned: list[tuple[tuple[int, ...], int, int]] = []
+        self.request = Request(
+            suite="mini", seeds=(0,), results=folder / "results", device="cpu", precision="fp32"
+        )
+        monkeypatch.setattr(trained, "run_plan", self.run_plan)
+        monkeypatch.setattr(trained, "available_cores", lambda: 2)
+        monkeypatch.setattr(trained, "wrong_items", lambda records, store: {})
 
     def run_plan(self, launch: Launch, **_: Any) -> Iterable[StageResult]:
         (stage, *others) = (s for s in launch.plan.stages if s.kind == "linear_probe")
+        seeds = launch.plan.suite.seeds
+        self.planned.append((seeds, launch.jobs, len(launch.plan.targets)))
         launch.store.path(stage.key).mkdir(exist_ok=True)
-        write_records(launch.store.path(stage.key), self.records)
+        measured = [
+            record.model_copy(update={"seed": seed, "value": record.value + seed})
+            for record in self.records
+            for seed in seeds
+        ]
+        write_records(launch.store.path(stage.key), measured)
         write_manifest(launch.store.path(stage.key))
         return [StageResult(s, self.statuses.get(s.name, "done")) for s in (stage, *others)]
 
     def __call__(self) -> CheckResult:
         return check_against(self.request, self.reference, tiers=[TRAINED])
 
-    def update(self, reason: str = "for a test") -> CheckResult:
-        return update_reference(self.request, self.reference, reason=reason, tiers=[TRAINED])
+    def update(self, reason: str = "for a test", seeds: int = 4) -> CheckResult:
+        return update_reference(self.request, self.reference, reason=reason, tiers=[TRAINED], seeds=seeds)
 
 
 @pytest.fixture
@@ -51,23 +66,52 @@ def check(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Check:
     return Check(tmp_path, monkeypatch)
 
 
-def test_update_writes_and_check_passes(check: Check, make_record: Maker) -> None:
-    check.records = [make_record()]
-    assert check.update()[:2] == ([f"wrote 1 reference values to {check.reference}"], 0)
-    check.records = [make_record(value=91.0 + TOLERANCES["top1"])]
+def test_update_calibrates_over_seeds_and_threads(check: Check, make_record: Maker) -> None:
+    check.records = [make_record(value=80.0)]
+    lines, code, *_ = check.update()
+    assert code == 0
+    assert lines[0] == f"wrote 1 reference values to {check.reference}"
+    assert lines[1].startswith(
+        "mini: trained: over 4 seeds with 1 and 2 threads; a check sees shifts of top1 "
+    )
+    assert [(seeds, jobs) for seeds, jobs, _ in check.planned] == [((0, 1, 2, 3), 2), ((0, 1, 2, 3), 1)]
+    kept = load_reference(check.reference)
+    assert (kept.seeds, kept.threads) == ((0, 1, 2, 3), (1, 2))
+    assert kept.values[NAME].mean == 81.5
+    assert kept.values[NAME].deviation == pytest.approx(np.std([0, 1, 2, 3] * 2, ddof=1))
+
+
+def test_a_check_passes_within_the_spread(check: Check, make_record: Maker) -> None:
+    check.records = [make_record(value=80.0)]
+    check.update()
     lines, code, *_ = check()
     assert (lines[-1], code) == ("mini: 1 reference values, 0 moved beyond tolerance", 0)
+    assert any(line.startswith("mini: trained: sees shifts of top1 ") for line in lines)
 
 
-def test_moved_number_exits_1_and_is_told(check: Check, make_record: Maker) -> None:
-    check.records = [make_record()]
+def test_moved_number_exits_1_and_runs_again_with_another_seed(check: Check, make_record: Maker) -> None:
+    check.records = [make_record(value=80.0)]
     check.update()
-    check.records = [make_record(value=90.5 - TOLERANCES["top1"])]
+    check.records = [make_record(value=30.0)]
+    check.planned.clear()
     lines, code, *_ = check()
     assert code == 1
-    assert lines[0] == f"{NAME}: expected 91 ± {TOLERANCES['top1']:g}, found {90.5 - TOLERANCES['top1']:.4g}"
+    assert re.fullmatch(
+        rf"{NAME}: expected 81.5 ± [\d.]+, found 30; with another seed 34, moved too", lines[0]
+    )
     assert lines[1].startswith("mini: trained: 1 values, 1 moved (")
     assert lines[-1] == "mini: 1 reference values, 1 moved beyond tolerance"
+    (_, _, whole), (seeds, _, part) = check.planned
+    assert seeds == (4,), "a seed that the reference has not seen"
+    assert 0 < part < whole, "only what is behind the number"
+
+
+@pytest.mark.parametrize("seeds", [0, 2])
+def test_a_spread_takes_three_seeds(check: Check, make_record: Maker, seeds: int) -> None:
+    check.records = [make_record()]
+    with pytest.raises(UserError, match=rf"--calibrate {seeds}: .* Try: at least 3"):
+        check.update(seeds=seeds)
+    assert not check.reference.exists()
 
 
 def test_where_a_number_moved_other_versions_are_named(
@@ -84,17 +128,16 @@ def test_where_a_number_moved_other_versions_are_named(
     assert not any(line.startswith("commit") for line in check().lines)
 
 
-def test_an_update_keeps_edited_tolerances_and_other_tiers(check: Check, make_record: Maker) -> None:
+def test_an_update_keeps_other_tiers(check: Check, make_record: Maker) -> None:
     check.records = [make_record()]
     check.update()
-    edited = read_json(check.reference) | {"tolerances": {"top1": 0.5}, "untrained": {"inputs/x": "abc"}}
+    edited = read_json(check.reference) | {"untrained": {"inputs/x": "abc"}}
     check.reference.write_text(json.dumps(edited))
     check.records = [make_record(value=80.0)]
     check.update()
     kept = load_reference(check.reference)
-    assert kept.tolerances == {"top1": 0.5}
     assert kept.untrained == {"inputs/x": "abc"}
-    assert kept.values == {NAME: 80.0}
+    assert kept.values[NAME].mean == 81.5
     other = read_json(check.reference) | {"plan": "of another suite"}
     check.reference.write_text(json.dumps(other))
     with pytest.raises(UserError, match="Try: update all tiers"):
@@ -149,7 +192,7 @@ def test_an_update_says_what_changes_and_keeps_why(check: Check, make_record: Ma
     check.records = [make_record()]
     check.update()
     check.records = [make_record(value=85.0)]
-    assert check.update("another optimizer").lines[0] == f"{NAME}: 91 -> 85"
+    assert check.update("another optimizer").lines[0] == f"{NAME}: 92.5 -> 86.5"
     assert load_reference(check.reference).reason == "another optimizer"
 
 

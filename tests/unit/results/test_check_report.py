@@ -54,6 +54,8 @@ def test_json_has_every_number(tmp_path: Path) -> None:
         "expected": 60.0,
         "found": 40.0,
         "tolerance": 2.0,
+        "again": None,
+        "items": [],
         "moved": True,
     }
     assert content["versions"]["now"] == {"torch": "2"}

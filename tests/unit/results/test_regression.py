@@ -1,7 +1,9 @@
 import json
+import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,26 +11,29 @@ from hypothesis import strategies as st
 from xdcbench.errors import UserError
 from xdcbench.results.records import Record
 from xdcbench.results.regression import (
-    TOLERANCES,
     Reference,
     RegressionChange,
+    Spread,
     empty_reference,
+    item_of,
     load_reference,
     metric_of,
     name_of,
     regression_changes,
+    spreads_of,
     untrained_changes,
     values_of,
+    visible_shifts,
     write_reference,
 )
 from xdcbench.utils.documents import read_json
 
 Maker = Callable[..., Record]
-NAME = "xdc/kinetics400/seed0/linear_probe/kinetics400/top1"
+NAME = "xdc/kinetics400/linear_probe/kinetics400/top1"
 
 
-def reference(values: dict[str, float], **tolerances: float) -> Reference:
-    return Reference(suite="mini", plan="0", tolerances=tolerances or {"top1": 2.0}, values=values)
+def reference(values: dict[str, Spread], seeds: int = 8) -> Reference:
+    return Reference(suite="mini", plan="0", seeds=tuple(range(seeds)), threads=(1, 2), values=values)
 
 
 # --------------------------------------------------------------------------------------- comparing
@@ -37,15 +42,16 @@ def reference(values: dict[str, float], **tolerances: float) -> Reference:
 def test_name_says_which_number_it_is(make_record: Maker) -> None:
     assert name_of(make_record(), "top1") == NAME
     of_round = make_record(evaluation="round", metric="video_a_accuracy", hyperparameters={"round": 2})
-    assert name_of(of_round, "accuracy") == "xdc/kinetics400/seed0/round/kinetics400/accuracy"
+    assert name_of(of_round, "accuracy") == "xdc/kinetics400/round/kinetics400/accuracy"
 
 
-def test_value_is_the_mean_over_splits_rounds_and_heads(make_record: Maker) -> None:
+def test_value_is_the_mean_over_splits_rounds_heads_and_seeds(make_record: Maker) -> None:
     folds = [make_record(split=split, value=value) for split, value in (("1", 40.0), ("2", 60.0))]
     heads = [make_record(metric=f"{m}_accuracy", value=v) for m, v in (("video_a", 0.5), ("audio_v", 0.25))]
     validation = make_record(metric="val_video_a_accuracy", value=0.0)
-    found = values_of([*folds, *heads, validation], {"top1": 1.0, "accuracy": 0.1})
+    found = values_of([*folds, *heads, validation])
     assert found == {NAME: 50.0, NAME.replace("top1", "accuracy"): 0.375}
+    assert values_of([make_record(seed=0, value=40.0), make_record(seed=1, value=50.0)]) == {NAME: 45.0}
 
 
 def test_name_does_not_hang_on_circumstances(make_record: Maker) -> None:
@@ -53,55 +59,8 @@ def test_name_does_not_hang_on_circumstances(make_record: Maker) -> None:
     assert name_of(other, "top1") == NAME
 
 
-def moves_of(records: Sequence[Record], reference: Reference) -> list[RegressionChange]:
-    return [value for value in regression_changes(records, reference) if value.moved]
-
-
-def test_every_number_is_listed_moved_or_not(make_record: Maker) -> None:
-    (value,) = regression_changes([make_record(value=89.0)], reference({NAME: 90.0}))
-    assert (value.name, value.expected, value.found, value.moved) == (NAME, 90.0, 89.0, False)
-
-
-@pytest.mark.parametrize("found", [88.0, 90.0, 92.0])
-def test_within_tolerance_is_no_move(make_record: Maker, found: float) -> None:
-    assert moves_of([make_record(value=found)], reference({NAME: 90.0})) == []
-
-
-@pytest.mark.parametrize("found", [87.9, 92.1, float("nan"), float("inf")])
-def test_beyond_tolerance_is_a_move(make_record: Maker, found: float) -> None:
-    (move,) = moves_of([make_record(value=found)], reference({NAME: 90.0}))
-    assert (move.name, move.expected, move.tolerance) == (NAME, 90.0, 2.0)
-    assert str(move) == f"{NAME}: expected 90 ± 2, found {found:.4g}"
-
-
-def test_reference_that_is_no_number_is_refused(make_record: Maker, tmp_path: Path) -> None:
-    write_reference(tmp_path / "mini.json", reference(values_of([make_record()], TOLERANCES)))
-    broken = read_json(tmp_path / "mini.json") | {"values": {NAME: "NaN"}}
-    (tmp_path / "mini.json").write_text(json.dumps(broken))
-    with pytest.raises(UserError, match="finite"):
-        load_reference(tmp_path / "mini.json")
-
-
-@given(expected=st.floats(-1e3, 1e3), found=st.floats(-1e3, 1e3), tolerance=st.floats(0, 1e3))
-def test_a_move_is_a_distance_beyond_the_tolerance(
-    make_record: Maker, expected: float, found: float, tolerance: float
-) -> None:
-    moves = moves_of([make_record(value=found)], reference({NAME: expected}, top1=tolerance))
-    assert bool(moves) == (abs(found - expected) > tolerance)
-
-
-def test_missing_and_new_numbers_are_moves(make_record: Maker) -> None:
-    old = NAME.replace("xdc/", "sdc/")
-    moves = moves_of([make_record()], reference({old: 50.0}))
-    assert [(m.name, m.expected, m.found) for m in moves] == [(old, 50.0, None), (NAME, None, 91.0)]
-    assert str(moves[0]) == f"{old}: expected 50 ± 2, found nothing"
-    assert str(moves[1]) == f"{NAME}: expected nothing ± 2, found 91"
-
-
-def test_metrics_without_a_tolerance_are_not_kept(make_record: Maker) -> None:
-    records = [make_record(), make_record(metric="inertia", value=5.0)]
-    assert values_of(records, {"top1": 1.0}) == {NAME: 91.0}
-    assert moves_of(records, reference({NAME: 91.0})) == []
+def test_metrics_that_are_not_compared_are_not_kept(make_record: Maker) -> None:
+    assert values_of([make_record(), make_record(metric="inertia", value=5.0)]) == {NAME: 91.0}
 
 
 @pytest.mark.parametrize(
@@ -113,13 +72,136 @@ def test_metrics_without_a_tolerance_are_not_kept(make_record: Maker) -> None:
         ("atop1", None),
         ("a_nmi_class", "nmi_class"),
         ("nmi", None),
-        ("audio_class", "class"),
-        ("nmi_previous", "nmi_previous"),
+        ("nmi_previous", None),
+        ("audio_v_accuracy", "accuracy"),
+        ("cluster_accuracy", "cluster_accuracy"),
     ],
 )
-def test_metric_is_the_longest_suffix_with_a_tolerance(metric: str, expected: str | None) -> None:
-    known = dict.fromkeys(("top1", "class", "nmi_class", "previous", "nmi_previous"), 1.0)
-    assert metric_of(metric, known) == expected
+def test_metric_is_the_longest_suffix_that_is_compared(metric: str, expected: str | None) -> None:
+    assert metric_of(metric) == expected
+
+
+# -------------------------------------------------------------------------------------- tolerances
+
+
+def test_tolerance_is_the_prediction_bound_of_all_numbers_together() -> None:
+    """Hand-worked: of two numbers, 1 - 0.05 / 4 of t with 7 degrees of freedom is 2.8412."""
+    known = reference(
+        {"a/top1": Spread(mean=50.0, deviation=2.0), "b/top1": Spread(mean=50.0, deviation=0.0)}
+    )
+    assert known.tolerance("a/top1") == pytest.approx(2.8412 * 2.0 * math.sqrt(1 + 1 / 8), rel=1e-4)
+    assert known.tolerance("a/top1", seeds=4) == pytest.approx(
+        2.8412 * 2.0 * math.sqrt(1 / 4 + 1 / 8), rel=1e-4
+    )
+
+
+def test_tolerance_is_at_least_a_test_item_and_rounding() -> None:
+    known = reference({"a/top1": Spread(mean=50.0, item=2.5), "b/nmi_class": Spread(mean=0.5)})
+    assert known.tolerance("a/top1") == 2.5
+    assert known.tolerance("b/nmi_class") == pytest.approx(1e-4)
+    assert known.tolerance("new/top1") == 0.0
+
+
+def test_false_alarms_are_as_rare_as_promised() -> None:
+    """Of normal numbers, at most one check in twenty sees any of them move."""
+    rng = np.random.default_rng(0)
+    alarms, checks, numbers, seeds = 0, 400, 20, 8
+    for _ in range(checks):
+        runs = rng.normal(size=(seeds, numbers))
+        spreads = {
+            f"{n}/top1": Spread(mean=float(of.mean()), deviation=float(of.std(ddof=1)))
+            for n, of in enumerate(runs.T)
+        }
+        known, new = reference(spreads, seeds), rng.normal(size=numbers)
+        alarms += any(
+            abs(new[n] - spread.mean) > known.tolerance(name)
+            for n, (name, spread) in enumerate(spreads.items())
+        )
+    assert alarms / checks < 0.05 + 3 * math.sqrt(0.05 * 0.95 / checks)
+    assert alarms, "the bound is not so wide that nothing is ever seen"
+
+
+def test_spread_is_that_of_runs_and_an_item_is_one_of_all_splits(make_record: Maker) -> None:
+    def run(value: float) -> list[Record]:
+        return [make_record(split=split, items_used=20, value=value) for split in ("1", "2")]
+
+    spread = spreads_of([run(80.0), run(90.0), run(100.0)])[NAME]
+    assert spread == Spread(mean=90.0, deviation=10.0, item=2.5)
+
+
+def test_draws_of_the_same_items_count_once(make_record: Maker) -> None:
+    draws = [make_record(items_used=40, hyperparameters={"draw": n}) for n in range(5)]
+    assert item_of(draws) == 2.5
+    assert item_of([make_record(metric="nmi_class", items_used=40)]) == 0.0
+    assert item_of([make_record(metric="video_a_accuracy", items_used=40)]) == 0.025
+
+
+def test_runs_of_different_numbers_are_refused(make_record: Maker) -> None:
+    with pytest.raises(UserError, match="different numbers"):
+        spreads_of([[make_record()], [make_record(method="sdc")]])
+
+
+def moves_of(records: Sequence[Record], reference: Reference) -> list[RegressionChange]:
+    return [value for value in regression_changes(records, reference) if value.moved]
+
+
+KNOWN = reference({NAME: Spread(mean=90.0, item=2.0)})
+
+
+def test_every_number_is_listed_moved_or_not(make_record: Maker) -> None:
+    (value,) = regression_changes([make_record(value=89.0)], KNOWN)
+    assert (value.name, value.expected, value.found, value.moved) == (NAME, 90.0, 89.0, False)
+
+
+@pytest.mark.parametrize("found", [88.0, 90.0, 92.0])
+def test_within_tolerance_is_no_move(make_record: Maker, found: float) -> None:
+    assert moves_of([make_record(value=found)], KNOWN) == []
+
+
+@pytest.mark.parametrize("found", [87.9, 92.1, float("nan"), float("inf")])
+def test_beyond_tolerance_is_a_move(make_record: Maker, found: float) -> None:
+    (move,) = moves_of([make_record(value=found)], KNOWN)
+    assert (move.name, move.expected, move.tolerance) == (NAME, 90.0, 2.0)
+    assert str(move) == f"{NAME}: expected 90 ± 2, found {found:.4g}"
+
+
+@pytest.mark.parametrize(
+    ("again", "said"),
+    [(70.0, "; with another seed 70, moved too"), (91.0, "; with another seed 91, as expected")],
+)
+def test_a_move_is_told_with_another_seed_and_its_items(again: float, said: str) -> None:
+    move = RegressionChange(NAME, 90.0, 60.0, 2.0, again=again, items=tuple("abcdefg"))
+    assert str(move) == f"{NAME}: expected 90 ± 2, found 60{said}; now wrong: a, b, c, d, e and 2 more"
+
+
+def test_reference_that_is_no_number_is_refused(tmp_path: Path) -> None:
+    write_reference(tmp_path / "mini.json", KNOWN)
+    broken = read_json(tmp_path / "mini.json") | {"values": {NAME: {"mean": "NaN"}}}
+    (tmp_path / "mini.json").write_text(json.dumps(broken))
+    with pytest.raises(UserError, match="finite"):
+        load_reference(tmp_path / "mini.json")
+
+
+@given(expected=st.floats(-1e3, 1e3), found=st.floats(-1e3, 1e3), tolerance=st.floats(0.2, 1e3))
+def test_a_move_is_a_distance_beyond_the_tolerance(
+    make_record: Maker, expected: float, found: float, tolerance: float
+) -> None:
+    moves = moves_of([make_record(value=found)], reference({NAME: Spread(mean=expected, item=tolerance)}))
+    assert bool(moves) == (abs(found - expected) > tolerance)
+
+
+def test_missing_and_new_numbers_are_moves(make_record: Maker) -> None:
+    old = NAME.replace("xdc/", "sdc/")
+    moves = moves_of([make_record()], reference({old: Spread(mean=50.0, item=2.0)}))
+    assert [(m.name, m.expected, m.found) for m in moves] == [(old, 50.0, None), (NAME, None, 91.0)]
+    assert str(moves[0]) == f"{old}: expected 50 ± 2, found nothing"
+    assert str(moves[1]) == f"{NAME}: expected nothing ± 0, found 91"
+
+
+def test_the_smallest_visible_shifts_are_told() -> None:
+    items = {"a/top1": 1.0, "b/top1": 2.0, "c/top1": 9.0, "a/nmi_class": 0.25}
+    known = reference({name: Spread(mean=0.0, item=item) for name, item in items.items()})
+    assert visible_shifts(known) == "nmi_class 0.25 to 0.25, median 0.25; top1 1 to 9, median 2"
 
 
 # ------------------------------------------------------------------------------------------- files
@@ -128,11 +210,13 @@ def test_metric_is_the_longest_suffix_with_a_tolerance(metric: str, expected: st
 def test_a_reference_is_read_as_it_was_written(tmp_path: Path) -> None:
     path = tmp_path / "deep" / "mini.json"
     new = empty_reference("mini").model_copy(
-        update={"values": {NAME: 91.0}, "untrained": {"inputs/k/frames": "abc", "inputs/k/mean": 0.5}}
+        update={
+            "values": {NAME: Spread(mean=91.0, deviation=1.5)},
+            "untrained": {"inputs/k/frames": "abc", "inputs/k/mean": 0.5},
+        }
     )
     write_reference(path, new)
     assert load_reference(path) == new
-    assert new.tolerances == TOLERANCES
 
 
 def test_missing_reference_is_told_with_the_mend(tmp_path: Path) -> None:
