@@ -12,16 +12,17 @@ from xdcbench.cli.output import run_plan
 from xdcbench.cli.trained import calibrate, trained_changes
 from xdcbench.config.paths import folder
 from xdcbench.errors import UserError
+from xdcbench.pipeline.graph import Stage
 from xdcbench.pipeline.launch import Launch, Request, plan_launch
-from xdcbench.pipeline.untrained.values import Values
+from xdcbench.pipeline.tiers.values import Values
 from xdcbench.results.regression import (
     Reference,
     RegressionChange,
     empty_reference,
+    fixed_changes,
     load_reference,
     settings_digest,
     shown,
-    untrained_changes,
     visible_shifts,
     write_reference,
 )
@@ -34,7 +35,7 @@ PASSED, MOVED, CANNOT_TELL = 0, 1, 2
 """Exit codes."""
 
 TRAINED = "trained"
-TIERS = ("inputs", "features", "algorithms", TRAINED)
+TIERS = ("inputs", "features", "algorithms", "steps", TRAINED)
 """What is compared, in the order of the seconds that it takes."""
 
 
@@ -77,7 +78,7 @@ def check_against(request: Request, reference: Path | None, *, tiers: Sequence[s
             if measured.failed:
                 return CheckResult([*lines, *measured.failed], CANNOT_TELL, values, {})
         else:
-            found = untrained_changes(_untrained(launch, tier), known, [tier])
+            found = fixed_changes(_fixed(request, launch, tier), known, [tier])
         moved = [value for value in found if value.moved]
         lines += map(str, moved)
         took = duration(time.monotonic() - begun)
@@ -127,15 +128,15 @@ def update_reference(
         k: v
         for tier in TIERS
         if tier in tiers and tier != TRAINED
-        for k, v in _untrained(launch, tier).items()
+        for k, v in _fixed(request, launch, tier).items()
     }
-    stay = {name: value for name, value in new.untrained.items() if name.split("/")[0] in kept}
+    stay = {name: value for name, value in new.fixed.items() if name.split("/")[0] in kept}
     about = {"plan": settings, "reason": reason, "versions": _circumstances()}
-    new = new.model_copy(update={"untrained": stay | found, **about})
+    new = new.model_copy(update={"fixed": stay | found, **about})
     write_reference(path, new)
     lines = [
         *_difference(before, new),
-        f"wrote {len(new.values) + len(new.untrained)} reference values to {path}",
+        f"wrote {len(new.values) + len(new.fixed)} reference values to {path}",
     ]
     if TRAINED in tiers:
         runs = f"{len(new.seeds)} seeds with {' and '.join(map(str, new.threads))} threads"
@@ -156,27 +157,28 @@ def tiers_of(text: str) -> tuple[str, ...]:
     return chosen or TIERS
 
 
-def _untrained(launch: Launch, tier: str) -> Values:
-    """Values of a tier that nothing is trained for; those of inputs and features of each dataset that is here.
+def _fixed(request: Request, launch: Launch, tier: str) -> Values:
+    """Values of a tier that need no spread; those of inputs and features of each dataset that is here.
 
     Raises:
-        UserError: a dataset cannot be indexed.
+        UserError: a stage fails.
     """
+    if tier == "steps":
+        from xdcbench.pipeline.tiers.steps import plan_steps, step_values
+
+        small = plan_steps(request, launch.plan.suite)
+        return step_values(small, _done(small))
     if tier == "algorithms":
-        from xdcbench.pipeline.untrained.algorithms import algorithm_values, load_stored
+        from xdcbench.pipeline.tiers.algorithms import algorithm_values, load_stored
 
         return algorithm_values(load_stored(folder("baselines") / "regression" / "features.npz"))
     from xdcbench.data.index import Index, media_of
-    from xdcbench.pipeline.untrained.features import feature_values
-    from xdcbench.pipeline.untrained.inputs import input_values
+    from xdcbench.pipeline.tiers.features import feature_values
+    from xdcbench.pipeline.tiers.inputs import input_values
 
-    plan = launch.whole.only("index/*")
-    for outcome in run_plan(replace(launch, plan=plan, jobs=1), policy="missing"):
-        if outcome.status in ("failed", "blocked"):
-            raise UserError(f"{outcome.stage.name} failed: {outcome.detail}")
     found: dict[str, float | str] = {}
-    for stage in plan.stages:
-        if stage.kind != "index" or stage.reason:
+    for stage in _done(replace(launch, plan=launch.whole.only("index/*"), jobs=1)):
+        if stage.kind != "index":
             continue
         index = Index.load(launch.store.path(stage.key))
         source = media_of(index, launch.context)
@@ -185,6 +187,19 @@ def _untrained(launch: Launch, tier: str) -> Values:
         elif not found:
             found |= feature_values(index, source)
     return found
+
+
+def _done(launch: Launch) -> list[Stage]:
+    """The stages of a plan, run; without those whose data is not here.
+
+    Raises:
+        UserError: one failed.
+    """
+    outcomes = run_plan(launch, policy="missing")
+    for outcome in outcomes:
+        if outcome.status in ("failed", "blocked"):
+            raise UserError(f"{outcome.stage.name} failed: {outcome.detail}")
+    return [outcome.stage for outcome in outcomes if outcome.status in ("done", "kept")]
 
 
 def _circumstances() -> dict[str, str]:
@@ -201,7 +216,7 @@ def _difference(before: Reference | None, new: Reference) -> Iterator[str]:
     if before is None:
         return
     then, now = (
-        {**of.untrained, **{name: spread.mean for name, spread in of.values.items()}} for of in (before, new)
+        {**of.fixed, **{name: spread.mean for name, spread in of.values.items()}} for of in (before, new)
     )
     for name in sorted(then.keys() | now.keys()):
         if then.get(name) != now.get(name):

@@ -221,7 +221,7 @@ def check(
         str,
         typer.Option(
             metavar="A,B",
-            help="What to compare: inputs, features, algorithms (seconds, nothing is trained), trained. Default: all.",
+            help="What to compare: inputs, features, algorithms, steps (seconds), trained. Default: all.",
         ),
     ] = "",
     reason: Annotated[

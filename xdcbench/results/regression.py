@@ -39,6 +39,10 @@ ROUNDING = 1e-4
 """Of numbers that nothing trained lies behind, relative to the larger of 1 and the number."""
 
 
+STEPS = {"steps/start/": 1e-3, "steps/later/": 0.05}
+"""Of losses, NMI and scores before the first step and after some, by how names begin; relative as `ROUNDING`."""
+
+
 class Spread(Config):
     """Where a trained number lies: mean and standard deviation over seeds and numbers of threads.
 
@@ -53,10 +57,10 @@ class Spread(Config):
 class Reference(Config):
     """A reference file: hash of the suite's settings (``plan``), and what its numbers were.
 
-    ``reason`` says why it was last written, ``versions`` with what libraries and which commit. ``untrained`` holds what
-    is compared before anything is trained: digests, to be equal, and numbers, to agree within `ROUNDING`. ``values``
-    are trained numbers over ``seeds``, each with every number of ``threads``; ``wrong`` are the test items that the
-    suite's own seeds got wrong.
+    ``reason`` says why it was last written, ``versions`` with what libraries and which commit. ``fixed`` holds what
+    needs no spread: digests, to be equal, and numbers, to agree within `ROUNDING` or `STEPS`.
+    ``values`` are trained numbers over ``seeds``, each with every number of ``threads``; ``wrong`` are the test items
+    that the suite's own seeds got wrong.
     """
 
     suite: str
@@ -67,7 +71,7 @@ class Reference(Config):
     threads: tuple[int, ...] = ()
     values: dict[str, Spread] = Field({}, description="by name of number")
     wrong: dict[str, tuple[str, ...]] = Field({}, description="ids of test items, by name of number")
-    untrained: dict[str, float | str] = Field({}, description="by tier and name")
+    fixed: dict[str, float | str] = Field({}, description="by tier and name")
 
     def tolerance(self, name: str, *, seeds: int = 1) -> float:
         """What a number of a check of unchanged code may lie from the mean; 0 for one that was not there.
@@ -83,7 +87,7 @@ class Reference(Config):
 
         quantile = t.ppf(1 - FALSE_ALARMS / (2 * len(self.values)), len(self.seeds) - 1)
         bound = float(quantile) * spread.deviation * math.sqrt(1 / seeds + 1 / len(self.seeds))
-        return max(bound, spread.item, rounding(spread.mean))
+        return max(bound, spread.item, ROUNDING * max(1.0, abs(spread.mean)))
 
 
 @dataclass(frozen=True)
@@ -215,19 +219,20 @@ def visible_shifts(reference: Reference) -> str:
     return "; ".join(words)
 
 
-def untrained_changes(
+def fixed_changes(
     found: Mapping[str, float | str], reference: Reference, tiers: Sequence[str]
 ) -> list[RegressionChange]:
     """Every value of some tiers, of this run or the reference, by name; nothing of a tier that it lacks."""
-    known = {name: value for name, value in reference.untrained.items() if name.split("/")[0] in tiers}
+    known = {name: value for name, value in reference.fixed.items() if name.split("/")[0] in tiers}
     held = {name.split("/")[0] for name in known}
     names = sorted(known.keys() | {name for name in found if name.split("/")[0] in held})
-    return [RegressionChange(n, known.get(n), found.get(n), rounding(known.get(n))) for n in names]
+    return [RegressionChange(n, known.get(n), found.get(n), fixed_tolerance(n, known.get(n))) for n in names]
 
 
-def rounding(value: float | str | None) -> float:
-    """What another processor or number of threads may move of a number."""
-    return ROUNDING * max(1.0, abs(value)) if _is_number(value) else 0.0
+def fixed_tolerance(name: str, value: float | str | None) -> float:
+    """What another processor or number of threads may move of a number of a tier."""
+    share = next((share for start, share in STEPS.items() if name.startswith(start)), ROUNDING)
+    return share * max(1.0, abs(value)) if _is_number(value) else 0.0
 
 
 def load_reference(path: Path) -> Reference:

@@ -5,7 +5,7 @@ Without torchrun there is one process, every function here is the identity, and 
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -20,7 +20,7 @@ T = TypeVar("T")
 TORCHRUN = ("WORLD_SIZE", "RANK", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
 """What torchrun says to each of its processes."""
 
-_ALONE = ContextVar("alone", default=False)
+_AS: ContextVar[tuple[int, int] | None] = ContextVar("as", default=None)
 
 
 def check_environment() -> None:
@@ -48,23 +48,30 @@ def check_environment() -> None:
 
 
 @contextmanager
-def single_process() -> Iterator[None]:
-    """Within, this process counts as the only one: for what one of several does while the others wait for it."""
-    token = _ALONE.set(True)
+def as_process(number: int, count: int) -> Iterator[None]:
+    """Within, this process counts as that of a number, from 0, of so many; nothing may be exchanged between them."""
+    token = _AS.set((number, count))
     try:
         yield
     finally:
-        _ALONE.reset(token)
+        _AS.reset(token)
+
+
+def single_process() -> AbstractContextManager[None]:
+    """Within, this process counts as the only one: for what one of several does while the others wait for it."""
+    return as_process(0, 1)
 
 
 def rank() -> int:
     """Number of this process, from 0."""
-    return 0 if _ALONE.get() else int(os.environ.get("RANK") or 0)
+    counts_as = _AS.get()
+    return counts_as[0] if counts_as else int(os.environ.get("RANK") or 0)
 
 
 def world_size() -> int:
     """Number of processes."""
-    return 1 if _ALONE.get() else int(os.environ.get("WORLD_SIZE") or 1)
+    counts_as = _AS.get()
+    return counts_as[1] if counts_as else int(os.environ.get("WORLD_SIZE") or 1)
 
 
 def local_world_size() -> int:

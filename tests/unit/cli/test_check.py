@@ -131,12 +131,12 @@ def test_where_a_number_moved_other_versions_are_named(
 def test_an_update_keeps_other_tiers(check: Check, make_record: Maker) -> None:
     check.records = [make_record()]
     check.update()
-    edited = read_json(check.reference) | {"untrained": {"inputs/x": "abc"}}
+    edited = read_json(check.reference) | {"fixed": {"inputs/x": "abc"}}
     check.reference.write_text(json.dumps(edited))
     check.records = [make_record(value=80.0)]
     check.update()
     kept = load_reference(check.reference)
-    assert kept.untrained == {"inputs/x": "abc"}
+    assert kept.fixed == {"inputs/x": "abc"}
     assert kept.values[NAME].mean == 81.5
     other = read_json(check.reference) | {"plan": "of another suite"}
     check.reference.write_text(json.dumps(other))

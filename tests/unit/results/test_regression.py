@@ -15,13 +15,13 @@ from xdcbench.results.regression import (
     RegressionChange,
     Spread,
     empty_reference,
+    fixed_changes,
     item_of,
     load_reference,
     metric_of,
     name_of,
     regression_changes,
     spreads_of,
-    untrained_changes,
     values_of,
     visible_shifts,
     write_reference,
@@ -212,7 +212,7 @@ def test_a_reference_is_read_as_it_was_written(tmp_path: Path) -> None:
     new = empty_reference("mini").model_copy(
         update={
             "values": {NAME: Spread(mean=91.0, deviation=1.5)},
-            "untrained": {"inputs/k/frames": "abc", "inputs/k/mean": 0.5},
+            "fixed": {"inputs/k/frames": "abc", "inputs/k/mean": 0.5},
         }
     )
     write_reference(path, new)
@@ -268,15 +268,15 @@ def test_digests_are_equal_and_numbers_agree_to_rounding(
     expected: float | str | None, found: float | str | None, moved: bool
 ) -> None:
     known = {"inputs/other": 1.0} | ({"inputs/x": expected} if expected is not None else {})
-    of = reference({}).model_copy(update={"untrained": known})
+    of = reference({}).model_copy(update={"fixed": known})
     now = {"inputs/other": 1.0} | ({"inputs/x": found} if found is not None else {})
-    values = {value.name: value for value in untrained_changes(now, of, ["inputs"])}
+    values = {value.name: value for value in fixed_changes(now, of, ["inputs"])}
     assert values["inputs/x"].moved == moved
     assert not values["inputs/other"].moved
     assert str(values["inputs/x"]).startswith("inputs/x: expected ")
 
 
 def test_only_tiers_that_are_asked_for_and_known_are_compared() -> None:
-    of = reference({}).model_copy(update={"untrained": {"inputs/x": 1.0, "features/x": 1.0}})
-    assert [v.name for v in untrained_changes({"inputs/x": 1.0}, of, ["inputs"])] == ["inputs/x"]
-    assert untrained_changes({"algorithms/x": 1.0}, of, ["algorithms"]) == []
+    of = reference({}).model_copy(update={"fixed": {"inputs/x": 1.0, "features/x": 1.0}})
+    assert [v.name for v in fixed_changes({"inputs/x": 1.0}, of, ["inputs"])] == ["inputs/x"]
+    assert fixed_changes({"algorithms/x": 1.0}, of, ["algorithms"]) == []

@@ -9,20 +9,20 @@ import pytest
 from tests.unit.tiny import MODELS
 from xdcbench.data.context import Context
 from xdcbench.data.index import Index
-from xdcbench.pipeline.untrained.algorithms import Stored, algorithm_values, load_stored
-from xdcbench.pipeline.untrained.features import feature_values
-from xdcbench.pipeline.untrained.inputs import input_values
-from xdcbench.pipeline.untrained.values import Values, digest, projected
-from xdcbench.results.regression import empty_reference, untrained_changes
+from xdcbench.pipeline.tiers.algorithms import Stored, algorithm_values, load_stored
+from xdcbench.pipeline.tiers.features import feature_values
+from xdcbench.pipeline.tiers.inputs import input_values
+from xdcbench.pipeline.tiers.values import Values, digest, projected
+from xdcbench.results.regression import empty_reference, fixed_changes
 
 ROOT = Path(__file__).parents[4]
 NAME = "kinetics400"
 
 
 def moved(before: Values, after: Values) -> set[str]:
-    reference = empty_reference("x").model_copy(update={"untrained": dict(before)})
+    reference = empty_reference("x").model_copy(update={"fixed": dict(before)})
     tiers = {name.split("/")[0] for name in before}
-    return {value.name for value in untrained_changes(after, reference, sorted(tiers)) if value.moved}
+    return {value.name for value in fixed_changes(after, reference, sorted(tiers)) if value.moved}
 
 
 @pytest.fixture(scope="module")

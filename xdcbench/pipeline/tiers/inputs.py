@@ -1,19 +1,24 @@
 """Tier 1: items, splits, decoded clips and spectrograms of a suite's datasets."""
 
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 
 import numpy as np
 
+from xdcbench.config.base import Modality
 from xdcbench.config.data import LEARNED_TRACKS
 from xdcbench.config.models import Models
 from xdcbench.config.pretraining import Augment
 from xdcbench.data.clip_dataset import Batch, ClipDataset, ClipSpec, even_clips, training_clips
 from xdcbench.data.dataloader import batches
 from xdcbench.data.index import Index
+from xdcbench.data.scanning.items import MISSING
 from xdcbench.data.shards.reader import ShardReader
 from xdcbench.data.spectrogram import LogMel
 from xdcbench.data.transforms import Normalize, square_crops
-from xdcbench.pipeline.untrained.values import Values, digest, projected, text_digest
+from xdcbench.pipeline.tiers.values import Values, digest, projected, text_digest
 
 ITEMS = 3
 """Items of a dataset whose clips are read: the first, one in the middle and the last."""
@@ -33,6 +38,8 @@ def input_values(index: Index, source: Path | ShardReader, models: Models) -> Va
         if index.media == "image" or index.items[track].iloc[rows].all()
     ]
     specs = even_clips(rows, 2) + list(training_clips(rows, augment=Augment(flip=False), seed=0, epoch=0))
+    if isinstance(source, Path):
+        found[f"{name}/unreadable"] = _of_torn_file(index, source, tracks, models)
     for track in tracks:
         clips = ClipDataset(index, source, **{track: models.by_modality[track].input})  # type: ignore[arg-type]
         batch = _read(clips, specs)
@@ -52,6 +59,21 @@ def _some(index: Index) -> np.ndarray:
     readable = np.flatnonzero(index.items["ok"].to_numpy())
     chosen: np.ndarray = readable[np.linspace(0, len(readable) - 1, ITEMS).round().astype(int)]
     return np.unique(chosen)
+
+
+def _of_torn_file(index: Index, source: Path, tracks: Sequence[Modality], models: Models) -> str:
+    """What becomes of an item whose file holds no media, between two others: it fails, and nothing stands in for it."""
+    rows = _some(index)
+    paths, mtimes = index.items["path"].to_list(), index.items["mtime"].to_numpy().copy()
+    inputs = {track: models.by_modality[track].input for track in tracks}
+    with NamedTemporaryFile(suffix=".mp4") as file:
+        file.write(b"no media")
+        file.flush()
+        paths[rows[1]], mtimes[rows[1]] = file.name, MISSING
+        torn = replace(index, items=index.items.assign(path=paths, mtime=mtimes))
+        clips = ClipDataset(torn, source, **inputs)  # type: ignore[arg-type]
+        batch = _read(clips, even_clips(rows, 1))
+    return f"read {batch.rows.tolist()}, failed {[row for row, _ in batch.failed]}"
 
 
 def _read(clips: ClipDataset, specs: list[ClipSpec]) -> Batch:

@@ -12,15 +12,19 @@ from xdcbench.clustering.kmeans import KMeans
 from xdcbench.clustering.metrics import nmi
 from xdcbench.clustering.preprocess import Mode, concat, fit
 from xdcbench.config.evaluation import LinearProbe, LinearSVM, LowShot
+from xdcbench.data.dataloader import shares
 from xdcbench.evaluation.linear_probe import probe
 from xdcbench.evaluation.linear_svm import choose_c, svm
 from xdcbench.evaluation.low_shot import shots, shuffled, take
 from xdcbench.evaluation.retrieval import cosines, rank_gallery
-from xdcbench.pipeline.untrained.values import Values, digest
+from xdcbench.pipeline.tiers.values import Values, digest
 from xdcbench.results.statistics.intervals import Run, Sample, difference_interval, share_interval, wilson
 from xdcbench.results.statistics.significance import holm, mcnemar, sign_flip
+from xdcbench.utils.distributed import as_process, contiguous_shard
 
 K, DIM = 8, 4
+
+PROCESSES = 3
 
 
 class Stored(NamedTuple):
@@ -49,7 +53,7 @@ def load_stored(path: Path) -> Stored:
 
 def algorithm_values(stored: Stored) -> Values:
     """Labels, decisions and ranks by digest; inertia, scores and interval ends as numbers."""
-    parts = (_clustering, _linear_probe, _linear_svm, _retrieval, _low_shot, _statistics)
+    parts = (_clustering, _linear_probe, _linear_svm, _retrieval, _low_shot, _statistics, _processes)
     return {f"algorithms/{name}": value for part in parts for name, value in part(stored)}
 
 
@@ -119,3 +123,15 @@ def _statistics(stored: Stored) -> Named:
     yield "McNemar", mcnemar(right, other, groups)
     yield "sign flips", sign_flip([1.0, 2.0, -0.5, 3.0, 1.5])
     yield "Holm", sum(holm([0.01, 0.04, 0.03, 0.2]))
+
+
+def _processes(stored: Stored) -> Named:
+    """Which items each of three processes reads and clusters: together all, each once."""
+    read: list[int] = []
+    clustered: list[int] = []
+    for number in range(PROCESSES):
+        with as_process(number, PROCESSES):
+            read += [position for share in shares(len(stored.x), 8) for position in share]
+            clustered += contiguous_shard(len(stored.x), 8)
+    yield "items read by three processes", digest(np.array(read))
+    yield "items clustered by three processes", digest(np.array(clustered))

@@ -11,7 +11,7 @@ from xdcbench.data.index import Index
 from xdcbench.data.shards.reader import ShardReader
 from xdcbench.models.inference import Inference, extract
 from xdcbench.models.weights import build_encoder
-from xdcbench.pipeline.untrained.values import Values, projected
+from xdcbench.pipeline.tiers.values import Values, projected
 
 ITEMS = 2
 """Items that are encoded; in train mode BatchNorm would mix them."""
