@@ -15,7 +15,7 @@ from xdcbench.results.published import load_published
 from xdcbench.results.records import Record
 from xdcbench.results.tables.build import MethodNames, build
 from xdcbench.results.tables.grid import Grid
-from xdcbench.results.tables.present import FORMATS, grids
+from xdcbench.results.tables.present import FORMATS, grids, load_tables
 from xdcbench.results.tables.render import Format, render
 from xdcbench.results.tables.unavailable import UnavailableResult
 
@@ -98,7 +98,7 @@ def tables() -> dict[str, Grid]:
         "xdc", "ig_random", "finetune32", "ucf101", "1", "no folder for ig_random; give --data-root"
     )
     records = [r for r in full_suite(3, tables=(2, 6)) if r.pretrain_data != "ig_random"]
-    return {"rich": rich(), **grids(["table2", "table6"], records, lacks=[lack])}
+    return {"rich": rich(), **grids(load_tables(["table2", "table6"]), records, lacks=[lack])}
 
 
 @pytest.mark.parametrize("fmt", FORMATS)

@@ -72,6 +72,7 @@ def test_every_command_is_in_the_readme() -> None:
     said = xdcbench("--help").stdout
     known = (
         "run",
+        "new",
         "bench",
         "check",
         "table",

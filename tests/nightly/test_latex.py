@@ -9,7 +9,7 @@ import pytest
 from tests.conftest import NO_LATEX
 from tests.golden.simulated import full_suite
 from tests.golden.test_tables import FOLDER, NAMES
-from xdcbench.results.tables.present import grids
+from xdcbench.results.tables.present import grids, load_tables
 from xdcbench.results.tables.render import render
 
 pytestmark = pytest.mark.nightly
@@ -21,7 +21,8 @@ def test_every_table_compiles(tmp_path: Path) -> None:
     if latex is None:
         pytest.skip(NO_LATEX)
     tables = [
-        render(grid, "tex") for grid in grids([f"table{n}" for n in range(1, 8)], full_suite(2)).values()
+        render(grid, "tex")
+        for grid in grids(load_tables(f"table{n}" for n in range(1, 8)), full_suite(2)).values()
     ]
     tables += [(FOLDER / f"{name}.tex").read_text(encoding="utf-8") for name in NAMES]
     head = (

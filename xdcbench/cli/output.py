@@ -8,16 +8,16 @@ from dataclasses import replace
 from pathlib import Path
 
 from xdcbench.errors import UserError
-from xdcbench.pipeline.catalog import rows
 from xdcbench.pipeline.executor import StageResult, execute
 from xdcbench.pipeline.launch import Launch
 from xdcbench.pipeline.needed import Policy, needed_keys
+from xdcbench.pipeline.suite_tables import tables_of
 from xdcbench.pipeline.unavailable import unavailable_results
 from xdcbench.results.records import Record, read_records
 from xdcbench.results.run_facts import read_facts
 from xdcbench.results.run_store import RunStore
 from xdcbench.results.tables.grid import Grid
-from xdcbench.results.tables.present import ShownIntervals, grids, write_tables
+from xdcbench.results.tables.present import ShownIntervals, all_grids, grids, load_tables, write_tables
 from xdcbench.results.tables.render import Format, render
 from xdcbench.utils.locks import READ_ONLY
 from xdcbench.utils.processes import process_group
@@ -113,14 +113,16 @@ def suite_tables(launch: Launch, records: Sequence[Record]) -> dict[str, Grid]:
     titles = {name: method.title for name, method in suite.methods.items()}
     titles |= {name: pretrained.title for name, pretrained in suite.encoders.items() if pretrained.title}
     tables: dict[str, Grid] = {}
-    for table, keys in launch.tables.items():
+    for name, shown in tables_of(launch.whole).items():
         tables |= grids(
-            [table],
-            [record for record in records if record.run in keys],
+            {name: shown.table},
+            [record for record in records if record.run in shown.keys],
             titles=titles,
             encoders=suite.encoders,
             intervals=shown_intervals([launch.store], asked=False),
-            lacks=list(unavailable_results(stage for stage in launch.whole.stages if stage.key in keys)),
+            lacks=list(
+                unavailable_results(stage for stage in launch.whole.stages if stage.key in shown.keys)
+            ),
         )
     return tables
 
@@ -159,15 +161,17 @@ def table_lines(
 ) -> Iterator[str]:
     """Tables over several results folders, their cells with intervals where that is asked for.
 
+    Without names, those that hold a measured number, or, where nothing is measured, a published one.
+
     Raises:
         UserError: a folder is no results folder, or a table is unknown.
     """
     stores = [RunStore.existing(root) for root in folders]
-    wanted = names or [name for name, _ in rows("tables")]
-    tables = grids(wanted, read_records(stores), intervals=shown_intervals(stores, asked=intervals))
-    for grid in tables.values():
-        if names or any(group.rows for group in grid.groups):
-            yield from render(grid, fmt).split("\n")
+    records, ends = read_records(stores), shown_intervals(stores, asked=intervals)
+    tables = grids(load_tables(names), records, intervals=ends) if names else all_grids(records, ends)
+    shown = [grid for grid in tables.values() if names or grid.runs]
+    for grid in shown or [grid for grid in tables.values() if grid.groups]:
+        yield from render(grid, fmt).split("\n")
     if out is not None:
         yield from written_lines(write_tables(tables, out))
 

@@ -21,7 +21,8 @@ Listed = Literal["methods", "suites", "datasets", "evaluations", "tables", "weig
 )
 def table(
     names: Annotated[
-        list[str] | None, typer.Argument(metavar="NAME", help="Tables to print. Default: all.")
+        list[str] | None,
+        typer.Argument(metavar="NAME", help="Tables to print. Default: all with a measured number."),
     ] = None,
     results: ResultsFoldersOption = None,
     format_: Annotated[FormatName, typer.Option("--format", help="Format to print.")] = "txt",

@@ -103,7 +103,8 @@ def compose(suite: Tree, path: Path) -> Tree:
 
 def used(tree: Tree, path: Path) -> dict[str, list[str]]:
     """Names of the methods, datasets and evaluations that a suite runs."""
-    groups, measures = mappings(tree, "pretraining", path), mappings(tree, "evaluate", path)
+    groups = mappings(tree, "pretraining", path) if "pretraining" in tree else []
+    measures = mappings(tree, "evaluate", path)
     learned = [group["data"] for group in groups if group.get("data")]
     found = {
         "methods": [method for group in groups for method in names_of(group, "methods", path)],

@@ -115,6 +115,11 @@ class LowShot(Config):
     max_iter: int = Field(1000, ge=1)
     precision: Precision = "auto"
 
+    @property
+    def shots(self) -> tuple[str, ...]:
+        """What is learned from, as records name it: ``5`` items of each class, ``1%`` of the training items."""
+        return (*map(str, self.per_class), *(f"{100 * share:g}%" for share in self.fractions))
+
 
 class Clusters(Config):
     """k-means on the mean features of test items, compared with their classes."""

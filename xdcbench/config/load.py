@@ -46,7 +46,7 @@ def load_suite(
 
     Raises:
         UserError: code that the user has not let run; an unknown name, key or value, of the suite or of a table that it
-            names; parts that are no suites, form a circle or disagree.
+            names; parts that are no suites, form a circle or disagree; a suite without encoders.
     """
     path = find(folder("configs") / "suites", name, what="suite")
     head, leaves = read_suite(path, world)
@@ -60,10 +60,19 @@ def load_suite(
         if seeds:
             tree["seeds"] = list(seeds)
         suites.append(validate(Suite, tree, where=str(leaf)))
+        _check_encoders(suites[-1], leaf)
         for table in suites[-1].tables:  # an unknown one shall be told before hours of work, not after
             load_table(table)
     suite = unite(head, suites, where=path) if "parts" in head else suites[0]
     return select(suite, methods) if methods else suite
+
+
+def _check_encoders(suite: Suite, path: Path) -> None:
+    if not suite.pretraining and not suite.encoders:
+        raise UserError(
+            f"{path}: neither `pretraining` nor `encoders` is given, so there is no encoder to measure. "
+            "Try: pretraining: [{methods: [scratch]}]"
+        )
 
 
 def _check_code(tree: Tree, path: Path, consent: Consent) -> None:

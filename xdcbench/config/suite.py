@@ -42,13 +42,13 @@ class Suite(Config):
     world: World | None = Field(None, description="the synthetic world to write; none: the user's data root")
     models: Models = Models()
     pretrain: Pretrain = Pretrain()
-    methods: dict[Name, Method]
+    methods: dict[Name, Method] = Field({}, description="by name; none: `encoders` alone are measured")
     encoders: dict[Name, PretrainedEncoders] = Field({}, description="measured beside the methods, by name")
     datasets: dict[Name, Dataset]
     evaluations: dict[Name, Evaluation]
-    pretraining: tuple[PretrainingGroup, ...]
+    pretraining: tuple[PretrainingGroup, ...] = ()
     evaluate: tuple[EvaluationTask, ...]
-    tables: tuple[str, ...]
+    tables: tuple[str, ...] = Field((), description="none: a default table of each dataset")
     prepare: Literal["auto", "never"] | tuple[Name, ...] = Field(
         "never",
         description="datasets that are first prepared into shards; auto: large ones that are learned from",

@@ -73,12 +73,9 @@ def shots(settings: LowShot) -> dict[str, Wanted]:
             f"low_shot: cannot learn from {bad[0] if bad else 'no'} items; give `per_class` from 1 up, "
             f"`fractions` above 0 and up to 1, or one of them"
         )
-    numbers: dict[str, Wanted] = {str(n): lambda size, n=n: n for n in settings.per_class}  # type: ignore[misc]
-    shares: dict[str, Wanted] = {
-        f"{100 * s:g}%": lambda size, s=s: max(1, int(s * size + 0.5))  # type: ignore[misc]
-        for s in settings.fractions
-    }
-    return numbers | shares
+    numbers: list[Wanted] = [lambda size, n=n: n for n in settings.per_class]  # type: ignore[misc]
+    shares: list[Wanted] = [lambda size, s=s: max(1, int(s * size + 0.5)) for s in settings.fractions]  # type: ignore[misc]
+    return dict(zip(settings.shots, [*numbers, *shares], strict=True))
 
 
 def shuffled(ids: Iterable[str], *, seed: int, draw: int) -> np.ndarray:

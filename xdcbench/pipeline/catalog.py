@@ -24,7 +24,7 @@ def rows(part: Listed) -> list[tuple[str, str]]:
     if part == "weights":
         return [(name, summary(release)) for name, release in registry().items()]
     entries = []
-    for path in sorted(folder_of(part).glob("*.yaml")):
+    for path in sorted(folder_of(part).glob("*.yaml"), key=lambda path: path.stem):
         tree = read(path)
         entries.append(
             (path.stem, str(tree.get("title") or tree.get("description") or tree.get("kind") or ""))

@@ -89,18 +89,6 @@ class Launch:
         """Keys of the whole suite's stages."""
         return tuple(stage.key for stage in self.whole.stages)
 
-    @property
-    def tables(self) -> Mapping[str, frozenset[str]]:
-        """Tables of the suite, each with the keys of the stages whose records it may show.
-
-        A table of a part shows what this part runs, whatever else the other parts do with the same methods.
-        """
-        shown: dict[str, frozenset[str]] = {}
-        for plan in self.whole.parts or (self.whole,):
-            keys = frozenset(stage.key for stage in plan.stages)
-            shown |= {table: shown.get(table, frozenset()) | keys for table in plan.suite.tables}
-        return shown
-
 
 def plan_launch(request: Request, *, write: bool = True) -> Launch:
     """Load the suite, find its data, resolve the device, expand the plan; ``write`` allows to make the results folder.

@@ -280,6 +280,23 @@ def test_without_names_tables_that_are_empty_are_left_out(tmp_path: Path, make_r
     assert "ESC-10: linear SVM on frozen" not in text
 
 
+def test_without_names_a_number_that_no_table_shows_has_a_default_one(
+    tmp_path: Path, make_record: Maker
+) -> None:
+    one = kept(tmp_path / "one", make_record(run="own-1", dataset="mine", value=33.25))
+    lines = list(table_lines([], [one], "txt", tmp_path / "out"))
+    assert lines[0] == "Results on mine (%)"
+    text = "\n".join(lines)
+    assert "33.2" in text and "498 of 500 test items used" in text
+    assert "[published]" not in text, "where something is measured, that is what is shown"
+    assert (tmp_path / "out" / "dataset-mine.csv").is_file()
+
+
+def test_without_names_and_numbers_published_ones_are_shown(tmp_path: Path) -> None:
+    RunStore(tmp_path)
+    assert "[published]" in "\n".join(table_lines([], [tmp_path], "txt", None))
+
+
 def test_folder_that_holds_no_results_is_told(tmp_path: Path) -> None:
     with pytest.raises(
         UserError, match=f"{tmp_path} is no results folder; run a suite with --results {tmp_path}"

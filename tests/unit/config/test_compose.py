@@ -146,7 +146,7 @@ def test_a_method_of_no_part_is_told(both: str) -> None:
         ("parts: [mine.yaml]", "its parts form a circle, mine > mine"),
         ("parts: [table1, round.yaml]", "its parts form a circle, mine > round > mine"),
         ("parts: [table1, gone.yaml]", "gone.yaml: unknown method 'xcd'; did you mean 'xdc'?"),
-        ("parts: [table1, probes.yaml]", "probes.yaml: 'pretraining' must be a list of mappings"),
+        ("parts: [table1, probes.yaml]", "probes.yaml: 'evaluate' must be a list of mappings"),
     ],
 )
 def test_wrong_parts_are_told(write: Write, text: str, said: str) -> None:

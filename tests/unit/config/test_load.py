@@ -238,7 +238,6 @@ def test_wrong_override_is_told_with_place_value_and_mend(
             ["mine.yaml", "'evaluations'", "['linear_probe']"],
         ),
         ("tables: [probes]", "tables: [prob]", ["table 'prob'", "did you mean 'probes'"]),
-        ("tables: [probes]", "", ["'tables' is missing"]),
         ("evaluate:", "mesure:", ["mine.yaml", "'evaluate' must be a list"]),
         ("classes: 3", "classes: 99", ["'world.classes'", "99", "13"]),
         ("description", "descripton", ["'descripton'", "did you mean 'description'"]),
@@ -252,6 +251,26 @@ def test_wrong_suite_is_told_with_place_value_and_mend(
     text = message(lambda: load_suite(path))
     for words in said:
         assert words in text
+
+
+ENCODERS_ALONE = """
+encoders: {mfcc: {audio: {source: mfcc}}}
+evaluate: [{evaluation: audio_svm, dataset: esc50, splits: ["1"]}]
+tables: [table7]
+"""
+
+
+def test_a_suite_may_have_encoders_alone(write_suite: Writer) -> None:
+    suite = load_suite(write_suite(ENCODERS_ALONE))
+    assert (suite.methods, suite.pretraining, list(suite.encoders)) == ({}, (), ["mfcc"])
+    assert load_suite(write_suite(ENCODERS_ALONE + "pretraining: []\n")) == suite
+
+
+def test_a_suite_without_any_encoder_is_refused(write_suite: Writer) -> None:
+    without = ENCODERS_ALONE.replace("encoders: {mfcc: {audio: {source: mfcc}}}", "")
+    said = message(lambda: load_suite(write_suite(without)))
+    assert said.endswith("no encoder to measure. Try: pretraining: [{methods: [scratch]}]")
+    assert load_suite(write_suite(without), overrides=["encoders.mfcc.audio.source=mfcc"]).encoders
 
 
 def test_several_mistakes_are_told_in_one_line(write_suite: Writer) -> None:
@@ -298,7 +317,7 @@ def test_file_that_is_not_there() -> None:
         (b"42", "not readable YAML"),
         (b"- a\n- b", "must hold a mapping"),
         (b"description: '${'", "not readable YAML"),
-        (b"", "'pretraining' must be a list"),
+        (b"", "'evaluate' must be a list"),
     ],
 )
 def test_file_that_is_no_suite_is_named(tmp_path: Path, content: bytes, said: str) -> None:

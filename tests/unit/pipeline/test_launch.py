@@ -6,8 +6,6 @@ import pytest
 from xdcbench.errors import UserError
 from xdcbench.pipeline.launch import Launch, Request, default_num_workers, plan_launch
 
-SUITES = Path(__file__).parents[3] / "configs" / "suites"
-
 
 @pytest.fixture
 def request_(tmp_path: Path) -> Request:
@@ -53,30 +51,6 @@ def test_parts_of_a_suite(request_: Request) -> None:
     part = plan_launch(replace(request_, methods=("xdc",), seeds=(3,), filter="xdc/*/round1"))
     assert [s.name for s in part.plan.stages if s.kind == "round"] == ["xdc/kinetics400/seed3/round1"]
     assert keys(plan_launch(replace(request_, filter="index/*"))) < keys(whole)
-
-
-def test_tables_of_a_part_show_what_this_part_runs(request_: Request) -> None:
-    """The sweep over k of table 2 must not stand among the methods of table 1."""
-    launch = plan_launch(replace(request_, suite="full", synthetic="small", filter="xdc/*/round1"))
-    assert list(launch.tables) == [f"table{number}" for number in range(1, 8)]
-    assert set(launch.keys) == set().union(*launch.tables.values())
-    stages = {stage.key: stage.name for stage in launch.whole.stages}
-    shown = {table: {stages[key] for key in keys} for table, keys in launch.tables.items()}
-    assert any("/k=8/" in name for name in shown["table2"])
-    assert not any("/k=" in name for table, of in shown.items() if table != "table2" for name in of)
-    assert {name.split("/")[0] for name in shown["table1"] if "round" in name} == {
-        *("supervised-kinetics", "sdc", "mdc", "cdc", "xdc")
-    }
-
-
-def test_a_table_of_two_parts_shows_what_both_run(request_: Request, tmp_path: Path) -> None:
-    path = tmp_path / "both.yaml"
-    other = tmp_path / "other.yaml"
-    other.write_text((SUITES / "table4.yaml").read_text().replace("table4]", "table3]"))
-    path.write_text(f"parts: [table3, {other}]\n")
-    alone = [plan_launch(replace(request_, suite=suite)) for suite in ("table3", "table4")]
-    (shown,) = plan_launch(replace(request_, suite=str(path))).tables.values()
-    assert shown == set(alone[0].keys) | set(alone[1].keys)
 
 
 def test_any_real_suite_runs_in_the_synthetic_world(request_: Request) -> None:

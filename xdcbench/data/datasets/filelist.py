@@ -1,6 +1,5 @@
 """Any files: named by a csv or Parquet with a column of paths, or all that lie below the root."""
 
-import hashlib
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import pyarrow.parquet as pq
 from xdcbench.config.data import Dataset
 from xdcbench.data.scanning.classes import one_spelling
 from xdcbench.data.scanning.csv_rows import check_once
+from xdcbench.data.scanning.draw import draw
 from xdcbench.data.scanning.items import MISSING, SPLIT, Scan, media_files, options, table
 from xdcbench.data.scanning.lists import check_known, one_per, place, place_of, read_csv
 from xdcbench.errors import UserError
@@ -146,13 +146,3 @@ def _draw(rows: pd.DataFrame, together: str, test_share: float) -> pd.Series:
     for pool in pools:
         parts |= draw(pool.unique().tolist(), test_share)
     return names.map(parts)
-
-
-def draw(names: list[str], test_share: float) -> dict[str, str]:
-    """Part of each name by its hash; of two or more names, at least one is on each side."""
-    at = {name: int.from_bytes(hashlib.sha256(name.encode()).digest()[:8]) / 2**64 for name in names}
-    parts = {name: "test" if place < test_share else "train" for name, place in at.items()}
-    if len(names) > 1:
-        parts[min(at, key=at.__getitem__)] = "test"
-        parts[max(at, key=at.__getitem__)] = "train"
-    return parts

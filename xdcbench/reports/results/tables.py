@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from typing import Any
 
 from xdcbench.errors import UserError
-from xdcbench.pipeline.catalog import rows
 from xdcbench.reports.results.charts import Chart, Point, Series, XAxis, chart
 from xdcbench.reports.results.gather import Results
 from xdcbench.results.records import Record
@@ -13,11 +12,11 @@ from xdcbench.results.statistics.predictions import cell_ends
 from xdcbench.results.tables.build import PUBLISHED
 from xdcbench.results.tables.figures import table_lines
 from xdcbench.results.tables.grid import Cell, Grid
-from xdcbench.results.tables.present import ShownIntervals, grids
+from xdcbench.results.tables.present import ShownIntervals, all_grids
 
 
 def tables(results: Results) -> tuple[list[dict[str, Any]], list[str]]:
-    """Every table of the library that some record fits, and why a number that could have an interval lacks it."""
+    """Every table that some record fits, and why a number that could have an interval lacks it."""
     lacking: dict[str, None] = {}
 
     def ends(records: Sequence[Record]) -> tuple[float, float] | None:
@@ -27,14 +26,8 @@ def tables(results: Results) -> tuple[list[dict[str, Any]], list[str]]:
             lacking[results.placeless(str(error))] = None
             return None
 
-    names = [name for name, _ in rows("tables")]
-    made = grids(names, results.records, intervals=ShownIntervals(ends))
-    measured = {name: grid for name, grid in made.items() if any(_runs(grid))}
-    return [_view(name, grid) for name, grid in measured.items()], list(lacking)
-
-
-def _runs(grid: Grid) -> list[str]:
-    return [key for group in grid.groups for row in group.rows for cell in row.cells for key in cell.runs]
+    made = all_grids(results.records, ShownIntervals(ends))
+    return [_view(name, grid) for name, grid in made.items() if grid.runs], list(lacking)
 
 
 def _view(name: str, grid: Grid) -> dict[str, Any]:

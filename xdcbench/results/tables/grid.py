@@ -148,6 +148,13 @@ class Grid:
     chart: Chart | None = None
 
     @property
+    def runs(self) -> frozenset[str]:
+        """Keys of the runs whose numbers it shows."""
+        return frozenset(
+            key for group in self.groups for row in group.rows for cell in row.cells for key in cell.runs
+        )
+
+    @property
     def header(self) -> list[str]:
         """What the labels are, in words."""
         names = {"pretrain_data": "pretraining data", "pretrain_items": "pretraining items"}

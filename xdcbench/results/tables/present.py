@@ -9,11 +9,14 @@ from typing import Any, get_args
 from xdcbench.config.load import load_table, read
 from xdcbench.config.models import PretrainedEncoders
 from xdcbench.config.paths import folder
+from xdcbench.config.paths import names as library_names
+from xdcbench.config.table import Table
 from xdcbench.models.pretrained.registry import registry, release_of
 from xdcbench.results.published import load_published
 from xdcbench.results.records import Record
 from xdcbench.results.tables.build import MethodNames, build
 from xdcbench.results.tables.cells import Intervals
+from xdcbench.results.tables.default import default_tables, measurements_of_records
 from xdcbench.results.tables.grid import Grid
 from xdcbench.results.tables.render import Format, render
 from xdcbench.results.tables.unavailable import UnavailableResult
@@ -32,8 +35,21 @@ class ShownIntervals:
     every: bool = True
 
 
+def load_tables(names: Iterable[str]) -> dict[str, Table]:
+    """Tables of the library by name, and files by path, each under the name of its file."""
+    return {Path(name).stem: load_table(name) for name in names}
+
+
+def all_grids(records: Sequence[Record], intervals: ShownIntervals | None = None) -> dict[str, Grid]:
+    """Every table of the library, then default ones of the numbers that stand in none of those."""
+    library = grids(load_tables(library_names(folder("tables"))), records, intervals=intervals)
+    shown = frozenset().union(*(grid.runs for grid in library.values()))
+    rest = default_tables(measurements_of_records(r for r in records if r.run not in shown))
+    return library | grids(rest, records, intervals=intervals)
+
+
 def grids(
-    names: Sequence[str],
+    tables: Mapping[str, Table],
     records: Sequence[Record],
     *,
     titles: Mapping[str, str] | None = None,
@@ -41,7 +57,7 @@ def grids(
     intervals: ShownIntervals | None = None,
     lacks: Sequence[UnavailableResult] = (),
 ) -> dict[str, Grid]:
-    """The tables ``names``, filled with ``records`` and what was published beside them.
+    """Tables by name, filled with ``records`` and what was published beside them.
 
     ``titles`` are display names of methods that are not in the library, ``encoders`` a suite's encoders from
     elsewhere; ``lacks`` as in ``build``.
@@ -58,7 +74,6 @@ def grids(
     called = MethodNames(
         {SUPERVISED: "Supervised", **released, **method_titles(), **pretrained, **(titles or {})}, printed_as
     )
-    tables = {Path(name).stem: load_table(name) for name in names}
     return {
         name: build(
             table,

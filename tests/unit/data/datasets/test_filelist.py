@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.unit.data.trees import column, config, counts, paths, text, touch
-from xdcbench.data.datasets.filelist import draw
 from xdcbench.data.scan import scan
+from xdcbench.data.scanning.draw import draw
 from xdcbench.data.scanning.items import Scan
 from xdcbench.errors import UserError
 

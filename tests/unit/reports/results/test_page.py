@@ -201,6 +201,16 @@ def test_runs_without_metrics_or_records_are_listed(tmp_path: Path) -> None:
     assert chain["charts"] == [] and "No metrics were kept." in page(folder)
 
 
+def test_numbers_of_a_dataset_that_no_table_knows_are_on_the_page(tmp_path: Path) -> None:
+    folder = write(tmp_path / "results")
+    run = folder / "runs" / "linear_probe-000000000000"
+    text = (run / "records.json").read_text()
+    (run / "records.json").write_text(text.replace('"dataset": "kinetics400"', '"dataset": "mine"'))
+    write_manifest(run)
+    assert [table["name"] for table in page_data(gather([folder]))["tables"]][-1] == "dataset-mine"
+    assert "Results on mine (%)" in Seen(page(folder)).text
+
+
 def test_predictions_that_are_gone_cost_intervals_alone(tmp_path: Path) -> None:
     folder = write(tmp_path / "results", right={"xdc": (150,), "sdc": (90,)})
     (folder / "runs" / "linear_probe-000000000000" / "predictions.parquet").unlink()

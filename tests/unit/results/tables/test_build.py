@@ -18,7 +18,7 @@ from xdcbench.results.records import Record
 from xdcbench.results.tables.build import PUBLISHED, REAL, SYNTHETIC, MethodNames, build
 from xdcbench.results.tables.footnotes import DELTA
 from xdcbench.results.tables.grid import Grid, Reference
-from xdcbench.results.tables.present import grids
+from xdcbench.results.tables.present import grids, load_tables
 from xdcbench.results.tables.unavailable import UnavailableResult
 
 Make = Callable[..., Record]
@@ -382,7 +382,7 @@ def test_a_bad_line_of_a_table_is_told_in_one_message(tmp_path: Path, line: str,
     path = tmp_path / "mine.yaml"
     path.write_text(f"title: T\ncolumns: [{{title: A, evaluation: finetune}}]\n{line}\n")
     with pytest.raises(UserError) as caught:
-        grids([str(path)], [])
+        grids(load_tables([str(path)]), [])
     assert words in str(caught.value) and "\n" not in str(caught.value)
 
 
@@ -390,7 +390,7 @@ def test_an_unknown_key_of_a_column_is_told(tmp_path: Path) -> None:
     path = tmp_path / "mine.yaml"
     path.write_text("title: T\ncolumns: [{title: A, evaluation: finetune, datset: ucf101}]\n")
     with pytest.raises(UserError, match=r"mine\.yaml.*datset.*dataset"):
-        grids([str(path)], [])
+        grids(load_tables([str(path)]), [])
 
 
 def test_nothing_measured_is_said() -> None:

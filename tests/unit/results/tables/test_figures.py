@@ -12,7 +12,7 @@ from xdcbench.config.table import Chart, Table
 from xdcbench.errors import UserError
 from xdcbench.results.tables.figures import COLOURS, INK, draw
 from xdcbench.results.tables.grid import Cell, Grid, Group, Row
-from xdcbench.results.tables.present import grids, write_tables
+from xdcbench.results.tables.present import grids, load_tables, write_tables
 
 CHART = Chart(x="hyperparameters.k", title="clusters k", log=True)
 SVG = "{http://www.w3.org/2000/svg}"
@@ -118,7 +118,7 @@ def test_same_table_same_bytes(fmt: str, tmp_path: Path) -> None:
 
 
 def test_figures_are_written_beside_the_tables(tmp_path: Path) -> None:
-    tables = grids(["table1", "table2", "table3"], [])
+    tables = grids(load_tables(["table1", "table2", "table3"]), [])
     assert {name for name, grid in tables.items() if grid.chart} == {"table2", "table3"}
     written = {path.name for path in write_tables(tables, tmp_path)}
     assert {name for name in written if name.endswith(("svg", "pdf"))} == {

@@ -7,21 +7,30 @@ from xdcbench.config.models import PretrainedEncoders, PretrainedVideo
 from xdcbench.errors import UserError
 from xdcbench.pipeline.catalog import rows
 from xdcbench.results.records import Record
-from xdcbench.results.tables.present import FORMATS, ShownIntervals, grids, method_titles, write_tables
+from xdcbench.results.tables.present import (
+    FORMATS,
+    ShownIntervals,
+    grids,
+    load_tables,
+    method_titles,
+    write_tables,
+)
 from xdcbench.results.tables.render import render
 
 Maker = Callable[..., Record]
 
 
 def test_grid_holds_the_records_of_its_columns(make_record: Maker) -> None:
-    text = render(grids(["probes"], [make_record(value=91.25)])["probes"], "txt")
+    text = render(grids(load_tables(["probes"]), [make_record(value=91.25)])["probes"], "txt")
     assert "XDC" in text
     assert "91.2" in text or "91.3" in text
 
 
 def test_chance_stands_beside_the_items(make_record: Maker) -> None:
     outcomes = {"chance": 25.0, "most_frequent_class": 34.09}
-    text = render(grids(["probes"], [make_record(value=91.25, outcomes=outcomes)])["probes"], "txt")
+    text = render(
+        grids(load_tables(["probes"]), [make_record(value=91.25, outcomes=outcomes)])["probes"], "txt"
+    )
     assert "failed; chance 25.0 %, the most frequent class 34.1 %." in text
 
 
@@ -37,7 +46,9 @@ def test_a_table_may_ask_for_its_intervals(
         "columns:\n  - {title: video, evaluation: linear_probe, dataset: kinetics400}\n"
     )
     made = grids(
-        [str(own)], [make_record(value=91.25)], intervals=ShownIntervals(lambda _: (80.0, 99.0), every)
+        load_tables([str(own)]),
+        [make_record(value=91.25)],
+        intervals=ShownIntervals(lambda _: (80.0, 99.0), every),
     )
     assert render(made["mine"], "txt").count("[80.0, 99.0]") == shown
 
@@ -47,14 +58,14 @@ def test_grids_are_named_by_table_also_where_given_by_path(tmp_path: Path, make_
     own.write_text(
         "title: Mine\ncolumns:\n  - {title: video, evaluation: linear_probe, dataset: kinetics400}\n"
     )
-    made = grids(["rounds", str(own)], [make_record()])
+    made = grids(load_tables(["rounds", str(own)]), [make_record()])
     assert list(made) == ["rounds", "mine"]
     assert "Mine" in render(made["mine"], "txt")
 
 
 def test_unknown_table_is_told() -> None:
     with pytest.raises(UserError, match="unknown table 'probe'; did you mean 'probes'"):
-        grids(["probe"], [])
+        grids(load_tables(["probe"]), [])
 
 
 def test_methods_are_titled_as_in_the_library() -> None:
@@ -63,7 +74,7 @@ def test_methods_are_titled_as_in_the_library() -> None:
 
 
 def test_tables_are_written_in_every_format(tmp_path: Path, make_record: Maker) -> None:
-    made = grids(["probes", "rounds"], [make_record()])
+    made = grids(load_tables(["probes", "rounds"]), [make_record()])
     written = write_tables(made, tmp_path / "deep" / "tables")
     assert {path.name for path in written} == {f"{name}.{fmt}" for name in made for fmt in FORMATS}
     for path in written:
@@ -73,7 +84,7 @@ def test_tables_are_written_in_every_format(tmp_path: Path, make_record: Maker) 
 def test_folder_that_cannot_be_written_is_named(tmp_path: Path, make_record: Maker) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match=f"cannot write tables to {tmp_path / 'file'}: .*with --output"):
-        write_tables(grids(["probes"], [make_record()]), tmp_path / "file")
+        write_tables(grids(load_tables(["probes"]), [make_record()]), tmp_path / "file")
 
 
 def test_releases_are_compared_with_the_numbers_of_their_method(make_record: Maker) -> None:
@@ -90,6 +101,6 @@ def test_releases_are_compared_with_the_numbers_of_their_method(make_record: Mak
         for name in (release, "mine")
         for split in "123"
     ]
-    grid = grids(["table6"], runs, encoders={"mine": given})["table6"]
+    grid = grids(load_tables(["table6"]), runs, encoders={"mine": given})["table6"]
     shown = {row.labels[0]: row.cells[0].delta_text for row in grid.groups[0].rows}
     assert shown == {"XDC pretrained on IG-Kinetics": "(−0.3)", "Official XDC": "(−0.3)"}
