@@ -1,11 +1,12 @@
 """Encoders from elsewhere: what they are on this machine, known when planning, without torch."""
 
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from xdcbench.config.base import Modality
-from xdcbench.config.models import PretrainedAudio, PretrainedEncoders, PretrainedVideo
+from xdcbench.config.models import Input, PretrainedAudio, PretrainedEncoders, PretrainedVideo
 from xdcbench.errors import UserError
 from xdcbench.models.pretrained.exported import is_export, read_stated, verified
 from xdcbench.models.pretrained.registry import recognize, release_of
@@ -26,11 +27,13 @@ class Origin:
         encoders: the modalities that they come in.
         fingerprint: sha256 of their weights and code, hex.
         unavailable: why they are not here; empty where they are.
+        inputs: what they were found to declare, of those that were built.
     """
 
     encoders: tuple[Modality, ...]
     fingerprint: str = ""
     unavailable: str = ""
+    inputs: Mapping[Modality, Input] = field(default_factory=dict, hash=False)
 
 
 def find_origin(name: str, pretrained: PretrainedEncoders, *, consent: Consent = NO_CODE) -> Origin:
@@ -52,6 +55,14 @@ def find_origin(name: str, pretrained: PretrainedEncoders, *, consent: Consent =
             return Origin(encoders, unavailable=f"no weights file {part.weights} for {name}")
         marks.update(mark.encode())
     return Origin(encoders, marks.hexdigest())
+
+
+def must_be_built(pretrained: PretrainedEncoders) -> bool:
+    """Whether only building the encoders tells if they can be built: others' code, or weights of a file."""
+    if pretrained.run is not None:
+        return any(":" in source for source in read_stated(Path(pretrained.run)).get("sources", {}).values())
+    parts = pretrained.by_modality.values()
+    return any(":" in part.source or (part.weights and not release_of(part)) for part in parts)
 
 
 def named(part: PretrainedVideo | PretrainedAudio) -> bool:
