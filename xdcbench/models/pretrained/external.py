@@ -1,6 +1,8 @@
 """Encoders that are not this project's own, torchvision's and the user's, with the face of its own."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from traceback import extract_tb
 from typing import Any
 from urllib.error import URLError
 
@@ -9,6 +11,7 @@ import torchvision
 from torch import Tensor, nn
 from torchvision.models import get_model, get_model_weights, list_models
 
+import xdcbench
 from xdcbench.config.base import Modality
 from xdcbench.config.models import AudioInput, AudioModel, Input, VideoInput, VideoModel, Window
 from xdcbench.data.spectrogram import LogMel
@@ -21,6 +24,12 @@ from xdcbench.utils.code import Consent, load_code
 from xdcbench.utils.messages import unknown_name
 
 Prepare = Callable[[Tensor], Tensor]
+
+DECLARED: dict[Modality, str] = {"video": "a VideoInput", "audio": "an AudioInput or Waveform"}
+"""What encoders of others declare, by modality, in words."""
+
+OWN_CODE = Path(xdcbench.__file__).parent
+"""Folder of this project's code, in which no error of others' code is at home."""
 
 
 class ExternalEncoder(nn.Module):
@@ -142,32 +151,51 @@ def torchvision_weights(name: str, weights: str) -> Any:
 
 
 def own_encoder(source: str, modality: Modality, consent: Consent, where: str) -> ExternalEncoder:
+    """The user's ``module:object``, seen to give the features that it declares.
+
+    Raises:
+        UserError: as `untried_encoder`; it gives other features.
+    """
+    encoder = untried_encoder(source, (modality,), consent, where)
+    _check_width(encoder, source)
+    return encoder
+
+
+def untried_encoder(
+    source: str, modalities: Sequence[Modality], consent: Consent, where: str
+) -> ExternalEncoder:
     """What the user's ``module:object`` returns when called without arguments.
 
     Its own ``prepare``, if it has one, takes the place of `preparation`.
 
     Raises:
-        UserError: the user has not let it run; it fails, or is no torch module that declares its input and
-            its number of features.
+        UserError: the user has not let it run; it fails, or is no torch module that declares its number of features
+            and its input, which is of one of ``modalities``.
     """
     try:
         net = load_code(source, consent, where)()
     except UserError:
         raise
     except Exception as error:
-        raise UserError(f"encoder {source!r} could not be built ({type(error).__name__}: {error})") from error
+        told = f"{type(error).__name__}: {error}{_place(error)}"
+        raise UserError(f"encoder {source!r} could not be built ({told})") from error
     declared, features = getattr(net, "input", None), getattr(net, "features", None)
-    kind, kinds = (
-        (VideoInput, "a VideoInput") if modality == "video" else (Window, "an AudioInput or Waveform")
-    )
-    if not (isinstance(net, nn.Module) and isinstance(declared, kind) and isinstance(features, int)):
+    kinds = " or ".join(DECLARED[modality] for modality in modalities)
+    found = "video" if isinstance(declared, VideoInput) else "audio" if isinstance(declared, Window) else ""
+    if not (isinstance(net, nn.Module) and found in modalities and isinstance(features, int)):
         raise UserError(
             f"encoder {source!r} must be a torch module with `input` ({kinds}) and `features` (its "
             f"number); got a {type(net).__name__} with input {declared!r} and features {features!r}"
         )
-    encoder = ExternalEncoder(net, declared, features=features, prepare=getattr(net, "prepare", None))
-    _check_width(encoder, source)
-    return encoder
+    assert isinstance(declared, Input)
+    return ExternalEncoder(net, declared, features=features, prepare=getattr(net, "prepare", None))
+
+
+def _place(error: Exception) -> str:
+    """Where an error was raised: file and line; nothing for one of the import itself."""
+    frames = [frame for frame in extract_tb(error.__traceback__) if not frame.filename.startswith("<")]
+    place = Path(frames[-1].filename) if frames else Path(__file__)
+    return "" if place.is_relative_to(OWN_CODE) else f", {place.name} line {frames[-1].lineno}"
 
 
 def _behead(net: nn.Module, name: str) -> tuple[str, int]:
