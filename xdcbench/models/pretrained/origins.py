@@ -41,7 +41,8 @@ def find_origin(name: str, pretrained: PretrainedEncoders, *, consent: Consent =
 
     Raises:
         UserError: a source that is neither known nor code, code that cannot be found, or weights of an
-            unknown name; an exported folder that was changed; code that the user has not let run.
+            unknown name; a folder without encoders; an exported folder that was changed; code that the user has
+            not let run.
     """
     if pretrained.run is not None:
         return _of_run(name, Path(pretrained.run), consent)
@@ -95,8 +96,13 @@ def weights_hash(part: PretrainedVideo | PretrainedAudio) -> str | None:
 
 def _of_run(name: str, run: Path, consent: Consent) -> Origin:
     metadata = run / "encoders.json"
+    if not run.exists():
+        return Origin(("video", "audio"), unavailable=f"no folder {run} for {name}")
     if not metadata.is_file():
-        return Origin((), unavailable=f"no encoders in {run} for {name}")
+        raise UserError(
+            f"encoders.{name}: {run} holds no encoders: {metadata.name} is missing. Try: a run directory of kind init, "
+            "pretrained or round, or an exported folder"
+        )
     if (run / MANIFEST).exists() and (said := find_damage(run, thorough=True, hashed=set())):
         raise UserError(
             f"encoders.{name}: {run} is damaged: {said}. Try: run its suite, which makes it again"
