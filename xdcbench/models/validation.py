@@ -52,6 +52,7 @@ class Trial:
         inputs: raw batches by what they hold, on the CPU; the first stands for all where one is enough.
         device: of both encoders.
         held: bytes that the process had held at most before.
+        kept: features that were found, by the name of their input.
     """
 
     encoder: Encoder
@@ -60,21 +61,34 @@ class Trial:
     device: torch.device
     held: int = field(default_factory=peak_memory)
 
+    kept: dict[str, Tensor] = field(default_factory=dict)
+
     @property
     def usual(self) -> Tensor:
         """The first of ``inputs``."""
         return next(iter(self.inputs.values()))
 
+    @property
+    def found(self) -> Tensor:
+        """Its features in eval mode."""
+        return self.features_of(next(iter(self.inputs)))
+
+    def features_of(self, name: str) -> Tensor:
+        """Features of one of ``inputs`` in eval mode, encoded once."""
+        if name not in self.kept:
+            self.kept[name] = self.features(self.inputs[name])
+        return self.kept[name]
+
+    @torch.no_grad()
+    def features(self, raw: Tensor) -> Tensor:
+        """Features of a raw batch in eval mode."""
+        self.encoder.eval()
+        return self.encoded(raw)
+
     def encoded(self, raw: Tensor) -> Tensor:
         """What the encoder gives in the mode that it is in."""
         found: Tensor = self.encoder(self.encoder.prepare(raw.to(self.device)))
         return found
-
-    @torch.no_grad()
-    def features(self, raw: Tensor) -> Tensor:
-        """What it gives in eval mode."""
-        self.encoder.eval()
-        return self.encoded(raw)
 
 
 def check_all(trial: Trial) -> Iterator[Finding]:
@@ -96,7 +110,7 @@ def declared(trial: Trial) -> Finding:
 
 def features(trial: Trial) -> Finding:
     """One feature vector per clip, as wide as declared."""
-    found = trial.features(trial.usual)
+    found = trial.found
     try:
         check_shape(trial.encoder, found, len(trial.usual))
     except UserError as error:
@@ -107,31 +121,28 @@ def features(trial: Trial) -> Finding:
 
 def width(trial: Trial) -> Finding:
     """The same width whatever the clips hold, also of a single clip."""
-    wanted = dict(trial.inputs) | {"a single clip": trial.usual[:1]}
-    for name, raw in wanted.items():
-        found = trial.features(raw)
-        if tuple(found.shape) != (len(raw), trial.encoder.features):
-            saw = f"{tuple(found.shape)} of {len(raw)} clips ({name}), where {trial.encoder.features} are declared"
-            return Finding(
-                "width", False, saw, "give (B, features) of every input, without squeeze() or trimming"
-            )
-    return Finding("width", True, f"{trial.encoder.features} of {', '.join(wanted)}")
+    declared, fix = trial.encoder.features, "give (B, features) of every input, without squeeze() or trimming"
+    found = {name: trial.features_of(name) for name in trial.inputs}
+    found["a single clip"] = trial.features(trial.usual[:1])
+    for name, of in found.items():
+        count = len(trial.inputs.get(name, trial.usual[:1]))
+        if tuple(of.shape) != (count, declared):
+            saw = f"{tuple(of.shape)} of {count} clips ({name}), where {declared} features are declared"
+            return Finding("width", False, saw, fix)
+    return Finding("width", True, f"{declared} of {', '.join(found)}")
 
 
 def batch(trial: Trial) -> Finding:
     """A clip's features do not depend on the others of its batch."""
-    together = trial.features(trial.usual)
     alone = torch.cat([trial.features(one[None]).reshape(1, -1) for one in trial.usual])
-    return _equal(
-        "batch", together, alone, "from batch to single clip", "normalize each clip by itself in eval mode"
-    )
+    fix = "normalize each clip by itself in eval mode"
+    return _equal("batch", trial.found, alone, "from batch to single clip", fix)
 
 
 def repeat(trial: Trial) -> Finding:
     """Eval mode gives the same twice."""
+    first = trial.found
     with seeded(1):
-        first = trial.features(trial.usual)
-    with seeded(2):
         second = trial.features(trial.usual)
     fix = "draw nothing at random in eval mode: heed `self.training`, and use nn.Dropout, not functional.dropout"
     return _equal("repeat", first, second, "from one pass in eval mode to the next", fix)
@@ -139,17 +150,16 @@ def repeat(trial: Trial) -> Finding:
 
 def rebuilt(trial: Trial) -> Finding:
     """Its weights say all: built again and filled with them, it gives the same."""
-    first = trial.features(trial.usual)
     trial.rebuilt.load_state_dict(trial.encoder.state_dict())
     second = Trial(trial.rebuilt, trial.rebuilt, trial.inputs, trial.device).features(trial.usual)
     fix = "keep what is drawn or learned as parameters or persistent buffers, which are saved"
-    return _equal("rebuilt", first, second, "once it is built again from its saved weights", fix)
+    return _equal("rebuilt", trial.found, second, "once it is built again from its saved weights", fix)
 
 
 def finite(trial: Trial) -> Finding:
     """No NaN and no infinity."""
-    for name, raw in trial.inputs.items():
-        if not (finite := trial.features(raw).isfinite()).all():
+    for name in trial.inputs:
+        if not (finite := trial.features_of(name).isfinite()).all():
             saw = f"{int((~finite).sum())} of {finite.numel()} features of {name} are NaN or infinite"
             return Finding(
                 "finite", False, saw, "keep logarithms, roots and divisions from 0, as by clamp_min(1e-6)"
@@ -159,13 +169,13 @@ def finite(trial: Trial) -> Finding:
 
 def dtype(trial: Trial) -> Finding:
     """Floating-point features, which are kept as float32."""
-    found = trial.features(trial.usual).dtype
+    found = trial.found.dtype
     return Finding("dtype", found.is_floating_point, str(found), "return floating-point features")
 
 
 def distinct(trial: Trial) -> Finding:
     """Different clips have different features."""
-    found = trial.features(trial.usual).float()
+    found = trial.found.float()
     apart = float((found - found[:1]).abs().max())
     scale = float(found.abs().max())
     saw = f"features of different clips differ by up to {apart:.1e}, of {scale:.1e}"
@@ -174,7 +184,6 @@ def distinct(trial: Trial) -> Finding:
 
 def speed(trial: Trial) -> Finding:
     """Clips per second in eval mode, told."""
-    trial.features(trial.usual)
     begun, passes = time.perf_counter(), 0
     while passes < 1 or time.perf_counter() - begun < SECONDS:
         trial.features(trial.usual).float().sum().item()  # waits for the device
@@ -188,7 +197,6 @@ def speed(trial: Trial) -> Finding:
 
 def modes(trial: Trial) -> Finding:
     """How train mode differs from eval mode, told; it changes the running statistics of BatchNorm."""
-    found = trial.features(trial.usual)
     trial.encoder.train()
     with torch.no_grad():
         first, second = trial.encoded(trial.usual), trial.encoded(trial.usual)
@@ -199,7 +207,7 @@ def modes(trial: Trial) -> Finding:
     random = "" if _apart(first, second) <= TOLERANCE else ", and from pass to pass"
     differs = (
         f"differ from those of eval mode{random}"
-        if _apart(found, first) > TOLERANCE
+        if _apart(trial.found, first) > TOLERANCE
         else "are those of eval mode"
     )
     return Finding("modes", True, f"features in train mode {differs} ({held})")

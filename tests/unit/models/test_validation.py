@@ -116,7 +116,7 @@ def test_a_sound_encoder_passes_every_check(kind: type[Raw] | type[Tiny]) -> Non
         (BatchTaught, {"batch"}, "from batch to single clip"),
         (Forgetful, {"rebuilt"}, "once it is built again"),
         (Undefined, {"finite"}, "6 of 6 features of silence are NaN or infinite"),
-        (Squeezed, {"width"}, r"(6,) of 1 clips (silence), where 6 are declared"),
+        (Squeezed, {"width"}, r"(6,) of 1 clips (silence), where 6 features are declared"),
         (Deaf, {"distinct"}, "differ by up to 0.0e+00"),
         (Detached, {"gradient"}, "none reaches any of 2 parameters"),
         (Counting, {"dtype", "gradient"}, "torch.int64"),
