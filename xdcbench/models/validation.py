@@ -4,6 +4,8 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import torch
 from torch import Tensor
@@ -14,6 +16,7 @@ from xdcbench.config.models import AudioInput, Input, VideoInput
 from xdcbench.errors import UserError
 from xdcbench.models.encoders import Encoder
 from xdcbench.models.pretrained.external import ExternalEncoder, check_features
+from xdcbench.models.weights import load_weights, save_weights
 from xdcbench.utils.format import short
 from xdcbench.utils.memory import peak_memory
 from xdcbench.utils.runtime import seeded
@@ -60,7 +63,6 @@ class Trial:
     inputs: Mapping[str, Tensor]
     device: torch.device
     held: int = field(default_factory=peak_memory)
-
     kept: dict[str, Tensor] = field(default_factory=dict)
 
     @property
@@ -97,7 +99,7 @@ def check_all(trial: Trial) -> Iterator[Finding]:
         try:
             finding = check(trial)
         except Exception as error:  # whatever the code of others raises is a finding
-            finding = Finding(check.__name__, False, f"{type(error).__name__}: {error}")
+            finding = Finding(check.__name__, False, " ".join(f"{type(error).__name__}: {error}".split()))
         yield finding
         if check is features and not finding.ok:
             return
@@ -150,7 +152,9 @@ def repeat(trial: Trial) -> Finding:
 
 def rebuilt(trial: Trial) -> Finding:
     """Its weights say all: built again and filled with them, it gives the same."""
-    trial.rebuilt.load_state_dict(trial.encoder.state_dict())
+    with TemporaryDirectory() as folder:
+        save_weights(trial.encoder, Path(folder) / "w.safetensors", metadata={})
+        load_weights(trial.rebuilt, Path(folder) / "w.safetensors")
     second = Trial(trial.rebuilt, trial.rebuilt, trial.inputs, trial.device).features(trial.usual)
     fix = "keep what is drawn or learned as parameters or persistent buffers, which are saved"
     return _equal("rebuilt", trial.found, second, "once it is built again from its saved weights", fix)

@@ -62,6 +62,14 @@ class OwnFront(Raw):
         return self.gain * samples[:, ::2]
 
 
+class FrontModule(Raw):
+    """A front end of its own that is a module."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.prepare = nn.Sequential(nn.Unflatten(1, (1, 19_200)), nn.Conv1d(1, 1, 3), nn.Flatten())
+
+
 class Sequence(Raw):
     """Forgets the mean over time."""
 

@@ -54,6 +54,14 @@ class Forgetful(Raw):
         return super().forward(x) @ self.projection  # type: ignore[operator]
 
 
+class Tied(Raw):
+    """Has one weight under two names, which the format of weights refuses."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.again = self.conv
+
+
 class Detached(Raw):
     """Encodes without a gradient."""
 
@@ -115,6 +123,7 @@ def test_a_sound_encoder_passes_every_check(kind: type[Raw] | type[Tiny]) -> Non
         (AlwaysDropping, {"batch", "repeat", "rebuilt"}, "from one pass in eval mode to the next"),
         (BatchTaught, {"batch"}, "from batch to single clip"),
         (Forgetful, {"rebuilt"}, "once it is built again"),
+        (Tied, {"rebuilt"}, "share memory"),
         (Undefined, {"finite"}, "6 of 6 features of silence are NaN or infinite"),
         (Squeezed, {"width"}, r"(6,) of 1 clips (silence), where 6 features are declared"),
         (Deaf, {"distinct"}, "differ by up to 0.0e+00"),

@@ -103,8 +103,9 @@ def test_clips_are_cut_at_the_declared_rate_also_from_what_is_kept(
     assert clips.samples == len(found) == 19_200
 
 
-def test_a_run_folder_says_what_it_takes_and_builds_it_again(tmp_path: Path) -> None:
-    given = PretrainedEncoders.model_validate({"audio": {"source": f"{OWN}:OwnFront"}})
+@pytest.mark.parametrize("name", ["OwnFront", "FrontModule"])
+def test_a_run_folder_says_what_it_takes_and_builds_it_again(name: str, tmp_path: Path) -> None:
+    given = PretrainedEncoders.model_validate({"audio": {"source": f"{OWN}:{name}"}})
     config = PretrainedStage(name="mine", encoders=given, fingerprint="f")
     pretrained_run(config, {}, tmp_path, Context("tests", consent=TRUSTED))
     assert load_encoder_metadata(tmp_path).models.audio.input == Raw.input
@@ -116,7 +117,7 @@ def test_a_run_folder_says_what_it_takes_and_builds_it_again(tmp_path: Path) -> 
     assert torch.equal(first(first.prepare(samples)), again(again.prepare(samples)))
 
 
-@pytest.mark.parametrize("name", ["Raw", "OwnFront"])
+@pytest.mark.parametrize("name", ["Raw", "OwnFront", "FrontModule"])
 def test_an_inner_layer_and_a_program_see_what_the_encoder_sees(name: str, tmp_path: Path) -> None:
     encoder = own(name)
     samples = noise(encoder.input, 3)

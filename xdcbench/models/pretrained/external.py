@@ -188,14 +188,21 @@ def untried_encoder(
             f"number); got a {type(net).__name__} with input {declared!r} and features {features!r}"
         )
     assert isinstance(declared, Input)
-    return ExternalEncoder(net, declared, features=features, prepare=getattr(net, "prepare", None))
+    prepare = getattr(net, "prepare", None)
+    # A module of the net is taken by its call, lest its weights have two names.
+    prepare = prepare.__call__ if isinstance(prepare, nn.Module) else prepare
+    return ExternalEncoder(net, declared, features=features, prepare=prepare)
 
 
 def _place(error: Exception) -> str:
-    """Where an error was raised: file and line; nothing for one of the import itself."""
-    frames = [frame for frame in extract_tb(error.__traceback__) if not frame.filename.startswith("<")]
-    place = Path(frames[-1].filename) if frames else Path(__file__)
-    return "" if place.is_relative_to(OWN_CODE) else f", {place.name} line {frames[-1].lineno}"
+    """File and line of the user's code that an error came through last; nothing without one."""
+    frames = [(Path(frame.filename), frame.lineno) for frame in extract_tb(error.__traceback__)]
+    theirs = [
+        (path, line)
+        for path, line in frames
+        if path.is_file() and "site-packages" not in path.parts and not path.is_relative_to(OWN_CODE)
+    ]
+    return f", {theirs[-1][0].name} line {theirs[-1][1]}" if theirs else ""
 
 
 def _behead(net: nn.Module, name: str) -> tuple[str, int]:
