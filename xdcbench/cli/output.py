@@ -37,6 +37,16 @@ def plan_lines(launch: Launch) -> Iterator[str]:
     yield f"{len(launch.plan.stages)} stages: " + ", ".join(f"{n} {state}" for state, n in counts.items())
 
 
+def check_available(launch: Launch) -> None:
+    """Refuse a plan of which not all can run here.
+
+    Raises:
+        UserError: names what is missing.
+    """
+    if lacking := [stage.unavailable for stage in launch.plan.stages if stage.unavailable]:
+        raise UserError("data is not available: " + "; ".join(lacking))
+
+
 def run_plan(
     launch: Launch, *, policy: Policy, alone: bool = False, require_all: bool = False
 ) -> list[StageResult]:
@@ -52,10 +62,9 @@ def run_plan(
         UserError: nothing of the plan can run here, or not all of it where all is required, or an input
             of a target that is to run alone is missing.
     """
-    stages, targets = launch.plan.stages, [s for s in launch.plan.stages if s.key in launch.plan.targets]
-    lacking = [stage for stage in stages if stage.unavailable]
-    if lacking and (require_all or all(stage.reason for stage in targets)):
-        raise UserError("data is not available: " + "; ".join(stage.unavailable for stage in lacking))
+    targets = [stage for stage in launch.plan.stages if stage.key in launch.plan.targets]
+    if require_all or all(stage.reason for stage in targets):
+        check_available(launch)
     inputs = {source.key: source for stage in targets for _, source in stage.inputs}
     missing = [s.name for key, s in inputs.items() if not launch.store.whole(key, thorough=True)]
     if alone and missing:

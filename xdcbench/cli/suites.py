@@ -143,7 +143,10 @@ def run(
     ] = None,
     require_all: Annotated[
         bool,
-        typer.Option("--require-all", help="Fail if a dataset is missing, instead of skipping its stages."),
+        typer.Option(
+            "--require-all",
+            help="Fail if a dataset or weights are missing, instead of skipping stages.",
+        ),
     ] = False,
     checkpoint_seconds: Annotated[
         float, typer.Option(min=0, help="Minimum time between two checkpoints.")
@@ -164,7 +167,7 @@ def run(
     ] = False,
 ) -> None:
     """Run a suite: pretrain, evaluate and write tables. Run the same command to resume."""
-    from xdcbench.cli.output import plan_lines, report, run_plan
+    from xdcbench.cli.output import check_available, plan_lines, report, run_plan
     from xdcbench.pipeline.launch import plan_launch
 
     if not dry_run and (devices or clips_per_second):
@@ -182,6 +185,8 @@ def run(
 
         say(plan_lines(launch))
         say(cost_lines(launch, Machine(devices or 1, clips_per_second)))
+        if require_all:
+            check_available(launch)
         return
     outcomes = run_plan(launch, policy=policy, alone=bool(stage), require_all=require_all)
     lines, code = report(launch, outcomes)

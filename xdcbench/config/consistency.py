@@ -15,7 +15,7 @@ def check(suite: Suite) -> None:
 
     Raises:
         UserError: a head without a clustering, a split that a dataset does not have, a method without
-            data, or audio asked of images.
+            data, audio asked of images, or a waveform for this project's audio encoder.
     """
     for name, method in suite.methods.items():
         for modality, labels in method.heads.items():
@@ -44,6 +44,7 @@ def check(suite: Suite) -> None:
             known = suite.datasets[measure.dataset].splits
             if split not in known:
                 raise UserError(unknown_name(f"split of {measure.dataset}", split, known))
+    suite.models.audio.log_mel  # noqa: B018 - raises for a waveform
     _check_leaks(suite)
 
 

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ValidationError
 from xdcbench.config.base import Config
 from xdcbench.config.compose import PARTS, Tree, mapping, merge, read, read_suite
 from xdcbench.config.data import Dataset
+from xdcbench.config.models import WINDOW_KINDS
 from xdcbench.config.paths import find, folder
 from xdcbench.config.suite import Suite
 from xdcbench.config.table import Table
@@ -212,12 +213,20 @@ def validate(model: type[C], tree: Tree, *, where: str) -> C:
 def _explain(model: type[BaseModel], error: Any) -> str:
     loc = [str(part) for part in error["loc"]]
     # The third part of the place of an evaluation's field is the union's tag, which no file has as a key.
-    key = ".".join(loc[:2] + loc[3:] if loc[:1] == ["evaluations"] else loc)
+    key = ".".join(loc[:2] + loc[3:] if loc[:1] == ["evaluations"] else _without_kind(loc))
     if error["type"] == "extra_forbidden":
         return unknown_name(f"key {key!r}: no field", loc[-1], _fields_at(model, loc[:-1]))
     if error["type"] == "missing":
         return f"{key!r} is missing"
     return f"{key!r} = {error['input']!r}: {error['msg'][0].lower() + error['msg'][1:]}"
+
+
+def _without_kind(loc: list[str]) -> list[str]:
+    """The place of a field of an audio encoder's ``input`` without the union's tag."""
+    before = ["", *loc]
+    return [
+        part for above, part in zip(before, loc, strict=False) if above != "input" or part not in WINDOW_KINDS
+    ]
 
 
 def _fields_at(model: type[BaseModel], loc: Sequence[str]) -> list[str]:

@@ -1,10 +1,12 @@
 """Encoders: the ones that a suite trains, and pretrained ones."""
 
-from typing import Self
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Discriminator, Field, Tag, model_validator
 
 from xdcbench.config.base import Config, Modality
+from xdcbench.errors import UserError
 
 
 class VideoInput(Config):
@@ -66,6 +68,53 @@ class AudioInput(Config):
         """Of a prepared window."""
         return 1, self.n_mels, self.frames
 
+    @property
+    def samples(self) -> int:
+        """Of a window as it is read."""
+        return round(self.seconds * self.sample_rate)
+
+
+class Waveform(Config):
+    """The window that an audio encoder of raw samples declares: float32 (samples,), mono, full scale 1.
+
+    The reader averages the channels and resamples to ``sample_rate``; outside the track there is silence.
+    """
+
+    kind: Literal["waveform"] = Field("waveform", description="tells it from log-mel in files")
+    sample_rate: int = Field(gt=0, description="samples per second")
+    seconds: float = Field(gt=0)
+
+    @model_validator(mode="after")
+    def _holds_samples(self) -> Self:
+        if not self.samples:
+            raise ValueError(f"{self.seconds:g} s at {self.sample_rate} Hz hold no sample")
+        return self
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of a prepared window."""
+        return (self.samples,)
+
+    @property
+    def samples(self) -> int:
+        """Of a window as it is read."""
+        return round(self.seconds * self.sample_rate)
+
+
+Window = AudioInput | Waveform
+"""What an audio encoder may declare; both say at which rate and for how long the reader cuts."""
+
+Input = VideoInput | AudioInput | Waveform
+"""What an encoder may declare."""
+
+LOG_MEL, WAVEFORM = WINDOW_KINDS = ("log-mel", "waveform")
+"""Tags of the two kinds of window in files; a file without `kind` means log-mel."""
+
+
+def _window_kind(value: Any) -> str:
+    kind = value.get("kind") if isinstance(value, Mapping) else getattr(value, "kind", "")
+    return WAVEFORM if kind == WAVEFORM else LOG_MEL
+
 
 class VideoModel(Config):
     """R(2+1)D: width, depth and the stem's stride are parameters of the one class."""
@@ -93,7 +142,23 @@ class AudioModel(Config):
     width: int = Field(64, ge=4, description="channels of the first of the four stages")
     blocks: tuple[int, int, int, int] = (2, 2, 2, 2)
     bn_momentum: float = 0.1
-    input: AudioInput = AudioInput()
+    input: Annotated[
+        Annotated[AudioInput, Tag(LOG_MEL)] | Annotated[Waveform, Tag(WAVEFORM)], Discriminator(_window_kind)
+    ] = AudioInput()
+
+    @property
+    def log_mel(self) -> AudioInput:
+        """The input of an encoder that takes log-mel spectrograms, as this project's own does.
+
+        Raises:
+            UserError: it is a waveform, which only the code of an encoder of others declares.
+        """
+        if isinstance(self.input, Waveform):
+            raise UserError(
+                "this project's audio encoders take log-mel spectrograms, and an input of kind 'waveform' was given. "
+                "Try: leave out `kind`; an encoder of module:object declares a Waveform in its own code"
+            )
+        return self.input
 
 
 class Models(Config):

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from xdcbench.config.base import Modality
-from xdcbench.config.models import AudioInput, VideoInput
+from xdcbench.config.models import VideoInput, Window
 from xdcbench.config.pretraining import Augment
 from xdcbench.data.decoded import DecodedItems
 from xdcbench.data.index import Index
@@ -178,7 +178,7 @@ class ClipDataset(Dataset[dict[Modality, Tensor]]):
         root: Path | ShardReader,
         *,
         video: VideoInput | None = None,
-        audio: AudioInput | None = None,
+        audio: Window | None = None,
         decoded: DecodedItems | None = None,
     ) -> None:
         self.root, self.files, self.ids = root, index.items["path"].array, index.items["id"].array
@@ -203,7 +203,7 @@ class ClipDataset(Dataset[dict[Modality, Tensor]]):
     @property
     def samples(self) -> int:
         """Length of a window of audio; 0 without."""
-        return round(self.audio.seconds * self.audio.sample_rate) if self.audio else 0
+        return self.audio.samples if self.audio else 0
 
     def __len__(self) -> int:
         return len(self.files)
@@ -251,7 +251,7 @@ class ClipDataset(Dataset[dict[Modality, Tensor]]):
             return False
         return (found.st_size, found.st_mtime_ns) == (self.sizes[row], self.mtimes[row])
 
-    def _window(self, spec: ClipSpec, audio: AudioInput) -> Tensor:
+    def _window(self, spec: ClipSpec, audio: Window) -> Tensor:
         """Float32 (samples,)."""
         track = self._kept(self.tracks, spec.row, "audio")
         read = track.window if track else partial(read_audio, self._media(spec.row, "audio"))

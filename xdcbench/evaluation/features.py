@@ -78,7 +78,12 @@ def run(config: FeaturesStage, inputs: dict[str, Path], work: Path, context: Con
     bad = first_non_finite(found[config.modality], np.setdiff1d(np.flatnonzero(there), list(failed)))
     if bad is not None:
         own = clips_of(config, index, bad)
-        reason = why_not_finite(config.modality, encoders[config.modality], clips, own, inference)
+        source = metadata.sources.get(config.modality)
+        reason = (
+            f"{source} makes them from readable input. Try: `xdcbench validate-encoder {source}`, which names the input"
+            if source
+            else why_not_finite(config.modality, encoders[config.modality], clips, own, inference)
+        )
         raise UserError(
             f"{metadata.method}: the {config.modality} features of "
             f"{index.items['path'].iloc[bad]} are not finite; {reason}"

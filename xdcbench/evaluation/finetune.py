@@ -52,7 +52,9 @@ def run(config: EvaluationStage, inputs: dict[str, Path], work: Path, context: C
     clips = clips_for(index, media_of(index, context), encoders, context.decoded)
     train, test = split_rows(config, index)
     head = head_for(encoder, len(index.classes), config.seed).to(device)
-    classifier = ExternalEncoder(Classifier(encoder, head), encoder.input, features=len(index.classes))
+    classifier = ExternalEncoder(
+        Classifier(encoder, head), encoder.input, features=len(index.classes), prepare=encoder.prepare
+    )
     classifier.to(device)
     inference = Inference(settings.precision, device, context.num_workers, "test clips")
     labels = torch.from_numpy(index.labels)

@@ -12,7 +12,7 @@ from tabulate import tabulate
 
 from xdcbench.config.data import Dataset
 from xdcbench.config.load import load_dataset
-from xdcbench.config.models import VideoInput
+from xdcbench.config.models import VideoInput, Waveform
 from xdcbench.config.paths import folder, names
 from xdcbench.models.encoders import EncoderMetadata
 from xdcbench.models.pretrained.exported import MANIFEST, METADATA_FILE, Export, Exported
@@ -124,7 +124,8 @@ def _input(encoder: Exported) -> str:
     of = encoder.input
     if isinstance(of, VideoInput):
         return f"{of.frames} RGB frames of {of.size} x {of.size} at {of.fps:g} per second"
-    return f"{of.seconds:g} s of mono audio at {of.sample_rate} Hz, as {of.n_mels} x {of.frames} log-mel"
+    audio = f"{of.seconds:g} s of mono audio at {of.sample_rate} Hz"
+    return audio if isinstance(of, Waveform) else f"{audio}, as {of.n_mels} x {of.frames} log-mel"
 
 
 def _scores(scores: list[Score]) -> str:

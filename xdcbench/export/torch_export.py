@@ -10,10 +10,12 @@ from torch._ops import OpOverload
 from torch.export import ExportedProgram
 
 from xdcbench.config.base import Modality
-from xdcbench.config.models import AudioInput, VideoInput
+from xdcbench.config.models import Input, VideoInput
 from xdcbench.data.transforms import Normalize
 from xdcbench.errors import UserError
 from xdcbench.models.encoders import Encoder
+from xdcbench.models.pretrained.external import ExternalEncoder
+from xdcbench.models.raw_inputs import blank, noise
 
 TOLERANCE = 1e-5
 """Largest difference of features, as a share of the largest feature where that is above 1."""
@@ -36,27 +38,27 @@ class FromFrames(nn.Module):
         return features
 
 
-class FromWaveform(nn.Module):
-    """An audio encoder and its spectrogram."""
+class Prepared(nn.Module):
+    """An encoder and its own preparation: an audio encoder's spectrogram, or what the code of others does."""
 
     def __init__(self, encoder: Encoder) -> None:
         super().__init__()
         self.encoder = encoder
 
-    def forward(self, samples: Tensor) -> Tensor:
-        """Windows of mono audio, float32 (B, samples), full scale 1, to features, float32 (B, features)."""
-        features: Tensor = self.encoder(self.encoder.prepare(samples))
+    def forward(self, raw: Tensor) -> Tensor:
+        """What ``takes`` says to features, float32 (B, features)."""
+        features: Tensor = self.encoder(self.encoder.prepare(raw))
         return features
 
 
-def takes(declared: VideoInput | AudioInput) -> str:
+def takes(declared: Input) -> str:
     """Type and shape of a program's input, in words."""
     if isinstance(declared, VideoInput):
         return (
             f"uint8 (B, {declared.frames}, {declared.size}, {declared.size}, 3): RGB frames at {declared.fps:g} per "
             "second, not normalized"
         )
-    return f"float32 (B, {samples_of(declared)}): mono audio at {declared.sample_rate} samples per second, full scale 1"
+    return f"float32 (B, {declared.samples}): mono audio at {declared.sample_rate} samples per second, full scale 1"
 
 
 def write_program(encoder: Encoder, path: Path) -> None:
@@ -67,8 +69,11 @@ def write_program(encoder: Encoder, path: Path) -> None:
         Exception: torch.export cannot trace the encoder; torch says why in many ways.
     """
     declared = encoder.input
-    module = FromFrames(encoder, declared) if isinstance(declared, VideoInput) else FromWaveform(encoder)
-    example = torch.zeros_like(noise(declared, 2))
+    own = isinstance(encoder, ExternalEncoder) and not isinstance(encoder.prepare, Normalize)
+    module = (
+        Prepared(encoder) if own or not isinstance(declared, VideoInput) else FromFrames(encoder, declared)
+    )
+    example = blank(declared, 2)
     with warnings.catch_warnings(), torch.no_grad():
         # torch warns of how it groups weights that share a storage, which a user cannot mend.
         warnings.simplefilter("ignore", UserWarning)
@@ -100,20 +105,6 @@ def differences(encoders: Mapping[Modality, Encoder], folder: Path) -> dict[Moda
             )
         apart[modality] = float((expected - found).abs().max() / max(1.0, float(expected.abs().max())))
     return apart
-
-
-def noise(declared: VideoInput | AudioInput, batch: int) -> Tensor:
-    """A batch of raw clips, uint8 (B, T, S, S, 3), or windows, float32 (B, samples), the same at every call."""
-    generator = torch.Generator().manual_seed(0)
-    if isinstance(declared, AudioInput):
-        return 0.1 * torch.randn(batch, samples_of(declared), generator=generator)
-    shape = (batch, declared.frames, declared.size, declared.size, 3)
-    return torch.randint(0, 256, shape, dtype=torch.uint8, generator=generator)
-
-
-def samples_of(declared: AudioInput) -> int:
-    """Samples per window, as clips are read."""
-    return round(declared.seconds * declared.sample_rate)
 
 
 def _foreign(program: ExportedProgram) -> list[str]:

@@ -5,7 +5,7 @@ from functools import partial
 from torch import Tensor, nn
 from torchvision.models.resnet import BasicBlock
 
-from xdcbench.config.models import AudioModel
+from xdcbench.config.models import AudioModel, Window
 from xdcbench.data.spectrogram import LogMel
 
 EPS = 1e-3
@@ -38,9 +38,9 @@ class AudioResNet(nn.Module):
         super().__init__()
         width = model.width
         norm = partial(nn.BatchNorm2d, eps=EPS, momentum=model.bn_momentum)
-        self.input = model.input
+        self.input: Window = model.input
         self.features = 8 * width
-        self.logmel = LogMel(model.input)
+        self.logmel = LogMel(model.log_mel)
         self.conv1 = nn.Conv2d(1, width // 4, kernel_size=3, padding=1)
         self.stem = _stage(width // 4, width // 2, 3, norm)
         self.layer1 = _stage(width // 2, width, model.blocks[0], norm)

@@ -9,14 +9,14 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from xdcbench.config.base import Config, Modality
-from xdcbench.config.models import AudioInput, AudioModel, Models, VideoInput, VideoModel
+from xdcbench.config.models import AudioModel, Models, VideoInput, VideoModel
 from xdcbench.data.clip_dataset import Batch, ClipDataset
 from xdcbench.data.decoded import DecodedItems
 from xdcbench.data.index import Index
 from xdcbench.data.shards.reader import ShardReader
 from xdcbench.data.transforms import square_crops
 from xdcbench.models.audio_resnet import AudioResNet
-from xdcbench.models.pretrained.external import ExternalEncoder, build_external
+from xdcbench.models.pretrained.external import ExternalEncoder, build_external, check_features
 from xdcbench.models.pretrained.origins import OWN
 from xdcbench.models.r2plus1d import R2Plus1D
 from xdcbench.models.weights import build_encoder, load_weights, save_weights
@@ -135,13 +135,16 @@ def encode(encoder: Encoder, batch: Batch, *, device: torch.device) -> Tensor:
 
     Raises:
         ValueError: the batch was read without that modality.
+        UserError: an encoder of others gives features of another shape than it declares.
     """
     spec = encoder.input
     if isinstance(spec, VideoInput) and batch.video is not None:
         raw = square_crops(batch.video.to(device), spec.size)
-    elif isinstance(spec, AudioInput) and batch.audio is not None:
+    elif not isinstance(spec, VideoInput) and batch.audio is not None:
         raw = batch.audio.to(device, non_blocking=True)
     else:
         raise ValueError(f"the batch holds nothing for {type(encoder).__name__}")
     features: Tensor = encoder(encoder.prepare(raw))
+    if isinstance(encoder, ExternalEncoder):
+        check_features(features, len(raw), encoder)
     return features

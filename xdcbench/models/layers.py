@@ -5,9 +5,10 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from xdcbench.config.models import AudioInput, VideoInput
+from xdcbench.config.models import Input
 from xdcbench.errors import UserError
-from xdcbench.models.pretrained.external import ExternalEncoder
+from xdcbench.models.pretrained.external import ExternalEncoder, Prepare
+from xdcbench.models.raw_inputs import blank
 from xdcbench.utils.messages import unknown_name
 
 
@@ -47,11 +48,11 @@ def at_layer(encoder: nn.Module, layer: str) -> ExternalEncoder:
     names = [name for name, _ in encoder.named_modules() if name]
     if layer not in names:
         raise UserError(unknown_name(f"layer of {type(encoder).__name__}", layer, names))
-    declared = cast("VideoInput | AudioInput", encoder.input)
-    raw = torch.zeros(2, *declared.shape, device=next(encoder.parameters()).device)
+    declared, prepare = cast("Input", encoder.input), cast("Prepare", encoder.prepare)
+    raw = blank(declared, 2).to(next(encoder.parameters()).device)
     tapped = LayerOutput(encoder, layer).eval()
     try:
-        found = tapped(raw)
+        found = tapped(prepare(raw))
     except (ValueError, AttributeError) as error:
         raise UserError(
             f"layer {layer!r} of {type(encoder).__name__} gives no tensor once per clip; choose another"
@@ -60,4 +61,4 @@ def at_layer(encoder: nn.Module, layer: str) -> ExternalEncoder:
         raise UserError(
             f"layer {layer!r} of {type(encoder).__name__} gives {tuple(found.shape)} for two clips; choose another"
         )
-    return ExternalEncoder(tapped, declared, features=found.shape[1]).to(raw.device)
+    return ExternalEncoder(tapped, declared, features=found.shape[1], prepare=prepare).to(raw.device)

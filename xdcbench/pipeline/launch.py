@@ -3,7 +3,7 @@
 import logging
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -14,7 +14,7 @@ from xdcbench.config.suite import Suite
 from xdcbench.data.context import PREPARED, Context, Source
 from xdcbench.data.decoded import DecodedItems
 from xdcbench.errors import UserError
-from xdcbench.models.pretrained.origins import find_origin
+from xdcbench.models.pretrained.origins import Origin, find_origin, must_be_built
 from xdcbench.pipeline.plan import Plan, make_plan
 from xdcbench.results.run_store import RunStore
 from xdcbench.utils.cache_folder import cache_folder
@@ -114,20 +114,18 @@ def plan_launch(request: Request, *, write: bool = True) -> Launch:
     device, resolved = resolve_precisions(suite, request)
     shards = open_shards_of(suite, request)
     sources = find_sources(suite, request, store, shards, write=write)
+    origins = find_origins(suite, request.consent)
     whole = make_plan(
         suite,
         sources,
-        origins={
-            name: find_origin(name, pretrained, consent=request.consent)
-            for name, pretrained in suite.encoders.items()
-        },
+        origins=origins,
         earlier=find_earlier(suite, store),
         precision=lambda asked: request.precision or resolved.get(asked, asked),
     )
     if shards:
         from xdcbench.pipeline.shards_fit import check_fit
 
-        check_fit(whole.stages, shards)
+        check_fit(whole.stages, shards, origins)
     plan = whole.only(request.filter) if request.filter else whole
     jobs = jobs_of(suite, device, request.jobs)
     context = Context(
@@ -253,6 +251,25 @@ def find_sources(
         else find_source(name, suite.datasets[name], lookup)
         for name in dict.fromkeys(name for part in suite.leaves for name in used_datasets(part))
     }
+
+
+def find_origins(suite: Suite, consent: Consent) -> dict[str, Origin]:
+    """Place of each of the encoders from elsewhere; others' code is built, and weights are seen to fit.
+
+    Raises:
+        UserError: an encoder cannot be built.
+    """
+    origins = {
+        name: find_origin(name, pretrained, consent=consent) for name, pretrained in suite.encoders.items()
+    }
+    for name, pretrained in suite.encoders.items():
+        if not origins[name].unavailable and must_be_built(pretrained):
+            from xdcbench.pretraining.pretrained import build_all
+
+            built = build_all(pretrained, consent, where=f"encoders.{name}")
+            inputs = {modality: encoder.input for modality, encoder in built.items()}
+            origins[name] = replace(origins[name], inputs=inputs)
+    return origins
 
 
 def find_earlier(suite: Suite, store: RunStore) -> dict[str, AssignmentsStage]:

@@ -105,7 +105,7 @@ def make_plan(
         UserError: the suite names something that does not fit.
     """
     if suite.parts:
-        shards = shards or fitting_settings(suite)
+        shards = shards or fitting_settings(suite, origins)
         parts = [
             make_plan(part, sources, origins=origins, earlier=earlier, precision=precision, shards=shards)
             for part in suite.parts
@@ -114,7 +114,7 @@ def make_plan(
         return Plan(suite, stages, frozenset().union(*(part.targets for part in parts)), tuple(parts))
     check(suite)
     builder = _Builder(
-        suite, sources, origins or {}, earlier or {}, precision, shards or fitting_settings(suite)
+        suite, sources, origins or {}, earlier or {}, precision, shards or fitting_settings(suite, origins)
     )
     stages = tuple(_ordered(builder.targets()))
     return Plan(suite, stages, frozenset(stage.key for stage in stages if stage.kind not in NEEDED))

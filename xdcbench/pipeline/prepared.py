@@ -1,13 +1,14 @@
 """Which datasets of a suite a stage prepares into shards, and with which settings."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import get_args
 
 from xdcbench.config.base import Modality
 from xdcbench.config.data import ShardSettings
-from xdcbench.config.models import AudioInput, VideoInput
+from xdcbench.config.models import Input, Window
 from xdcbench.config.suite import Suite
 from xdcbench.errors import UserError
+from xdcbench.models.pretrained.origins import Origin
 from xdcbench.pipeline.shards_fit import pretrained_inputs
 from xdcbench.utils.messages import unknown_name
 
@@ -41,12 +42,15 @@ def _is_large(suite: Suite, name: str) -> bool:
     return dataset.media == "video" and items >= LARGE and dataset.subset.per_class is None
 
 
-def fitting_settings(suite: Suite) -> ShardSettings:
-    """Settings of shards in which every encoder of a suite finds what it takes: the defaults, or more."""
+def fitting_settings(suite: Suite, origins: Mapping[str, Origin] | None = None) -> ShardSettings:
+    """Settings of shards in which every encoder of a suite finds what it takes: the defaults, or more.
+
+    ``origins`` are those of encoders from elsewhere, by name.
+    """
     settings = ShardSettings()
     side, fps, rate = settings.short_side, settings.fps, settings.sample_rate
-    for declared in _inputs(suite):
-        if isinstance(declared, AudioInput):
+    for declared in _inputs(suite, origins or {}):
+        if isinstance(declared, Window):
             rate = max(rate, declared.sample_rate)
         else:
             longest = declared.short_side[1]
@@ -54,10 +58,10 @@ def fitting_settings(suite: Suite) -> ShardSettings:
     return settings.model_copy(update={"short_side": side, "fps": fps, "sample_rate": rate})
 
 
-def _inputs(suite: Suite) -> Iterator[VideoInput | AudioInput]:
+def _inputs(suite: Suite, origins: Mapping[str, Origin]) -> Iterator[Input]:
     """What the encoders of a suite and of its parts declare."""
     for part in suite.leaves:
         yield from (model.input for model in part.models.by_modality.values())
-        for pretrained in part.encoders.values():
+        for name, pretrained in part.encoders.items():
             for modality in get_args(Modality):
-                yield from pretrained_inputs(pretrained, modality)
+                yield from pretrained_inputs(pretrained, modality, origins.get(name))

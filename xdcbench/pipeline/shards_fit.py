@@ -5,23 +5,24 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from xdcbench.config.base import Modality
-from xdcbench.config.models import AudioInput, PretrainedEncoders, VideoInput
+from xdcbench.config.models import Input, PretrainedEncoders, VideoInput
 from xdcbench.config.stages import EvaluationStage, FeaturesStage, InitStage, PretrainedStage, RoundStage
 from xdcbench.errors import UserError
 from xdcbench.models.pretrained.exported import METADATA_FILE, read_stated
+from xdcbench.models.pretrained.origins import Origin
 from xdcbench.pipeline.graph import Stage
 
 if TYPE_CHECKING:
     from xdcbench.data.shards.reader import ShardReader
 
-Input = VideoInput | AudioInput
 
-
-def check_fit(stages: Sequence[Stage], shards: Mapping[str, "ShardReader"]) -> None:
+def check_fit(
+    stages: Sequence[Stage], shards: Mapping[str, "ShardReader"], origins: Mapping[str, Origin] | None = None
+) -> None:
     """Refuse shards of fewer pixels, frames or samples per second than an encoder that reads them declares.
 
     Originals that have less are kept as they are, so shards are refused only where something was cut: where a
-    video or image reaches their short side or frame rate.
+    video or image reaches their short side or frame rate. ``origins`` are those of encoders from elsewhere, by name.
 
     Raises:
         UserError: names the shards, the encoder's input and the fix.
@@ -32,7 +33,8 @@ def check_fit(stages: Sequence[Stage], shards: Mapping[str, "ShardReader"]) -> N
         data = inputs["data"].name.removeprefix("index/") if "data" in inputs else ""
         if data in shards and "encoders" in inputs:
             for modality in _modalities(stage):
-                asked |= {(data, declared): None for declared in _inputs(inputs["encoders"], modality)}
+                found = _inputs(inputs["encoders"], modality, origins or {})
+                asked |= {(data, declared): None for declared in found}
     for data, declared in asked:
         _check(data, shards[data], declared)
 
@@ -48,19 +50,24 @@ def _modalities(stage: Stage) -> tuple[Modality, ...]:
     return (config.settings.modality,) if isinstance(config, EvaluationStage) else ()
 
 
-def _inputs(encoder: Stage, modality: Modality) -> Iterator[Input]:
+def _inputs(encoder: Stage, modality: Modality, origins: Mapping[str, Origin]) -> Iterator[Input]:
     """What the encoder that a stage starts from declares."""
     while isinstance(encoder.config, RoundStage):
         encoder = dict(encoder.inputs)["encoders"]
     if isinstance(encoder.config, InitStage):
         yield encoder.config.models.by_modality[modality].input
     if isinstance(encoder.config, PretrainedStage):
-        yield from pretrained_inputs(encoder.config.encoders, modality)
+        config = encoder.config
+        yield from pretrained_inputs(config.encoders, modality, origins.get(config.name))
 
 
-def pretrained_inputs(pretrained: PretrainedEncoders, modality: Modality) -> Iterator[Input]:
+def pretrained_inputs(
+    pretrained: PretrainedEncoders, modality: Modality, origin: Origin | None = None
+) -> Iterator[Input]:
     """What encoders from elsewhere declare; nothing where they are not here."""
-    if pretrained.run is not None:
+    if origin and modality in origin.inputs:
+        yield origin.inputs[modality]
+    elif pretrained.run is not None:
         run = Path(pretrained.run)
         if (run / METADATA_FILE).is_file():
             yield read_stated(run)["models"].by_modality[modality].input
@@ -70,7 +77,7 @@ def pretrained_inputs(pretrained: PretrainedEncoders, modality: Modality) -> Ite
 
 def _check(data: str, reader: "ShardReader", declared: Input) -> None:
     settings = reader.manifest.settings
-    if isinstance(declared, AudioInput):
+    if not isinstance(declared, VideoInput):
         if (rate := declared.sample_rate) > settings.sample_rate:
             held = f"audio of {settings.sample_rate} Hz"
             raise _refusal(data, reader, held, f"{rate} Hz", f"--sample-rate {rate}")

@@ -4,17 +4,33 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
+from xdcbench.config.base import Modality
 from xdcbench.config.keys import config_hash
 from xdcbench.config.models import Models, PretrainedAudio, PretrainedEncoders, PretrainedVideo
 from xdcbench.config.stages import PretrainedStage
 from xdcbench.data.context import Context
-from xdcbench.models.encoders import Encoder, EncoderMetadata, build, load_encoder_metadata, save_encoders
-from xdcbench.models.pretrained.external import ExternalEncoder, PerFrame, torchvision_tensors
+from xdcbench.errors import UserError
+from xdcbench.models.encoders import (
+    Encoder,
+    EncoderMetadata,
+    build,
+    load_encoder_metadata,
+    load_encoders,
+    save_encoders,
+)
+from xdcbench.models.pretrained.external import (
+    ExternalEncoder,
+    PerFrame,
+    torchvision_tensors,
+    torchvision_weights,
+)
 from xdcbench.models.pretrained.origins import OWN, TORCHVISION, named, weights_hash
 from xdcbench.models.pretrained.registry import fetch, registry, release_of
 from xdcbench.models.weights import load_partial, read_tensors
+from xdcbench.utils.code import Consent
 from xdcbench.utils.progress import log
 
 CLASSIFIER = "fc"
@@ -53,6 +69,33 @@ def run(config: PretrainedStage, inputs: dict[str, Path], work: Path, context: C
         sources={m: part.source for m, part in parts.items() if part.source not in OWN},
     )
     save_encoders(work, encoders, metadata)
+
+
+def build_all(pretrained: PretrainedEncoders, consent: Consent, *, where: str) -> dict[Modality, Encoder]:
+    """The encoders on the CPU, with those of their weights that are on this machine; nothing is downloaded.
+
+    ``where`` is what names them, for messages.
+
+    Raises:
+        UserError: one cannot be built, or its weights do not fit; torchvision offers no such weights.
+    """
+    if pretrained.run is not None:
+        run = Path(pretrained.run)
+        return load_encoders(
+            run, load_encoder_metadata(run).encoders, device=torch.device("cpu"), consent=consent
+        )
+    encoders = {}
+    for modality, part in pretrained.by_modality.items():
+        try:
+            encoder = build(part.source, part.model, consent, where=f"{where}.{modality}.source")
+            if named(part):
+                torchvision_weights(part.source.removeprefix(TORCHVISION), str(part.weights))
+            elif part.weights and not release_of(part):
+                filled(encoder, part)
+        except UserError as error:
+            raise UserError(f"{where}.{modality}: {error}") from error
+        encoders[modality] = encoder
+    return encoders
 
 
 def filled(encoder: Encoder, part: PretrainedVideo | PretrainedAudio) -> Encoder:

@@ -3,8 +3,6 @@
 import json
 import logging
 import math
-import resource
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -18,6 +16,7 @@ from xdcbench.training.checkpoints import TrainerState
 from xdcbench.training.setup import TrainingSetup
 from xdcbench.utils.disk import explain_full_disk
 from xdcbench.utils.format import duration
+from xdcbench.utils.memory import peak_memory
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
@@ -150,8 +149,7 @@ class MetricsWriter:
 
 def memory(device: torch.device) -> dict[str, float]:
     """Most memory that this process has held so far, GB: its own, and on its GPU where there is one."""
-    unit = 1 if sys.platform == "darwin" else 1024
-    found = {"memory_gb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e9}
+    found = {"memory_gb": peak_memory() / 1e9}
     if device.type == "cuda":
         found["gpu_memory_gb"] = torch.cuda.max_memory_allocated(device) / 1e9
     return found

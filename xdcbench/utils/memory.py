@@ -1,5 +1,7 @@
-"""The memory that this process may still take, which in a control group is less than the machine has."""
+"""The memory that this process has taken, and may still take: in a control group less than the machine has."""
 
+import resource
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +18,12 @@ def available_memory(root: Path = Path("/")) -> int:
         root: of the file system that ``proc`` and ``sys`` are mounted in.
     """
     return max(0, min([*_machine(root), *_groups(root)], default=0))
+
+
+def peak_memory() -> int:
+    """Bytes that this process has held at most."""
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
 def _machine(root: Path) -> Iterator[int]:

@@ -2,9 +2,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
 from xdcbench.errors import UserError
-from xdcbench.pipeline.launch import Launch, Request, default_num_workers, plan_launch
+from xdcbench.models.weights import build_encoder
+from xdcbench.pipeline.launch import Launch, Request, default_num_workers, find_origins, plan_launch
+from xdcbench.pretraining import pretrained
 
 
 @pytest.fixture
@@ -160,3 +163,83 @@ def test_cores_are_left_to_training(
 ) -> None:
     monkeypatch.setattr("xdcbench.pipeline.launch.available_cores", lambda: cores)
     assert default_num_workers(jobs) == processes
+
+
+OWN = "tests.unit.models.own_encoder"
+
+
+def with_encoder(request: Request, *settings: str) -> Launch:
+    overrides = tuple(f"encoders.mine.{setting}" for setting in settings)
+    return plan_launch(replace(request, suite="smoke", overrides=overrides), write=False)
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        (f"audio.source={OWN}:Absent", r"encoders\.mine\.audio: .* could not be built \(AttributeError"),
+        (
+            f"audio.source={OWN}:Sequence",
+            r"encoders\.mine\.audio: .* a sequence\. Try: return its mean over time",
+        ),
+        (f"audio.source={OWN}:Tiny", r"must be a torch module with `input` \(an AudioInput or Waveform\)"),
+        ("video.source=torchvision:r3d_81", r"encoders\.mine\.video: unknown model of torchvision 'r3d_81'"),
+    ],
+)
+def test_an_encoder_that_cannot_be_built_is_refused_when_planning(
+    request_: Request, setting: str, message: str
+) -> None:
+    with pytest.raises(UserError, match=message):
+        with_encoder(request_, setting)
+
+
+def test_an_import_that_fails_is_told_when_planning(
+    request_: Request, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "torn_at_plan.py").write_text("import no_such_library\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(UserError, match=r"No module named 'no_such_library', torn_at_plan.py line 1"):
+        with_encoder(request_, "audio.source=torn_at_plan:Net")
+
+
+def test_weights_are_seen_to_fit_when_planning(request_: Request, tmp_path: Path) -> None:
+    model = plan_launch(request_, write=False).plan.suite.models.audio
+    torch.save(build_encoder(model, seed=0).state_dict(), tmp_path / "w.pth")
+    weights = f"audio.weights={tmp_path / 'w.pth'}"
+    with pytest.raises(
+        UserError, match=r"encoders\.mine\.audio: .*weights do not fit this AudioResNet: missing: "
+    ):
+        with_encoder(request_, weights)
+    launch = with_encoder(
+        request_, weights, f"audio.model={{width: {model.width}, blocks: {list(model.blocks)}}}"
+    )
+    assert any(stage.name == "mine" and not stage.reason for stage in launch.plan.stages)
+
+
+def test_a_folder_without_encoders_is_an_error_and_one_that_is_not_there_unavailable(
+    request_: Request, tmp_path: Path
+) -> None:
+    with pytest.raises(UserError, match=r"encoders\.mine: .* holds no encoders: encoders\.json is missing"):
+        with_encoder(request_, f"run={tmp_path}")
+    launch = with_encoder(request_, f"run={tmp_path / 'nowhere'}")
+    reasons = {stage.reason for stage in launch.plan.stages if stage.name.startswith("mine")}
+    assert reasons == {f"no folder {tmp_path / 'nowhere'} for mine"}
+
+
+def test_what_code_of_others_declares_is_known_when_planning(request_: Request) -> None:
+    suite = with_encoder(request_, f"audio.source={OWN}:Raw").plan.suite
+    consent = replace(request_, trust_code=True).consent
+    declared = find_origins(suite, consent)["mine"].inputs["audio"]
+    assert declared.model_dump() == {"kind": "waveform", "sample_rate": 24_000, "seconds": 0.8}
+
+
+@pytest.mark.parametrize(
+    "setting", ["audio.source=mfcc", "video.weights=r2plus1d_18_xdc_audioset", "audio.source=resnet"]
+)
+def test_what_is_known_without_building_is_not_built(
+    request_: Request, setting: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("built while planning")
+
+    monkeypatch.setattr(pretrained, "build_all", refuse)
+    assert any(stage.name == "mine" for stage in with_encoder(request_, setting).plan.stages)

@@ -6,10 +6,12 @@ import pytest
 
 from xdcbench.config.data import ShardSettings
 from xdcbench.config.load import load_suite
+from xdcbench.config.models import Waveform
 from xdcbench.config.stages import ShardsStage
 from xdcbench.config.suite import Suite
 from xdcbench.data.context import Source
 from xdcbench.errors import UserError
+from xdcbench.models.pretrained.origins import Origin
 from xdcbench.pipeline.plan import Plan, make_plan
 from xdcbench.pipeline.prepared import fitting_settings, prepared_datasets
 
@@ -64,6 +66,13 @@ def test_another_name_is_refused() -> None:
 )
 def test_every_encoder_finds_what_it_takes(override: str, expected: dict[str, float]) -> None:
     assert fitting_settings(suite("table1", override)) == ShardSettings(**expected)
+
+
+def test_shards_are_prepared_at_the_rate_that_code_of_others_was_found_to_declare() -> None:
+    mine = suite("table1", "encoders.mine.audio.source=my_encoder:Raw")
+    assert fitting_settings(mine) == ShardSettings()
+    origin = Origin(("audio",), inputs={"audio": Waveform(sample_rate=24_000, seconds=2.0)})
+    assert fitting_settings(mine, {"mine": origin}) == ShardSettings(sample_rate=24_000)
 
 
 def test_shards_come_before_the_index_of_what_is_prepared() -> None:

@@ -12,12 +12,13 @@ from tests.unit.data.shards.prepared import write_dataset
 from tests.unit.tiny import DATASETS
 from xdcbench.config.base import Modality
 from xdcbench.config.data import ShardSettings
-from xdcbench.config.models import AudioInput, Models, PretrainedEncoders, VideoInput
+from xdcbench.config.models import AudioInput, Models, PretrainedEncoders, VideoInput, Waveform
 from xdcbench.config.pretraining import Clustering, Pretrain
 from xdcbench.config.stages import FeaturesStage, IndexStage, InitStage, PretrainedStage, RoundStage
 from xdcbench.data.shards.layout import read_manifest
 from xdcbench.data.shards.reader import open_shards
 from xdcbench.errors import UserError
+from xdcbench.models.pretrained.origins import Origin
 from xdcbench.pipeline.graph import Stage
 from xdcbench.pipeline.shards_fit import check_fit
 
@@ -99,6 +100,25 @@ def test_a_higher_sampling_rate_is_refused_in_pretraining_too(folder: Path) -> N
             UserError, match=r"audio of 16000 Hz, an encoder takes 22050 Hz; .* --sample-rate 22050"
         ):
             check_fit([stage], shards)
+
+
+@pytest.mark.parametrize("declared", [AudioInput, Waveform])
+def test_the_rate_that_code_of_others_was_found_to_declare_counts(
+    folder: Path, declared: type[AudioInput] | type[Waveform]
+) -> None:
+    shards = {"kinetics400": open_shards(str(folder))}
+    given = PretrainedEncoders.model_validate({"audio": {"source": "my_encoder:Raw"}})
+    mine = Stage("pretrained", "mine", PretrainedStage(name="mine", encoders=given, fingerprint="f"))
+
+    def fits(rate: int) -> None:
+        inputs = {"audio": declared(sample_rate=rate, seconds=1.0)}
+        check_fit([features(mine, "audio")], shards, {"mine": Origin(("audio",), inputs=inputs)})
+
+    fits(16_000)
+    with pytest.raises(
+        UserError, match=r"audio of 16000 Hz, an encoder takes 24000 Hz; .* --sample-rate 24000"
+    ):
+        fits(24_000)
 
 
 def test_originals_that_were_smaller_and_slower_than_the_shards_are_no_reason(

@@ -7,7 +7,7 @@ from pydantic import ConfigDict, Field
 from typing_extensions import TypedDict
 
 from xdcbench.config.base import Config, Modality
-from xdcbench.config.models import AudioInput, Models, VideoInput
+from xdcbench.config.models import Input, Models
 from xdcbench.errors import UserError
 from xdcbench.utils.documents import check, check_schema, read_as, read_json
 from xdcbench.utils.io import file_hash
@@ -34,7 +34,7 @@ class Exported(Config):
     source: str = Field(description="r2plus1d, resnet, torchvision:NAME or module:object")
     features: int
     parameters: int
-    input: VideoInput | AudioInput
+    input: Input
     weights: Name = Field(description="name of the safetensors file")
     program: Program | None = None
     untraced: str = Field("", description="why there is no program")

@@ -1,11 +1,12 @@
 """Encoders from elsewhere: what they are on this machine, known when planning, without torch."""
 
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from xdcbench.config.base import Modality
-from xdcbench.config.models import PretrainedAudio, PretrainedEncoders, PretrainedVideo
+from xdcbench.config.models import Input, PretrainedAudio, PretrainedEncoders, PretrainedVideo
 from xdcbench.errors import UserError
 from xdcbench.models.pretrained.exported import is_export, read_stated, verified
 from xdcbench.models.pretrained.registry import recognize, release_of
@@ -26,11 +27,13 @@ class Origin:
         encoders: the modalities that they come in.
         fingerprint: sha256 of their weights and code, hex.
         unavailable: why they are not here; empty where they are.
+        inputs: what they were found to declare, of those that were built.
     """
 
     encoders: tuple[Modality, ...]
     fingerprint: str = ""
     unavailable: str = ""
+    inputs: Mapping[Modality, Input] = field(default_factory=dict, hash=False)
 
 
 def find_origin(name: str, pretrained: PretrainedEncoders, *, consent: Consent = NO_CODE) -> Origin:
@@ -38,7 +41,8 @@ def find_origin(name: str, pretrained: PretrainedEncoders, *, consent: Consent =
 
     Raises:
         UserError: a source that is neither known nor code, code that cannot be found, or weights of an
-            unknown name; an exported folder that was changed; code that the user has not let run.
+            unknown name; a folder without encoders; an exported folder that was changed; code that the user has
+            not let run.
     """
     if pretrained.run is not None:
         return _of_run(name, Path(pretrained.run), consent)
@@ -52,6 +56,14 @@ def find_origin(name: str, pretrained: PretrainedEncoders, *, consent: Consent =
             return Origin(encoders, unavailable=f"no weights file {part.weights} for {name}")
         marks.update(mark.encode())
     return Origin(encoders, marks.hexdigest())
+
+
+def must_be_built(pretrained: PretrainedEncoders) -> bool:
+    """Whether only building the encoders tells if they can be built: others' code, or weights of a file."""
+    if pretrained.run is not None:
+        return any(":" in source for source in read_stated(Path(pretrained.run)).get("sources", {}).values())
+    parts = pretrained.by_modality.values()
+    return any(":" in part.source or (part.weights and not release_of(part)) for part in parts)
 
 
 def named(part: PretrainedVideo | PretrainedAudio) -> bool:
@@ -84,8 +96,13 @@ def weights_hash(part: PretrainedVideo | PretrainedAudio) -> str | None:
 
 def _of_run(name: str, run: Path, consent: Consent) -> Origin:
     metadata = run / "encoders.json"
+    if not run.exists():
+        return Origin(("video", "audio"), unavailable=f"no folder {run} for {name}")
     if not metadata.is_file():
-        return Origin((), unavailable=f"no encoders in {run} for {name}")
+        raise UserError(
+            f"encoders.{name}: {run} holds no encoders: {metadata.name} is missing. Try: a run directory of kind init, "
+            "pretrained or round, or an exported folder"
+        )
     if (run / MANIFEST).exists() and (said := find_damage(run, thorough=True, hashed=set())):
         raise UserError(
             f"encoders.{name}: {run} is damaged: {said}. Try: run its suite, which makes it again"

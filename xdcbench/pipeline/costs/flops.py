@@ -86,7 +86,7 @@ def _factorised(inner: int, outer: int, time: int, new_time: int, side: int) -> 
 
 def _audio(model: AudioModel) -> Iterator[Conv]:
     """VMZ's audio ResNet: see models/audio.py."""
-    width, shape = model.width, (model.input.n_mels, model.input.frames)
+    width, shape = model.width, (model.log_mel.n_mels, model.log_mel.frames)
     before = width // 4
     yield Conv(9 * before, before, shape[0] * shape[1])
     stages: Sequence[tuple[int, int]] = [

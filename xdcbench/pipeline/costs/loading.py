@@ -16,7 +16,7 @@ import torch
 
 from xdcbench.config.data import ShardSettings, World
 from xdcbench.config.load import load_dataset
-from xdcbench.config.models import Models
+from xdcbench.config.models import Models, VideoInput
 from xdcbench.config.pretraining import Pretrain, Schedule
 from xdcbench.config.stages import IndexStage, RoundStage
 from xdcbench.data import index as index_stage
@@ -178,9 +178,11 @@ def data_wait(learner: Learner, source: str, *, seconds: float) -> DataWait:
     counted = history[first:last]
     took = [1 / row["clips_per_second"] for row in counted]  # epochs have the same number of clips
     waited = sum(t * row["data_wait"] for t, row in zip(took, counted, strict=True))
+    declared = learner.encoders["video"].input
+    assert isinstance(declared, VideoInput)
     return DataWait(
         source,
-        frames=learner.encoders["video"].input.frames,
+        frames=declared.frames,
         batch=trainer.batch,
         readers=learner.workers,
         read_per_second=read,

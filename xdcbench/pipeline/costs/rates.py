@@ -14,7 +14,7 @@ from pydantic import model_validator
 
 from xdcbench.config.base import Config
 from xdcbench.config.data import ShardSettings, World
-from xdcbench.config.models import AudioInput, AudioModel, Models, VideoInput, VideoModel
+from xdcbench.config.models import AudioModel, Models, VideoInput, VideoModel, Window
 from xdcbench.pipeline.costs.flops import forward_flop, training_flop
 from xdcbench.utils.cores import available_cores
 from xdcbench.utils.documents import read_cache, write_json
@@ -162,7 +162,7 @@ def _clips(path: Path, video: VideoInput, seconds: float) -> float:
     )
 
 
-def _windows(path: Path, audio: AudioInput, seconds: float) -> float:
+def _windows(path: Path, audio: Window, seconds: float) -> float:
     from xdcbench.data.media import read_audio
 
     starts, rate = partial(Random(0).uniform, 0, FILE.seconds - audio.seconds), audio.sample_rate
@@ -190,7 +190,7 @@ def _passes(
         spec = model.input
         raw = torch.zeros(batch, spec.frames, spec.size, spec.size, 3, dtype=torch.uint8, device=on)
     else:
-        raw = torch.zeros(batch, round(model.input.seconds * model.input.sample_rate), device=on)
+        raw = torch.zeros(batch, model.input.samples, device=on)
     optimizer = sgd([(encoder, 1e-6)], Schedule())
 
     def step() -> None:

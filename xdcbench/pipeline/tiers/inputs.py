@@ -96,6 +96,6 @@ def _video(batch: Batch, models: Models) -> Values:
 def _audio(batch: Batch, models: Models) -> Values:
     """Mean and deviation of the spectrograms, and a projection of each, which any shift in time or pitch changes."""
     assert batch.audio is not None
-    prepared = LogMel(models.audio.input)(batch.audio)
+    prepared = LogMel(models.audio.log_mel)(batch.audio)
     found = {"spectrogram mean": float(prepared.mean()), "spectrogram deviation": float(prepared.std())}
     return found | {f"spectrogram {n + 1}": projected(window.numpy()) for n, window in enumerate(prepared)}

@@ -11,7 +11,7 @@ import numpy as np
 from torch import Tensor
 
 from xdcbench.config.base import Modality
-from xdcbench.config.models import VideoInput
+from xdcbench.config.models import AudioInput, VideoInput, Waveform
 from xdcbench.data.clip_dataset import ClipDataset, ClipSpec
 from xdcbench.errors import MediaError, UserError
 from xdcbench.models.encoders import load_encoder_metadata
@@ -61,7 +61,9 @@ class Previews:
 
     def __init__(self, found: ClusteredRound, folder: Path) -> None:
         self.folder, self.index = folder, found.index
-        self.heard = load_encoder_metadata(found.encoders).models.audio.input
+        declared = load_encoder_metadata(found.encoders).models.audio.input
+        # Of an encoder that takes waveforms, the spectrogram is this project's usual one.
+        self.heard = AudioInput(seconds=declared.seconds) if isinstance(declared, Waveform) else declared
         frames = 1 if found.index.media == "image" else VIDEO.frames
         video = VIDEO.model_copy(update={"frames": frames})
         self.video = ClipDataset(found.index, found.root, video=video)
