@@ -30,6 +30,7 @@ from xdcbench.data.context import Context
 from xdcbench.data.media import read_audio, read_clip
 from xdcbench.data.preparation.transcode import transcode
 from xdcbench.evaluation.clusters import cluster, measures
+from xdcbench.evaluation.knn import vote
 from xdcbench.evaluation.linear_probe import probe
 from xdcbench.evaluation.linear_svm import choose_c, svm
 from xdcbench.evaluation.low_shot import shots, shuffled, take
@@ -143,6 +144,13 @@ def retrieval(_: Path) -> dict[str, float]:
     return {"nearest": float(found.nearest.sum()), "ranks": float((found.rank * np.arange(1, 7)).sum())}
 
 
+def knn(_: Path) -> dict[str, float]:
+    train, labels, test = (torch.from_numpy(x) for x in blobs())
+    unit = [normalize(of.mean(dim=1), dim=1) for of in (test, train)]
+    found = vote(cosines(*unit), labels, ks=(1, 5, 18), temperature=0.07)
+    return {f"k {k}": float((predicted * np.arange(1, 7)).sum()) for k, predicted in found.items()}
+
+
 def cross_retrieval(_: Path) -> dict[str, float]:
     train, test = (torch.from_numpy(x).mean(dim=1) for x in blobs()[::2])
     prepared = fit(train, mode="pca_whiten_l2", dim=3)
@@ -195,6 +203,7 @@ MEASURES = {
     "linear_probe": linear_probe,
     "linear_svm": linear_svm,
     "retrieval": retrieval,
+    "knn": knn,
     "cross_retrieval": cross_retrieval,
     "low_shot": low_shot,
     "clusters": clusters,

@@ -5,7 +5,7 @@ The defaults are the paper's protocol as far as it is established (docs/fidelity
 
 from typing import Annotated, Literal
 
-from pydantic import Field, PositiveFloat
+from pydantic import Field, PositiveFloat, PositiveInt
 
 from xdcbench.config.base import Config, Modality
 from xdcbench.config.pretraining import Augment, Schedule
@@ -87,6 +87,20 @@ class Retrieval(Config):
     precision: Precision = "auto"
 
 
+class KNN(Config):
+    """Votes of the nearest training items by cosine of mean features, as in Wu et al. 2018 and DINO."""
+
+    kind: Literal["knn"] = "knn"
+    modality: Modality = "video"
+    num_clips: int = Field(10, ge=1, description="clips or windows per item, evenly spaced, averaged")
+    frames: int | None = Field(None, ge=1, description=FRAMES)
+    last_start: float | None = Field(None, ge=0, description=LAST_START)
+    layer: str = Field("", description=LAYER)
+    ks: tuple[PositiveInt, ...] = Field((1, 20, 200), min_length=1, description="numbers of voters")
+    temperature: float = Field(0.07, gt=0, description="a vote weighs exp(cosine / temperature)")
+    precision: Precision = "auto"
+
+
 class CrossRetrieval(Config):
     """Training items of the other modality by the cluster that an encoder's head takes a test item for."""
 
@@ -133,7 +147,7 @@ class Clusters(Config):
     precision: Precision = "auto"
 
 
-OnFeatures = LinearProbe | LinearSVM | Retrieval | LowShot | Clusters
+OnFeatures = LinearProbe | LinearSVM | Retrieval | KNN | LowShot | Clusters
 """Evaluations of a frozen encoder; those with equal clips and layer share its features."""
 
 Evaluation = Annotated[Finetune | CrossRetrieval | OnFeatures, Field(discriminator="kind")]

@@ -20,6 +20,7 @@ VERSIONS = {
     "linear_probe": 1,
     "linear_svm": 1,
     "retrieval": 1,
+    "knn": 1,
     "cross_retrieval": 1,
     "low_shot": 1,
     "clusters": 1,

@@ -81,7 +81,7 @@ def test_what_can_be_shared_is_made_once(smoke: Plan) -> None:
     readers = [
         s for s in smoke.stages if any(i.name == "scratch/seed0/features/audio/esc50" for _, i in s.inputs)
     ]
-    once = dict.fromkeys(("linear_probe", "retrieval", "low_shot", "clusters"), 1)
+    once = dict.fromkeys(("linear_probe", "retrieval", "knn", "low_shot", "clusters"), 1)
     assert Counter(s.kind for s in readers) == {**once, "linear_svm": 5}
 
 
@@ -112,7 +112,7 @@ def test_method_without_audio_encoder_gets_no_audio_evaluation(smoke: Plan) -> N
             s.name.split("/")[3] for s in smoke.stages if s.name.startswith(method) and s.key in smoke.targets
         }
 
-    frozen = {"retrieval", "low_shot", "clusters"}
+    frozen = {"retrieval", "knn", "low_shot", "clusters"}
     video = {"finetune", "linear_probe", "round1", *frozen}
     audio = {"audio_finetune", "audio_probe", "audio_svm", *(f"audio_{name}" for name in frozen)}
     assert measured("supervised-imagenet/") == video
