@@ -130,6 +130,20 @@ class LowShot(Config):
     precision: Precision = "auto"
 
 
+class Fusion(Config):
+    """Linear probes on mean features of audio, of video and of both side by side, on items with both tracks."""
+
+    kind: Literal["fusion"] = "fusion"
+    num_clips: int = Field(10, ge=1, description="clips and windows per item, evenly spaced, averaged")
+    last_start: float | None = Field(None, ge=0, description=LAST_START)
+    normalize: Literal["standardize", "l2"] = Field(
+        "standardize", description="of each modality: deviations of training items, or length 1 of every item"
+    )
+    C: float = Field(1.0, gt=0, description="inverse L2 penalty")
+    max_iter: int = Field(1000, ge=1)
+    precision: Precision = "auto"
+
+
 class Clusters(Config):
     """k-means on the mean features of test items, compared with their classes."""
 
@@ -150,4 +164,9 @@ class Clusters(Config):
 OnFeatures = LinearProbe | LinearSVM | Retrieval | KNN | LowShot | Clusters
 """Evaluations of a frozen encoder; those with equal clips and layer share its features."""
 
-Evaluation = Annotated[Finetune | CrossRetrieval | OnFeatures, Field(discriminator="kind")]
+Evaluation = Annotated[Finetune | CrossRetrieval | Fusion | OnFeatures, Field(discriminator="kind")]
+
+
+def modalities_of(settings: Evaluation) -> tuple[Modality, ...]:
+    """The modalities whose encoders an evaluation measures."""
+    return ("audio", "video") if isinstance(settings, Fusion) else (settings.modality,)

@@ -112,7 +112,7 @@ def unit_vectors(features: Features, index: Index, rows: np.ndarray) -> Tensor:
     Raises:
         UserError: names an item whose mean feature is zero, which has no direction, or not finite.
     """
-    means = torch.from_numpy(np.stack([features.of[row].mean(axis=0) for row in rows]))
+    means = torch.from_numpy(features.means(rows))
     norms = torch.linalg.vector_norm(means, dim=1)
     bad = rows[~(norms.isfinite() & (norms > 0)).numpy()]
     if len(bad):

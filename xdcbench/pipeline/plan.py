@@ -8,7 +8,15 @@ from typing import Any
 from xdcbench.config.base import Modality
 from xdcbench.config.consistency import check, groups_with, measures_of, pretrain_of, settings_of
 from xdcbench.config.data import ShardSettings
-from xdcbench.config.evaluation import CrossRetrieval, Evaluation, Finetune, LinearProbe
+from xdcbench.config.evaluation import (
+    CrossRetrieval,
+    Evaluation,
+    Finetune,
+    Fusion,
+    LinearProbe,
+    OnFeatures,
+    modalities_of,
+)
 from xdcbench.config.pretraining import Clustering, EarlierClustering, Pretrain
 from xdcbench.config.stages import (
     AssignmentsStage,
@@ -109,6 +117,7 @@ def make_plan(
         suite, sources, origins or {}, earlier or {}, precision, shards or fitting_settings(suite)
     )
     stages = tuple(_ordered(builder.targets()))
+    _check_fusions(suite, stages)
     return Plan(suite, stages, frozenset(stage.key for stage in stages if stage.kind not in NEEDED))
 
 
@@ -208,7 +217,7 @@ class _Builder:
         self, name: str, encoder: Stage, encoders: Iterable[Modality], measure: EvaluationTask, seed: int
     ) -> Iterator[Stage]:
         settings = settings_of(self.suite, measure)
-        if settings.modality not in encoders:
+        if not set(modalities_of(settings)) <= set(encoders):
             return
         settings = settings.model_copy(update={"precision": self.precision(settings.precision)})
         if isinstance(settings, CrossRetrieval):
@@ -254,19 +263,18 @@ class _Builder:
         """What an evaluation reads: the encoder itself, or its features, extracted once for all."""
         if isinstance(settings, Finetune):
             return (("encoders", encoder),)
-        config = FeaturesStage(
-            modality=settings.modality,
-            num_clips=settings.num_clips,
-            frames=getattr(settings, "frames", None),
-            last_start=settings.last_start,
-            layer="" if isinstance(settings, CrossRetrieval) else settings.layer,
-            precision=settings.precision,
-        )
-        if isinstance(settings, LinearProbe) and settings.num_augmented_clips:
-            update = {"num_augmented_clips": settings.num_augmented_clips, "augment": settings.augment}
-            config = config.model_copy(update=update)
-        name = f"{where}/features/{settings.modality}/{dataset}"
-        features = Stage("features", name, config, (("encoders", encoder), ("data", data)))
+        found = {
+            modality: Stage(
+                "features",
+                f"{where}/features/{modality}/{dataset}",
+                _features(settings, modality),
+                (("encoders", encoder), ("data", data)),
+            )
+            for modality in modalities_of(settings)
+        }
+        if isinstance(settings, Fusion):
+            return tuple(found.items())
+        features = found[settings.modality]
         if not isinstance(settings, CrossRetrieval):
             return (("features", features),)
         # A round clusters the features of the encoders that it starts from.
@@ -275,6 +283,37 @@ class _Builder:
         name = f"{where}/features/clustered-{other}/{dataset}"
         gallery = Stage("features", name, config, (("encoders", before), ("data", data)))
         return ("encoders", encoder), ("features", features), ("gallery", gallery)
+
+
+def _check_fusions(suite: Suite, stages: Iterable[Stage]) -> None:
+    """An evaluation of both encoders that no method has both of would be left out of the plan without a word.
+
+    Raises:
+        UserError: names such an evaluation.
+    """
+    planned = {stage.config.name for stage in stages if isinstance(stage.config, EvaluationStage)}
+    for measure in suite.evaluate:
+        if isinstance(suite.evaluations[measure.evaluation], Fusion) and measure.evaluation not in planned:
+            raise UserError(
+                f"{measure.evaluation} needs an audio and a video encoder, and no method and none of `encoders` "
+                f"that it measures has both. Try: add one that has, or take {measure.evaluation} out of `evaluate`"
+            )
+
+
+def _features(settings: CrossRetrieval | Fusion | OnFeatures, modality: Modality) -> FeaturesStage:
+    """The features of one modality that an evaluation reads."""
+    config = FeaturesStage(
+        modality=modality,
+        num_clips=settings.num_clips,
+        frames=getattr(settings, "frames", None),
+        last_start=settings.last_start,
+        layer=getattr(settings, "layer", ""),
+        precision=settings.precision,
+    )
+    if isinstance(settings, LinearProbe) and settings.num_augmented_clips:
+        update = {"num_augmented_clips": settings.num_augmented_clips, "augment": settings.augment}
+        config = config.model_copy(update=update)
+    return config
 
 
 def _words(settings: Mapping[str, Any], above: str = "") -> Iterator[str]:

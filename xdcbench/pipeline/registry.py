@@ -43,4 +43,5 @@ STAGES = {
     "cross_retrieval": _of("xdcbench.evaluation.cross_retrieval"),
     "low_shot": _of("xdcbench.evaluation.low_shot"),
     "clusters": _of("xdcbench.evaluation.clusters"),
+    "fusion": _of("xdcbench.evaluation.fusion"),
 }
