@@ -42,7 +42,9 @@ def run(config: EvaluationStage, inputs: dict[str, Path], work: Path, context: C
     failed = {row: reason for of in features.values() for row, reason in of.failed.items()}
     encoders = load_encoder_metadata(inputs["video"])
     evaluation = Evaluation(config, index, encoders, test, failed, work, context)
-    known = guesses(evaluation) | {"lacking_a_track": lacking}
+    # A class none of whose items has both tracks is neither learned nor asked for.
+    chance = 100.0 / len(np.unique(index.labels[train]))
+    known = {**guesses(evaluation), "chance": chance, "lacking_a_track": lacking}
     predicted: dict[str, np.ndarray] = {}
     metrics: list[Metric] = []
     probed = fused({m: normalized(of, index, (train, test), settings) for m, of in features.items()})

@@ -162,6 +162,14 @@ def test_items_without_both_tracks_are_left_out_and_said(
     assert records[0]["outcomes"]["lacking_a_track"] == 4
 
 
+def test_chance_is_among_the_classes_that_have_both_tracks(feature_runs: FeatureRuns, tmp_path: Path) -> None:
+    features, index = halves(noise=0.7), small_index(LABELS.tolist(), PARTS)
+    deaf = replace(index, items=index.items.assign(audio=LABELS < 2))
+    record = do(inputs_of(feature_runs, deaf, features), tmp_path / "work")[0]
+    assert (record["items_used"], record["outcomes"]["chance"]) == (20, 50.0)
+    assert record["outcomes"]["lacking_a_track"] == 20
+
+
 def test_a_dataset_without_both_tracks_is_refused(feature_runs: FeatureRuns, tmp_path: Path) -> None:
     index = small_index(LABELS.tolist(), PARTS)
     silent = replace(index, items=index.items.assign(audio=False))
