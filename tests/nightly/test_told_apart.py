@@ -41,7 +41,7 @@ def test_items_without_audio_are_left_out(tmp_path: Path) -> None:
     words = ("--set", measured, "--set", alone)
     done = xdcbench("run", "--suite", SUITE, "--results", tmp_path, "--device", "cpu", *words)
     assert done.returncode == 0, done.stderr
-    assert "8 test and 16 training items of ucf101 split 1 have no audio or no video" in done.stderr
+    assert "8 test and 16 training items of ucf101 split 1 have no video or no audio" in done.stderr
     records = read_records([RunStore(tmp_path, write=False)])
     assert {(r.items_expected, r.items_used, r.train_items_used) for r in records} == {(16, 8, 16)}
 

@@ -169,4 +169,4 @@ Evaluation = Annotated[Finetune | CrossRetrieval | Fusion | OnFeatures, Field(di
 
 def modalities_of(settings: Evaluation) -> tuple[Modality, ...]:
     """The modalities whose encoders an evaluation measures."""
-    return ("audio", "video") if isinstance(settings, Fusion) else (settings.modality,)
+    return ("video", "audio") if isinstance(settings, Fusion) else (settings.modality,)

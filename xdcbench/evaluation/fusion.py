@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -32,32 +33,29 @@ Inputs = tuple[np.ndarray, np.ndarray]
 
 
 def run(config: EvaluationStage, inputs: dict[str, Path], work: Path, context: Context) -> None:
-    """Stage: a probe on audio, one on video and one on both, all on the items that have both tracks."""
+    """Stage: a probe on video, one on audio and one on both, all on the items that have both tracks."""
     settings = config.settings
     assert isinstance(settings, Fusion)
     index, modalities = Index.load(inputs["data"]), modalities_of(settings)
-    features = {modality: load_features(inputs[modality]) for modality in modalities}
+    features = dict(zip(modalities, map(load_features, (inputs["features"], inputs["other"])), strict=True))
     train, test = split_rows(config, index, *features.values())
     lacking = left_out(config, index, modalities)
     failed = {row: reason for of in features.values() for row, reason in of.failed.items()}
-    encoders = load_encoder_metadata(inputs["video"])
+    encoders = load_encoder_metadata(inputs["features"])
     evaluation = Evaluation(config, index, encoders, test, failed, work, context)
     # A class none of whose items has both tracks is neither learned nor asked for.
     chance = 100.0 / len(np.unique(index.labels[train]))
     known = {**guesses(evaluation), "chance": chance, "lacking_a_track": lacking}
     predicted: dict[str, np.ndarray] = {}
-    metrics: list[Metric] = []
+    outcomes: dict[str, dict[str, Any]] = {}
     probed = fused({m: normalized(of, index, (train, test), settings) for m, of in features.items()})
     with track(f"{config.name}: probes", len(probed)) as tick:
         for name, of in probed.items():
-            scores, outcomes = probe(of, index.labels[train], classes=len(index.classes), settings=settings)
-            predicted[name] = classified(index, scores, test)
-            top1 = 100.0 * float((predicted[name] == index.labels[test]).mean())
-            about = {"hyperparameters": {"modalities": name}, "outcomes": {**known, **outcomes}}
-            metrics.append(Metric("top1", top1, **about))
+            scores, found = probe(of, index.labels[train], classes=len(index.classes), settings=settings)
+            predicted[name], outcomes[name] = classified(index, scores, test), {**known, **found}
             tick()
     tables = [pd.DataFrame({"modalities": name, "prediction": of}) for name, of in predicted.items()]
-    metrics += gains(evaluation, predicted)
+    metrics = [*accuracies(evaluation, predicted, outcomes), *gains(evaluation, predicted)]
     write_results(evaluation, metrics, pd.concat(tables, ignore_index=True), train_items_used=len(train))
 
 
@@ -92,7 +90,8 @@ def normalized(features: Features, index: Index, rows: Inputs, settings: Fusion)
 def fused(alone: Mapping[Modality, Inputs]) -> dict[str, Inputs]:
     """Each modality alone, and all of them side by side under the name ``fused``."""
     train, test = (np.hstack(parts) for parts in zip(*alone.values(), strict=True))
-    return {**alone, FUSED: (train, test)}
+    found: dict[str, Inputs] = {modality: given for modality, given in alone.items()}
+    return found | {FUSED: (train, test)}
 
 
 def probe(
@@ -111,17 +110,28 @@ def probe(
     return scores, outcomes
 
 
+def accuracies(
+    evaluation: Evaluation, predicted: Mapping[str, np.ndarray], outcomes: Mapping[str, Mapping[str, Any]]
+) -> Iterator[Metric]:
+    """Top-1 of each modality and of ``fused``; arguments as for ``gains``, and what each probe found."""
+    labels = evaluation.index.labels[evaluation.rows]
+    for name, of in predicted.items():
+        top1 = 100.0 * float((of == labels).mean())
+        yield Metric("top1", top1, hyperparameters={"modalities": name}, outcomes=outcomes[name])
+
+
 def gains(evaluation: Evaluation, predicted: Mapping[str, np.ndarray]) -> Iterator[Metric]:
     """Top-1 of ``fused`` less that of each modality on the same items, in points, with interval and McNemar's p.
 
     Args:
         predicted: int64 (items,), classes of the evaluation's rows, by modality and ``fused``.
     """
-    items = evaluation.index.items.iloc[evaluation.rows]
-    right = {name: (of == items["label"].to_numpy()).astype(np.float64) for name, of in predicted.items()}
+    index, rows = evaluation.index, evaluation.rows
+    groups = index.items["group"].to_numpy(str)[rows]
+    right = {name: (of == index.labels[rows]).astype(np.float64) for name, of in predicted.items()}
     seed, key = str(evaluation.config.seed), evaluation.work.name
     for name in (name for name in predicted if name != FUSED):
-        pairs = Pairs(items["group"].to_numpy(str), right[FUSED], right[name], 0, 0)
+        pairs = Pairs(groups, right[FUSED], right[name], 0, 0)
         found = paired_result(Unit(evaluation.config.split, seed, seed), (key, key), pairs)
         yield Metric(
             GAIN,

@@ -263,20 +263,17 @@ class _Builder:
         """What an evaluation reads: the encoder itself, or its features, extracted once for all."""
         if isinstance(settings, Finetune):
             return (("encoders", encoder),)
-        found = {
-            modality: Stage(
+        features, *others = (
+            Stage(
                 "features",
                 f"{where}/features/{modality}/{dataset}",
                 _features(settings, modality),
                 (("encoders", encoder), ("data", data)),
             )
             for modality in modalities_of(settings)
-        }
-        if isinstance(settings, Fusion):
-            return tuple(found.items())
-        features = found[settings.modality]
+        )
         if not isinstance(settings, CrossRetrieval):
-            return (("features", features),)
+            return ("features", features), *(("other", stage) for stage in others)
         # A round clusters the features of the encoders that it starts from.
         other, before = OTHER[settings.modality], dict(encoder.inputs)["encoders"]
         config = FeaturesStage(modality=other, num_clips=1, precision=settings.precision)

@@ -131,9 +131,9 @@ def test_fusion_reads_the_features_of_both_encoders_that_probes_read(smoke: Plan
     stages = {stage.name: stage for stage in plan.stages}
     for where in ("scratch/seed0", "xdc/kinetics400/seed0"):
         inputs = dict(stages[f"{where}/fusion/kinetics400/official"].inputs)
-        for modality, probe in (("audio", "audio_probe"), ("video", "linear_probe")):
+        for name, probe in (("other", "audio_probe"), ("features", "linear_probe")):
             read = dict(stages[f"{where}/{probe}/kinetics400/official"].inputs)["features"]
-            assert inputs[modality].key == read.key
+            assert inputs[name].key == read.key
     assert Counter(s.kind for s in plan.stages)["features"] == 2 * 6 + 1, "one for video alone"
     fused = [s.name.split("/")[0] for s in smoke.stages if isinstance(settings_in(s), Fusion)]
     assert "supervised-imagenet" not in fused and len(fused) == 6
