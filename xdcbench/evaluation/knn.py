@@ -63,7 +63,7 @@ def check_ks(name: str, ks: Iterable[int], items: int) -> None:
         fitting = ",".join(str(k) for k in ks if k <= items) or items
         raise UserError(
             f"{name}: {lacking[0]} neighbors cannot vote where there are {items} training items. "
-            f"Try: --set evaluations.{name}.ks=[{fitting}]"
+            f"Try: --set 'evaluations.{name}.ks=[{fitting}]'"
         )
 
 

@@ -1,5 +1,6 @@
 """From a suite to the deduplicated graph of stages."""
 
+import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatch
@@ -37,6 +38,8 @@ from xdcbench.pipeline.graph import Stage
 from xdcbench.pipeline.prepared import fitting_settings, prepared_datasets
 from xdcbench.utils.messages import unknown_name
 from xdcbench.utils.precision import Precision
+
+log = logging.getLogger("xdcbench")
 
 CLUSTERING_ONLY = (
     "preprocess",
@@ -283,18 +286,21 @@ class _Builder:
 
 
 def _check_fusions(suite: Suite, stages: Iterable[Stage]) -> None:
-    """An evaluation of both encoders that no method has both of would be left out of the plan without a word.
+    """Say which evaluations of both encoders measure nothing, since no method has both.
 
     Raises:
-        UserError: names such an evaluation.
+        UserError: no other evaluation measures anything, either.
     """
     planned = {stage.config.name for stage in stages if isinstance(stage.config, EvaluationStage)}
-    for measure in suite.evaluate:
-        if isinstance(suite.evaluations[measure.evaluation], Fusion) and measure.evaluation not in planned:
-            raise UserError(
-                f"{measure.evaluation} needs an audio and a video encoder, and no method and none of `encoders` "
-                f"that it measures has both. Try: add one that has, or take {measure.evaluation} out of `evaluate`"
-            )
+    fusions = [m.evaluation for m in suite.evaluate if isinstance(suite.evaluations[m.evaluation], Fusion)]
+    for name in dict.fromkeys(fusions):
+        said = (
+            f"{name} measures nothing: no method and none of `encoders` has both an audio and a video encoder"
+        )
+        if not planned:
+            raise UserError(f"{said}. Try: add one that has, or another evaluation")
+        if name not in planned:
+            log.warning("%s", said)
 
 
 def _features(settings: CrossRetrieval | Fusion | OnFeatures, modality: Modality) -> FeaturesStage:

@@ -145,7 +145,7 @@ def test_more_neighbors_than_training_items_are_refused(
         do(feature_runs(index, np.ones((8, 2, 3))), tmp_path / "work", config)
     assert str(error.value) == (
         f"near: {max(ks)} neighbors cannot vote where there are 4 training items. "
-        f"Try: --set evaluations.near.ks={said}"
+        f"Try: --set 'evaluations.near.ks={said}'"
     )
 
 

@@ -139,6 +139,14 @@ def test_fusion_reads_the_features_of_both_encoders_that_probes_read(smoke: Plan
     assert "supervised-imagenet" not in fused and len(fused) == 6
 
 
+def test_a_fusion_that_fits_no_method_is_said_where_others_fit(caplog: pytest.LogCaptureFixture) -> None:
+    plan = planned("smoke", ["pretraining=[{methods: [supervised-imagenet], data: imagenet}]"])
+    assert caplog.messages == [
+        "fusion measures nothing: no method and none of `encoders` has both an audio and a video encoder"
+    ]
+    assert "knn" in {stage.kind for stage in plan.stages}
+
+
 def settings_in(stage: Stage) -> object:
     return getattr(stage.config, "settings", None)
 
@@ -339,8 +347,11 @@ def test_only_that_matches_nothing_is_told(smoke: Plan) -> None:
         ),
         (
             "smoke",
-            ["pretraining=[{methods: [supervised-imagenet], data: imagenet}]"],
-            "fusion needs an audio and a video encoder, and no method and none of `encoders` that it measures",
+            [
+                "pretraining=[{methods: [supervised-imagenet], data: imagenet}]",
+                "evaluate=[{evaluation: fusion, dataset: kinetics400, splits: [official]}]",
+            ],
+            "fusion measures nothing: no method and none of `encoders` has both an audio and a video encoder. Try",
         ),
         ("mini", ["pretraining=[{methods: [cdx], data: kinetics400}]"], "unknown method of this suite 'cdx'"),
         ("mini", ["pretraining=[{methods: [xdc], data: kinetics}]"], "did you mean 'kinetics400'"),
