@@ -83,7 +83,7 @@ def vote(
     """
     depths = sorted(set(ks))
     classes = int(labels.max()) + 1
-    found: dict[int, list[Tensor]] = {k: [] for k in depths}
+    found: dict[int, list[int]] = {k: [] for k in depths}
     for part in similarities:
         near, items = part.topk(depths[-1], dim=1)
         # Less the highest, which changes no decision: exp never overflows, however low the temperature.
@@ -91,5 +91,6 @@ def vote(
         for k in depths:
             votes = weights.new_zeros(len(part), classes)
             votes.scatter_add_(1, labels[items[:, :k]], weights[:, :k])
-            found[k].append(votes.argmax(dim=1))
-    return {k: torch.cat(parts).numpy() for k, parts in found.items()}
+            # Numbers, not tensors: those would lie in the gaps that blocks leave, and each block take new memory.
+            found[k] += votes.argmax(dim=1).tolist()
+    return {k: np.array(predicted, dtype=np.int64) for k, predicted in found.items()}

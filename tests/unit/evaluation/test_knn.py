@@ -1,6 +1,8 @@
 """k nearest neighbors: against scikit-learn, by hand, in blocks, and the whole stage."""
 
 import json
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -162,3 +164,27 @@ def test_all_training_items_may_vote(feature_runs: FeatureRuns, tmp_path: Path) 
 def test_settings_without_a_vote_are_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         KNN(**wrong)
+
+
+GROWTH = """
+import resource, sys, torch
+from xdcbench.evaluation.knn import vote
+from xdcbench.evaluation.retrieval import cosines, rank_gallery
+queries, gallery = torch.randn(500, 8), torch.randn(240_000, 8)
+classes = torch.arange(len(gallery)) % 400
+used = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+before = used()
+if sys.argv[1] == "vote":
+    vote(cosines(queries, gallery), classes, ks=(1, 200), temperature=0.07)
+else:
+    rank_gallery(cosines(queries, gallery), classes[:500], classes)
+print(used() - before)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("what", ["vote", "rank"])
+def test_memory_holds_a_block_and_not_all_scores(what: str) -> None:
+    """All scores of 500 queries would take 458 MiB; a block of them takes 16."""
+    done = subprocess.run([sys.executable, "-c", GROWTH, what], capture_output=True, text=True, check=True)
+    assert int(done.stdout) < 350
