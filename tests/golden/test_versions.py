@@ -19,10 +19,11 @@ import torch
 from safetensors.numpy import load_file
 from torch.nn.functional import normalize
 
+from tests.unit.tiny import small_index
 from xdcbench.clustering.assigner import Assigner
 from xdcbench.clustering.preprocess import fit
 from xdcbench.config.data import ShardSettings
-from xdcbench.config.evaluation import Clusters, LinearProbe, LinearSVM, LowShot
+from xdcbench.config.evaluation import Clusters, Fusion, LinearProbe, LinearSVM, LowShot
 from xdcbench.config.keys import VERSIONS
 from xdcbench.config.models import PretrainedEncoders
 from xdcbench.config.stages import AssignmentsStage, PretrainedStage
@@ -30,6 +31,10 @@ from xdcbench.data.context import Context
 from xdcbench.data.media import read_audio, read_clip
 from xdcbench.data.preparation.transcode import transcode
 from xdcbench.evaluation.clusters import cluster, measures
+from xdcbench.evaluation.features import Features
+from xdcbench.evaluation.fusion import fused, normalized
+from xdcbench.evaluation.fusion import probe as fusion_probe
+from xdcbench.evaluation.knn import vote
 from xdcbench.evaluation.linear_probe import probe
 from xdcbench.evaluation.linear_svm import choose_c, svm
 from xdcbench.evaluation.low_shot import shots, shuffled, take
@@ -143,6 +148,13 @@ def retrieval(_: Path) -> dict[str, float]:
     return {"nearest": float(found.nearest.sum()), "ranks": float((found.rank * np.arange(1, 7)).sum())}
 
 
+def knn(_: Path) -> dict[str, float]:
+    train, labels, test = (torch.from_numpy(x) for x in blobs())
+    unit = [normalize(of.mean(dim=1), dim=1) for of in (test, train)]
+    found = vote(cosines(*unit), labels, ks=(1, 5, 18), temperature=0.07)
+    return {f"k {k}": float((predicted * np.arange(1, 7)).sum()) for k, predicted in found.items()}
+
+
 def cross_retrieval(_: Path) -> dict[str, float]:
     train, test = (torch.from_numpy(x).mean(dim=1) for x in blobs()[::2])
     prepared = fit(train, mode="pca_whiten_l2", dim=3)
@@ -162,6 +174,20 @@ def clusters(_: Path) -> dict[str, float]:
     found = cluster(train.mean(axis=1), k=3, settings=Clusters(), seed=0)
     numbers = measures(found.assignments.numpy(), labels, k=3)
     return {measure.metric: measure.value for measure in numbers}
+
+
+def fusion(_: Path) -> dict[str, float]:
+    train, labels, test = blobs()
+    both, rows = np.concatenate([train, test]), (np.arange(18), np.arange(18, 24))
+    audio, video = Features(both[..., :2], {}), Features(both[..., 2:], {})
+    index, found = small_index([*labels, *labels[:6]], ["train"] * 18 + ["test"] * 6), {}
+    for mode in ("standardize", "l2"):
+        settings = Fusion.model_validate({"normalize": mode})
+        alone = [normalized(of, index, rows, settings) for of in (audio, video)]
+        for name, of in fused({"audio": alone[0], "video": alone[1]}).items():
+            scores, _converged = fusion_probe(of, labels, classes=3, settings=settings)
+            found[f"{mode} {name}"] = float((scores * np.arange(1, 19).reshape(6, 3)).sum())
+    return found
 
 
 def given(out: Path) -> dict[str, float]:
@@ -195,9 +221,11 @@ MEASURES = {
     "linear_probe": linear_probe,
     "linear_svm": linear_svm,
     "retrieval": retrieval,
+    "knn": knn,
     "cross_retrieval": cross_retrieval,
     "low_shot": low_shot,
     "clusters": clusters,
+    "fusion": fusion,
     "pretrained": given,
     "assignments": assignments,
 }

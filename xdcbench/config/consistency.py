@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from xdcbench.config.evaluation import Evaluation
+from xdcbench.config.evaluation import Evaluation, Fusion
 from xdcbench.config.load import merge, validate
 from xdcbench.config.pretraining import Method, Pretrain
 from xdcbench.config.suite import EvaluationTask, PretrainingGroup, Suite
@@ -15,7 +15,8 @@ def check(suite: Suite) -> None:
 
     Raises:
         UserError: a head without a clustering, a split that a dataset does not have, a method without
-            data, audio asked of images, or a waveform for this project's audio encoder.
+            data, audio asked of images, both tracks of a dataset that has one, or a waveform for this project's
+            audio encoder.
     """
     for name, method in suite.methods.items():
         for modality, labels in method.heads.items():
@@ -39,7 +40,12 @@ def check(suite: Suite) -> None:
     for measure in suite.evaluate:
         _check_known("evaluation", [measure.evaluation], suite.evaluations)
         _check_known("dataset", [measure.dataset], suite.datasets)
-        settings_of(suite, measure)
+        settings, media = settings_of(suite, measure), suite.datasets[measure.dataset].media
+        if isinstance(settings, Fusion) and media != "video":
+            raise UserError(
+                f"{measure.evaluation} fuses audio and video, but {measure.dataset!r} holds {media} files. "
+                f"Try: a dataset of videos with an audio track in `evaluate`"
+            )
         for split in measure.splits:
             known = suite.datasets[measure.dataset].splits
             if split not in known:

@@ -1,8 +1,8 @@
 """Datasets, their subsets, how they are prepared into shards, and the synthetic world."""
 
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, NonNegativeInt, model_validator
 
 from xdcbench.config.base import Config, Modality
 from xdcbench.utils.names import Below, Name
@@ -123,3 +123,17 @@ class World(Config):
     )
     ig_kinetics: int = 0
     factors: Factors = Factors()
+    unseen: tuple[NonNegativeInt, ...] = Field(
+        (), description="labels of classes that videos do not tell: motion and hue are as at strength 0"
+    )
+    unheard: tuple[NonNegativeInt, ...] = Field(
+        (), description="labels of classes that audio does not tell: rhythm and pitch are as at strength 0"
+    )
+
+    @model_validator(mode="after")
+    def _labels_are_of_classes(self) -> Self:
+        for name in ("unseen", "unheard"):
+            beyond = [label for label in getattr(self, name) if label >= self.classes]
+            if beyond:
+                raise ValueError(f"{name} names label {beyond[0]}; labels are 0 to {self.classes - 1}")
+        return self

@@ -5,7 +5,7 @@ The defaults are the paper's protocol as far as it is established (docs/fidelity
 
 from typing import Annotated, Literal
 
-from pydantic import Field, PositiveFloat
+from pydantic import Field, PositiveFloat, PositiveInt
 
 from xdcbench.config.base import Config, Modality
 from xdcbench.config.pretraining import Augment, Schedule
@@ -87,6 +87,20 @@ class Retrieval(Config):
     precision: Precision = "auto"
 
 
+class KNN(Config):
+    """Votes of the nearest training items by cosine of mean features, as in Wu et al. 2018 and DINO."""
+
+    kind: Literal["knn"] = "knn"
+    modality: Modality = "video"
+    num_clips: int = Field(10, ge=1, description="clips or windows per item, evenly spaced, averaged")
+    frames: int | None = Field(None, ge=1, description=FRAMES)
+    last_start: float | None = Field(None, ge=0, description=LAST_START)
+    layer: str = Field("", description=LAYER)
+    ks: tuple[PositiveInt, ...] = Field((1, 20, 200), min_length=1, description="numbers of voters")
+    temperature: float = Field(0.07, gt=0, description="a vote weighs exp(cosine / temperature)")
+    precision: Precision = "auto"
+
+
 class CrossRetrieval(Config):
     """Training items of the other modality by the cluster that an encoder's head takes a test item for."""
 
@@ -121,6 +135,20 @@ class LowShot(Config):
         return (*map(str, self.per_class), *(f"{100 * share:g}%" for share in self.fractions))
 
 
+class Fusion(Config):
+    """Linear probes on mean features of audio, of video and of both side by side, on items with both tracks."""
+
+    kind: Literal["fusion"] = "fusion"
+    num_clips: int = Field(10, ge=1, description="clips and windows per item, evenly spaced, averaged")
+    last_start: float | None = Field(None, ge=0, description=LAST_START)
+    normalize: Literal["standardize", "l2"] = Field(
+        "standardize", description="of each modality: deviations of training items, or length 1 of every item"
+    )
+    C: float = Field(1.0, gt=0, description="inverse L2 penalty")
+    max_iter: int = Field(1000, ge=1)
+    precision: Precision = "auto"
+
+
 class Clusters(Config):
     """k-means on the mean features of test items, compared with their classes."""
 
@@ -138,7 +166,12 @@ class Clusters(Config):
     precision: Precision = "auto"
 
 
-OnFeatures = LinearProbe | LinearSVM | Retrieval | LowShot | Clusters
+OnFeatures = LinearProbe | LinearSVM | Retrieval | KNN | LowShot | Clusters
 """Evaluations of a frozen encoder; those with equal clips and layer share its features."""
 
-Evaluation = Annotated[Finetune | CrossRetrieval | OnFeatures, Field(discriminator="kind")]
+Evaluation = Annotated[Finetune | CrossRetrieval | Fusion | OnFeatures, Field(discriminator="kind")]
+
+
+def modalities_of(settings: Evaluation) -> tuple[Modality, ...]:
+    """The modalities whose encoders an evaluation measures."""
+    return ("video", "audio") if isinstance(settings, Fusion) else (settings.modality,)

@@ -20,9 +20,11 @@ VERSIONS = {
     "linear_probe": 1,
     "linear_svm": 1,
     "retrieval": 1,
+    "knn": 1,
     "cross_retrieval": 1,
     "low_shot": 1,
     "clusters": 1,
+    "fusion": 1,
 }
 """Version of each kind of stage. Raise it when the code changes results; ``tests/golden`` fails until that is done."""
 

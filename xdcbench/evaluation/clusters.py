@@ -40,8 +40,9 @@ def run(config: EvaluationStage, inputs: dict[str, Path], work: Path, context: C
             f"{index.name} split {config.split}: all test items are of {index.classes[labels[0]]}, "
             f"with which clusters cannot be compared"
         )
-    means = np.stack([features.of[row].mean(axis=0) for row in rows])
-    found = cluster(means, k=config.settings.k or present, settings=config.settings, seed=config.seed)
+    found = cluster(
+        features.means(rows), k=config.settings.k or present, settings=config.settings, seed=config.seed
+    )
     assignments = found.assignments.numpy()
     _, matched = metrics.cluster_accuracy(assignments, labels)
     predictions = {

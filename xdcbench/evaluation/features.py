@@ -49,6 +49,10 @@ class Features:
         readable: np.ndarray = rows[~np.isnan(self.of[rows, :, 0]).any(axis=1)]
         return readable
 
+    def means(self, rows: np.ndarray) -> np.ndarray:
+        """Mean features over the clips of ``rows``, float32 (len(rows), features)."""
+        return np.stack([self.of[row].mean(axis=0) for row in rows])
+
 
 def run(config: FeaturesStage, inputs: dict[str, Path], work: Path, context: Context) -> None:
     """Stage: features of the clips or windows of every readable item, in eval mode."""

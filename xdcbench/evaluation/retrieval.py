@@ -112,7 +112,7 @@ def unit_vectors(features: Features, index: Index, rows: np.ndarray) -> Tensor:
     Raises:
         UserError: names an item whose mean feature is zero, which has no direction, or not finite.
     """
-    means = torch.from_numpy(np.stack([features.of[row].mean(axis=0) for row in rows]))
+    means = torch.from_numpy(features.means(rows))
     norms = torch.linalg.vector_norm(means, dim=1)
     bad = rows[~(norms.isfinite() & (norms > 0)).numpy()]
     if len(bad):
@@ -148,7 +148,10 @@ def rank_gallery(scores: Iterable[Tensor], queries: Tensor, gallery: Tensor) -> 
     Raises:
         ValueError: a score is NaN, or there is not one row per query.
     """
-    nearest, ranks, begin = [], [], 0
+    # Numbers, not tensors: those would lie in the gaps that blocks leave, and each block take new memory.
+    nearest: list[int] = []
+    ranks: list[int] = []
+    begin = 0
     order = torch.arange(len(gallery))
     for part in scores:
         right = queries[begin : begin + len(part), None] == gallery
@@ -159,9 +162,9 @@ def rank_gallery(scores: Iterable[Tensor], queries: Tensor, gallery: Tensor) -> 
         level = part == best
         chosen = (level & right).to(torch.uint8).argmax(dim=1, keepdim=True)
         ahead = (part > best).sum(dim=1) + (level & (order < chosen)).sum(dim=1)
-        nearest.append(first)
-        ranks.append(torch.where(right.any(dim=1), ahead + 1, len(gallery) + 1))
+        nearest += first.tolist()
+        ranks += torch.where(right.any(dim=1), ahead + 1, len(gallery) + 1).tolist()
         begin += len(part)
     if begin != len(queries):
         raise ValueError(f"{begin} rows of scores for {len(queries)} queries")
-    return Ranking(torch.cat(nearest).numpy(), torch.cat(ranks).numpy())
+    return Ranking(np.array(nearest, dtype=np.int64), np.array(ranks, dtype=np.int64))

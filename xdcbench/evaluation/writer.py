@@ -8,6 +8,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import pandas as pd
 
+from xdcbench.config.evaluation import modalities_of
 from xdcbench.config.keys import VERSIONS, config_hash
 from xdcbench.config.stages import EvaluationStage
 from xdcbench.data.context import Context
@@ -49,16 +50,17 @@ class Metric(NamedTuple):
     outcomes: Mapping[str, Any] = {}
 
 
-def split_rows(
-    config: EvaluationStage, index: Index, features: Features | None = None
-) -> tuple[np.ndarray, np.ndarray]:
+def split_rows(config: EvaluationStage, index: Index, *features: Features) -> tuple[np.ndarray, np.ndarray]:
     """Positions (int64) of the training and test items that are readable, labeled and have features.
+
+    Args:
+        features: of each of the evaluation's modalities, in their order.
 
     Raises:
         UserError: as ``part_rows``, or the training items have one class only, or a test class has none.
     """
-    train = part_rows(config, index, "train", features)
-    test = part_rows(config, index, "test", features)
+    train = part_rows(config, index, "train", *features)
+    test = part_rows(config, index, "test", *features)
     labels = index.labels
     learned = np.unique(labels[train])
     if len(learned) == 1:
@@ -74,19 +76,19 @@ def split_rows(
 
 
 def part_rows(
-    config: EvaluationStage, index: Index, part: Literal["train", "test"], features: Features | None = None
+    config: EvaluationStage, index: Index, part: Literal["train", "test"], *features: Features
 ) -> np.ndarray:
     """Positions (int64) of the items of one part of the split that are readable, labeled and have ``features``.
 
     Raises:
         UserError: there is no such item, or the features of one are NaN or infinite though it was decoded.
     """
-    modality = config.settings.modality
-    rows: np.ndarray = index.rows(config.split, part, tracks=() if index.media == "image" else (modality,))
+    modalities = modalities_of(config.settings)
+    rows: np.ndarray = index.rows(config.split, part, tracks=() if index.media == "image" else modalities)
     rows = rows[index.labels[rows] >= 0]
-    if features is not None:
-        rows = rows[~np.isin(rows, list(features.failed))]
-        bad = next((row for row in rows if not np.isfinite(features.of[row]).all()), None)
+    for modality, given in zip(modalities, features, strict=bool(features)):
+        rows = rows[~np.isin(rows, list(given.failed))]
+        bad = next((row for row in rows if not np.isfinite(given.of[row]).all()), None)
         if bad is not None:
             raise UserError(
                 f"{index.name}: the {modality} features of item {index.items['id'].iloc[bad]!r} are not "
@@ -94,7 +96,8 @@ def part_rows(
             )
     if not len(rows):
         word = {"train": "training"}.get(part, part)
-        raise UserError(f"{index.name} split {config.split}: no readable {word} item with a {modality} track")
+        tracks = f"a {modalities[0]} track" if len(modalities) == 1 else "both an audio and a video track"
+        raise UserError(f"{index.name} split {config.split}: no readable {word} item with {tracks}")
     return rows
 
 
@@ -179,7 +182,9 @@ def _fields(evaluation: Evaluation) -> dict[str, Any]:
     settings = config.settings
     train, lost_train = failed_items(config, index, "train", evaluation.failed)
     _, lost = failed_items(config, index, "test", evaluation.failed)
-    about = record_fields(index, encoders, evaluation.work, evaluation.context, settings.modality)
+    modalities = modalities_of(settings)
+    modality = modalities[0] if len(modalities) == 1 else None
+    about = record_fields(index, encoders, evaluation.work, evaluation.context, modality)
     return about | {
         "config_hash": config_hash(config, encoders.config_hash, index.fingerprint),
         "evaluation": config.name,

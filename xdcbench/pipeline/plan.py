@@ -1,5 +1,6 @@
 """From a suite to the deduplicated graph of stages."""
 
+import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatch
@@ -8,7 +9,15 @@ from typing import Any
 from xdcbench.config.base import Modality
 from xdcbench.config.consistency import check, groups_with, measures_of, pretrain_of, settings_of
 from xdcbench.config.data import ShardSettings
-from xdcbench.config.evaluation import CrossRetrieval, Evaluation, Finetune, LinearProbe
+from xdcbench.config.evaluation import (
+    CrossRetrieval,
+    Evaluation,
+    Finetune,
+    Fusion,
+    LinearProbe,
+    OnFeatures,
+    modalities_of,
+)
 from xdcbench.config.pretraining import Clustering, EarlierClustering, Pretrain
 from xdcbench.config.stages import (
     AssignmentsStage,
@@ -29,6 +38,8 @@ from xdcbench.pipeline.graph import Stage
 from xdcbench.pipeline.prepared import fitting_settings, prepared_datasets
 from xdcbench.utils.messages import unknown_name
 from xdcbench.utils.precision import Precision
+
+log = logging.getLogger("xdcbench")
 
 CLUSTERING_ONLY = (
     "preprocess",
@@ -117,6 +128,7 @@ def make_plan(
         suite, sources, origins or {}, earlier or {}, precision, shards or fitting_settings(suite, origins)
     )
     stages = tuple(_ordered(builder.targets()))
+    _check_fusions(suite, stages)
     return Plan(suite, stages, frozenset(stage.key for stage in stages if stage.kind not in NEEDED))
 
 
@@ -216,7 +228,7 @@ class _Builder:
         self, name: str, encoder: Stage, encoders: Iterable[Modality], measure: EvaluationTask, seed: int
     ) -> Iterator[Stage]:
         settings = settings_of(self.suite, measure)
-        if settings.modality not in encoders:
+        if not set(modalities_of(settings)) <= set(encoders):
             return
         settings = settings.model_copy(update={"precision": self.precision(settings.precision)})
         if isinstance(settings, CrossRetrieval):
@@ -262,27 +274,57 @@ class _Builder:
         """What an evaluation reads: the encoder itself, or its features, extracted once for all."""
         if isinstance(settings, Finetune):
             return (("encoders", encoder),)
-        config = FeaturesStage(
-            modality=settings.modality,
-            num_clips=settings.num_clips,
-            frames=getattr(settings, "frames", None),
-            last_start=settings.last_start,
-            layer="" if isinstance(settings, CrossRetrieval) else settings.layer,
-            precision=settings.precision,
+        features, *others = (
+            Stage(
+                "features",
+                f"{where}/features/{modality}/{dataset}",
+                _features(settings, modality),
+                (("encoders", encoder), ("data", data)),
+            )
+            for modality in modalities_of(settings)
         )
-        if isinstance(settings, LinearProbe) and settings.num_augmented_clips:
-            update = {"num_augmented_clips": settings.num_augmented_clips, "augment": settings.augment}
-            config = config.model_copy(update=update)
-        name = f"{where}/features/{settings.modality}/{dataset}"
-        features = Stage("features", name, config, (("encoders", encoder), ("data", data)))
         if not isinstance(settings, CrossRetrieval):
-            return (("features", features),)
+            return ("features", features), *(("other", stage) for stage in others)
         # A round clusters the features of the encoders that it starts from.
         other, before = OTHER[settings.modality], dict(encoder.inputs)["encoders"]
         config = FeaturesStage(modality=other, num_clips=1, precision=settings.precision)
         name = f"{where}/features/clustered-{other}/{dataset}"
         gallery = Stage("features", name, config, (("encoders", before), ("data", data)))
         return ("encoders", encoder), ("features", features), ("gallery", gallery)
+
+
+def _check_fusions(suite: Suite, stages: Iterable[Stage]) -> None:
+    """Say which evaluations of both encoders measure nothing, since no method has both.
+
+    Raises:
+        UserError: no other evaluation measures anything, either.
+    """
+    planned = {stage.config.name for stage in stages if isinstance(stage.config, EvaluationStage)}
+    fusions = [m.evaluation for m in suite.evaluate if isinstance(suite.evaluations[m.evaluation], Fusion)]
+    for name in dict.fromkeys(fusions):
+        said = (
+            f"{name} measures nothing: no method and none of `encoders` has both an audio and a video encoder"
+        )
+        if not planned:
+            raise UserError(f"{said}. Try: add one that has, or another evaluation")
+        if name not in planned:
+            log.warning("%s", said)
+
+
+def _features(settings: CrossRetrieval | Fusion | OnFeatures, modality: Modality) -> FeaturesStage:
+    """The features of one modality that an evaluation reads."""
+    config = FeaturesStage(
+        modality=modality,
+        num_clips=settings.num_clips,
+        frames=getattr(settings, "frames", None),
+        last_start=settings.last_start,
+        layer=getattr(settings, "layer", ""),
+        precision=settings.precision,
+    )
+    if isinstance(settings, LinearProbe) and settings.num_augmented_clips:
+        update = {"num_augmented_clips": settings.num_augmented_clips, "augment": settings.augment}
+        config = config.model_copy(update=update)
+    return config
 
 
 def _words(settings: Mapping[str, Any], above: str = "") -> Iterator[str]:

@@ -39,7 +39,9 @@ STAGES = {
     "linear_probe": _of("xdcbench.evaluation.linear_probe"),
     "linear_svm": _of("xdcbench.evaluation.linear_svm"),
     "retrieval": _of("xdcbench.evaluation.retrieval"),
+    "knn": _of("xdcbench.evaluation.knn"),
     "cross_retrieval": _of("xdcbench.evaluation.cross_retrieval"),
     "low_shot": _of("xdcbench.evaluation.low_shot"),
     "clusters": _of("xdcbench.evaluation.clusters"),
+    "fusion": _of("xdcbench.evaluation.fusion"),
 }

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from xdcbench.config.base import Modality
+from xdcbench.config.evaluation import modalities_of
 from xdcbench.config.models import Input, PretrainedEncoders, VideoInput
 from xdcbench.config.stages import EvaluationStage, FeaturesStage, InitStage, PretrainedStage, RoundStage
 from xdcbench.errors import UserError
@@ -47,7 +48,7 @@ def _modalities(stage: Stage) -> tuple[Modality, ...]:
         return tuple(used | {modality for modality in config.heads if config.heads[modality]})
     if isinstance(config, FeaturesStage):
         return (config.modality,)
-    return (config.settings.modality,) if isinstance(config, EvaluationStage) else ()
+    return modalities_of(config.settings) if isinstance(config, EvaluationStage) else ()
 
 
 def _inputs(encoder: Stage, modality: Modality, origins: Mapping[str, Origin]) -> Iterator[Input]:

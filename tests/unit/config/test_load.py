@@ -185,7 +185,7 @@ def test_seeds_replace_the_suites_own(write_suite: Writer) -> None:
             ["'evaluations.linear_probe.clipz'", "did you mean 'num_clips'"],
         ),
         (["evaluations.linear_probe.num_clips=0"], ["'evaluations.linear_probe.num_clips'", "0"]),
-        (["evaluations.linear_probe.kind=knn"], ["'evaluations.linear_probe'", "'knn'", "linear_svm"]),
+        (["evaluations.linear_probe.kind=mlp"], ["'evaluations.linear_probe'", "'mlp'", "linear_svm"]),
         (["methods.xdc.clusterings.a.kk=3"], ["'methods.xdc.clusterings.a.kk'", "did you mean 'k'"]),
         (["methods.xdc.heads.vidoe=[a]"], ["methods.xdc.heads", "'vidoe'"]),
         (["datasets.kinetics400.subset.per_clas=3"], ["subset.per_clas'", "did you mean 'per_class'"]),

@@ -4,13 +4,14 @@ from collections.abc import Callable, Mapping, Sequence
 import pytest
 
 from xdcbench.config.consistency import check, settings_of
-from xdcbench.config.evaluation import CrossRetrieval, Finetune
+from xdcbench.config.evaluation import CrossRetrieval, Finetune, Fusion
 from xdcbench.config.keys import VERSIONS
 from xdcbench.config.load import load_suite
 from xdcbench.config.stages import RoundStage
 from xdcbench.config.suite import EvaluationTask, Suite
 from xdcbench.data.context import Source
 from xdcbench.errors import UserError
+from xdcbench.pipeline.graph import Stage
 from xdcbench.pipeline.plan import Plan, make_plan
 
 Sources = Callable[[Suite], Mapping[str, Source]]
@@ -81,7 +82,7 @@ def test_what_can_be_shared_is_made_once(smoke: Plan) -> None:
     readers = [
         s for s in smoke.stages if any(i.name == "scratch/seed0/features/audio/esc50" for _, i in s.inputs)
     ]
-    once = dict.fromkeys(("linear_probe", "retrieval", "low_shot", "clusters"), 1)
+    once = dict.fromkeys(("linear_probe", "retrieval", "knn", "low_shot", "clusters"), 1)
     assert Counter(s.kind for s in readers) == {**once, "linear_svm": 5}
 
 
@@ -112,11 +113,42 @@ def test_method_without_audio_encoder_gets_no_audio_evaluation(smoke: Plan) -> N
             s.name.split("/")[3] for s in smoke.stages if s.name.startswith(method) and s.key in smoke.targets
         }
 
-    frozen = {"retrieval", "low_shot", "clusters"}
+    frozen = {"retrieval", "knn", "low_shot", "clusters"}
     video = {"finetune", "linear_probe", "round1", *frozen}
+    both = {"fusion"}
     audio = {"audio_finetune", "audio_probe", "audio_svm", *(f"audio_{name}" for name in frozen)}
     assert measured("supervised-imagenet/") == video
-    assert measured("supervised-kinetics/") == video | audio
+    assert measured("supervised-kinetics/") == video | audio | both
+
+
+def test_fusion_reads_the_features_of_both_encoders_that_probes_read(smoke: Plan) -> None:
+    measures = ",".join(
+        f"{{evaluation: {name}, dataset: kinetics400, splits: [official]}}"
+        for name in ("fusion", "linear_probe", "audio_probe")
+    )
+    probes = ["evaluations.audio_probe.num_clips=2", f"evaluate=[{measures}]"]
+    plan = planned("smoke", probes)
+    stages = {stage.name: stage for stage in plan.stages}
+    for where in ("scratch/seed0", "xdc/kinetics400/seed0"):
+        inputs = dict(stages[f"{where}/fusion/kinetics400/official"].inputs)
+        for name, probe in (("other", "audio_probe"), ("features", "linear_probe")):
+            read = dict(stages[f"{where}/{probe}/kinetics400/official"].inputs)["features"]
+            assert inputs[name].key == read.key
+    assert Counter(s.kind for s in plan.stages)["features"] == 2 * 6 + 1, "one for video alone"
+    fused = [s.name.split("/")[0] for s in smoke.stages if isinstance(settings_in(s), Fusion)]
+    assert "supervised-imagenet" not in fused and len(fused) == 6
+
+
+def test_a_fusion_that_fits_no_method_is_said_where_others_fit(caplog: pytest.LogCaptureFixture) -> None:
+    plan = planned("smoke", ["pretraining=[{methods: [supervised-imagenet], data: imagenet}]"])
+    assert caplog.messages == [
+        "fusion measures nothing: no method and none of `encoders` has both an audio and a video encoder"
+    ]
+    assert "knn" in {stage.kind for stage in plan.stages}
+
+
+def settings_in(stage: Stage) -> object:
+    return getattr(stage.config, "settings", None)
 
 
 def test_k_of_the_suite_replaces_that_of_every_clustering() -> None:
@@ -308,6 +340,19 @@ def test_only_that_matches_nothing_is_told(smoke: Plan) -> None:
             "uses audio, but 'imagenet' holds image",
         ),
         ("smoke", ["pretraining=[{methods: [xdc], data: esc50}]"], "uses video, but 'esc50' holds audio"),
+        (
+            "smoke",
+            ["evaluate=[{evaluation: fusion, dataset: esc50, splits: ['1']}]"],
+            "fusion fuses audio and video, but 'esc50' holds audio files",
+        ),
+        (
+            "smoke",
+            [
+                "pretraining=[{methods: [supervised-imagenet], data: imagenet}]",
+                "evaluate=[{evaluation: fusion, dataset: kinetics400, splits: [official]}]",
+            ],
+            "fusion measures nothing: no method and none of `encoders` has both an audio and a video encoder. Try",
+        ),
         ("mini", ["pretraining=[{methods: [cdx], data: kinetics400}]"], "unknown method of this suite 'cdx'"),
         ("mini", ["pretraining=[{methods: [xdc], data: kinetics}]"], "did you mean 'kinetics400'"),
         ("mini", [XDC, "datasets.kinetics400.splits=[other]"], "unknown split of kinetics400 'official'"),

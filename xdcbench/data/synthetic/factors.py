@@ -85,6 +85,7 @@ def sample_item(world: World, label: int, *group: str | int, take: int = 0) -> I
         group: dataset, split part, class and number: names the Look.
         take: number within the group.
     """
+    world = _as_told(world, label)
     look = _look(world, label, _generator(world.seed, *group))
     rng = _generator(world.seed, *group, "take", take)
     start, drift = rng.uniform(-0.5, 0.5, 2), rng.uniform(-0.06, 0.06, 2)
@@ -109,6 +110,13 @@ def sample_unlabeled_item(world: World, number: int) -> Item:
         nothing = {"motion": 0.0, "rhythm": 0.0, "hue": 0.0, "pitch": 0.0}
         world = world.model_copy(update={"factors": world.factors.model_copy(update=nothing)})
     return sample_item(world, int((world.classes + 1) ** share) - 1, *group)
+
+
+def _as_told(world: World, label: int) -> World:
+    """The world with the strengths that a class has, which are lower where a track does not tell it."""
+    off = {name: 0.0 for name in ("motion", "hue") if label in world.unseen}
+    off |= {name: 0.0 for name in ("rhythm", "pitch") if label in world.unheard}
+    return world.model_copy(update={"factors": world.factors.model_copy(update=off)})
 
 
 def hertz(band: Floats) -> Floats:

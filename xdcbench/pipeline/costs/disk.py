@@ -3,7 +3,7 @@
 import logging
 import shutil
 
-from xdcbench.config.evaluation import Finetune
+from xdcbench.config.evaluation import Finetune, modalities_of
 from xdcbench.config.stages import (
     EvaluationStage,
     FeaturesStage,
@@ -68,7 +68,7 @@ def need(stage: Stage, works: Works, *, checkpoints: int) -> int | None:
             written = works.of(stage).written
         case EvaluationStage(split=split, settings=settings):
             sizes = works.sizes(stage)
-            tested = sizes.parts.get((split, "test", frozenset({settings.modality}))) if sizes else None
+            tested = sizes.parts.get((split, "test", frozenset(modalities_of(settings)))) if sizes else None
             written = (tested or 0) * (SCORED + FLOAT * (sizes.classes or 0 if sizes else 0))
             if tested is None:
                 return None

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -10,10 +10,13 @@ import numpy as np
 from xdcbench.errors import UserError
 from xdcbench.results.records import AGAIN, Record
 from xdcbench.results.run_store import RunStore
-from xdcbench.results.statistics.intervals import Interval, Run, share_interval
+from xdcbench.results.statistics.intervals import Interval, Run, Sample, difference_interval, share_interval
 
 TOLERANCE = 1e-6
 """Difference between a record's value and that of its predictions, per cent, that rounding explains."""
+
+GAIN = "top1_gain"
+"""Top-1 of what was joined (hyperparameter `modalities`) less that of one part of it (`over`), in points."""
 
 _DEPTH = re.compile(r"recall_at_(\d+)")
 
@@ -22,7 +25,7 @@ _DEPTH = re.compile(r"recall_at_(\d+)")
 class Predictions:
     """Test items of one run, sorted by id: ``ids``, ``groups`` (str) and ``labels`` (int64) of shape (items,).
 
-    ``scores`` is float64 (items,), 1 where the run was right and 0 where not.
+    ``scores`` is float64 (items,), 1 where the run was right and 0 where not; of a gain, their difference.
     """
 
     ids: np.ndarray
@@ -57,7 +60,33 @@ def load_predictions(record: Record, stores: Sequence[RunStore]) -> Predictions:
         raise UserError(
             f"{record.metric} is no share of test items; take top1, recall_at_K or cluster_accuracy"
         )
-    path = run_folder(stores, record.run) / "predictions.parquet"
+    path = _path(record, stores)
+    predictions = _scores(record, path)
+    _check(record, predictions, path)
+    return predictions
+
+
+def load_gain(record: Record, stores: Sequence[RunStore]) -> Predictions:
+    """The scores behind a record of ``GAIN``: 1 where the joined alone was right, -1 where its part alone was.
+
+    Raises:
+        UserError: as ``load_predictions``.
+    """
+    path, named = _path(record, stores), record.hyperparameters
+    joined, part = (
+        _scores(record.model_copy(update={"hyperparameters": {**named, "modalities": named[side]}}), path)
+        for side in ("modalities", "over")
+    )
+    gain = replace(joined, scores=joined.scores - part.scores)
+    _check(record, gain, path)
+    return gain
+
+
+def _path(record: Record, stores: Sequence[RunStore]) -> Path:
+    return run_folder(stores, record.run) / "predictions.parquet"
+
+
+def _scores(record: Record, path: Path) -> Predictions:
     columns = _read(path)
     said = "rank" if _DEPTH.fullmatch(record.metric) else "prediction"
     lacking = [name for name in ("id", "group", "label", said) if name not in columns]
@@ -72,25 +101,25 @@ def load_predictions(record: Record, stores: Sequence[RunStore]) -> Predictions:
         right = sorted_["rank"] <= int(depth[1])
     else:
         right = sorted_["prediction"] == sorted_["label"]
-    predictions = Predictions(sorted_["id"], sorted_["group"], sorted_["label"], right.astype(np.float64))
-    _check(record, predictions, path)
-    return predictions
+    return Predictions(sorted_["id"], sorted_["group"], sorted_["label"], right.astype(np.float64))
 
 
 def cell_interval(records: Sequence[Record], stores: Sequence[RunStore]) -> Interval | None:
-    """What other test items would have given for the mean of a cell, in %; see ``share_interval``.
+    """What other test items would have given for the mean of a cell, in %: ``share_interval``, ``difference_interval``.
 
     ``records`` are of one setting, over seeds and splits, as for ``measured_cell``; errors are those of
-    ``load_predictions``. None for a metric that is no share of items, and where there are too few groups.
+    ``load_predictions``. None for a metric that is no share of items and no gain, and where there are too few groups.
     """
-    if not all(is_share(record.metric) for record in records):
+    gains = all(record.metric == GAIN for record in records)
+    if not (gains or all(is_share(record.metric) for record in records)):
         return None
+    load = load_gain if gains else load_predictions
     several = len({record.pretrain_seed for record in records}) > 1
     runs = []
     for record in records:
-        seed, items = record.pretrain_seed if several else record.seed, load_predictions(record, stores)
+        seed, items = record.pretrain_seed if several else record.seed, load(record, stores)
         runs.append(Run(str(seed), record.split, items.groups, items.scores))
-    interval = share_interval(runs)
+    interval = difference_interval(Sample.of(runs)) if gains else share_interval(runs)
     return interval and interval.percent
 
 

@@ -2,9 +2,13 @@
 
 import numpy as np
 import pytest
+from pydantic import ValidationError
 from scipy.stats import kstest
 
 from xdcbench.config.data import Factors, World
+from xdcbench.config.keys import science
+from xdcbench.config.stages import WorldStage
+from xdcbench.data.synthetic.audio import render_mono
 from xdcbench.data.synthetic.factors import (
     HUE_SPREAD,
     PITCH_RANGE,
@@ -17,6 +21,7 @@ from xdcbench.data.synthetic.factors import (
     sample_item,
     sample_unlabeled_item,
 )
+from xdcbench.data.synthetic.frames import render_video
 
 DRAWS = 400
 
@@ -115,3 +120,39 @@ def test_strays_are_of_unequal_classes_and_every_third_shows_none() -> None:
         assert strengths.camera == strengths.noise == 1
     hues = [item.look.hue for item in drawn[2::3]]
     assert kstest(hues, "uniform").pvalue > 0.01
+
+
+def same(one: Item, other: Item) -> bool:
+    """Whether two items look and sound alike."""
+    videos = [render_video(item, size=16, fps=8, seconds=1.0) for item in (one, other)]
+    sounds = [render_mono(item, sample_rate=8000, seconds=1.0) for item in (one, other)]
+    return np.array_equal(*videos) and np.array_equal(*sounds)
+
+
+@pytest.mark.parametrize(
+    ("field", "off", "on"),
+    [("unseen", ("motion", "hue"), ("rhythm", "pitch")), ("unheard", ("rhythm", "pitch"), ("motion", "hue"))],
+)
+def test_a_class_that_a_track_does_not_tell_is_as_at_strength_zero(
+    field: str, off: tuple[str, str], on: tuple[str, str]
+) -> None:
+    plain, muted = World(), World.model_validate({field: [2, 5]})
+    weak = World(factors=Factors.model_validate(dict.fromkeys(off, 0.0)))
+    for label in (2, 5):
+        item = sample_item(muted, label, "a", 0)
+        assert same(item, sample_item(weak, label, "a", 0))
+        assert {getattr(item.strengths, name) for name in off} == {0.0}
+        assert {getattr(item.strengths, name) for name in on} == {1.0}
+    assert same(sample_item(muted, 3, "a", 0), sample_item(plain, 3, "a", 0))
+    assert not same(sample_item(muted, 2, "a", 0), sample_item(plain, 2, "a", 0))
+
+
+def test_the_key_of_a_world_knows_of_muted_classes_only_where_there_are_some() -> None:
+    assert not {"unseen", "unheard"} & science(WorldStage(world=World(classes=4)))["world"].keys()
+    assert science(WorldStage(world=World(unseen=(1,))))["world"] == {"unseen": [1]}
+
+
+@pytest.mark.parametrize("field", ["unseen", "unheard"])
+def test_muted_classes_are_classes(field: str) -> None:
+    with pytest.raises(ValidationError, match=f"{field} names label 4; labels are 0 to 3"):
+        World.model_validate({"classes": 4, field: [0, 4]})

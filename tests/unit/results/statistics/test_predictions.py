@@ -3,12 +3,15 @@
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from tests.unit.results.statistics.made_runs import ITEMS, Measure, rights, table
+from xdcbench.errors import UserError
+from xdcbench.results.records import Record
 from xdcbench.results.run_store import RunStore
-from xdcbench.results.statistics.intervals import wilson
-from xdcbench.results.statistics.predictions import cell_interval, load_predictions
+from xdcbench.results.statistics.intervals import Run, Sample, difference_interval, wilson
+from xdcbench.results.statistics.predictions import GAIN, cell_interval, load_gain, load_predictions
 from xdcbench.results.tables.cells import measured_cell
 
 
@@ -44,3 +47,42 @@ def test_predictions_are_sorted_by_id(out: Path, measure: Measure) -> None:
     found = load_predictions(made, [RunStore(out)])
     assert found.ids.tolist() == sorted(found.ids)
     assert found.scores.tolist() == [float(right) for right in rights(0.5, 1)]
+
+
+def gained(measure: Measure, seed: int, *, split: str = "1") -> tuple[Record, np.ndarray]:
+    """A record of what `fused` gains over `audio`, and the scores behind it."""
+    fused, audio = rights(0.8, seed), rights(0.6, seed + 9)
+    sides = {"audio": table(audio), "video": table(rights(0.1, seed)), "fused": table(fused)}
+    both = pd.concat([of.assign(modalities=name) for name, of in sides.items()])
+    scores = np.array(fused, float) - np.array(audio, float)
+    made = measure("xdc", both, metric=GAIN, split=split, pretrain_seed=seed, seed=seed)
+    update = {
+        "hyperparameters": {"modalities": "fused", "over": "audio", "frames": 8},
+        "items_used": ITEMS,
+        "value": 100 * float(scores.mean()),
+    }
+    return made.model_copy(update=update), scores
+
+
+def test_a_gain_is_of_the_same_items(out: Path, measure: Measure) -> None:
+    record, scores = gained(measure, 1)
+    found = load_gain(record, [RunStore(out)])
+    assert found.scores.tolist() == scores.tolist()
+    assert set(scores) == {-1.0, 0.0, 1.0}
+    with pytest.raises(UserError, match="gives top1_gain"):
+        load_gain(record.model_copy(update={"value": record.value + 1}), [RunStore(out)])
+    with pytest.raises(UserError, match="top1_gain is no share of test items"):
+        load_predictions(record, [RunStore(out)])
+
+
+def test_a_cell_of_gains_has_the_interval_of_their_differences(out: Path, measure: Measure) -> None:
+    cell = [gained(measure, seed, split=split) for seed in (1, 2) for split in ("1", "2")]
+    records, store = [record for record, _ in cell], RunStore(out)
+    found = cell_interval(records, [store])
+    runs = [
+        Run(str(record.pretrain_seed), record.split, load_gain(record, [store]).groups, scores)
+        for record, scores in cell
+    ]
+    by_hand = difference_interval(Sample.of(runs))
+    assert by_hand is not None and found == by_hand.percent
+    assert found.low < np.mean([record.value for record in records]) < found.high

@@ -539,6 +539,17 @@ def test_a_lack_stands_in_the_row_whose_labels_it_does_not_know(record: Make) ->
     }
 
 
+def test_an_evaluation_of_both_encoders_may_lack_its_data() -> None:
+    suite = load_suite("smoke", overrides=["world=null"])
+    stages = make_plan(suite, {name: Source(unavailable=f"no {name}") for name in suite.datasets}).stages
+    lacks = [k for k in unavailable_results(stages) if k.evaluation == "fusion"]
+    assert {(k.method, k.dataset, k.reason) for k in lacks if k.method in ("scratch", "xdc")} == {
+        ("scratch", "kinetics400", "no kinetics400"),
+        ("xdc", "kinetics400", "no kinetics400"),
+    }
+    assert len(lacks) == 6
+
+
 def test_lacks_of_a_plan() -> None:
     suite = load_suite("real-small")
     lacking = Source(unavailable="no folder for grid")
