@@ -3,9 +3,10 @@
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from typing import Literal
 
 from xdcbench.config.base import Modality
-from xdcbench.config.evaluation import Clusters, CrossRetrieval, LowShot, Retrieval
+from xdcbench.config.evaluation import KNN, Clusters, CrossRetrieval, Evaluation, Fusion, LowShot, Retrieval
 from xdcbench.config.stages import EvaluationStage
 from xdcbench.config.table import Column, Table
 from xdcbench.results.records import Record
@@ -14,18 +15,24 @@ from xdcbench.utils.format import natural
 WORDS = {"top1": "top-1", "cluster_accuracy": "cluster accuracy"}
 RECALL = "recall_at_"
 
+KINDS = ("shots", "neighbors", "modalities")
+"""Hyperparameters by which several numbers of one evaluation are told apart."""
+
 
 @dataclass(frozen=True)
 class Measurement:
-    """A number in per cent that speaks for an evaluation, on one split; ``shots`` as records of low-shot have them."""
+    """A number in per cent that speaks for an evaluation, on one split.
+
+    ``modality`` is empty for an evaluation of both. ``kind`` is the name and the value of one of `KINDS`, or nothing.
+    """
 
     dataset: str
     evaluation: str
     protocol: str
-    modality: Modality
+    modality: Modality | Literal[""]
     metric: str
     split: str
-    shots: str = ""
+    kind: tuple[str, str | int] | None = None
 
 
 def measurements_of_stage(config: EvaluationStage, dataset: str) -> Iterator[Measurement]:
@@ -35,22 +42,26 @@ def measurements_of_stage(config: EvaluationStage, dataset: str) -> Iterator[Mea
         metric = f"{RECALL}{min(settings.ks)}"
     elif isinstance(settings, Clusters):
         metric = "cluster_accuracy"
-    for shots in settings.shots if isinstance(settings, LowShot) else ("",):
-        yield Measurement(dataset, config.name, settings.kind, settings.modality, metric, config.split, shots)
+    modality = "" if isinstance(settings, Fusion) else settings.modality
+    for kind in _kinds_of(settings):
+        yield Measurement(dataset, config.name, settings.kind, modality, metric, config.split, kind)
+
+
+def _kinds_of(settings: Evaluation) -> list[tuple[str, str | int] | None]:
+    match settings:
+        case LowShot():
+            return [("shots", shots) for shots in settings.shots]
+        case KNN():
+            return [("neighbors", k) for k in settings.ks]
+        case Fusion():
+            return [("modalities", name) for name in ("audio", "video", "fused")]
+    return [None]
 
 
 def measurements_of_records(records: Iterable[Record]) -> Iterator[Measurement]:
     """What evaluations have yielded, sorted by dataset and evaluation; `measurements_of_stage` says which numbers."""
     found = {
-        Measurement(
-            r.dataset,
-            r.evaluation,
-            r.protocol,
-            "video" if "frames" in r.hyperparameters else "audio",  # audio has no frames
-            r.metric,
-            r.split,
-            str(r.hyperparameters.get("shots", "")),
-        )
+        Measurement(r.dataset, r.evaluation, r.protocol, _modality(r), r.metric, r.split, _kind(r))
         for r in records
         if r.protocol != "round" and (r.metric in WORDS or r.metric.startswith(RECALL))
     }
@@ -60,10 +71,20 @@ def measurements_of_records(records: Iterable[Record]) -> Iterator[Measurement]:
             yield one
 
 
+def _modality(record: Record) -> Modality | Literal[""]:
+    if "modalities" in record.hyperparameters:
+        return ""
+    return "video" if "frames" in record.hyperparameters else "audio"  # audio has no frames
+
+
+def _kind(record: Record) -> tuple[str, str | int] | None:
+    return next(((name, v) for name in KINDS if (v := record.hyperparameters.get(name)) is not None), None)
+
+
 def _order(one: Measurement) -> tuple[object, ...]:
     """Smaller depths and numbers first, shares after numbers of items."""
-    names = one.dataset, one.evaluation, one.metric
-    return *map(natural, names), one.shots.endswith("%"), natural(one.shots), one.protocol, natural(one.split)
+    names, value = (one.dataset, one.evaluation, one.metric), str(one.kind[1]) if one.kind else ""
+    return *map(natural, names), value.endswith("%"), natural(value), one.protocol, natural(one.split)
 
 
 def default_tables(measurements: Iterable[Measurement], methods: Iterable[str] = ()) -> dict[str, Table]:
@@ -86,15 +107,27 @@ def default_tables(measurements: Iterable[Measurement], methods: Iterable[str] =
 
 
 def _column(one: Measurement, *, split: str) -> Column:
-    name = one.evaluation if one.modality in one.evaluation else f"{one.evaluation} ({one.modality})"
-    shots = f"{one.shots} of the items" if one.shots.endswith("%") else f"{one.shots} per class"
+    told = not one.modality or one.modality in one.evaluation
+    name = one.evaluation if told else f"{one.evaluation} ({one.modality})"
     metric = WORDS.get(one.metric) or one.metric.replace(RECALL, "R@")
     return Column(
-        title=", ".join([name, *([shots] if one.shots else []), metric]),
+        title=", ".join([name, *_words(one.kind), metric]),
         evaluation=one.evaluation,
         protocol=one.protocol,
         dataset=one.dataset,
         split=split,
         metric=one.metric,
-        hyperparameters={"shots": one.shots} if one.shots else {},
+        hyperparameters=dict([one.kind]) if one.kind else {},
     )
+
+
+def _words(kind: tuple[str, str | int] | None) -> list[str]:
+    match kind:
+        case None:
+            return []
+        case "shots", value:
+            return [f"{value} of the items" if str(value).endswith("%") else f"{value} per class"]
+        case "neighbors", value:
+            return [f"k = {value}"]
+        case _, value:
+            return [str(value)]

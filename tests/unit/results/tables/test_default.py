@@ -22,15 +22,30 @@ def test_each_evaluation_of_a_dataset_has_a_column(make_record: Maker) -> None:
         make_record(evaluation="groups", protocol="clusters", metric="nmi"),
         make_record(evaluation="groups", protocol="clusters", metric="cluster_accuracy"),
         make_record(evaluation="audio_svm", protocol="linear_svm", dataset="mine", hyperparameters={}),
+        *(
+            make_record(evaluation="near_k", protocol="knn", hyperparameters={"neighbors": k})
+            for k in (20, 1)
+        ),
+        *(
+            make_record(
+                evaluation="both", protocol="fusion", metric=metric, hyperparameters={"modalities": name}
+            )
+            for name in ("fused", "audio")
+            for metric in ("top1", "top1_gain")
+        ),
         make_record(evaluation="round", protocol="round", metric="nmi_class", dataset="learned"),
     ) == {
         "dataset-kinetics400": [
+            "both, audio, top-1",
+            "both, fused, top-1",
             "groups (video), cluster accuracy",
             "low_shot (audio), 5 per class, top-1",
             "low_shot (audio), 20 per class, top-1",
             "low_shot (audio), 1% of the items, top-1",
             "low_shot (audio), 10% of the items, top-1",
             "near (video), R@5",
+            "near_k (audio), k = 1, top-1",
+            "near_k (audio), k = 20, top-1",
         ],
         "dataset-mine": ["audio_svm, top-1"],
     }
