@@ -19,12 +19,43 @@ QUICK = "inputs,features,algorithms,steps"
 
 
 class Mistake(NamedTuple):
-    """A line of the package, by file, and what it is turned into; the tier that sees it first."""
+    """A line of the package, by file, and what it is turned into; the tier that sees it first.
+
+    ``helper`` is appended to the file: what the planted line calls.
+    """
 
     file: str
     line: str
     planted: str
     tier: str
+    helper: str = ""
+
+
+PERMUTED = """
+
+def permuted(of):
+    there = np.flatnonzero(of >= 0)
+    other = of.copy()
+    other[there] = of[np.random.default_rng(0).permutation(there)]
+    return other
+"""
+
+BEST_OF_TEST = """
+
+def best_of_test(features, index, train, test, settings):
+    def right(c):
+        found, _ = svm(
+            np.asarray(features.of[train]),
+            index.labels[train],
+            np.asarray(features.of[test]),
+            c=c,
+            classes=len(index.classes),
+            settings=settings,
+        )
+        return (found.argmax(axis=1) == index.labels[test]).mean()
+
+    return max(settings.Cs, key=right)
+"""
 
 
 MISTAKES = {
@@ -109,8 +140,9 @@ MISTAKES = {
     "pseudo-labels permuted": Mistake(
         "pretraining/learner.py",
         "torch.from_numpy(of) for name, of in labels.of.items()",
-        "torch.from_numpy(of[::-1].copy()) for name, of in labels.of.items()",
+        "torch.from_numpy(permuted(of)) for name, of in labels.of.items()",
         "steps",
+        PERMUTED,
     ),
     "labels of the own modality": Mistake(
         "pretraining/learner.py",
@@ -126,29 +158,12 @@ MISTAKES = {
         "c, folds = choose_c(x, labels, groups, settings=settings, seed=config.seed)",
         "c, folds = best_of_test(features, index, train, test, settings), settings.inner_folds",
         "steps",
+        BEST_OF_TEST,
     ),
     "best epoch taken on test": Mistake(
         "evaluation/finetune.py", "held = np.empty(0, dtype=np.int64)", "held = test", "steps"
     ),
 }
-
-BEST_OF_TEST = """
-
-def best_of_test(features, index, train, test, settings):
-    def right(c):
-        found, _ = svm(
-            np.asarray(features.of[train]),
-            index.labels[train],
-            np.asarray(features.of[test]),
-            c=c,
-            classes=len(index.classes),
-            settings=settings,
-        )
-        return (found.argmax(axis=1) == index.labels[test]).mean()
-
-    return max(settings.Cs, key=right)
-"""
-"""Appended to the module of the SVM: what its planted line calls."""
 
 
 def check(package: Path, tiers: str) -> subprocess.CompletedProcess[str]:
