@@ -196,7 +196,8 @@ def run(
 
 @app.command(
     epilog=examples(
-        "xdcbench check --suite smoke", "xdcbench check --suite smoke --tiers inputs,features,algorithms"
+        "xdcbench check --suite smoke",
+        "xdcbench check --suite smoke --tiers inputs,features,algorithms,steps",
     )
 )
 @takes(SuiteOptions, "results", suite="smoke", device="cpu")
