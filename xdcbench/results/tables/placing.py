@@ -13,7 +13,11 @@ from xdcbench.results.tables.cells import Item, said, value_of
 Placed: TypeAlias = list[tuple[int, Item]]
 """Items, each with the number of the column that it stands under."""
 
-UNSTATED = {"protocol": ("as published", "protocol of its own"), "frames": (None, "frames not stated")}
+UNSTATED = {
+    "protocol": ("as published", "protocol of its own"),
+    "split": ("unstated", "split not stated"),
+    "frames": (None, "frames not stated"),
+}
 """What a published row may leave open and still be shown, apart from the others: as which value, and in words."""
 
 
@@ -56,7 +60,7 @@ def place(items: Iterable[Item], columns: Sequence[Column]) -> tuple[Placed[Item
 def place_apart(
     rows: Iterable[Published], columns: Sequence[Column]
 ) -> tuple[list[Published], dict[str, Placed[Published]]]:
-    """Published rows that do not state their protocol or frames, under the nearest columns.
+    """Published rows that do not state their protocol, split or frames, under the nearest columns.
 
     Returns:
         The other rows; and those, by what they leave open, in words.
@@ -95,9 +99,12 @@ _Miss = dict[str, tuple[Any, Any]]
 
 
 def _fits(item: Record | Published, columns: Sequence[Column]) -> tuple[list[int], tuple[int, _Miss]]:
-    """The columns that an item fits; and the nearest one with what it misses there."""
+    """The columns that an item fits; and the nearest one, of equals one of all splits, with what it misses there."""
     misses = [_differences(column, item) for column in columns]
-    nearest = min(enumerate(misses), key=lambda pair: ("dataset" in pair[1], len(pair[1])))
+    nearest = min(
+        enumerate(misses),
+        key=lambda pair: ("dataset" in pair[1], len(pair[1]), columns[pair[0]].split != "mean"),
+    )
     return [i for i, miss in enumerate(misses) if not miss], nearest
 
 
