@@ -10,6 +10,7 @@ from xdcbench.pipeline.graph import Stage
 from xdcbench.pipeline.launch import Launch, Request, plan_launch
 from xdcbench.results.records import Record, read_records
 from xdcbench.results.regression import (
+    ALL,
     Reference,
     RegressionChange,
     compared,
@@ -136,6 +137,6 @@ def _is_behind(stage: Stage, name: str) -> bool:
     """Whether a number of this name is among what the stage measures."""
     method, _, evaluation, dataset, _ = name.split("/")
     parts = stage.name.split("/")
-    if parts[0] != method:
-        return False
+    if parts[0] != method or evaluation == ALL:
+        return parts[0] == method
     return stage.kind == "round" if evaluation == "round" else parts[-3:-1] == [evaluation, dataset]

@@ -76,7 +76,7 @@ def run(config: RoundStage, inputs: dict[str, Path], work: Path, context: Contex
         epochs=metadata.epochs + len(history),
         encoders=config.encoders,
         models=metadata.models,
-        hyperparameters={"round": config.round}
+        hyperparameters={"round": config.round, "pretrain_lr": config.pretrain.schedule.lr}
         | {f"k_{name}": c.k for name, c in config.clusterings.items()},
     )
     if not is_main_process():

@@ -73,7 +73,7 @@ def test_the_metadata_says_what_the_encoders_are(xdc: Path) -> None:
         3,
     )
     assert metadata.pretrain_items == 18
-    assert metadata.hyperparameters == {"round": 1, "k_v": 3, "k_a": 4}
+    assert metadata.hyperparameters == {"round": 1, "pretrain_lr": 0.02, "k_v": 3, "k_a": 4}
 
 
 def test_heads_and_centroids_have_the_sizes_of_the_clusterings(xdc: Path) -> None:

@@ -30,6 +30,7 @@ from xdcbench.utils.documents import read_json
 
 Maker = Callable[..., Record]
 NAME = "xdc/kinetics400/linear_probe/kinetics400/top1"
+MEAN = "xdc/kinetics400/all/all/top1"
 
 
 def reference(values: dict[str, Spread], seeds: int = 8) -> Reference:
@@ -50,8 +51,16 @@ def test_value_is_the_mean_over_splits_rounds_heads_and_seeds(make_record: Maker
     heads = [make_record(metric=f"{m}_accuracy", value=v) for m, v in (("video_a", 0.5), ("audio_v", 0.25))]
     validation = make_record(metric="val_video_a_accuracy", value=0.0)
     found = values_of([*folds, *heads, validation])
-    assert found == {NAME: 50.0, NAME.replace("top1", "accuracy"): 0.375}
-    assert values_of([make_record(seed=0, value=40.0), make_record(seed=1, value=50.0)]) == {NAME: 45.0}
+    assert found == {NAME: 50.0, MEAN: 50.0, NAME.replace("top1", "accuracy"): 0.375}
+    seeds = [make_record(seed=0, value=40.0), make_record(seed=1, value=50.0)]
+    assert values_of(seeds) == {NAME: 45.0, MEAN: 45.0}
+
+
+def test_a_method_has_a_mean_over_its_evaluations(make_record: Maker) -> None:
+    folds = [make_record(dataset="esc50", split=split, value=80.0) for split in "12345"]
+    found = values_of([*folds, make_record(value=40.0), make_record(method="sdc", value=10.0)])
+    assert found[MEAN] == 60.0, "each evaluation counts once"
+    assert found[MEAN.replace("xdc", "sdc")] == 10.0
 
 
 def test_name_does_not_hang_on_circumstances(make_record: Maker) -> None:
@@ -60,7 +69,7 @@ def test_name_does_not_hang_on_circumstances(make_record: Maker) -> None:
 
 
 def test_metrics_that_are_not_compared_are_not_kept(make_record: Maker) -> None:
-    assert values_of([make_record(), make_record(metric="inertia", value=5.0)]) == {NAME: 91.0}
+    assert values_of([make_record(), make_record(metric="inertia", value=5.0)]).keys() == {NAME, MEAN}
 
 
 @pytest.mark.parametrize(
@@ -145,11 +154,11 @@ def moves_of(records: Sequence[Record], reference: Reference) -> list[Regression
     return [value for value in regression_changes(records, reference) if value.moved]
 
 
-KNOWN = reference({NAME: Spread(mean=90.0, item=2.0)})
+KNOWN = reference({NAME: Spread(mean=90.0, item=2.0), MEAN: Spread(mean=90.0, item=50.0)})
 
 
 def test_every_number_is_listed_moved_or_not(make_record: Maker) -> None:
-    (value,) = regression_changes([make_record(value=89.0)], KNOWN)
+    _, value = regression_changes([make_record(value=89.0)], KNOWN)
     assert (value.name, value.expected, value.found, value.moved) == (NAME, 90.0, 89.0, False)
 
 
@@ -160,7 +169,7 @@ def test_within_tolerance_is_no_move(make_record: Maker, found: float) -> None:
 
 @pytest.mark.parametrize("found", [87.9, 92.1, float("nan"), float("inf")])
 def test_beyond_tolerance_is_a_move(make_record: Maker, found: float) -> None:
-    (move,) = moves_of([make_record(value=found)], KNOWN)
+    *_, move = moves_of([make_record(value=found)], KNOWN)
     assert (move.name, move.expected, move.tolerance) == (NAME, 90.0, 2.0)
     assert str(move) == f"{NAME}: expected 90 ± 2, found {found:.4g}"
 
@@ -186,13 +195,15 @@ def test_reference_that_is_no_number_is_refused(tmp_path: Path) -> None:
 def test_a_move_is_a_distance_beyond_the_tolerance(
     make_record: Maker, expected: float, found: float, tolerance: float
 ) -> None:
-    moves = moves_of([make_record(value=found)], reference({NAME: Spread(mean=expected, item=tolerance)}))
+    known = reference(dict.fromkeys((NAME, MEAN), Spread(mean=expected, item=tolerance)))
+    moves = moves_of([make_record(value=found)], known)
     assert bool(moves) == (abs(found - expected) > tolerance)
 
 
 def test_missing_and_new_numbers_are_moves(make_record: Maker) -> None:
     old = NAME.replace("xdc/", "sdc/")
-    moves = moves_of([make_record()], reference({old: Spread(mean=50.0, item=2.0)}))
+    known = reference({old: Spread(mean=50.0, item=2.0), MEAN: Spread(mean=91.0)})
+    moves = moves_of([make_record()], known)
     assert [(m.name, m.expected, m.found) for m in moves] == [(old, 50.0, None), (NAME, None, 91.0)]
     assert str(moves[0]) == f"{old}: expected 50 ± 2, found nothing"
     assert str(moves[1]) == f"{NAME}: expected nothing ± 0, found 91"
