@@ -11,7 +11,7 @@ from xdcbench.errors import UserError
 from xdcbench.results.records import Record
 from xdcbench.results.run_store import RunStore
 from xdcbench.results.statistics.intervals import Run, Sample, difference_interval, wilson
-from xdcbench.results.statistics.predictions import GAIN, cell_interval, load_gain, load_predictions
+from xdcbench.results.statistics.predictions import GAIN, cell_interval, load_difference, load_predictions
 from xdcbench.results.tables.cells import measured_cell
 
 
@@ -66,11 +66,11 @@ def gained(measure: Measure, seed: int, *, split: str = "1") -> tuple[Record, np
 
 def test_a_gain_is_of_the_same_items(out: Path, measure: Measure) -> None:
     record, scores = gained(measure, 1)
-    found = load_gain(record, [RunStore(out)])
+    found = load_difference(record, [RunStore(out)])
     assert found.scores.tolist() == scores.tolist()
     assert set(scores) == {-1.0, 0.0, 1.0}
     with pytest.raises(UserError, match="gives top1_gain"):
-        load_gain(record.model_copy(update={"value": record.value + 1}), [RunStore(out)])
+        load_difference(record.model_copy(update={"value": record.value + 1}), [RunStore(out)])
     with pytest.raises(UserError, match="top1_gain is no share of test items"):
         load_predictions(record, [RunStore(out)])
 
@@ -80,7 +80,7 @@ def test_a_cell_of_gains_has_the_interval_of_their_differences(out: Path, measur
     records, store = [record for record, _ in cell], RunStore(out)
     found = cell_interval(records, [store])
     runs = [
-        Run(str(record.pretrain_seed), record.split, load_gain(record, [store]).groups, scores)
+        Run(str(record.pretrain_seed), record.split, load_difference(record, [store]).groups, scores)
         for record, scores in cell
     ]
     by_hand = difference_interval(Sample.of(runs))
