@@ -69,7 +69,7 @@ def run(config: FeaturesStage, inputs: dict[str, Path], work: Path, context: Con
     clips = clips_for(index, media_of(index, context), encoders, context.decoded)
     there = (index.items["ok"] & index.items[config.modality]).to_numpy()
     if config.test_split:
-        there &= np.isin(np.arange(len(there)), index.listed(config.test_split, "test"))
+        there = there & np.isin(np.arange(len(there)), index.listed(config.test_split, "test"))
     each = config.num_clips + config.num_augmented_clips
     nothing: list[ClipSpec | None] = [None] * each
     clips_of_row = partial(clips_of, config, index, frames=metadata.models.video.input.frames)

@@ -114,7 +114,7 @@ def test_method_without_audio_encoder_gets_no_audio_evaluation(smoke: Plan) -> N
         }
 
     frozen = {"retrieval", "knn", "low_shot", "clusters"}
-    video = {"finetune", "linear_probe", "round1", *frozen}
+    video = {"finetune", "linear_probe", "temporal", "round1", *frozen}
     both = {"fusion"}
     audio = {"audio_finetune", "audio_probe", "audio_svm", *(f"audio_{name}" for name in frozen)}
     assert measured("supervised-imagenet/") == video
