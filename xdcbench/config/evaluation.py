@@ -175,11 +175,11 @@ class Temporal(Config):
     @model_validator(mode="after")
     def _changes_clips(self) -> Self:
         if 1.0 in self.rates:
-            raise ValueError("rates holds 1, which is the plain clip")
+            raise ValueError("rates holds 1, which is the plain clip and measured anyway. Try: leave it out")
         if len(self.variants) != len(self.orders) + len(self.rates):
-            raise ValueError("orders or rates holds a value twice")
+            raise ValueError("orders or rates holds a value twice. Try: name each once")
         if not self.variants:
-            raise ValueError("orders and rates are both empty, so nothing is changed")
+            raise ValueError("orders and rates are both empty, so nothing is changed. Try: orders: [reversed]")
         return self
 
     @property

@@ -19,6 +19,7 @@ from tests.unit.data.shards.prepared import write_dataset
 from tests.unit.evaluation.conftest import FeatureRuns
 from tests.unit.tiny import DATASETS, make_index, small_index
 from xdcbench.config.evaluation import PLAIN, Temporal
+from xdcbench.config.load import load_suite
 from xdcbench.config.models import PretrainedEncoders, VideoInput
 from xdcbench.config.stages import EvaluationStage, FeaturesStage, IndexStage, PretrainedStage
 from xdcbench.data import index as index_stage
@@ -27,6 +28,7 @@ from xdcbench.data.decoded import DecodedItems
 from xdcbench.data.index import Index
 from xdcbench.data.shards.reader import open_shards
 from xdcbench.data.synthetic.encode import encode_video
+from xdcbench.errors import UserError
 from xdcbench.evaluation import features as features_stage
 from xdcbench.evaluation import temporal
 from xdcbench.evaluation.features import load_features
@@ -65,6 +67,25 @@ class MeanFrame(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return nn.functional.adaptive_avg_pool2d(x.mean(dim=2), 6).flatten(1)
+
+
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        ("modality=audio", "'evaluations.temporal.modality' = 'audio': input should be 'video'"),
+        ("rates=[0]", "'evaluations.temporal.rates.0' = 0: input should be greater than 0"),
+        ("rates=[-2]", "'evaluations.temporal.rates.0' = -2: input should be greater than 0"),
+        ("rates=[0.5, 1]", "rates holds 1, which is the plain clip"),
+        ("rates=[0.5, 0.5]", "orders or rates holds a value twice"),
+        ("orders=[forward]", "'evaluations.temporal.orders.0' = 'forward'"),
+        ("rates=[]", "orders and rates are both empty, so nothing is changed"),
+    ],
+)
+def test_what_changes_nothing_or_cannot_be_read_is_refused(override: str, said: str) -> None:
+    empty = "evaluations.temporal.orders=[]"
+    with pytest.raises(UserError) as error:
+        load_suite("smoke", overrides=[empty, f"evaluations.temporal.{override}"])
+    assert said in str(error.value)
 
 
 @pytest.fixture(scope="module")
