@@ -16,8 +16,8 @@ FRAMES = "frames per clip, in place of the encoder's own; video alone"
 PLAIN = "plain"
 """Name of the test clips of `Temporal` that are read as the encoder declares."""
 
-FrameOrder = Literal["forward", "reversed", "shuffled", "frozen"]
-"""How a clip's frames follow each other; frozen repeats the middle one."""
+FrameOrder = Literal["reversed", "shuffled", "frozen"]
+"""How the frames of a changed clip follow each other; frozen repeats the middle one."""
 
 LAYER = "submodule whose mean output is the feature; empty: the encoder's own feature"
 
@@ -164,7 +164,7 @@ class Temporal(Config):
     frames: int | None = Field(None, ge=1, description=FRAMES)
     last_start: float | None = Field(None, ge=0, description=LAST_START)
     layer: str = Field("", description=LAYER)
-    orders: tuple[Literal["reversed", "shuffled", "frozen"], ...] = ("reversed", "shuffled", "frozen")
+    orders: tuple[FrameOrder, ...] = ("reversed", "shuffled", "frozen")
     rates: tuple[PositiveFloat, ...] = Field(
         (0.5, 2.0), description="factors of the encoder's fps; at 0.5 a clip lasts twice as long"
     )
@@ -179,14 +179,16 @@ class Temporal(Config):
         if len(self.variants) != len(self.orders) + len(self.rates):
             raise ValueError("orders or rates holds a value twice. Try: name each once")
         if not self.variants:
-            raise ValueError("orders and rates are both empty, so nothing is changed. Try: orders: [reversed]")
+            raise ValueError(
+                "orders and rates are both empty, so nothing is changed. Try: orders: [reversed]"
+            )
         return self
 
     @property
-    def variants(self) -> dict[str, tuple[FrameOrder, float]]:
+    def variants(self) -> dict[str, tuple[FrameOrder | None, float]]:
         """Order and rate of each kind of changed clip, by its name in records: ``reversed``, ``rate-0.5``."""
-        orders: dict[str, tuple[FrameOrder, float]] = {order: (order, 1.0) for order in self.orders}
-        return orders | {f"rate-{rate:g}": ("forward", rate) for rate in self.rates}
+        orders: dict[str, tuple[FrameOrder | None, float]] = {order: (order, 1.0) for order in self.orders}
+        return orders | {f"rate-{rate:g}": (None, rate) for rate in self.rates}
 
 
 class Clusters(Config):

@@ -89,7 +89,7 @@ class FeaturesStage(Config):
     augment: Augment = Augment()
     layer: str = ""
     precision: Precision
-    frame_order: FrameOrder = "forward"
+    frame_order: FrameOrder | None = Field(None, description="none: as they are read")
     seed: int = Field(0, description="of shuffled frames")
     rate: float = Field(1.0, gt=0, description="factor of the encoder's fps")
     test_split: str = Field("", description="split whose test items alone are read; empty: all items")

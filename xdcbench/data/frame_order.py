@@ -5,14 +5,12 @@ import numpy as np
 from xdcbench.config.evaluation import FrameOrder
 
 
-def frame_order(order: FrameOrder, frames: int, rng: np.random.Generator) -> tuple[int, ...] | None:
-    """Which of a clip's ``frames`` is shown at each place; None: they stay as they are.
+def frame_order(order: FrameOrder, frames: int, rng: np.random.Generator) -> tuple[int, ...]:
+    """Which of a clip's ``frames`` is shown at each place.
 
     ``frozen`` shows the frame at the clip's middle in time. ``shuffled`` draws one of all orders, be it the old one.
     """
     match order:
-        case "forward":
-            return None
         case "reversed":
             return tuple(reversed(range(frames)))
         case "frozen":

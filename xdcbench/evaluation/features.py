@@ -61,7 +61,7 @@ class Features:
 
 
 def run(config: FeaturesStage, inputs: dict[str, Path], work: Path, context: Context) -> None:
-    """Stage: features of the clips or windows of every readable item, in eval mode."""
+    """Stage: features of the clips or windows of readable items, all or a split's test items, in eval mode."""
     index = Index.load(inputs["data"])
     metadata = with_frames(load_encoder_metadata(inputs["encoders"]), config.frames)
     device = pick_device(context.device)
@@ -118,12 +118,14 @@ def clips_of(config: FeaturesStage, index: Index, row: int, *, frames: int) -> l
     """The clips of one item: evenly spaced ones, then augmented ones, which depend on its id alone.
 
     Args:
-        frames: of a video clip; all clips of an item have them in one order.
+        frames: of a clip of video; where their order is changed, all clips of an item have the same.
     """
     even = even_clips([row], config.num_clips, last_start=config.last_start)
     item = int.from_bytes(sha256(index.items["id"].iloc[row].encode()).digest()[:8])
     rng = numpy_generator(item)
     specs = even + [random_clip(row, config.augment, rng) for _ in range(config.num_augmented_clips)]
+    if config.frame_order is None:
+        return specs
     order = frame_order(config.frame_order, frames, numpy_generator(item, config.seed, Stream.FRAME_ORDER))
     return [replace(spec, order=order) for spec in specs]
 

@@ -50,6 +50,8 @@ class FrameNumbers(nn.Module):
     input = VideoInput(frames=8, size=48, fps=8, short_side=(48, 48), mean=(0, 0, 0), std=(1, 1, 1))
     features = 8
 
+    powers: Tensor
+
     def __init__(self) -> None:
         super().__init__()
         self.register_buffer("powers", 2.0 ** torch.arange(6))
