@@ -1,7 +1,7 @@
 """Temporal probe: what a probe that learned from plain clips loses where the motion of test clips is changed."""
 
 from collections.abc import Iterator, Mapping
-from functools import reduce
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +19,6 @@ from xdcbench.evaluation.writer import (
     Metric,
     classified,
     guesses,
-    part_rows,
     split_rows,
     write_results,
 )
@@ -33,10 +32,9 @@ def run(config: EvaluationStage, inputs: dict[str, Path], work: Path, context: C
     assert isinstance(settings, Temporal)
     index, plain = Index.load(inputs["data"]), load_features(inputs["features"])
     changed = {name: load_features(inputs[name]) for name in settings.variants}
-    train, test = split_rows(config, index, plain)
-    readable = (part_rows(config, index, "test", of) for of in changed.values())
-    test = reduce(np.intersect1d, readable, test)
     features = {PLAIN: plain, **changed}
+    failed = {row: reason for of in features.values() for row, reason in of.failed.items()}
+    train, test = split_rows(config, index, replace(plain, failed=failed))
     scores, found = probe(
         np.asarray(plain.of[train]),
         index.labels[train],
@@ -44,7 +42,6 @@ def run(config: EvaluationStage, inputs: dict[str, Path], work: Path, context: C
         classes=len(index.classes),
         settings=settings,
     )
-    failed = {row: reason for of in features.values() for row, reason in of.failed.items()}
     encoders = load_encoder_metadata(inputs["features"])
     evaluation = Evaluation(config, index, encoders, test, failed, work, context)
     predicted = {

@@ -278,3 +278,14 @@ def test_an_item_that_one_variant_cannot_read_is_left_out_of_all(
     for record in records:
         assert [record[f"items_{name}"] for name in ("expected", "used", "failed")] == [40, 39, 1]
         assert record["failed_items"] == ["item90"]
+
+
+def test_a_split_whose_test_items_no_variant_can_read_is_refused(
+    feature_runs: FeatureRuns, tmp_path: Path
+) -> None:
+    index = small_index(LABELS.tolist(), PARTS)
+    half = {
+        name: dict.fromkeys(TEST[at::2].tolist(), "torn") for at, name in enumerate(("reversed", "frozen"))
+    }
+    with pytest.raises(UserError, match="no readable test item with a video track"):
+        do(inputs_of(feature_runs, index, varied(), **half), tmp_path / "work")
