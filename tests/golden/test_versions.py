@@ -23,15 +23,15 @@ from tests.unit.tiny import small_index
 from xdcbench.clustering.assigner import Assigner
 from xdcbench.clustering.preprocess import fit
 from xdcbench.config.data import ShardSettings
-from xdcbench.config.evaluation import Clusters, Fusion, LinearProbe, LinearSVM, LowShot
+from xdcbench.config.evaluation import Clusters, Fusion, LinearProbe, LinearSVM, LowShot, Temporal
 from xdcbench.config.keys import VERSIONS
 from xdcbench.config.models import PretrainedEncoders
-from xdcbench.config.stages import AssignmentsStage, PretrainedStage
+from xdcbench.config.stages import AssignmentsStage, FeaturesStage, PretrainedStage
 from xdcbench.data.context import Context
 from xdcbench.data.media import read_audio, read_clip
 from xdcbench.data.preparation.transcode import transcode
 from xdcbench.evaluation.clusters import cluster, measures
-from xdcbench.evaluation.features import Features
+from xdcbench.evaluation.features import Features, clips_of
 from xdcbench.evaluation.fusion import fused, normalized
 from xdcbench.evaluation.fusion import probe as fusion_probe
 from xdcbench.evaluation.knn import vote
@@ -190,6 +190,19 @@ def fusion(_: Path) -> dict[str, float]:
     return found
 
 
+def temporal(_: Path) -> dict[str, float]:
+    train, labels, test = blobs()
+    index = small_index(labels, ["train"] * 18)
+    config = FeaturesStage(modality="video", num_clips=1, frame_order="shuffled", seed=1, precision="fp32")
+    (clip,) = clips_of(config, index, 3, frames=8)
+    both = np.concatenate([test, test[::-1]])
+    scores, _ = probe(train, labels, both, classes=3, settings=Temporal())
+    return {
+        "shuffled": float((np.array(clip.order) * np.arange(1, 9)).sum()),
+        "scores": float((scores * np.arange(1, 37).reshape(12, 3)).sum()),
+    }
+
+
 def given(out: Path) -> dict[str, float]:
     (folder, _), *_ = stages(out, "init")
     with TemporaryDirectory() as work:
@@ -226,6 +239,7 @@ MEASURES = {
     "low_shot": low_shot,
     "clusters": clusters,
     "fusion": fusion,
+    "temporal": temporal,
     "pretrained": given,
     "assignments": assignments,
 }

@@ -2,12 +2,18 @@
 
 from collections.abc import Iterable
 
-from xdcbench.config.evaluation import Evaluation, Fusion
+from xdcbench.config.evaluation import Evaluation, Fusion, Temporal
 from xdcbench.config.load import merge, validate
 from xdcbench.config.pretraining import Method, Pretrain
 from xdcbench.config.suite import EvaluationTask, PretrainingGroup, Suite
 from xdcbench.errors import UserError
 from xdcbench.utils.messages import unknown_name
+
+ON_VIDEOS = {
+    Fusion: ("fuses audio and video", "a dataset of videos with an audio track"),
+    Temporal: ("changes the order and rate of frames", "a dataset of videos"),
+}
+"""What evaluations that need videos do, and what fits them."""
 
 
 def check(suite: Suite) -> None:
@@ -15,7 +21,7 @@ def check(suite: Suite) -> None:
 
     Raises:
         UserError: a head without a clustering, a split that a dataset does not have, a method without
-            data, audio asked of images, both tracks of a dataset that has one, or a waveform for this project's
+            data, audio asked of images, videos asked of a dataset of other media, or a waveform for this project's
             audio encoder.
     """
     for name, method in suite.methods.items():
@@ -41,10 +47,11 @@ def check(suite: Suite) -> None:
         _check_known("evaluation", [measure.evaluation], suite.evaluations)
         _check_known("dataset", [measure.dataset], suite.datasets)
         settings, media = settings_of(suite, measure), suite.datasets[measure.dataset].media
-        if isinstance(settings, Fusion) and media != "video":
+        does, fitting = ON_VIDEOS.get(type(settings), ("", ""))
+        if does and media != "video":
             raise UserError(
-                f"{measure.evaluation} fuses audio and video, but {measure.dataset!r} holds {media} files. "
-                f"Try: a dataset of videos with an audio track in `evaluate`"
+                f"{measure.evaluation} {does}, but {measure.dataset!r} holds {media} files. "
+                f"Try: {fitting} in `evaluate`"
             )
         for split in measure.splits:
             known = suite.datasets[measure.dataset].splits

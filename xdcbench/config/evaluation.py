@@ -3,9 +3,9 @@
 The defaults are the paper's protocol as far as it is established (docs/fidelity.md).
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, PositiveFloat, PositiveInt
+from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
 from xdcbench.config.base import Config, Modality
 from xdcbench.config.pretraining import Augment, Schedule
@@ -13,6 +13,12 @@ from xdcbench.utils.precision import Precision
 
 LAST_START = "start of the last clip, seconds, clamped to the item; none: the last that fits"
 FRAMES = "frames per clip, in place of the encoder's own; video alone"
+PLAIN = "plain"
+"""Name of the test clips of `Temporal` that are read as the encoder declares."""
+
+FrameOrder = Literal["reversed", "shuffled", "frozen"]
+"""How the frames of a changed clip follow each other; frozen repeats the middle one."""
+
 LAYER = "submodule whose mean output is the feature; empty: the encoder's own feature"
 
 
@@ -149,6 +155,42 @@ class Fusion(Config):
     precision: Precision = "auto"
 
 
+class Temporal(Config):
+    """A linear probe that learned from plain clips, on test clips whose frames or rate are changed."""
+
+    kind: Literal["temporal"] = "temporal"
+    modality: Literal["video"] = "video"
+    num_clips: int = Field(10, ge=1, description="clips per item, evenly spaced")
+    frames: int | None = Field(None, ge=1, description=FRAMES)
+    last_start: float | None = Field(None, ge=0, description=LAST_START)
+    layer: str = Field("", description=LAYER)
+    orders: tuple[FrameOrder, ...] = ("reversed", "shuffled", "frozen")
+    rates: tuple[PositiveFloat, ...] = Field(
+        (0.5, 2.0), description="factors of the encoder's fps; at 0.5 a clip lasts twice as long"
+    )
+    C: float = Field(1.0, gt=0, description="inverse L2 penalty")
+    max_iter: int = Field(1000, ge=1)
+    precision: Precision = "auto"
+
+    @model_validator(mode="after")
+    def _changes_clips(self) -> Self:
+        if 1.0 in self.rates:
+            raise ValueError("rates holds 1, which is the plain clip and measured anyway. Try: leave it out")
+        if len(self.variants) != len(self.orders) + len(self.rates):
+            raise ValueError("orders or rates holds a value twice. Try: name each once")
+        if not self.variants:
+            raise ValueError(
+                "orders and rates are both empty, so nothing is changed. Try: orders: [reversed]"
+            )
+        return self
+
+    @property
+    def variants(self) -> dict[str, tuple[FrameOrder | None, float]]:
+        """Order and rate of each kind of changed clip, by its name in records: ``reversed``, ``rate-0.5``."""
+        orders: dict[str, tuple[FrameOrder | None, float]] = {order: (order, 1.0) for order in self.orders}
+        return orders | {f"rate-{rate:g}": (None, rate) for rate in self.rates}
+
+
 class Clusters(Config):
     """k-means on the mean features of test items, compared with their classes."""
 
@@ -166,7 +208,7 @@ class Clusters(Config):
     precision: Precision = "auto"
 
 
-OnFeatures = LinearProbe | LinearSVM | Retrieval | KNN | LowShot | Clusters
+OnFeatures = LinearProbe | LinearSVM | Retrieval | KNN | LowShot | Temporal | Clusters
 """Evaluations of a frozen encoder; those with equal clips and layer share its features."""
 
 Evaluation = Annotated[Finetune | CrossRetrieval | Fusion | OnFeatures, Field(discriminator="kind")]

@@ -30,6 +30,10 @@ class VideoInput(Config):
         """Length of a clip, seconds."""
         return self.frames / self.fps
 
+    def at_rate(self, rate: float) -> Self:
+        """The clip with its frames per second multiplied by ``rate``; the number of frames stays."""
+        return self.model_copy(update={"fps": self.fps * rate})
+
     @property
     def shape(self) -> tuple[int, ...]:
         """Of a prepared clip."""

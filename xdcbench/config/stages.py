@@ -4,7 +4,7 @@ from pydantic import Field
 
 from xdcbench.config.base import Config, Modality
 from xdcbench.config.data import Dataset, ShardSettings, World
-from xdcbench.config.evaluation import Evaluation
+from xdcbench.config.evaluation import Evaluation, FrameOrder
 from xdcbench.config.models import Models, PretrainedEncoders
 from xdcbench.config.pretraining import Augment, Clustering, Pretrain
 from xdcbench.utils.precision import Precision
@@ -89,6 +89,10 @@ class FeaturesStage(Config):
     augment: Augment = Augment()
     layer: str = ""
     precision: Precision
+    frame_order: FrameOrder | None = Field(None, description="none: as they are read")
+    seed: int = Field(0, description="of shuffled frames")
+    rate: float = Field(1.0, gt=0, description="factor of the encoder's fps")
+    test_split: str = Field("", description="split whose test items alone are read; empty: all items")
 
 
 class EvaluationStage(Config):

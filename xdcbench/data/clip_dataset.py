@@ -39,6 +39,7 @@ class ClipSpec:
         crop: where in the frame, (vertical, horizontal), each from 0 to 1.
         scale: where in the range of short sides, from 0 to 1; None takes the smallest.
         flip: whether the frame is mirrored.
+        order: which of the frames read is shown at each place of the clip; None: as they are read.
     """
 
     row: int
@@ -47,6 +48,7 @@ class ClipSpec:
     crop: tuple[float, float] = (0.5, 0.5)
     scale: float | None = None
     flip: bool = False
+    order: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -259,7 +261,7 @@ class ClipDataset(Dataset[dict[Modality, Tensor]]):
         return read(start=start, seconds=audio.seconds, sample_rate=audio.sample_rate)
 
     def _box(self, spec: ClipSpec, video: VideoInput) -> Tensor:
-        """Uint8 (frames, b, b, 3), a view of the frame."""
+        """Uint8 (frames, b, b, 3), a view of the frames where they stay in order."""
         short_side, side = crop_box(video, spec.scale)
         kept = self._kept(self.frames[short_side], spec.row, "video")
         read = (
@@ -271,7 +273,8 @@ class ClipDataset(Dataset[dict[Modality, Tensor]]):
             clip = read(start=self._start(spec, video.seconds), frames=video.frames, fps=video.fps)
         top = round(spec.crop[0] * (clip.shape[1] - side))
         left = round(spec.crop[1] * (clip.shape[2] - side))
-        return clip[:, top : top + side, left : left + side]
+        box = clip[:, top : top + side, left : left + side]
+        return box if spec.order is None else box[list(spec.order)]
 
     def _start(self, spec: ClipSpec, seconds: float) -> float:
         """Start of a clip or window: both lie around one center, the longer of them inside the file."""

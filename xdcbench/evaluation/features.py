@@ -1,19 +1,24 @@
 """Features of a frozen encoder for every item of a dataset, extracted once for all that reads them."""
 
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
+import torch
 
+from xdcbench.config.models import VideoInput
 from xdcbench.config.stages import FeaturesStage
 from xdcbench.data.clip_dataset import ClipSpec, even_clips, random_clip
 from xdcbench.data.context import Context
+from xdcbench.data.frame_order import frame_order
 from xdcbench.data.index import Index, check_failed, media_of
 from xdcbench.errors import UserError
 from xdcbench.models.diagnosis import why_not_finite
 from xdcbench.models.encoders import (
+    Encoder,
     clips_for,
     load_encoder_metadata,
     load_encoders,
@@ -23,9 +28,10 @@ from xdcbench.models.encoders import (
 from xdcbench.models.inference import Inference, extract, first_non_finite
 from xdcbench.models.layers import at_layer
 from xdcbench.utils.arrays import load_array
+from xdcbench.utils.code import Consent
 from xdcbench.utils.distributed import barrier, is_main_process
 from xdcbench.utils.documents import LISTING, RUN_AGAIN, read_as, write_json
-from xdcbench.utils.runtime import numpy_generator, pick_device
+from xdcbench.utils.runtime import Stream, numpy_generator, pick_device
 
 EXTRACTED = "extracted"
 """Folder of features in work."""
@@ -55,23 +61,20 @@ class Features:
 
 
 def run(config: FeaturesStage, inputs: dict[str, Path], work: Path, context: Context) -> None:
-    """Stage: features of the clips or windows of every readable item, in eval mode."""
+    """Stage: features of the clips or windows of readable items, all or a split's test items, in eval mode."""
     index = Index.load(inputs["data"])
     metadata = with_frames(load_encoder_metadata(inputs["encoders"]), config.frames)
     device = pick_device(context.device)
-    encoders = load_encoders(
-        inputs["encoders"], (config.modality,), device=device, frames=config.frames, consent=context.consent
-    )
-    if config.layer:
-        encoders[config.modality] = at_layer(encoders[config.modality], config.layer)
+    encoders = {config.modality: load_encoder(config, inputs["encoders"], device, context.consent)}
     clips = clips_for(index, media_of(index, context), encoders, context.decoded)
     there = (index.items["ok"] & index.items[config.modality]).to_numpy()
+    if config.test_split:
+        there = there & np.isin(np.arange(len(there)), index.listed(config.test_split, "test"))
     each = config.num_clips + config.num_augmented_clips
     nothing: list[ClipSpec | None] = [None] * each
+    clips_of_row = partial(clips_of, config, index, frames=metadata.models.video.input.frames)
     specs = [
-        spec
-        for row, is_there in enumerate(there)
-        for spec in (clips_of(config, index, row) if is_there else nothing)
+        spec for row, is_there in enumerate(there) for spec in (clips_of_row(row) if is_there else nothing)
     ]
     label = f"{metadata.method}: {config.modality} features of {index.name}"
     inference = Inference(config.precision, device, context.num_workers, label)
@@ -81,7 +84,7 @@ def run(config: FeaturesStage, inputs: dict[str, Path], work: Path, context: Con
     check_failed(index, np.flatnonzero(there), failed, limit=index.max_failed)
     bad = first_non_finite(found[config.modality], np.setdiff1d(np.flatnonzero(there), list(failed)))
     if bad is not None:
-        own = clips_of(config, index, bad)
+        own = clips_of_row(bad)
         source = metadata.sources.get(config.modality)
         reason = (
             f"{source} makes them from readable input. Try: `xdcbench validate-encoder {source}`, which names the input"
@@ -102,11 +105,29 @@ def run(config: FeaturesStage, inputs: dict[str, Path], work: Path, context: Con
     shutil.rmtree(work / EXTRACTED)
 
 
-def clips_of(config: FeaturesStage, index: Index, row: int) -> list[ClipSpec]:
-    """The clips of one item: evenly spaced ones, then augmented ones, which depend on its id alone."""
+def load_encoder(config: FeaturesStage, run: Path, device: torch.device, consent: Consent) -> Encoder:
+    """The encoder of a run directory, up to the layer and with the clip that the stage asks for."""
+    modality = config.modality
+    encoder = load_encoders(run, (modality,), device=device, frames=config.frames, consent=consent)[modality]
+    if isinstance(encoder.input, VideoInput):
+        encoder.input = encoder.input.at_rate(config.rate)
+    return at_layer(encoder, config.layer) if config.layer else encoder
+
+
+def clips_of(config: FeaturesStage, index: Index, row: int, *, frames: int) -> list[ClipSpec]:
+    """The clips of one item: evenly spaced ones, then augmented ones, which depend on its id alone.
+
+    Args:
+        frames: of a clip of video; where their order is changed, all clips of an item have the same.
+    """
     even = even_clips([row], config.num_clips, last_start=config.last_start)
-    rng = numpy_generator(int.from_bytes(sha256(index.items["id"].iloc[row].encode()).digest()[:8]))
-    return even + [random_clip(row, config.augment, rng) for _ in range(config.num_augmented_clips)]
+    item = int.from_bytes(sha256(index.items["id"].iloc[row].encode()).digest()[:8])
+    rng = numpy_generator(item)
+    specs = even + [random_clip(row, config.augment, rng) for _ in range(config.num_augmented_clips)]
+    if config.frame_order is None:
+        return specs
+    order = frame_order(config.frame_order, frames, numpy_generator(item, config.seed, Stream.FRAME_ORDER))
+    return [replace(spec, order=order) for spec in specs]
 
 
 def load_features(run: Path) -> Features:

@@ -16,11 +16,10 @@ from xdcbench.data.context import Context
 from xdcbench.data.index import Index
 from xdcbench.evaluation.features import Features, load_features
 from xdcbench.evaluation.linear_probe import regression
+from xdcbench.evaluation.paired import top1_difference
 from xdcbench.evaluation.retrieval import unit_vectors
 from xdcbench.evaluation.writer import Evaluation, Metric, classified, guesses, split_rows, write_results
 from xdcbench.models.encoders import load_encoder_metadata
-from xdcbench.results.statistics.counterparts import Pairs, Unit
-from xdcbench.results.statistics.paired import paired_result
 from xdcbench.results.statistics.predictions import GAIN
 from xdcbench.utils.progress import track
 
@@ -126,22 +125,6 @@ def gains(evaluation: Evaluation, predicted: Mapping[str, np.ndarray]) -> Iterat
     Args:
         predicted: int64 (items,), classes of the evaluation's rows, by modality and ``fused``.
     """
-    index, rows = evaluation.index, evaluation.rows
-    groups = index.items["group"].to_numpy(str)[rows]
-    right = {name: (of == index.labels[rows]).astype(np.float64) for name, of in predicted.items()}
-    seed, key = str(evaluation.config.seed), evaluation.work.name
     for name in (name for name in predicted if name != FUSED):
-        pairs = Pairs(groups, right[FUSED], right[name], 0, 0)
-        found = paired_result(Unit(evaluation.config.split, seed, seed), (key, key), pairs)
-        yield Metric(
-            GAIN,
-            found.difference,
-            hyperparameters={"modalities": FUSED, "over": name},
-            outcomes={
-                "interval": found.interval and [found.interval.low, found.interval.high],
-                "right_alone": found.a_alone,
-                "wrong_alone": found.b_alone,
-                "groups": found.groups,
-                "p": found.p,
-            },
-        )
+        told = {"modalities": FUSED, "over": name}
+        yield top1_difference(evaluation, GAIN, (predicted[FUSED], predicted[name]), told)

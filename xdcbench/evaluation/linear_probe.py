@@ -14,7 +14,7 @@ from sklearn.preprocessing import StandardScaler
 from torch import nn
 from torch.nn.functional import cross_entropy
 
-from xdcbench.config.evaluation import LinearProbe, LowShot
+from xdcbench.config.evaluation import LinearProbe, LowShot, Temporal
 from xdcbench.config.pretraining import Schedule
 from xdcbench.config.stages import EvaluationStage
 from xdcbench.data.context import Context
@@ -63,7 +63,7 @@ def probe(
     test: np.ndarray,
     *,
     classes: int,
-    settings: LinearProbe | LowShot,
+    settings: LinearProbe | LowShot | Temporal,
     seed: int = 0,
 ) -> tuple[np.ndarray, dict[str, Any]]:
     """Class probabilities of test items.

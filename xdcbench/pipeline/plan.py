@@ -1,6 +1,5 @@
 """From a suite to the deduplicated graph of stages."""
 
-import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatch
@@ -16,6 +15,7 @@ from xdcbench.config.evaluation import (
     Fusion,
     LinearProbe,
     OnFeatures,
+    Temporal,
     modalities_of,
 )
 from xdcbench.config.pretraining import Clustering, EarlierClustering, Pretrain
@@ -34,12 +34,11 @@ from xdcbench.config.suite import EvaluationTask, PretrainingGroup, Suite
 from xdcbench.data.context import Source
 from xdcbench.errors import UserError
 from xdcbench.models.pretrained.origins import Origin
+from xdcbench.pipeline.evaluations_fit import check_evaluations
 from xdcbench.pipeline.graph import Stage
 from xdcbench.pipeline.prepared import fitting_settings, prepared_datasets
 from xdcbench.utils.messages import unknown_name
 from xdcbench.utils.precision import Precision
-
-log = logging.getLogger("xdcbench")
 
 CLUSTERING_ONLY = (
     "preprocess",
@@ -128,7 +127,7 @@ def make_plan(
         suite, sources, origins or {}, earlier or {}, precision, shards or fitting_settings(suite, origins)
     )
     stages = tuple(_ordered(builder.targets()))
-    _check_fusions(suite, stages)
+    check_evaluations(suite, stages, origins or {})
     return Plan(suite, stages, frozenset(stage.key for stage in stages if stage.kind not in NEEDED))
 
 
@@ -238,10 +237,11 @@ class _Builder:
             settings = settings.model_copy(update={"clustering": clustering})
         data = self.index(measure.dataset)
         where = encoder.name.rpartition("/")[0] if encoder.kind == "round" else f"{name}/seed{seed}"
-        inputs = (*self.sources_of(settings, encoder, data, where, measure.dataset), ("data", data))
+        sources = self.sources_of(settings, encoder, data, where, measure.dataset)
         for split in measure.splits:
             config = EvaluationStage(name=measure.evaluation, split=split, seed=seed, settings=settings)
             title = f"{where}/{measure.evaluation}/{measure.dataset}/{split}"
+            inputs = (*sources, *_changed_clips(config, sources), ("data", data))
             yield Stage(settings.kind, title, config, inputs)
 
     def across(self, encoder: Stage, settings: CrossRetrieval) -> str | None:
@@ -293,22 +293,19 @@ class _Builder:
         return ("encoders", encoder), ("features", features), ("gallery", gallery)
 
 
-def _check_fusions(suite: Suite, stages: Iterable[Stage]) -> None:
-    """Say which evaluations of both encoders measure nothing, since no method has both.
-
-    Raises:
-        UserError: no other evaluation measures anything, either.
-    """
-    planned = {stage.config.name for stage in stages if isinstance(stage.config, EvaluationStage)}
-    fusions = [m.evaluation for m in suite.evaluate if isinstance(suite.evaluations[m.evaluation], Fusion)]
-    for name in dict.fromkeys(fusions):
-        said = (
-            f"{name} measures nothing: no method and none of `encoders` has both an audio and a video encoder"
-        )
-        if not planned:
-            raise UserError(f"{said}. Try: add one that has, or another evaluation")
-        if name not in planned:
-            log.warning("%s", said)
+def _changed_clips(
+    config: EvaluationStage, sources: Iterable[tuple[str, Stage]]
+) -> Iterator[tuple[str, Stage]]:
+    """Features of a split's test items from each kind of changed clips that an evaluation reads, by its name."""
+    if not isinstance(config.settings, Temporal):
+        return
+    plain = dict(sources)["features"]
+    for name, (order, rate) in config.settings.variants.items():
+        update = {"frame_order": order, "rate": rate, "test_split": config.split}
+        if order == "shuffled":
+            update["seed"] = config.seed
+        changed = plain.config.model_copy(update=update)
+        yield name, Stage("features", f"{plain.name}/{config.split}/{name}", changed, plain.inputs)
 
 
 def _features(settings: CrossRetrieval | Fusion | OnFeatures, modality: Modality) -> FeaturesStage:

@@ -4,7 +4,9 @@ from collections.abc import Iterator, Mapping
 from typing import get_args
 
 from xdcbench.config.base import Modality
+from xdcbench.config.consistency import settings_of
 from xdcbench.config.data import ShardSettings
+from xdcbench.config.evaluation import Temporal
 from xdcbench.config.models import Input, Window
 from xdcbench.config.suite import Suite
 from xdcbench.errors import UserError
@@ -45,7 +47,8 @@ def _is_large(suite: Suite, name: str) -> bool:
 def fitting_settings(suite: Suite, origins: Mapping[str, Origin] | None = None) -> ShardSettings:
     """Settings of shards in which every encoder of a suite finds what it takes: the defaults, or more.
 
-    ``origins`` are those of encoders from elsewhere, by name.
+    Evaluations may read prepared datasets at a multiple of an encoder's frame rate. ``origins`` are those of encoders
+    from elsewhere, by name.
     """
     settings = ShardSettings()
     side, fps, rate = settings.short_side, settings.fps, settings.sample_rate
@@ -54,8 +57,20 @@ def fitting_settings(suite: Suite, origins: Mapping[str, Origin] | None = None) 
             rate = max(rate, declared.sample_rate)
         else:
             longest = declared.short_side[1]
-            side, fps = max(side, longest + longest % 2), max(fps, declared.fps)  # shards have even sides
+            side = max(side, longest + longest % 2)  # shards have even sides
+            fps = max(fps, declared.at_rate(_highest_rate(suite)).fps)
     return settings.model_copy(update={"short_side": side, "fps": fps, "sample_rate": rate})
+
+
+def _highest_rate(suite: Suite) -> float:
+    """The largest factor of encoders' fps at which evaluations read prepared datasets."""
+    found = [1.0]
+    for part in suite.leaves:
+        for measure in part.evaluate:
+            if measure.evaluation in part.evaluations and measure.dataset in prepared_datasets(part):
+                settings = settings_of(part, measure)
+                found += settings.rates if isinstance(settings, Temporal) else ()
+    return max(found)
 
 
 def _inputs(suite: Suite, origins: Mapping[str, Origin]) -> Iterator[Input]:

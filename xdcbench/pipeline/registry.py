@@ -44,4 +44,5 @@ STAGES = {
     "low_shot": _of("xdcbench.evaluation.low_shot"),
     "clusters": _of("xdcbench.evaluation.clusters"),
     "fusion": _of("xdcbench.evaluation.fusion"),
+    "temporal": _of("xdcbench.evaluation.temporal"),
 }

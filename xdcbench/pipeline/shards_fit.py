@@ -34,8 +34,8 @@ def check_fit(
         data = inputs["data"].name.removeprefix("index/") if "data" in inputs else ""
         if data in shards and "encoders" in inputs:
             for modality in _modalities(stage):
-                found = _inputs(inputs["encoders"], modality, origins or {})
-                asked |= {(data, declared): None for declared in found}
+                found = declared_inputs(inputs["encoders"], modality, origins or {})
+                asked |= {(data, _as_read(declared, stage)): None for declared in found}
     for data, declared in asked:
         _check(data, shards[data], declared)
 
@@ -51,7 +51,15 @@ def _modalities(stage: Stage) -> tuple[Modality, ...]:
     return modalities_of(config.settings) if isinstance(config, EvaluationStage) else ()
 
 
-def _inputs(encoder: Stage, modality: Modality, origins: Mapping[str, Origin]) -> Iterator[Input]:
+def _as_read(declared: Input, stage: Stage) -> Input:
+    """The clip or window that a stage reads for an encoder."""
+    config = stage.config
+    if isinstance(config, FeaturesStage) and isinstance(declared, VideoInput):
+        return declared.at_rate(config.rate)
+    return declared
+
+
+def declared_inputs(encoder: Stage, modality: Modality, origins: Mapping[str, Origin]) -> Iterator[Input]:
     """What the encoder that a stage starts from declares."""
     while isinstance(encoder.config, RoundStage):
         encoder = dict(encoder.inputs)["encoders"]

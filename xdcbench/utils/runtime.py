@@ -95,6 +95,7 @@ class Stream(IntEnum):
     FINETUNING_HEAD = 6
     PAGE_SAMPLE = 7
     PROBE_EPOCH = 8
+    FRAME_ORDER = 9
 
 
 def numpy_generator(*parts: int) -> np.random.Generator:

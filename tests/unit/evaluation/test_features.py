@@ -123,8 +123,8 @@ def test_augmented_clips_follow_the_even_ones_and_depend_on_the_item_alone(
     config = plain.model_copy(update={"num_augmented_clips": 2})
     moved = replace(index, items=index.items.iloc[::-1].reset_index(drop=True))
     here, there = (
-        stage.clips_of(config, index, 0)[2:],
-        stage.clips_of(config, moved, len(index.items) - 1)[2:],
+        stage.clips_of(config, index, 0, frames=1)[2:],
+        stage.clips_of(config, moved, len(index.items) - 1, frames=1)[2:],
     )
     assert [spec.place for spec in here] == [spec.place for spec in there]
 

@@ -5,12 +5,14 @@ import pytest
 
 from xdcbench.config.consistency import check, settings_of
 from xdcbench.config.evaluation import CrossRetrieval, Finetune, Fusion
-from xdcbench.config.keys import VERSIONS
+from xdcbench.config.keys import VERSIONS, science
 from xdcbench.config.load import load_suite
+from xdcbench.config.models import VideoInput
 from xdcbench.config.stages import RoundStage
 from xdcbench.config.suite import EvaluationTask, Suite
 from xdcbench.data.context import Source
 from xdcbench.errors import UserError
+from xdcbench.models.pretrained.origins import Origin
 from xdcbench.pipeline.graph import Stage
 from xdcbench.pipeline.plan import Plan, make_plan
 
@@ -114,7 +116,7 @@ def test_method_without_audio_encoder_gets_no_audio_evaluation(smoke: Plan) -> N
         }
 
     frozen = {"retrieval", "knn", "low_shot", "clusters"}
-    video = {"finetune", "linear_probe", "round1", *frozen}
+    video = {"finetune", "linear_probe", "temporal", "round1", *frozen}
     both = {"fusion"}
     audio = {"audio_finetune", "audio_probe", "audio_svm", *(f"audio_{name}" for name in frozen)}
     assert measured("supervised-imagenet/") == video
@@ -145,6 +147,50 @@ def test_a_fusion_that_fits_no_method_is_said_where_others_fit(caplog: pytest.Lo
         "fusion measures nothing: no method and none of `encoders` has both an audio and a video encoder"
     ]
     assert "knn" in {stage.kind for stage in plan.stages}
+
+
+def test_a_temporal_probe_reads_changed_clips_of_the_test_items_alone() -> None:
+    measures = ["temporal", "linear_probe"]
+    evaluate = ",".join(f"{{evaluation: {name}, dataset: ucf101, splits: ['1', '2']}}" for name in measures)
+    overrides = [
+        "evaluations.temporal.orders=[reversed, shuffled]",
+        f"evaluate=[{evaluate}]",
+        "pretraining=[{methods: [scratch]}]",
+        "seeds=[0, 4]",
+    ]
+    stages = {stage.name: stage for stage in planned("smoke", overrides).stages}
+    assert sum(stage.kind == "features" for stage in stages.values()) == 2 * (1 + 2 * 3)
+    for seed, split in ((0, "1"), (0, "2"), (4, "1")):
+        where = f"scratch/seed{seed}"
+        inputs = dict(stages[f"{where}/temporal/ucf101/{split}"].inputs)
+        probe = dict(stages[f"{where}/linear_probe/ucf101/{split}"].inputs)
+        assert list(inputs) == ["features", "reversed", "shuffled", "rate-0.5", "data"]
+        assert inputs["features"].key == probe["features"].key
+        changes = {name: science(inputs[name].config) for name in ("reversed", "shuffled", "rate-0.5")}
+        plain = science(inputs["features"].config) | {"test_split": split}
+        seeded = {"seed": seed} if seed else {}
+        assert changes == {
+            "reversed": plain | {"frame_order": "reversed"},
+            "shuffled": plain | {"frame_order": "shuffled"} | seeded,
+            "rate-0.5": plain | {"rate": 0.5},
+        }
+
+
+def test_a_temporal_probe_needs_a_video_encoder_and_several_frames() -> None:
+    measured = "evaluate=[{evaluation: temporal, dataset: ucf101, splits: ['1']}]"
+    suite = load_suite("smoke", overrides=[measured, "pretraining=[]", "encoders.mine.audio.source=mfcc"])
+    with pytest.raises(UserError, match=r"temporal measures nothing: .* has a video encoder\. Try: add one"):
+        make_plan(suite, {}, origins={"mine": Origin(("audio",), "f")})
+    own = [measured, "pretraining=[]", "encoders.mine.video.source='torchvision:resnet18'"]
+    for frames, override in ((1, "evaluations.temporal.frames=null"), (8, "evaluations.temporal.frames=1")):
+        origin = Origin(("video",), "f", inputs={"video": VideoInput(frames=frames)})
+        suite = load_suite("smoke", overrides=[*own, override])
+        with pytest.raises(
+            UserError, match="mine/seed0/temporal/ucf101/1: clips of 1 frame have neither order"
+        ):
+            make_plan(suite, {}, origins={"mine": origin})
+        several = load_suite("smoke", overrides=[*own, "evaluations.temporal.frames=2"])
+        assert make_plan(several, {}, origins={"mine": origin}).targets
 
 
 def settings_in(stage: Stage) -> object:
@@ -344,6 +390,16 @@ def test_only_that_matches_nothing_is_told(smoke: Plan) -> None:
             "smoke",
             ["evaluate=[{evaluation: fusion, dataset: esc50, splits: ['1']}]"],
             "fusion fuses audio and video, but 'esc50' holds audio files",
+        ),
+        (
+            "smoke",
+            ["evaluate=[{evaluation: temporal, dataset: esc50, splits: ['1']}]"],
+            "temporal changes the order and rate of frames, but 'esc50' holds audio files. Try: a dataset of videos",
+        ),
+        (
+            "smoke",
+            ["evaluate=[{evaluation: temporal, dataset: imagenet, splits: [official]}]"],
+            "temporal changes the order and rate of frames, but 'imagenet' holds image files",
         ),
         (
             "smoke",

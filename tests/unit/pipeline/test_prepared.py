@@ -75,6 +75,12 @@ def test_shards_are_prepared_at_the_rate_that_code_of_others_was_found_to_declar
     assert fitting_settings(mine, {"mine": origin}) == ShardSettings(sample_rate=24_000)
 
 
+def test_shards_have_the_frames_of_clips_that_are_read_faster() -> None:
+    words = ("models.video.input.fps=20", "evaluations.temporal.rates=[0.5, 2]")
+    assert fitting_settings(suite("smoke", *words, "prepare=[ucf101]")).fps == 40
+    assert fitting_settings(suite("smoke", *words, "prepare=[hmdb51]")).fps == ShardSettings().fps
+
+
 def test_shards_come_before_the_index_of_what_is_prepared() -> None:
     plan = planned(suite("real-small", NAMED))
     order = [stage.name for stage in plan.stages]

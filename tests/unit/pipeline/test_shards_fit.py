@@ -2,6 +2,7 @@
 
 import hashlib
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -89,6 +90,17 @@ def test_more_pixels_or_frames_are_refused_with_the_mend(
     check_fit([features(greedy, "video")], {})
     with pytest.raises(UserError, match=held):
         check_fit([features(learned(encoder(SMALL | change, {})), "video")], shards)
+
+
+def test_clips_that_are_read_faster_need_shards_of_that_rate(folder: Path) -> None:
+    shards = {"kinetics400": open_shards(str(folder))}
+    plain = features(encoder(SMALL, {}), "video")
+    slow, fast = (
+        replace(plain, config=plain.config.model_copy(update={"rate": rate})) for rate in (0.5, 2.0)
+    )
+    check_fit([plain, slow], shards)
+    with pytest.raises(UserError, match=r"8 frames per second, an encoder takes 16 .* --fps 16,"):
+        check_fit([fast], shards)
 
 
 def test_a_higher_sampling_rate_is_refused_in_pretraining_too(folder: Path) -> None:

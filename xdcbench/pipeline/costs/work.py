@@ -169,10 +169,11 @@ class Works:
 
     def _features(self, stage: Stage, config: FeaturesStage) -> Work:
         sizes, model = self.sizes(stage), _fed(self.models(stage)[config.modality], config.frames)
-        if sizes is None:
+        items = _read_items(sizes, config) if sizes else None
+        if sizes is None or items is None:
             return Work(unknown=_uncounted(_data(stage)))
         each = config.num_clips + config.num_augmented_clips
-        clips = sizes.whole[frozenset({config.modality})] * each
+        clips = items * each
         values = sizes.rows * each * 8 * model.width if model else 0
         work = _read(stage, [config.modality], clips) + _passes("encode", {config.modality: model}, clips)
         return work + Work(written=FLOAT * values)
@@ -197,6 +198,14 @@ class Works:
                 _passes("encode", {modality: model}, scored),
             ]
         )
+
+
+def _read_items(sizes: Sizes, config: FeaturesStage) -> int | None:
+    """Items whose features are extracted; None where nothing states their number."""
+    tracks: Tracks = frozenset({config.modality})
+    if config.test_split:
+        return sizes.parts.get((config.test_split, "test", tracks))
+    return sizes.whole[tracks]
 
 
 def precision_of(stage: Stage) -> Precision:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from xdcbench.config.evaluation import PLAIN
 from xdcbench.errors import UserError
 from xdcbench.results.records import AGAIN, Record
 from xdcbench.results.run_store import RunStore
@@ -18,6 +19,11 @@ TOLERANCE = 1e-6
 GAIN = "top1_gain"
 """Top-1 of what was joined (hyperparameter `modalities`) less that of one part of it (`over`), in points."""
 
+DROP = "top1_drop"
+"""Top-1 of plain test clips less that of changed ones (hyperparameter `variant`), in points."""
+
+DIFFERENCES = (GAIN, DROP)
+
 _DEPTH = re.compile(r"recall_at_(\d+)")
 
 
@@ -25,7 +31,7 @@ _DEPTH = re.compile(r"recall_at_(\d+)")
 class Predictions:
     """Test items of one run, sorted by id: ``ids``, ``groups`` (str) and ``labels`` (int64) of shape (items,).
 
-    ``scores`` is float64 (items,), 1 where the run was right and 0 where not; of a gain, their difference.
+    ``scores`` is float64 (items,), 1 where the run was right and 0 where not; of a difference, -1 to 1.
     """
 
     ids: np.ndarray
@@ -66,20 +72,27 @@ def load_predictions(record: Record, stores: Sequence[RunStore]) -> Predictions:
     return predictions
 
 
-def load_gain(record: Record, stores: Sequence[RunStore]) -> Predictions:
-    """The scores behind a record of ``GAIN``: 1 where the joined alone was right, -1 where its part alone was.
+def load_difference(record: Record, stores: Sequence[RunStore]) -> Predictions:
+    """The scores behind a record of ``DIFFERENCES``: 1 where the first alone was right, -1 where the second alone was.
+
+    The first is what was joined, or the plain clips.
 
     Raises:
         UserError: as ``load_predictions``.
     """
     path, named = _path(record, stores), record.hyperparameters
-    joined, part = (
-        _scores(record.model_copy(update={"hyperparameters": {**named, "modalities": named[side]}}), path)
-        for side in ("modalities", "over")
+    column, *sides = (
+        ("modalities", named["modalities"], named["over"])
+        if record.metric == GAIN
+        else ("variant", PLAIN, named["variant"])
     )
-    gain = replace(joined, scores=joined.scores - part.scores)
-    _check(record, gain, path)
-    return gain
+    first, second = (
+        _scores(record.model_copy(update={"hyperparameters": {**named, column: side}}), path)
+        for side in sides
+    )
+    difference = replace(first, scores=first.scores - second.scores)
+    _check(record, difference, path)
+    return difference
 
 
 def _path(record: Record, stores: Sequence[RunStore]) -> Path:
@@ -108,18 +121,19 @@ def cell_interval(records: Sequence[Record], stores: Sequence[RunStore]) -> Inte
     """What other test items would have given for the mean of a cell, in %: ``share_interval``, ``difference_interval``.
 
     ``records`` are of one setting, over seeds and splits, as for ``measured_cell``; errors are those of
-    ``load_predictions``. None for a metric that is no share of items and no gain, and where there are too few groups.
+    ``load_predictions``. None for a metric that is neither a share of items nor a difference of two, and where there
+    are too few groups.
     """
-    gains = all(record.metric == GAIN for record in records)
-    if not (gains or all(is_share(record.metric) for record in records)):
+    differences = all(record.metric in DIFFERENCES for record in records)
+    if not (differences or all(is_share(record.metric) for record in records)):
         return None
-    load = load_gain if gains else load_predictions
+    load = load_difference if differences else load_predictions
     several = len({record.pretrain_seed for record in records}) > 1
     runs = []
     for record in records:
         seed, items = record.pretrain_seed if several else record.seed, load(record, stores)
         runs.append(Run(str(seed), record.split, items.groups, items.scores))
-    interval = difference_interval(Sample.of(runs)) if gains else share_interval(runs)
+    interval = difference_interval(Sample.of(runs)) if differences else share_interval(runs)
     return interval and interval.percent
 
 

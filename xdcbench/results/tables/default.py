@@ -6,7 +6,17 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from xdcbench.config.base import Modality
-from xdcbench.config.evaluation import KNN, Clusters, CrossRetrieval, Evaluation, Fusion, LowShot, Retrieval
+from xdcbench.config.evaluation import (
+    KNN,
+    PLAIN,
+    Clusters,
+    CrossRetrieval,
+    Evaluation,
+    Fusion,
+    LowShot,
+    Retrieval,
+    Temporal,
+)
 from xdcbench.config.stages import EvaluationStage
 from xdcbench.config.table import Column, Table
 from xdcbench.results.records import Record
@@ -15,7 +25,7 @@ from xdcbench.utils.format import natural
 WORDS = {"top1": "top-1", "cluster_accuracy": "cluster accuracy"}
 RECALL = "recall_at_"
 
-KINDS = ("shots", "neighbors", "modalities")
+KINDS = ("shots", "neighbors", "modalities", "variant")
 """Hyperparameters by which several numbers of one evaluation are told apart."""
 
 
@@ -55,6 +65,8 @@ def _kinds_of(settings: Evaluation) -> list[tuple[str, str | int] | None]:
             return [("neighbors", k) for k in settings.ks]
         case Fusion():
             return [("modalities", name) for name in ("audio", "video", "fused")]
+        case Temporal():
+            return [("variant", name) for name in (PLAIN, *settings.variants)]
     return [None]
 
 

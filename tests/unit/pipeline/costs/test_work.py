@@ -104,6 +104,13 @@ def test_features_are_of_all_items_and_kept_for_each_row_of_the_index() -> None:
     assert found.written == np.zeros((1300, 10, 512), dtype=np.float32).nbytes
 
 
+def test_changed_clips_are_read_of_test_items_alone() -> None:
+    config = FeaturesStage(modality="video", num_clips=10, rate=2.0, test_split="official", precision="fp32")
+    stage = Stage("features", "f", config, (("encoders", XDC), ("data", INDEX)))
+    assert work(stage).clips["encode video"] == work(stage).clips["read video"] == 2000
+    assert work(stage, replace(SIZES, parts={})).unknown
+
+
 def test_finetuning_trains_on_the_split_and_scores_the_clips_of_its_test_items() -> None:
     def finetune(**changes: object) -> Work:
         settings = Finetune(schedule=Schedule(epochs=4), num_clips=10).model_copy(update=changes)

@@ -11,7 +11,13 @@ from xdcbench.errors import UserError
 from xdcbench.results.records import Record
 from xdcbench.results.run_store import RunStore
 from xdcbench.results.statistics.intervals import Run, Sample, difference_interval, wilson
-from xdcbench.results.statistics.predictions import GAIN, cell_interval, load_gain, load_predictions
+from xdcbench.results.statistics.predictions import (
+    DROP,
+    GAIN,
+    cell_interval,
+    load_difference,
+    load_predictions,
+)
 from xdcbench.results.tables.cells import measured_cell
 
 
@@ -66,13 +72,33 @@ def gained(measure: Measure, seed: int, *, split: str = "1") -> tuple[Record, np
 
 def test_a_gain_is_of_the_same_items(out: Path, measure: Measure) -> None:
     record, scores = gained(measure, 1)
-    found = load_gain(record, [RunStore(out)])
+    found = load_difference(record, [RunStore(out)])
     assert found.scores.tolist() == scores.tolist()
     assert set(scores) == {-1.0, 0.0, 1.0}
     with pytest.raises(UserError, match="gives top1_gain"):
-        load_gain(record.model_copy(update={"value": record.value + 1}), [RunStore(out)])
+        load_difference(record.model_copy(update={"value": record.value + 1}), [RunStore(out)])
     with pytest.raises(UserError, match="top1_gain is no share of test items"):
         load_predictions(record, [RunStore(out)])
+
+
+def test_a_drop_is_from_plain_to_changed_clips(out: Path, measure: Measure) -> None:
+    plain, changed = rights(0.8, 1), rights(0.6, 2)
+    sides = {"plain": table(plain), "frozen": table(changed), "rate-2": table(rights(0.1, 3))}
+    both = pd.concat([of.assign(variant=name) for name, of in sides.items()])
+    scores = np.array(plain, float) - np.array(changed, float)
+    made = measure("xdc", both, metric=DROP)
+    update = {
+        "hyperparameters": {"variant": "frozen"},
+        "items_used": ITEMS,
+        "value": 100 * float(scores.mean()),
+    }
+    record = made.model_copy(update=update)
+    assert load_difference(record, [RunStore(out)]).scores.tolist() == scores.tolist()
+    found, by_hand = (
+        cell_interval([record], [RunStore(out)]),
+        difference_interval(Sample.of([Run("0", "1", np.array(sides["plain"]["group"], str), scores)])),
+    )
+    assert by_hand is not None and found == by_hand.percent
 
 
 def test_a_cell_of_gains_has_the_interval_of_their_differences(out: Path, measure: Measure) -> None:
@@ -80,7 +106,7 @@ def test_a_cell_of_gains_has_the_interval_of_their_differences(out: Path, measur
     records, store = [record for record, _ in cell], RunStore(out)
     found = cell_interval(records, [store])
     runs = [
-        Run(str(record.pretrain_seed), record.split, load_gain(record, [store]).groups, scores)
+        Run(str(record.pretrain_seed), record.split, load_difference(record, [store]).groups, scores)
         for record, scores in cell
     ]
     by_hand = difference_interval(Sample.of(runs))

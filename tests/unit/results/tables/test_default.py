@@ -33,6 +33,13 @@ def test_each_evaluation_of_a_dataset_has_a_column(make_record: Maker) -> None:
             for name in ("fused", "audio")
             for metric in ("top1", "top1_gain")
         ),
+        *(
+            make_record(
+                evaluation="motion", protocol="temporal", metric=metric, hyperparameters={"variant": name}
+            )
+            for name in ("rate-2", "plain")
+            for metric in ("top1", "top1_drop")
+        ),
         make_record(evaluation="round", protocol="round", metric="nmi_class", dataset="learned"),
     ) == {
         "dataset-kinetics400": [
@@ -43,6 +50,8 @@ def test_each_evaluation_of_a_dataset_has_a_column(make_record: Maker) -> None:
             "low_shot (audio), 20 per class, top-1",
             "low_shot (audio), 1% of the items, top-1",
             "low_shot (audio), 10% of the items, top-1",
+            "motion (audio), plain, top-1",
+            "motion (audio), rate-2, top-1",
             "near (video), R@5",
             "near_k (audio), k = 1, top-1",
             "near_k (audio), k = 20, top-1",
