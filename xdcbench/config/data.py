@@ -42,6 +42,7 @@ class Dataset(Config):
         (), description="all official splits, where `splits` has only some of them"
     )
     options: dict[str, Any] = Field({}, description="what the adapter takes beyond the folder")
+    classes: tuple[str, ...] = Field((), description="the only classes that are kept, by name; none: all")
     counts: dict[Name, dict[Literal["train", "test"], int]] = Field(
         {}, description="items that the official lists name, by split and part; what `data verify` expects"
     )
