@@ -93,7 +93,7 @@ def _of_counts(
     *,
     classes: int | None = None,
 ) -> Sizes | None:
-    """Counts of lists, cut down to the subset; None where a subset or a choice of classes cannot, or there is no list."""
+    """Counts of lists, cut down to the subset; None where a subset or some classes cannot, or there is no list."""
     subset = dataset.subset
     if dataset.classes or (subset.per_class is not None and classes is None):
         return None
