@@ -43,7 +43,7 @@ def scan(root: Path, dataset: Dataset) -> Scan:
 
 
 def _classes(path: Path, dataset: Dataset) -> list[str]:
-    names = []
+    names: list[str] = []
     for place, line in read_list(path, dataset).items():
         match = CLASS.fullmatch(line)
         if not match or int(match[1]) != len(names):
