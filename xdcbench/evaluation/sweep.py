@@ -62,7 +62,7 @@ def choose(
     folds = min(folds, *(len(np.unique(groups[labels == label])) for label in np.unique(labels)))
     if folds < 2:
         raise UserError(
-            "C cannot be chosen: a class has training recordings of one source only; give one C in `Cs`"
+            "C cannot be chosen: a class has training items of one group only. Try: give one C in `Cs`"
         )
     cs = sorted(cs)
     split = StratifiedGroupKFold(folds, shuffle=True, random_state=seed).split(labels, labels, groups)

@@ -289,6 +289,6 @@ def test_without_cs_the_one_c_stands(feature_runs: FeatureRuns, tmp_path: Path) 
 def test_a_class_of_one_group_leaves_no_choice() -> None:
     labels, groups = np.array([0, 0, 1, 1]), np.array([0, 0, 1, 2])
     with pytest.raises(
-        UserError, match="a class has training recordings of one source only; give one C in `Cs`"
+        UserError, match=r"a class has training items of one group only\. Try: give one C in `Cs`"
     ):
         choose(lambda train, held: [], labels, groups, cs=(1.0, 2.0), folds=2, seed=0)
