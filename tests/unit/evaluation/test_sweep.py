@@ -216,23 +216,40 @@ def test_a_killed_sweep_goes_on_to_the_same_choice_and_scores(
 
 
 def with_other_test_labels(index: Index, split: str) -> Index:
-    """The labels of test items turned by one class."""
-    labels, test = index.labels.copy(), index.listed(split, "test")
-    labels[test] = (labels[test] + 1) % len(index.classes)
+    """All test items of class 0."""
+    labels = index.labels.copy()
+    labels[index.listed(split, "test")] = 0
     return replace(index, items=index.items.assign(label=labels))
 
 
-def test_labels_of_test_items_change_no_choice_of_finetuning(
-    done: Path, tiny_runs: Path, tiny_context: Context, tmp_path: Path
+def test_test_items_and_their_labels_have_no_part_in_the_choice_of_finetuning(
+    done: Path, tiny_runs: Path, tiny_context: Context, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "index").mkdir()
-    with_other_test_labels(Index.load(tiny_runs / "esc50"), "1").save(tmp_path / "index")
+    index = Index.load(tiny_runs / "esc50")
+    with_other_test_labels(index, "1").save(tmp_path / "index")
+    true_predict, true_clips = finetune.predict, finetune.training_clips
+    scored: list[set[int]] = []
+    learned: list[set[int]] = []
+
+    def predict(classifier: Any, clips: Any, rows: np.ndarray, *rest: Any) -> Any:
+        scored.append(set(rows.tolist()))
+        return true_predict(classifier, clips, rows, *rest)
+
+    def training_clips(rows: np.ndarray, **rest: Any) -> Sequence[ClipSpec]:
+        learned.append(set(rows.tolist()))
+        return true_clips(rows, **rest)
+
+    monkeypatch.setattr(finetune, "predict", predict)
+    monkeypatch.setattr(finetune, "training_clips", training_clips)
     record = do(tmp_path / "index", tiny_runs / "init", tmp_path / "run", tiny_context)
-    before = outcomes_of(done)
-    assert {name: record["outcomes"][name] for name in ("sweep", "lr", "weight_decay", "held_out")} == {
-        name: before[name] for name in ("sweep", "lr", "weight_decay", "held_out")
-    }
+    for name in ("sweep", "lr", "weight_decay", "held_out"):
+        assert record["outcomes"][name] == outcomes_of(done)[name]
     assert (tmp_path / "run" / "scores.npy").read_bytes() == (done / "scores.npy").read_bytes()
+    train, test = (set(index.listed("1", part).tolist()) for part in ("train", "test"))
+    held, last = scored
+    assert last == test and held < train and len(held) == record["outcomes"]["held_out"]
+    assert learned == [train - held] * 5 + [train] * 4
 
 
 # ------------------------------------------------------------------------------------ C of the linear probe
