@@ -11,6 +11,10 @@ class EqualFeaturesError(UserError):
     """Features of all items are equal, so that there is nothing to cluster."""
 
 
+class DivergedError(UserError):
+    """The loss of a training is not finite."""
+
+
 class MediaUnreachableError(UserError):
     """The file system or server does not give a file that was there: nothing is known of its content."""
 

@@ -20,6 +20,9 @@ class Subset(Config):
 
     per_class: int | None = Field(None, ge=1, description="items per class, in each part of each split")
     items: int | None = Field(None, ge=1, description="items in each part of each split, evenly over classes")
+    parts: tuple[Literal["train", "test"], ...] = Field(
+        ("train", "test"), min_length=1, description="those that are cut; the other one stays whole"
+    )
     seed: int = 0
 
     @property
@@ -27,7 +30,8 @@ class Subset(Config):
         """The subset as a footnote says it; empty for the whole dataset."""
         limits = {"items per class": self.per_class, "items": self.items}
         said = " and ".join(f"{limit} {what}" for what, limit in limits.items() if limit)
-        return f"{said} in each part of a split, drawn by seed {self.seed}" if said else ""
+        where = f"the {self.parts[0]} part" if len(self.parts) == 1 else "each part"
+        return f"{said} in {where} of a split, drawn by seed {self.seed}" if said else ""
 
 
 class Dataset(Config):
@@ -42,6 +46,7 @@ class Dataset(Config):
         (), description="all official splits, where `splits` has only some of them"
     )
     options: dict[str, Any] = Field({}, description="what the adapter takes beyond the folder")
+    classes: tuple[str, ...] = Field((), description="the only classes that are kept, by name; none: all")
     counts: dict[Name, dict[Literal["train", "test"], int]] = Field(
         {}, description="items that the official lists name, by split and part; what `data verify` expects"
     )

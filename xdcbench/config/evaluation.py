@@ -22,6 +22,24 @@ FrameOrder = Literal["reversed", "shuffled", "frozen"]
 LAYER = "submodule whose mean output is the feature; empty: the encoder's own feature"
 
 
+class Sweep(Config):
+    """Every pair of these rates and weight decays is tried; without values, the schedule's own counts."""
+
+    lr: tuple[PositiveFloat, ...] = Field((), description="rates of the encoder; the head's keeps its ratio")
+    weight_decay: tuple[PositiveFloat, ...] = ()
+
+    @model_validator(mode="after")
+    def _has_values(self) -> Self:
+        if not self.lr and not self.weight_decay:
+            raise ValueError("the grid is empty; give values of `lr` or `weight_decay`, or leave `sweep` out")
+        return self
+
+    @property
+    def size(self) -> int:
+        """Number of pairs."""
+        return max(1, len(self.lr)) * max(1, len(self.weight_decay))
+
+
 class Finetune(Config):
     """Full finetuning of one encoder and a new head; the last epoch counts, or the best on held-out items."""
 
@@ -39,8 +57,19 @@ class Finetune(Config):
     selection: Literal["last", "val-best"] = Field(
         "last", description="epoch that counts; val-best holds out part of the training items to choose it"
     )
-    val_fraction: float = Field(0.1, gt=0, lt=1, description="share of training groups held out for val-best")
+    val_fraction: float = Field(
+        0.1, gt=0, lt=1, description="share of training groups held out for val-best or for the sweep"
+    )
+    sweep: Sweep | None = Field(
+        None, description="settings to choose from on held-out training items, before training on all of them"
+    )
     precision: Precision = "auto"
+
+    @model_validator(mode="after")
+    def _holds_out_for_one_purpose(self) -> Self:
+        if self.sweep and self.selection == "val-best":
+            raise ValueError("`sweep` and `selection: val-best` exclude each other; leave one of them out")
+        return self
 
 
 class LinearProbe(Config):
@@ -58,12 +87,22 @@ class LinearProbe(Config):
     layer: str = Field("", description=LAYER)
     solver: Literal["lbfgs", "sgd"] = "lbfgs"
     C: float = Field(1.0, gt=0, description="inverse L2 penalty (lbfgs)")
+    Cs: tuple[PositiveFloat, ...] = Field(
+        (), description="values to choose C from, inside the training part; none: C as it stands (lbfgs)"
+    )
+    inner_folds: int = Field(4, ge=2, description="to choose C by")
     max_iter: int = Field(1000, ge=1, description="iterations (lbfgs)")
     schedule: Schedule = Field(
         Schedule(epochs=30, lr=0.1, warmup_epochs=0, lr_scheduler="cosine"), description="of the layer (sgd)"
     )
     batch_size: int = Field(256, ge=1, description="clips per step (sgd)")
     precision: Precision = "auto"
+
+    @model_validator(mode="after")
+    def _solver_has_a_c(self) -> Self:
+        if self.Cs and self.solver == "sgd":
+            raise ValueError("`Cs` are of the solver lbfgs; sgd has no C, so leave `Cs` out")
+        return self
 
 
 class LinearSVM(Config):

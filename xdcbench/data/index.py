@@ -277,7 +277,7 @@ def take(items: pd.DataFrame, subset: Subset, splits: tuple[str, ...]) -> pd.Dat
     order = pd.Series(draw, index=items.index)
     for split in splits:
         column = f"split:{split}"
-        for part in ("train", "test"):
+        for part in subset.parts:
             inside = order[items[column] == part].sort_values().index
             rank = items.loc[inside].groupby("label").cumcount()
             if subset.per_class is not None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from xdcbench.config.data import Dataset
 from xdcbench.data import datasets
+from xdcbench.data.scanning.classes import keep_classes
 from xdcbench.data.scanning.items import MISSING, SPLIT, SUFFIXES, Scan
 from xdcbench.data.scanning.names import explanation
 from xdcbench.errors import UserError
@@ -23,7 +24,7 @@ def scan(root: Path, dataset: Dataset, consent: Consent = NO_CODE) -> Scan:
 
     Raises:
         UserError: there is no such adapter or folder, no item, a declared split is missing or empty, an id
-            occurs twice, or a group has items in both parts of a split.
+            occurs twice, or a group has items in both parts of a split; ``keep_classes`` refuses a name.
     """
     adapter = _adapter(dataset, consent)
     if not root.is_dir():
@@ -35,6 +36,8 @@ def scan(root: Path, dataset: Dataset, consent: Consent = NO_CODE) -> Scan:
         raise UserError(
             f"{dataset.title}: adapter {dataset.adapter!r} cannot read {root} ({reason})"
         ) from error
+    if dataset.classes:
+        result = keep_classes(result, dataset)
     _check(result, root, dataset)
     _explain(result, dataset)
     return result

@@ -161,8 +161,9 @@ def _check_shards(reader: ShardReader, dataset: Dataset) -> None:
     known = {
         name: field.get_default(call_default_factory=True) for name, field in Dataset.model_fields.items()
     }
-    for name in ("adapter", "media", "options"):
-        asked, held = getattr(dataset, name), manifest.dataset.get(name, known[name])
+    for name in ("adapter", "media", "options", "classes"):
+        values = getattr(dataset, name), manifest.dataset.get(name, known[name])
+        asked, held = (list(value) if isinstance(value, tuple) else value for value in values)
         if asked != held:
             raise UserError(
                 f"shards {reader.where} were made from {manifest.name} with {name} {held!r}, "

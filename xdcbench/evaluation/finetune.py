@@ -1,12 +1,12 @@
 """Full finetuning of one encoder with a new head; the last epoch counts, or one chosen on held-out items."""
 
-import warnings
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from sklearn.model_selection import StratifiedGroupKFold
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
@@ -16,11 +16,11 @@ from xdcbench.data.clip_dataset import Batch, ClipDataset, ClipSpec, even_clips,
 from xdcbench.data.context import Context
 from xdcbench.data.dataloader import Reader
 from xdcbench.data.index import Index, media_of
-from xdcbench.errors import UserError
+from xdcbench.errors import DivergedError, UserError
+from xdcbench.evaluation.sweep import hold_out, sweep
 from xdcbench.evaluation.writer import Evaluation, split_rows, write_classification
 from xdcbench.models.encoders import (
     Encoder,
-    clips_for,
     encode,
     load_encoder_metadata,
     load_encoders,
@@ -35,109 +35,159 @@ from xdcbench.utils.runtime import Stream, numpy_generator, pick_device, seeded
 
 
 def run(config: EvaluationStage, inputs: dict[str, Path], work: Path, context: Context) -> None:
-    """Stage: train encoder and head on the training items, score test items by the mean softmax of clips."""
+    """Stage: train encoder and head on the training items, score test items by the mean softmax of clips.
+
+    With a sweep, its settings are chosen first, on held-out training items.
+    """
     settings = config.settings
     assert isinstance(settings, Finetune)
     index = Index.load(inputs["data"])
     metadata = with_frames(load_encoder_metadata(inputs["encoders"]), settings.frames)
-    device = pick_device(context.device)
-    encoders = load_encoders(
-        inputs["encoders"],
-        (settings.modality,),
-        device=device,
-        frames=settings.frames,
-        consent=context.consent,
-    )
-    encoder = encoders[settings.modality]
-    clips = clips_for(index, media_of(index, context), encoders, context.decoded)
+    modality = settings.modality
+    declared: dict[str, Any] = {modality: metadata.models.by_modality[modality].input}
+    clips = ClipDataset(index, media_of(index, context), decoded=context.decoded, **declared)
     train, test = split_rows(config, index)
-    head = head_for(encoder, len(index.classes), config.seed).to(device)
-    classifier = ExternalEncoder(
-        Classifier(encoder, head), encoder.input, features=len(index.classes), prepare=encoder.prepare
-    )
-    classifier.to(device)
-    inference = Inference(settings.precision, device, context.num_workers, "test clips")
-    labels = torch.from_numpy(index.labels)
+    title = f"{metadata.method}: {config.name} on {index.name} split {config.split}"
+    finetuning = Finetuning(title, index, inputs["encoders"], clips, config.seed, context)
     held = np.empty(0, dtype=np.int64)
+    outcomes: dict[str, Any] = {}
+    if settings.sweep:
+        settings, outcomes = sweep(settings, finetuning.top1, index, train, seed=config.seed, work=work)
     if settings.selection == "val-best":
         train, held = hold_out(index, train, share=settings.val_fraction, seed=config.seed)
-
-    def specs(epoch: int) -> Sequence[ClipSpec]:
-        return training_clips(train, augment=settings.augment, seed=config.seed, epoch=epoch)
-
-    def loss(batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
-        target = labels[batch.rows].to(device, non_blocking=True)
-        scores = encode(classifier, batch, device=device)
-        value = cross_entropy(scores.float(), target)
-        return value, {"accuracy": (scores.argmax(1) == target).float().mean()}
-
-    def validate() -> dict[str, float]:
-        scores, unread = predict(classifier, clips, held, settings, inference)
-        read = ~np.isin(held, list(unread))
-        return {"val_top1": 100.0 * float((scores[read].argmax(1) == index.labels[held[read]]).mean())}
-
-    schedule = settings.schedule
-    trainer = Trainer(
-        modules=nn.ModuleDict({"encoder": encoder, "head": head}),
-        optimizer=sgd([(encoder, schedule.lr), (head, settings.head_lr)], schedule),
-        schedule=schedule,
-        precision=settings.precision,
-        device=device,
-        work=work,
-        batch=settings.batch_size,
-        context=context,
-        label=f"{metadata.method}: {config.name} on {index.name} split {config.split}",
-        items=index.items["id"].array,
-    )
-    with Reader(
-        clips, specs, sections=schedule.epochs, size=settings.batch_size, workers=context.num_workers
-    ) as reader:
-        history, failed = trainer.fit(
-            reader.section,
-            loss,
-            validate=validate if len(held) else None,
-            best_by="val_top1" if len(held) else "",
-        )
-    scores, unread = predict(classifier, clips, test, settings, inference)
+    trained = finetuning.train(settings, train, held, work)
+    scores, unread = finetuning.predict(trained.classifier, test, settings)
     if not is_main_process():
         return
     read = ~np.isin(test, list(unread))
     write_classification(
-        Evaluation(config, index, metadata, test[read], failed | unread, work, context),
+        Evaluation(config, index, metadata, test[read], trained.failed | unread, work, context),
         scores[read],
-        epochs=schedule.epochs,
-        outcomes=chosen(history) | {"held_out": len(held)} if len(held) else {},
+        epochs=settings.schedule.epochs,
+        outcomes=outcomes | (chosen(trained.history) | {"held_out": len(held)} if len(held) else {}),
         selection=settings.selection,
     )
 
 
-def hold_out(index: Index, rows: np.ndarray, *, share: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Part training rows, int64, into those to learn from and those to choose an epoch by.
+class Trained(NamedTuple):
+    """A trained classifier, the means of each epoch, and the reason of each item that could not be read."""
 
-    Videos of one group stay together, and classes keep their shares as far as that allows.
+    classifier: ExternalEncoder
+    history: list[dict[str, float]]
+    failed: dict[int, str]
 
-    Raises:
-        UserError: the part to learn from lacks a class.
+
+@dataclass(frozen=True)
+class Finetuning:
+    """What all trainings of one evaluation share.
+
+    Attributes:
+        title: what to call it in progress and logs.
+        encoders: run directory of the encoders that every training starts from.
+        clips: of the dataset, as the encoder takes them.
+        seed: of head, order and augmentation.
     """
-    groups, labels = index.items["group"].to_numpy()[rows], index.labels[rows]
-    folds = max(2, round(1 / share))
-    if folds > len(np.unique(groups)):
-        raise UserError(
-            f"{index.name}: {len(np.unique(groups))} groups of training items are too few to hold out a share "
-            f"of {share}; raise val_fraction or select the last epoch"
+
+    title: str
+    index: Index
+    encoders: Path
+    clips: ClipDataset
+    seed: int
+    context: Context
+
+    @property
+    def device(self) -> torch.device:
+        """Where encoders are trained."""
+        return pick_device(self.context.device)
+
+    def train(self, settings: Finetune, rows: np.ndarray, held: np.ndarray, work: Path) -> Trained:
+        """Train encoder and head on ``rows``, resuming after the last checkpoint in ``work``.
+
+        Args:
+            held: rows that the best epoch is chosen on; without any, the last one counts.
+
+        Raises:
+            UserError: as ``Trainer.fit``.
+        """
+        encoder = self._encoder(settings)
+        classes = len(self.index.classes)
+        head = head_for(encoder, classes, self.seed).to(self.device)
+        net = Classifier(encoder, head)
+        classifier = ExternalEncoder(net, encoder.input, features=classes, prepare=encoder.prepare)
+        classifier.to(self.device)
+        labels, schedule = torch.from_numpy(self.index.labels), settings.schedule
+
+        def specs(epoch: int) -> Sequence[ClipSpec]:
+            return training_clips(rows, augment=settings.augment, seed=self.seed, epoch=epoch)
+
+        def loss(batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+            target = labels[batch.rows].to(self.device, non_blocking=True)
+            scores = encode(classifier, batch, device=self.device)
+            value = cross_entropy(scores.float(), target)
+            return value, {"accuracy": (scores.argmax(1) == target).float().mean()}
+
+        def validate() -> dict[str, float]:
+            return {"val_top1": self._accuracy(classifier, held, settings)}
+
+        trainer = Trainer(
+            modules=nn.ModuleDict({"encoder": encoder, "head": head}),
+            optimizer=sgd([(encoder, schedule.lr), (head, settings.head_lr)], schedule),
+            schedule=schedule,
+            precision=settings.precision,
+            device=self.device,
+            work=work,
+            batch=settings.batch_size,
+            context=self.context,
+            label=self.title,
+            items=self.index.items["id"].array,
         )
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # classes of fewer groups than folds are seen to below
-        split = StratifiedGroupKFold(folds, shuffle=True, random_state=seed).split(rows, labels, groups)
-        learned, held = next(split)
-    lacking = np.setdiff1d(labels, labels[learned])
-    if len(lacking):
-        names = ", ".join(index.classes[i] for i in lacking[:5])
-        raise UserError(
-            f"{index.name}: holding out a share of {share} leaves no training item of {names}; lower val_fraction "
-            "or select the last epoch"
-        )
-    return rows[learned], rows[held]
+        workers = self.context.num_workers
+        with Reader(
+            self.clips, specs, sections=schedule.epochs, size=settings.batch_size, workers=workers
+        ) as reader:
+            history, failed = trainer.fit(
+                reader.section,
+                loss,
+                validate=validate if len(held) else None,
+                best_by="val_top1" if len(held) else "",
+            )
+        return Trained(classifier, history, failed)
+
+    def top1(self, settings: Finetune, rows: np.ndarray, held: np.ndarray, work: Path) -> float:
+        """Top-1 on ``held``, in per cent, of the last epoch of a training on ``rows``.
+
+        Raises:
+            DivergedError: the loss, or a score, is not finite.
+        """
+        classifier = self.train(settings, rows, np.empty(0, dtype=np.int64), work).classifier
+        return self._accuracy(classifier, held, settings)
+
+    def predict(
+        self, classifier: ExternalEncoder, rows: np.ndarray, settings: Finetune
+    ) -> tuple[np.ndarray, dict[int, str]]:
+        """As the function ``predict``."""
+        inference = Inference(settings.precision, self.device, self.context.num_workers, "test clips")
+        return predict(classifier, self.clips, rows, settings, inference)
+
+    def _accuracy(self, classifier: ExternalEncoder, rows: np.ndarray, settings: Finetune) -> float:
+        scores, unread = self.predict(classifier, rows, settings)
+        read = ~np.isin(rows, list(unread))
+        if not read.any():
+            raise UserError(
+                f"{self.title}: none of the {len(rows)} held-out items can be read; mend the files"
+            )
+        if not np.isfinite(scores[read]).all():
+            raise DivergedError(f"{self.title}: scores of held-out items are not finite; lower the rate")
+        return 100.0 * float((scores[read].argmax(1) == self.index.labels[rows[read]]).mean())
+
+    def _encoder(self, settings: Finetune) -> Encoder:
+        return load_encoders(
+            self.encoders,
+            (settings.modality,),
+            device=self.device,
+            frames=settings.frames,
+            consent=self.context.consent,
+        )[settings.modality]
 
 
 def chosen(history: list[dict[str, float]]) -> dict[str, float]:

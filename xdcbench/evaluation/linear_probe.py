@@ -2,7 +2,7 @@
 
 import math
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from xdcbench.data.context import Context
 from xdcbench.data.index import Index
 from xdcbench.errors import UserError
 from xdcbench.evaluation.features import load_features
+from xdcbench.evaluation.sweep import choose
 from xdcbench.evaluation.writer import Evaluation, split_rows, write_classification
 from xdcbench.models.encoders import load_encoder_metadata
 from xdcbench.training import rate_factor, sgd
@@ -40,9 +41,13 @@ def run(config: EvaluationStage, inputs: dict[str, Path], work: Path, context: C
     assert isinstance(settings, LinearProbe)
     index, features = Index.load(inputs["data"]), load_features(inputs["features"])
     train, test = split_rows(config, index, features)
+    x, labels = np.asarray(features.of[train]), index.labels[train]
+    chosen: dict[str, Any] = {}
+    if settings.Cs:
+        settings, chosen = choose_c(x, labels, index.items["group"].to_numpy()[train], settings, config.seed)
     scores, outcomes = probe(
-        np.asarray(features.of[train]),
-        index.labels[train],
+        x,
+        labels,
         np.asarray(features.of[test, : settings.num_clips]),
         classes=len(index.classes),
         settings=settings,
@@ -53,8 +58,35 @@ def run(config: EvaluationStage, inputs: dict[str, Path], work: Path, context: C
         Evaluation(config, index, encoders, test, features.failed, work, context),
         scores,
         epochs=settings.schedule.epochs if settings.solver == "sgd" else 0,
-        outcomes=outcomes,
+        outcomes=chosen | outcomes,
     )
+
+
+def choose_c(
+    x: np.ndarray, labels: np.ndarray, groups: np.ndarray, settings: LinearProbe, seed: int
+) -> tuple[LinearProbe, dict[str, Any]]:
+    """The settings with the C of highest accuracy over inner folds, and for the record what each C reached.
+
+    Args:
+        x: float32 (training items, clips, features), of which the first ``num_clips`` are scored.
+        labels: int64 (training items,).
+        groups: group of each training item.
+
+    Raises:
+        UserError: as ``choose``.
+    """
+    each = [settings.model_copy(update={"C": c}) for c in sorted(settings.Cs)]
+
+    def fit(train: np.ndarray, held: np.ndarray) -> Iterator[tuple[np.ndarray, bool]]:
+        clips = x[held, : settings.num_clips]
+        for one in each:
+            scores, found = probe(x[train], labels[train], clips, classes=labels.max() + 1, settings=one)
+            yield scores, found["converged"]
+
+    found = choose(fit, labels, groups, cs=settings.Cs, folds=settings.inner_folds, seed=seed)
+    tried = [{"C": c, "val_top1": 100.0 * accuracy} for c, accuracy in found.accuracies.items()]
+    outcomes = {"sweep": tried, "c": found.c, "inner_folds": found.folds}
+    return settings.model_copy(update={"C": found.c}), outcomes
 
 
 def probe(

@@ -4,7 +4,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
-from sklearn.model_selection import StratifiedGroupKFold
 from sklearn.preprocessing import StandardScaler
 
 from xdcbench.config.evaluation import LinearSVM
@@ -14,9 +13,9 @@ from xdcbench.data.index import Index
 from xdcbench.errors import UserError
 from xdcbench.evaluation.features import load_features
 from xdcbench.evaluation.squared_hinge import fit_linear_svms
+from xdcbench.evaluation.sweep import choose
 from xdcbench.evaluation.writer import Evaluation, split_rows, write_classification
 from xdcbench.models.encoders import load_encoder_metadata
-from xdcbench.utils.progress import log, track
 
 
 def run(config: EvaluationStage, inputs: dict[str, Path], work: Path, context: Context) -> None:
@@ -44,39 +43,21 @@ def choose_c(
 ) -> tuple[float, int]:
     """The C of highest accuracy over the inner folds, the smallest of equals, and the number of folds.
 
-    Recordings of one source stay in one fold. There are as many folds as asked for, or as the class with
-    the fewest sources allows.
-
     Args:
         x: float32 (recordings, windows, features).
         labels: int64 (recordings,).
         groups: source of each recording.
 
     Raises:
-        UserError: a class has recordings of one source only, so that nothing can be held out.
+        UserError: as ``choose``.
     """
-    if len(settings.Cs) == 1:
-        return settings.Cs[0], 0
-    sources = min(len(np.unique(groups[labels == label])) for label in np.unique(labels))
-    folds = min(settings.inner_folds, sources)
-    if folds < 2:
-        raise UserError(
-            "C cannot be chosen: a class has training recordings of one source only; give one C in `cs`"
-        )
-    cs = sorted(settings.Cs)
-    split = StratifiedGroupKFold(folds, shuffle=True, random_state=seed).split(x, labels, groups)
-    right = np.zeros(len(cs))
-    with track("choosing C", folds * len(cs)) as tick:
-        for train, held in split:
-            found = svms(x[train], labels[train], x[held], cs=cs, classes=labels.max() + 1, settings=settings)
-            for i, (scores, converged) in enumerate(found):
-                right[i] += (scores.argmax(axis=1) == labels[held]).sum()
-                if not converged:
-                    log.warning("C = %g: not converged in %d steps", cs[i], settings.max_iter)
-                tick()
-    shares = dict(zip(cs, (right / len(x)).round(4).tolist(), strict=True))
-    log.info("accuracy over %d inner folds: %s", folds, shares)
-    return cs[int(right.argmax())], folds
+
+    def fit(train: np.ndarray, held: np.ndarray) -> Iterator[tuple[np.ndarray, bool]]:
+        cs, classes = sorted(settings.Cs), labels.max() + 1
+        return svms(x[train], labels[train], x[held], cs=cs, classes=classes, settings=settings)
+
+    found = choose(fit, labels, groups, cs=settings.Cs, folds=settings.inner_folds, seed=seed)
+    return found.c, found.folds
 
 
 def svm(

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.amp.grad_scaler import GradScaler
 
 from xdcbench.data.clip_dataset import Batch, CropBoxes
-from xdcbench.errors import UserError
+from xdcbench.errors import DivergedError, UserError
 from xdcbench.training.metrics import AverageMeter
 from xdcbench.training.setup import TrainingSetup
 from xdcbench.utils.distributed import all_gather_object, all_reduce_gradients, all_reduce_scalar, rank
@@ -97,7 +97,7 @@ class TrainingStep:
         """Read the losses since the last look; all processes call it together.
 
         Raises:
-            UserError: one is not finite.
+            DivergedError: one is not finite.
         """
         losses = torch.stack([step.loss for step in self.taken]).tolist() if self.taken else []
         bad = [
@@ -111,7 +111,7 @@ class TrainingStep:
             named = ", ".join(
                 self.setup.items[row] if len(self.setup.items) else str(row) for row in rows[:5]
             )
-            raise UserError(
+            raise DivergedError(
                 f"{self.label}: the loss became {loss} at epoch {progress:.2f}, step {steps}, rate {rate:.4g}, "
                 f"in a batch with {named}; lower the learning rate or use precision fp32"
             )

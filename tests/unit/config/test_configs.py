@@ -118,6 +118,15 @@ def test_suite_is_the_same_in_the_synthetic_world_but_for_sizes(name: str, every
     assert synthetic.world is not None and real.world is None
 
 
+@pytest.mark.parametrize("name", ["kinetics_sounds", "severe"])
+def test_suite_of_a_small_world_measures_what_the_world_holds(name: str, everything_here: Sources) -> None:
+    suite = load_suite(name, world="small")
+    plan = make_plan(suite, everything_here(suite))
+    indices = {s.config.name for s in plan.stages if isinstance(s.config, IndexStage)}
+    assert indices <= {"kinetics400", "kinetics_sounds", "ucf101", "ucf101_1000"}
+    assert len(indices) >= 2 and suite.tables == (name,)
+
+
 @pytest.mark.parametrize("name", SUITES)
 def test_suite_expands_and_uses_all_that_it_composes(name: str, everything_here: Sources) -> None:
     suite = load_suite(name)

@@ -327,6 +327,10 @@ def test_missing_shards_are_refused_and_those_of_another_dataset_are_not_read(
             {"dataset": science(IndexStage(name="grid", dataset=GRID))["dataset"] | {"subset": {"items": 3}}},
             "hold a subset of grid, 3 items in each part of a split",
         ),
+        (
+            {"dataset": science(IndexStage(name="grid", dataset=GRID))["dataset"] | {"classes": ["bin"]}},
+            r"from grid with classes \['bin'\], and \[\] is asked for",
+        ),
     ],
 )
 def test_shards_of_another_configuration_are_refused(

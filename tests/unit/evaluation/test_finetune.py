@@ -218,13 +218,6 @@ def test_the_best_epoch_is_chosen_on_held_out_training_items_alone(
     assert not set(groups.iloc[sorted(learned)]) & set(groups.iloc[sorted(held)])
 
 
-def test_too_few_groups_to_hold_out_are_told(tiny_runs: Path) -> None:
-    index = Index.load(tiny_runs / "esc50")
-    rows = index.rows("1", "train")
-    with pytest.raises(UserError, match=r"too few to hold out a share of 0\.01; raise val_fraction"):
-        finetune.hold_out(index, rows, share=0.01, seed=0)
-
-
 def test_more_frames_than_the_encoder_has_learned_from(
     tiny_runs: Path, tiny_context: Context, tmp_path: Path
 ) -> None:

@@ -4,14 +4,16 @@ import logging
 import re
 import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 
 from xdcbench.config.data import Dataset
-from xdcbench.data.scanning.items import SPLIT, Scan, media_files, table
-from xdcbench.data.scanning.lists import place
+from xdcbench.data.scanning.items import LABELS, SPLIT, Scan, media_files, table
+from xdcbench.data.scanning.lists import one_per, place
 from xdcbench.errors import UserError
+from xdcbench.utils.messages import unknown_name
 
 log = logging.getLogger("xdcbench")
 
@@ -107,6 +109,56 @@ def labeled(items: pd.DataFrame) -> tuple[pd.DataFrame, tuple[str, ...]]:
     items = items.assign(**{"class": one_spelling(items["class"], "class folders")})
     classes = sorted(items["class"].unique())
     return items.assign(label=items["class"].map({name: i for i, name in enumerate(classes)})), tuple(classes)
+
+
+def keep_classes(scan: Scan, dataset: Dataset) -> Scan:
+    """The items of the classes that a dataset names, labeled in the order of these names.
+
+    A name may be spelled as in a list or as in a downloaded folder. Of an item of several classes, those are kept.
+
+    Raises:
+        UserError: names the first class that is not in the dataset, or is named twice.
+    """
+    chosen: dict[int, int] = {}
+    for name in dataset.classes:
+        exact = [label for label, known in enumerate(scan.classes) if known == name]
+        near = [
+            label for label, known in enumerate(scan.classes) if as_downloaded(known) == as_downloaded(name)
+        ]
+        if len(exact or near) != 1:
+            raise UserError(f"{dataset.title}: classes: {unknown_name('class', name, scan.classes)}")
+        (label,) = exact or near
+        if label in chosen:
+            raise UserError(f"{dataset.title}: classes: {name!r} is named twice. Try: remove one of them")
+        chosen[label] = len(chosen)
+    items = scan.items
+    if LABELS in items:
+        several = [tuple(sorted(chosen[of] for of in found if of in chosen)) for found in items[LABELS]]
+        items = items.assign(**{LABELS: pd.Series(several, index=items.index, dtype=object)})
+        items = items[[bool(found) for found in several]]
+    else:
+        items = items[items["label"].isin(list(chosen))]
+        items = items.assign(label=items["label"].map(chosen).astype("int64"))
+    return replace(scan, items=items.reset_index(drop=True), classes=tuple(scan.classes[of] for of in chosen))
+
+
+def by_name(
+    root: Path, dataset: Dataset, rows: pd.DataFrame, classes: Sequence[str], sources: Sequence[Path]
+) -> Scan:
+    """Scan of media anywhere below the root that official lists name by their stem, in one split, "official".
+
+    Args:
+        rows: of the lists: id (the stem), label, group, and the column of the split. A group is one within a part,
+            since the official parts stand.
+        classes: in the order of the labels.
+        sources: the lists.
+    """
+    rows = one_per(rows, "id", ", ".join(path.name for path in sources)).reset_index(drop=True)
+    files, others = media_files(root, dataset)
+    files = files.assign(id=files["stem"])
+    group = rows[SPLIT + "official"] + "-" + rows["group"]
+    items, extra = place(rows.assign(listed=rows["id"], group=group), files, "id")
+    return Scan(table(items, ["official"]), tuple(classes), (*extra, *others), tuple(sources))
 
 
 def listed(

@@ -126,7 +126,7 @@ def numbers(rows: pd.DataFrame, column: str, path: Path) -> pd.Series:
     return values
 
 
-def check_known(values: pd.Series, known: Iterable[str], path: Path, index: str | Path) -> None:
+def check_known(values: pd.Series, known: Iterable[str | int], path: Path, index: str | Path) -> None:
     """Raise UserError for a value of a list that is not in an index."""
     strange = values[~values.isin(list(known))]
     if len(strange):

@@ -124,7 +124,9 @@ def _part(dataset: Dataset, items: pd.DataFrame, split: str, part: Part) -> Repo
     """Numbers of items: official (None where unknown, or of a subset), listed, found, usable."""
     inside = items[items[SPLIT + split] == part]
     return {
-        "official": None if dataset.subset.words else dataset.counts.get(split, {}).get(part),
+        "official": None
+        if dataset.subset.words or dataset.classes
+        else dataset.counts.get(split, {}).get(part),
         "listed": len(inside),
         "found": int(inside["found"].sum()),
         "usable": int(inside["usable"].sum()),

@@ -93,14 +93,14 @@ def _of_counts(
     *,
     classes: int | None = None,
 ) -> Sizes | None:
-    """Counts of lists, cut down to the subset; None where a subset cannot be counted or there is no list."""
+    """Counts of lists, cut down to the subset; None where a subset or some classes cannot, or there is no list."""
     subset = dataset.subset
-    if subset.per_class is not None and classes is None:
+    if dataset.classes or (subset.per_class is not None and classes is None):
         return None
     limits = [subset.per_class * classes] if subset.per_class and classes else []
     limits += [subset.items] if subset.items else []
     parts: dict[tuple[str, str], int] = {
-        (split, part): min(count, *limits) if limits else count
+        (split, part): min(count, *limits) if limits and part in subset.parts else count
         for split, of in counts.items()
         for part, count in of.items()
     }

@@ -188,9 +188,11 @@ class Works:
         if train is None or test is None:
             return Work(unknown=_uncounted(_data(stage)))
         epochs = settings.schedule.epochs
-        held = train // max(2, round(1 / settings.val_fraction)) if settings.selection == "val-best" else 0
-        trained = (train - held) * epochs
-        scored = (test + held * epochs) * settings.num_clips
+        share = train // max(2, round(1 / settings.val_fraction))
+        held = share if settings.selection == "val-best" else 0
+        tried = settings.sweep.size if settings.sweep else 0
+        trained = (train - held + tried * (train - share)) * epochs
+        scored = (test + held * epochs + tried * share) * settings.num_clips
         return total(
             [
                 _read(stage, [modality], trained + scored),

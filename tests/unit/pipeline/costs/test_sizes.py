@@ -93,7 +93,13 @@ def test_a_complete_index_counts_readable_items_by_track(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize(
-    ("subset", "train"), [(Subset(), 9537), (Subset(items=500), 500), (Subset(items=10_000), 9537)]
+    ("subset", "train"),
+    [
+        (Subset(), 9537),
+        (Subset(items=500), 500),
+        (Subset(items=10_000), 9537),
+        (Subset(items=500, parts=("test",)), 9537),
+    ],
 )
 def test_official_counts_are_cut_to_the_subset(subset: Subset, train: int, tmp_path: Path) -> None:
     of = dataset("ucf101", counts={"1": {"train": 9537, "test": 3783}}, subset=subset)
@@ -105,8 +111,12 @@ def test_official_counts_are_cut_to_the_subset(subset: Subset, train: int, tmp_p
 
 @pytest.mark.parametrize(
     "changes",
-    [{}, {"counts": {"1": {"train": 9}}, "subset": Subset(per_class=2)}],
-    ids=["no count", "classes unknown"],
+    [
+        {},
+        {"counts": {"1": {"train": 9}}, "subset": Subset(per_class=2)},
+        {"counts": {"1": {"train": 9}}, "classes": ("YoYo",)},
+    ],
+    ids=["no count", "classes unknown", "some classes"],
 )
 def test_what_nobody_has_counted_is_unknown(changes: dict[str, object], tmp_path: Path) -> None:
     stage = Stage("index", "x", IndexStage(name="ucf101", dataset=dataset("ucf101", **changes)))

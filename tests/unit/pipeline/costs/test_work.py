@@ -9,7 +9,7 @@ import pytest
 from tests.unit.pipeline.costs.test_sizes import dataset
 from tests.unit.tiny import small_index
 from xdcbench.config.data import ShardSettings
-from xdcbench.config.evaluation import Finetune
+from xdcbench.config.evaluation import Finetune, Sweep
 from xdcbench.config.models import Models, PretrainedEncoders, PretrainedVideo, VideoModel
 from xdcbench.config.pretraining import Clustering, Pretrain, Schedule
 from xdcbench.config.stages import (
@@ -120,6 +120,8 @@ def test_finetuning_trains_on_the_split_and_scores_the_clips_of_its_test_items()
     assert finetune().clips == {"read video": 6000, "train video": 4000, "encode video": 2000}
     chosen = finetune(selection="val-best", val_fraction=0.1)
     assert chosen.clips == {"read video": 9600, "train video": 3600, "encode video": 6000}
+    swept = finetune(sweep=Sweep(lr=(0.1, 0.01)), val_fraction=0.1)
+    assert swept.clips == {"read video": 15_200, "train video": 11_200, "encode video": 4000}
 
 
 def test_items_are_prepared_once_and_their_clips_read_from_shards() -> None:
