@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from xdcbench.config.evaluation import Evaluation, Fusion
+from xdcbench.config.evaluation import Evaluation, Fusion, check_labels
 from xdcbench.config.load import merge, validate
 from xdcbench.config.pretraining import Method, Pretrain
 from xdcbench.config.suite import EvaluationTask, PretrainingGroup, Suite
@@ -15,8 +15,8 @@ def check(suite: Suite) -> None:
 
     Raises:
         UserError: a head without a clustering, a split that a dataset does not have, a method without
-            data, audio asked of images, both tracks of a dataset that has one, or a waveform for this project's
-            audio encoder.
+            data, audio asked of images, both tracks of a dataset that has one, one class of items that have several
+            or the reverse, or a waveform for this project's audio encoder.
     """
     for name, method in suite.methods.items():
         for modality, labels in method.heads.items():
@@ -40,16 +40,17 @@ def check(suite: Suite) -> None:
     for measure in suite.evaluate:
         _check_known("evaluation", [measure.evaluation], suite.evaluations)
         _check_known("dataset", [measure.dataset], suite.datasets)
-        settings, media = settings_of(suite, measure), suite.datasets[measure.dataset].media
+        settings, dataset = settings_of(suite, measure), suite.datasets[measure.dataset]
+        media = dataset.media
+        check_labels(measure.evaluation, settings, measure.dataset, multi_label=dataset.multi_label)
         if isinstance(settings, Fusion) and media != "video":
             raise UserError(
                 f"{measure.evaluation} fuses audio and video, but {measure.dataset!r} holds {media} files. "
                 f"Try: a dataset of videos with an audio track in `evaluate`"
             )
         for split in measure.splits:
-            known = suite.datasets[measure.dataset].splits
-            if split not in known:
-                raise UserError(unknown_name(f"split of {measure.dataset}", split, known))
+            if split not in dataset.splits:
+                raise UserError(unknown_name(f"split of {measure.dataset}", split, dataset.splits))
     suite.models.audio.log_mel  # noqa: B018 - raises for a waveform
     _check_leaks(suite)
 

@@ -1,14 +1,13 @@
 """Full finetuning of one encoder with a new head; the last epoch counts, or one chosen on held-out items."""
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 from sklearn.model_selection import StratifiedGroupKFold
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
 
 from xdcbench.config.evaluation import Finetune
 from xdcbench.config.stages import EvaluationStage
@@ -16,8 +15,9 @@ from xdcbench.data.clip_dataset import Batch, ClipDataset, ClipSpec, even_clips,
 from xdcbench.data.context import Context
 from xdcbench.data.dataloader import Reader
 from xdcbench.data.index import Index, media_of
+from xdcbench.data.label_sets import is_multi_label, label_sets
 from xdcbench.errors import UserError
-from xdcbench.evaluation.writer import Evaluation, split_rows, write_classification
+from xdcbench.evaluation.writer import Evaluation, split_rows, write_classification, write_multilabel
 from xdcbench.models.encoders import (
     Encoder,
     clips_for,
@@ -30,12 +30,16 @@ from xdcbench.models.heads import Heads
 from xdcbench.models.inference import Inference, extract
 from xdcbench.models.pretrained.external import ExternalEncoder
 from xdcbench.training import Trainer, sgd
+from xdcbench.training.losses import multi_label_loss, single_label_loss
 from xdcbench.utils.distributed import is_main_process
 from xdcbench.utils.runtime import Stream, numpy_generator, pick_device, seeded
 
 
 def run(config: EvaluationStage, inputs: dict[str, Path], work: Path, context: Context) -> None:
-    """Stage: train encoder and head on the training items, score test items by the mean softmax of clips."""
+    """Stage: train encoder and head on the training items, score test items by the mean over their clips.
+
+    Scores are a softmax; where items have several classes each, a sigmoid per class.
+    """
     settings = config.settings
     assert isinstance(settings, Finetune)
     index = Index.load(inputs["data"])
@@ -57,7 +61,7 @@ def run(config: EvaluationStage, inputs: dict[str, Path], work: Path, context: C
     )
     classifier.to(device)
     inference = Inference(settings.precision, device, context.num_workers, "test clips")
-    labels = torch.from_numpy(index.labels)
+    judge, several = judge_of(index), is_multi_label(index)
     held = np.empty(0, dtype=np.int64)
     if settings.selection == "val-best":
         train, held = hold_out(index, train, share=settings.val_fraction, seed=config.seed)
@@ -66,13 +70,12 @@ def run(config: EvaluationStage, inputs: dict[str, Path], work: Path, context: C
         return training_clips(train, augment=settings.augment, seed=config.seed, epoch=epoch)
 
     def loss(batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
-        target = labels[batch.rows].to(device, non_blocking=True)
-        scores = encode(classifier, batch, device=device)
-        value = cross_entropy(scores.float(), target)
-        return value, {"accuracy": (scores.argmax(1) == target).float().mean()}
+        value, right = judge(encode(classifier, batch, device=device).float(), batch.rows)
+        return value, {"accuracy": right.float().mean()}
 
     def validate() -> dict[str, float]:
-        scores, unread = predict(classifier, clips, held, settings, inference)
+        logits, unread = predict(classifier, clips, held, settings, inference)
+        scores = mean_scores(logits, several=several)
         read = ~np.isin(held, list(unread))
         return {"val_top1": 100.0 * float((scores[read].argmax(1) == index.labels[held[read]]).mean())}
 
@@ -98,17 +101,29 @@ def run(config: EvaluationStage, inputs: dict[str, Path], work: Path, context: C
             validate=validate if len(held) else None,
             best_by="val_top1" if len(held) else "",
         )
-    scores, unread = predict(classifier, clips, test, settings, inference)
+    logits, unread = predict(classifier, clips, test, settings, inference)
     if not is_main_process():
         return
     read = ~np.isin(test, list(unread))
-    write_classification(
+    write = write_multilabel if several else write_classification
+    write(
         Evaluation(config, index, metadata, test[read], failed | unread, work, context),
-        scores[read],
+        mean_scores(logits[read], several=several),
         epochs=schedule.epochs,
         outcomes=chosen(history) | {"held_out": len(held)} if len(held) else {},
         selection=settings.selection,
     )
+
+
+def judge_of(index: Index) -> Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]:
+    """From logits, float32 (B, classes), and rows of the index, int64 (B,), to a loss and who is right, bool (B,)."""
+    if is_multi_label(index):
+        sets = label_sets(index)
+        return lambda logits, rows: multi_label_loss(
+            logits, torch.from_numpy(sets[rows.numpy()].toarray()).to(logits.device, non_blocking=True)
+        )
+    labels = torch.from_numpy(index.labels)
+    return lambda logits, rows: single_label_loss(logits, labels[rows].to(logits.device, non_blocking=True))
 
 
 def hold_out(index: Index, rows: np.ndarray, *, share: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -172,13 +187,18 @@ def predict(
     settings: Finetune,
     inference: Inference,
 ) -> tuple[np.ndarray, dict[int, str]]:
-    """Mean softmax over the clips of each item (VMZ's test protocol).
+    """Logits of the clips of each item.
 
     Returns:
-        float32 (len(rows), classes), NaN for items of which a clip could not be read, and the reasons.
+        float32 (len(rows), clips, classes), NaN for items of which a clip could not be read, and the reasons.
     """
     specs = even_clips(rows, settings.num_clips, last_start=settings.last_start)
     found, failed = extract({settings.modality: classifier}, clips, specs, inference)
-    scores = torch.from_numpy(found[settings.modality]).softmax(1)
-    mean: np.ndarray = scores.reshape(len(rows), settings.num_clips, -1).numpy().mean(axis=1)
-    return mean, failed
+    return found[settings.modality].reshape(len(rows), settings.num_clips, -1), failed
+
+
+def mean_scores(logits: np.ndarray, *, several: bool) -> np.ndarray:
+    """Mean over clips of the softmax of logits, (items, clips, classes), as in VMZ, or of the sigmoids of ``several``."""
+    of = torch.from_numpy(logits)
+    mean: np.ndarray = (of.sigmoid() if several else of.softmax(2)).numpy().mean(axis=1)
+    return mean
