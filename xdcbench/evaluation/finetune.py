@@ -74,8 +74,7 @@ def run(config: EvaluationStage, inputs: dict[str, Path], work: Path, context: C
         return value, {"accuracy": right.float().mean()}
 
     def validate() -> dict[str, float]:
-        logits, unread = predict(classifier, clips, held, settings, inference)
-        scores = mean_scores(logits, several=several)
+        scores, unread = predict(classifier, clips, held, settings, inference, several=several)
         read = ~np.isin(held, list(unread))
         return {"val_top1": 100.0 * float((scores[read].argmax(1) == index.labels[held[read]]).mean())}
 
@@ -101,14 +100,14 @@ def run(config: EvaluationStage, inputs: dict[str, Path], work: Path, context: C
             validate=validate if len(held) else None,
             best_by="val_top1" if len(held) else "",
         )
-    logits, unread = predict(classifier, clips, test, settings, inference)
+    scores, unread = predict(classifier, clips, test, settings, inference, several=several)
     if not is_main_process():
         return
     read = ~np.isin(test, list(unread))
     write = write_multilabel if several else write_classification
     write(
         Evaluation(config, index, metadata, test[read], failed | unread, work, context),
-        mean_scores(logits[read], several=several),
+        scores[read],
         epochs=schedule.epochs,
         outcomes=chosen(history) | {"held_out": len(held)} if len(held) else {},
         selection=settings.selection,
@@ -186,19 +185,17 @@ def predict(
     rows: np.ndarray,
     settings: Finetune,
     inference: Inference,
+    *,
+    several: bool,
 ) -> tuple[np.ndarray, dict[int, str]]:
-    """Logits of the clips of each item.
+    """Mean over the clips of each item of the softmax (VMZ's test protocol), or of sigmoids for ``several`` classes.
 
     Returns:
-        float32 (len(rows), clips, classes), NaN for items of which a clip could not be read, and the reasons.
+        float32 (len(rows), classes), NaN for items of which a clip could not be read, and the reasons.
     """
     specs = even_clips(rows, settings.num_clips, last_start=settings.last_start)
     found, failed = extract({settings.modality: classifier}, clips, specs, inference)
-    return found[settings.modality].reshape(len(rows), settings.num_clips, -1), failed
-
-
-def mean_scores(logits: np.ndarray, *, several: bool) -> np.ndarray:
-    """Mean over clips of the softmax of logits, (items, clips, classes), as in VMZ, or of the sigmoids of ``several``."""
-    of = torch.from_numpy(logits)
-    mean: np.ndarray = (of.sigmoid() if several else of.softmax(2)).numpy().mean(axis=1)
-    return mean
+    logits = torch.from_numpy(found[settings.modality])
+    scores = logits.sigmoid() if several else logits.softmax(1)
+    mean: np.ndarray = scores.reshape(len(rows), settings.num_clips, -1).numpy().mean(axis=1)
+    return mean, failed
