@@ -46,7 +46,7 @@ def test_classes_without_positives_or_negatives_are_left_out_of_the_means() -> N
 def test_scores_count_by_their_order_alone() -> None:
     rng = np.random.default_rng(0)
     sets, scores = csr_array((rng.random((40, 3)) < 0.4).astype(np.float32)), rng.normal(size=(40, 3))
-    one, other = class_metrics(sets, scores), class_metrics(sets, np.exp(5 * scores) + [0, 1, 2])
+    one, other = class_metrics(sets, scores), class_metrics(sets, np.exp(5 * scores) + np.arange(3))
     np.testing.assert_array_equal(one.average_precision, other.average_precision)
     np.testing.assert_array_equal(one.roc_auc, other.roc_auc)
 

@@ -165,7 +165,9 @@ def test_items_of_equal_classes_are_refused(part: str, word: str) -> None:
 def test_one_class_each_and_several_are_told_apart_in_the_stage_too() -> None:
     parts = ["train"] * 2 + ["test"] * 2
     one = CONFIG.model_copy(update={"name": "fc", "settings": LinearProbe(precision="fp32")})
-    with pytest.raises(UserError, match="fc predicts one class of each item, but items of 'toy' have several"):
+    with pytest.raises(
+        UserError, match="fc predicts one class of each item, but items of 'toy' have several"
+    ):
         split_rows(one, several(np.array([[1, 0], [1, 1]] * 2), parts))
-    with pytest.raises(UserError, match="sets predicts a set of classes .* items of 'toy' have one class"):
+    with pytest.raises(UserError, match=r"sets predicts a set of classes .* items of 'toy' have one class"):
         split_rows(CONFIG, small_index([0, 1, 0, 1], parts))
