@@ -25,3 +25,10 @@ def label_sets(index: Index) -> csr_array:
     indices = np.concatenate([np.zeros(0, dtype=np.int64), *each])
     ones = np.ones(len(indices), dtype=np.float32)
     return csr_array((ones, indices, ends), shape=(len(each), len(index.classes)))
+
+
+def is_told_apart(sets: csr_array) -> np.ndarray:
+    """Whether some items have a class and some lack it, bool (classes,), of ``sets`` (items, classes)."""
+    counts = np.asarray(sets.sum(axis=0))
+    told: np.ndarray = (counts > 0) & (counts < sets.shape[0])
+    return told

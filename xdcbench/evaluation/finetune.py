@@ -17,7 +17,8 @@ from xdcbench.data.dataloader import Reader
 from xdcbench.data.index import Index, media_of
 from xdcbench.data.label_sets import is_multi_label, label_sets
 from xdcbench.errors import UserError
-from xdcbench.evaluation.writer import Evaluation, split_rows, write_classification, write_multilabel
+from xdcbench.evaluation.multilabel_writer import write_multilabel
+from xdcbench.evaluation.writer import Evaluation, split_rows, write_classification
 from xdcbench.models.encoders import (
     Encoder,
     clips_for,

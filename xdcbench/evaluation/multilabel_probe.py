@@ -14,9 +14,10 @@ from xdcbench.config.evaluation import MultilabelProbe
 from xdcbench.config.stages import EvaluationStage
 from xdcbench.data.context import Context
 from xdcbench.data.index import Index
-from xdcbench.data.label_sets import label_sets
+from xdcbench.data.label_sets import is_told_apart, label_sets
 from xdcbench.evaluation.features import load_features
-from xdcbench.evaluation.writer import Evaluation, is_told_apart, split_rows, write_multilabel
+from xdcbench.evaluation.multilabel_writer import write_multilabel
+from xdcbench.evaluation.writer import Evaluation, split_rows
 from xdcbench.models.encoders import load_encoder_metadata
 
 BLOCK = 8192

@@ -7,22 +7,19 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
-from scipy.sparse import csr_array
 
 from xdcbench.config.evaluation import check_labels, modalities_of
 from xdcbench.config.keys import VERSIONS, config_hash
 from xdcbench.config.stages import EvaluationStage
 from xdcbench.data.context import Context
 from xdcbench.data.index import Index, write_failed
-from xdcbench.data.label_sets import is_multi_label, label_sets, labeled
-from xdcbench.data.scanning.items import LABELS, MISSING
+from xdcbench.data.label_sets import is_multi_label, is_told_apart, label_sets, labeled
+from xdcbench.data.scanning.items import MISSING
 from xdcbench.errors import UserError
 from xdcbench.evaluation.features import Features
-from xdcbench.evaluation.multilabel_metrics import class_metrics, d_prime
 from xdcbench.evaluation.record_fields import record_fields
 from xdcbench.models.encoders import EncoderMetadata
 from xdcbench.results.records import Record, write_records
-from xdcbench.utils.progress import log
 
 
 @dataclass(frozen=True)
@@ -65,8 +62,11 @@ def split_rows(config: EvaluationStage, index: Index, *features: Features) -> tu
     """
     train = part_rows(config, index, "train", *features)
     test = part_rows(config, index, "test", *features)
-    check_classes = _check_class_sets if is_multi_label(index) else _check_classes
-    check_classes(config, index, train, test)
+    if is_multi_label(index):
+        check_class_sets(config, index, train, "training")
+        check_class_sets(config, index, test, "test")
+    else:
+        _check_classes(config, index, train, test)
     return train, test
 
 
@@ -85,22 +85,13 @@ def _check_classes(config: EvaluationStage, index: Index, train: np.ndarray, tes
         raise UserError(f"{index.name} split {config.split}: no readable training item of {names}")
 
 
-def _check_class_sets(config: EvaluationStage, index: Index, train: np.ndarray, test: np.ndarray) -> None:
-    """Raises a UserError where no class has both an item with it and one without, in either part."""
-    sets = label_sets(index)
-    for word, rows in (("training", train), ("test", test)):
-        if not is_told_apart(sets[rows]).any():
-            raise UserError(
-                f"{index.name} split {config.split}: no class has both a readable {word} item with it and one without. "
-                "Try: a larger subset or another split"
-            )
-
-
-def is_told_apart(sets: csr_array) -> np.ndarray:
-    """Whether some items have a class and some lack it, bool (classes,), of ``sets`` (items, classes)."""
-    counts = np.asarray(sets.sum(axis=0))
-    told: np.ndarray = (counts > 0) & (counts < sets.shape[0])
-    return told
+def check_class_sets(config: EvaluationStage, index: Index, rows: np.ndarray, word: str) -> None:
+    """Raises a UserError where no class has both an item with it and one without among ``rows``, ``word`` items."""
+    if not is_told_apart(label_sets(index)[rows]).any():
+        raise UserError(
+            f"{index.name} split {config.split}: no class has both a readable {word} item with it and one without. "
+            "Try: a larger subset or another split"
+        )
 
 
 def part_rows(
@@ -141,49 +132,11 @@ def write_classification(evaluation: Evaluation, scores: np.ndarray, **fields: A
     predicted, labels = classified(index, scores, rows), index.labels[rows]
     top1 = Metric("top1", 100.0 * float((predicted == labels).mean()), outcomes=guesses(evaluation))
     write_results(evaluation, [top1], pd.DataFrame({"prediction": predicted}), **fields)
-    _save_scores(evaluation, scores)
+    save_scores(evaluation, scores)
 
 
-def write_multilabel(evaluation: Evaluation, scores: np.ndarray, **fields: Any) -> None:
-    """Write class scores, float (len(rows), classes), mAP, mAUC (per cent) and d' of items with several classes each.
-
-    ``classes.parquet`` holds, by class, the number of test items with it, average precision and ROC AUC, in 0..1, NaN
-    where a class has no test item with it or, of the AUC, none without. These classes are left out of the means. A d'
-    that is infinite, as it is where the scores of every class make no mistake, is not recorded.
-
-    Raises:
-        UserError: scores that are not finite, or more unreadable items than allowed.
-    """
-    index, rows, work = evaluation.index, evaluation.rows, evaluation.work
-    check_finite(index, scores, rows)
-    sets = label_sets(index)[rows]
-    found = class_metrics(sets, scores)
-    auc, scored = found.mean_roc_auc, found.positives > 0
-    counts = {"classes_scored": int(scored.sum()), "classes_without_test_item": int((~scored).sum())}
-    told = {**counts, "classes_scored": int(is_told_apart(sets).sum())}
-    chance = 100.0 * float(found.positives[scored].mean()) / len(rows)
-    metrics = [
-        Metric("mAP", 100.0 * found.mean_average_precision, outcomes={**counts, "chance": chance}),
-        Metric("mAUC", 100.0 * auc, outcomes=told),
-    ]
-    if np.isfinite(distance := d_prime(auc)):
-        metrics.append(Metric("d_prime", distance, unit="", outcomes=told))
-    else:
-        log.warning(
-            "%s on %s: d' of an AUC of %g is infinite and not recorded",
-            evaluation.config.name,
-            index.name,
-            auc,
-        )
-    write_results(
-        evaluation, metrics, pd.DataFrame({LABELS: index.items[LABELS].iloc[rows].to_numpy()}), **fields
-    )
-    by_class = {"class": index.classes, **vars(found)}
-    pd.DataFrame(by_class).to_parquet(work / "classes.parquet", index=False)
-    _save_scores(evaluation, scores)
-
-
-def _save_scores(evaluation: Evaluation, scores: np.ndarray) -> None:
+def save_scores(evaluation: Evaluation, scores: np.ndarray) -> None:
+    """Write class scores, float (len(rows), classes), as ``scores.npy``, float32."""
     np.save(evaluation.work / "scores.npy", scores.astype(np.float32), allow_pickle=False)
 
 

@@ -3,9 +3,10 @@
 from dataclasses import replace
 
 import numpy as np
+from scipy.sparse import csr_array
 
 from tests.unit.tiny import small_index
-from xdcbench.data.label_sets import is_multi_label, label_sets, labeled
+from xdcbench.data.label_sets import is_multi_label, is_told_apart, label_sets, labeled
 
 ONE = small_index([0, -1, 2], ["train"] * 3)
 SEVERAL = replace(ONE, items=ONE.items.assign(label=-1, labels=[(0, 2), (), (1,)]))
@@ -21,3 +22,8 @@ def test_an_item_without_a_class_is_not_labeled() -> None:
     for index, several in ((ONE, False), (SEVERAL, True)):
         assert is_multi_label(index) == several
         assert labeled(index).tolist() == [True, False, True]
+
+
+def test_a_class_is_told_apart_where_some_items_have_it_and_some_lack_it() -> None:
+    sets = csr_array([[1.0, 0.0, 1.0], [1.0, 0.0, 0.0]])
+    assert is_told_apart(sets).tolist() == [False, False, True]

@@ -15,7 +15,7 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 from sklearn.preprocessing import StandardScaler
 
 from tests.unit.evaluation.conftest import FeatureRuns
-from tests.unit.tiny import small_index
+from tests.unit.tiny import MODELS, small_index
 from xdcbench.config.evaluation import LinearProbe, MultilabelProbe
 from xdcbench.config.stages import EvaluationStage
 from xdcbench.data.context import Context
@@ -24,7 +24,9 @@ from xdcbench.errors import UserError
 from xdcbench.evaluation import multilabel_probe
 from xdcbench.evaluation.multilabel_metrics import d_prime
 from xdcbench.evaluation.multilabel_probe import fit, probe
-from xdcbench.evaluation.writer import split_rows
+from xdcbench.evaluation.multilabel_writer import write_multilabel
+from xdcbench.evaluation.writer import Evaluation, split_rows
+from xdcbench.models.encoders import EncoderMetadata
 
 SETTINGS = MultilabelProbe(num_clips=2, precision="fp32")
 CONFIG = EvaluationStage(name="sets", split="official", seed=0, settings=SETTINGS)
@@ -160,6 +162,15 @@ def test_items_of_equal_classes_are_refused(part: str, word: str) -> None:
         f"toy split official: no class has both a readable {word} item with it and one without. "
         "Try: a larger subset or another split"
     )
+
+
+def test_test_items_that_lose_their_only_negatives_while_they_are_read_are_refused(tmp_path: Path) -> None:
+    index = several(np.array([[1, 0], [0, 1], [1, 0], [0, 1]]), ["train"] * 2 + ["test"] * 2)
+    metadata = EncoderMetadata(config_hash="r", seed=0, models=MODELS)
+    evaluation = Evaluation(CONFIG, index, metadata, np.array([2]), {3: "torn"}, tmp_path, Context("tests"))
+    with pytest.raises(UserError, match="no class has both a readable test item with it and one without"):
+        write_multilabel(evaluation, np.array([[0.7, 0.2]]))
+    assert not list(tmp_path.iterdir())
 
 
 def test_one_class_each_and_several_are_told_apart_in_the_stage_too() -> None:
