@@ -17,13 +17,22 @@ import pandas as pd
 import pytest
 import torch
 from safetensors.numpy import load_file
+from scipy.sparse import csr_array
 from torch.nn.functional import normalize
 
 from tests.unit.tiny import small_index
 from xdcbench.clustering.assigner import Assigner
 from xdcbench.clustering.preprocess import fit
 from xdcbench.config.data import ShardSettings
-from xdcbench.config.evaluation import Clusters, Fusion, LinearProbe, LinearSVM, LowShot, Temporal
+from xdcbench.config.evaluation import (
+    Clusters,
+    Fusion,
+    LinearProbe,
+    LinearSVM,
+    LowShot,
+    MultilabelProbe,
+    Temporal,
+)
 from xdcbench.config.keys import VERSIONS
 from xdcbench.config.models import PretrainedEncoders
 from xdcbench.config.stages import AssignmentsStage, FeaturesStage, PretrainedStage
@@ -38,6 +47,8 @@ from xdcbench.evaluation.knn import vote
 from xdcbench.evaluation.linear_probe import probe
 from xdcbench.evaluation.linear_svm import choose_c, svm
 from xdcbench.evaluation.low_shot import shots, shuffled, take
+from xdcbench.evaluation.multilabel_metrics import class_metrics
+from xdcbench.evaluation.multilabel_probe import probe as multilabel_probe_of
 from xdcbench.evaluation.retrieval import cosines, rank_gallery
 from xdcbench.pretraining.assignments import run as keep_assignments
 from xdcbench.pretraining.pretrained import run as keep
@@ -131,6 +142,18 @@ def linear_probe(_: Path) -> dict[str, float]:
     train, labels, test = blobs()
     scores, _ = probe(train, labels, test, classes=3, settings=LinearProbe())
     return {"scores": float((scores * np.arange(1, 19).reshape(6, 3)).sum())}
+
+
+def multilabel_probe(_: Path) -> dict[str, float]:
+    train, labels, test = blobs()
+    sets = csr_array(np.stack([labels == 0, labels > 0, np.arange(18) % 2 == 0], axis=1).astype(np.float32))
+    scores, _converged = multilabel_probe_of(train, sets, test, settings=MultilabelProbe())
+    found = class_metrics(sets[:6], scores)
+    return {
+        "scores": float((scores * np.arange(1, 19).reshape(6, 3)).sum()),
+        "mean average precision": found.mean_average_precision,
+        "mean ROC AUC": found.mean_roc_auc,
+    }
 
 
 def linear_svm(_: Path) -> dict[str, float]:
@@ -232,6 +255,7 @@ MEASURES = {
     "features": features,
     "finetune": finetune,
     "linear_probe": linear_probe,
+    "multilabel_probe": multilabel_probe,
     "linear_svm": linear_svm,
     "retrieval": retrieval,
     "knn": knn,

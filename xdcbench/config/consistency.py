@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from xdcbench.config.evaluation import Evaluation, Fusion, Temporal
+from xdcbench.config.evaluation import Evaluation, Fusion, Temporal, check_labels
 from xdcbench.config.load import merge, validate
 from xdcbench.config.pretraining import Method, Pretrain
 from xdcbench.config.suite import EvaluationTask, PretrainingGroup, Suite
@@ -21,8 +21,8 @@ def check(suite: Suite) -> None:
 
     Raises:
         UserError: a head without a clustering, a split that a dataset does not have, a method without
-            data, audio asked of images, videos asked of a dataset of other media, or a waveform for this project's
-            audio encoder.
+            data, audio asked of images, videos asked of a dataset of other media, one class of items that have several
+            or the reverse, or a waveform for this project's audio encoder.
     """
     for name, method in suite.methods.items():
         for modality, labels in method.heads.items():
@@ -46,7 +46,9 @@ def check(suite: Suite) -> None:
     for measure in suite.evaluate:
         _check_known("evaluation", [measure.evaluation], suite.evaluations)
         _check_known("dataset", [measure.dataset], suite.datasets)
-        settings, media = settings_of(suite, measure), suite.datasets[measure.dataset].media
+        settings, dataset = settings_of(suite, measure), suite.datasets[measure.dataset]
+        media = dataset.media
+        check_labels(measure.evaluation, settings, measure.dataset, multi_label=dataset.multi_label)
         does, fitting = ON_VIDEOS.get(type(settings), ("", ""))
         if does and media != "video":
             raise UserError(
@@ -54,9 +56,8 @@ def check(suite: Suite) -> None:
                 f"Try: {fitting} in `evaluate`"
             )
         for split in measure.splits:
-            known = suite.datasets[measure.dataset].splits
-            if split not in known:
-                raise UserError(unknown_name(f"split of {measure.dataset}", split, known))
+            if split not in dataset.splits:
+                raise UserError(unknown_name(f"split of {measure.dataset}", split, dataset.splits))
     suite.models.audio.log_mel  # noqa: B018 - raises for a waveform
     _check_leaks(suite)
 

@@ -45,6 +45,7 @@ class Dataset(Config):
     official_splits: tuple[Name, ...] = Field(
         (), description="all official splits, where `splits` has only some of them"
     )
+    multi_label: bool = Field(False, description="items have a set of classes each, not one class")
     options: dict[str, Any] = Field({}, description="what the adapter takes beyond the folder")
     classes: tuple[str, ...] = Field((), description="the only classes that are kept, by name; none: all")
     counts: dict[Name, dict[Literal["train", "test"], int]] = Field(

@@ -9,6 +9,7 @@ from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
 from xdcbench.config.base import Config, Modality
 from xdcbench.config.pretraining import Augment, Schedule
+from xdcbench.errors import UserError
 from xdcbench.utils.precision import Precision
 
 LAST_START = "start of the last clip, seconds, clamped to the item; none: the last that fits"
@@ -103,6 +104,20 @@ class LinearProbe(Config):
         if self.Cs and self.solver == "sgd":
             raise ValueError("`Cs` are of the solver lbfgs; sgd has no C, so leave `Cs` out")
         return self
+
+
+class MultilabelProbe(Config):
+    """Logistic regression of each class on frozen features, standardized, for items with several classes each."""
+
+    kind: Literal["multilabel_probe"] = "multilabel_probe"
+    modality: Modality = "video"
+    num_clips: int = Field(10, ge=1, description="clips or windows per item, evenly spaced")
+    frames: int | None = Field(None, ge=1, description=FRAMES)
+    last_start: float | None = Field(None, ge=0, description=LAST_START)
+    layer: str = Field("", description=LAYER)
+    C: float = Field(1.0, gt=0, description="inverse L2 penalty")
+    max_iter: int = Field(1000, ge=1, description="iterations, of all classes together")
+    precision: Precision = "auto"
 
 
 class LinearSVM(Config):
@@ -247,7 +262,7 @@ class Clusters(Config):
     precision: Precision = "auto"
 
 
-OnFeatures = LinearProbe | LinearSVM | Retrieval | KNN | LowShot | Temporal | Clusters
+OnFeatures = LinearProbe | MultilabelProbe | LinearSVM | Retrieval | KNN | LowShot | Temporal | Clusters
 """Evaluations of a frozen encoder; those with equal clips and layer share its features."""
 
 Evaluation = Annotated[Finetune | CrossRetrieval | Fusion | OnFeatures, Field(discriminator="kind")]
@@ -256,3 +271,34 @@ Evaluation = Annotated[Finetune | CrossRetrieval | Fusion | OnFeatures, Field(di
 def modalities_of(settings: Evaluation) -> tuple[Modality, ...]:
     """The modalities whose encoders an evaluation measures."""
     return ("video", "audio") if isinstance(settings, Fusion) else (settings.modality,)
+
+
+def check_labels(name: str, settings: Evaluation, dataset: str, *, multi_label: bool) -> None:
+    """Refuse items with several classes each where one class is predicted, and the reverse.
+
+    Args:
+        name: of the evaluation.
+        multi_label: whether items of the dataset have a set of classes each.
+
+    Raises:
+        UserError: names the evaluation, the dataset and evaluations that fit.
+    """
+    if multi_label and not isinstance(settings, MultilabelProbe | Finetune):
+        raise UserError(
+            f"{name} predicts one class of each item, but items of {dataset!r} have several. "
+            f"Try: an evaluation of the kind multilabel_probe or finetune"
+        )
+    if (
+        multi_label
+        and isinstance(settings, Finetune)
+        and (settings.selection == "val-best" or settings.sweep)
+    ):
+        raise UserError(
+            f"{name} chooses by top-1 what it keeps, but items of {dataset!r} have several classes. "
+            f"Try: selection: last, and no sweep"
+        )
+    if not multi_label and isinstance(settings, MultilabelProbe):
+        raise UserError(
+            f"{name} predicts a set of classes of each item, but items of {dataset!r} have one class. "
+            f"Try: an evaluation of the kind linear_probe"
+        )

@@ -18,6 +18,7 @@ VERSIONS = {
     "features": 2,
     "finetune": 2,
     "linear_probe": 1,
+    "multilabel_probe": 1,
     "linear_svm": 1,
     "retrieval": 1,
     "knn": 1,
@@ -29,8 +30,18 @@ VERSIONS = {
 }
 """Version of each kind of stage. Raise it when the code changes results; ``tests/golden`` fails until that is done."""
 
-NOT_SCIENCE = {"title", "folder", "root", "official_splits", "counts", "published_items", "license", "source"}
-"""Fields of a dataset that say where it lies, not what it holds."""
+NOT_SCIENCE = {
+    "title",
+    "folder",
+    "root",
+    "official_splits",
+    "multi_label",
+    "counts",
+    "published_items",
+    "license",
+    "source",
+}
+"""Fields of a dataset that say where it lies or what its adapter will find, which decide no result."""
 
 
 def key_of(kind: str, content: dict[str, Any]) -> str:

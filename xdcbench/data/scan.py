@@ -8,7 +8,7 @@ from pathlib import Path
 from xdcbench.config.data import Dataset
 from xdcbench.data import datasets
 from xdcbench.data.scanning.classes import keep_classes
-from xdcbench.data.scanning.items import MISSING, SPLIT, SUFFIXES, Scan
+from xdcbench.data.scanning.items import LABELS, MISSING, SPLIT, SUFFIXES, Scan
 from xdcbench.data.scanning.names import explanation
 from xdcbench.errors import UserError
 from xdcbench.utils.code import NO_CODE, Consent, load_code, load_own
@@ -24,7 +24,8 @@ def scan(root: Path, dataset: Dataset, consent: Consent = NO_CODE) -> Scan:
 
     Raises:
         UserError: there is no such adapter or folder, no item, a declared split is missing or empty, an id
-            occurs twice, or a group has items in both parts of a split; ``keep_classes`` refuses a name.
+            occurs twice, a group has items in both parts of a split, or ``multi_label`` is not as the items are;
+            ``keep_classes`` refuses a name.
     """
     adapter = _adapter(dataset, consent)
     if not root.is_dir():
@@ -71,6 +72,12 @@ def _check(scan: Scan, root: Path, dataset: Dataset) -> None:
             why = f"{expected}{found}. Try: set its `root` or `media`"
         mend = f": {why}" if why else "; set its `root` or fill it"
         raise UserError(f"{title}: no {dataset.media} file{lists} below {root}{mend}")
+    if (LABELS in items) != dataset.multi_label:
+        found = "several classes" if LABELS in items else "one class"
+        raise UserError(
+            f"{title}: adapter `{dataset.adapter}` gives each item {found}; "
+            f"set `multi_label: {str(LABELS in items).lower()}` for this dataset"
+        )
     twice = items[items["id"].duplicated(keep=False)].sort_values(["id", "path"])
     if len(twice):
         both = ", ".join(twice["path"].head(2))

@@ -1,6 +1,6 @@
 """Full finetuning of one encoder with a new head; the last epoch counts, or one chosen on held-out items."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
 
 from xdcbench.config.evaluation import Finetune
 from xdcbench.config.stages import EvaluationStage
@@ -16,7 +15,9 @@ from xdcbench.data.clip_dataset import Batch, ClipDataset, ClipSpec, even_clips,
 from xdcbench.data.context import Context
 from xdcbench.data.dataloader import Reader
 from xdcbench.data.index import Index, media_of
+from xdcbench.data.label_sets import is_multi_label, label_sets
 from xdcbench.errors import DivergedError, UserError
+from xdcbench.evaluation.multilabel_writer import write_multilabel
 from xdcbench.evaluation.sweep import hold_out, sweep
 from xdcbench.evaluation.writer import Evaluation, split_rows, write_classification
 from xdcbench.models.encoders import (
@@ -30,14 +31,16 @@ from xdcbench.models.heads import Heads
 from xdcbench.models.inference import Inference, extract
 from xdcbench.models.pretrained.external import ExternalEncoder
 from xdcbench.training import Trainer, sgd
+from xdcbench.training.losses import multi_label_loss, single_label_loss
 from xdcbench.utils.distributed import is_main_process
 from xdcbench.utils.runtime import Stream, numpy_generator, pick_device, seeded
 
 
 def run(config: EvaluationStage, inputs: dict[str, Path], work: Path, context: Context) -> None:
-    """Stage: train encoder and head on the training items, score test items by the mean softmax of clips.
+    """Stage: train encoder and head on the training items, score test items by the mean over their clips.
 
-    With a sweep, its settings are chosen first, on held-out training items.
+    Scores are a softmax; where items have several classes each, a sigmoid per class. With a sweep, its settings are
+    chosen first, on held-out training items.
     """
     settings = config.settings
     assert isinstance(settings, Finetune)
@@ -60,7 +63,8 @@ def run(config: EvaluationStage, inputs: dict[str, Path], work: Path, context: C
     if not is_main_process():
         return
     read = ~np.isin(test, list(unread))
-    write_classification(
+    write = write_multilabel if finetuning.several else write_classification
+    write(
         Evaluation(config, index, metadata, test[read], trained.failed | unread, work, context),
         scores[read],
         epochs=settings.schedule.epochs,
@@ -96,6 +100,11 @@ class Finetuning:
     context: Context
 
     @property
+    def several(self) -> bool:
+        """Whether items have several classes each."""
+        return is_multi_label(self.index)
+
+    @property
     def device(self) -> torch.device:
         """Where encoders are trained."""
         return pick_device(self.context.device)
@@ -115,16 +124,14 @@ class Finetuning:
         net = Classifier(encoder, head)
         classifier = ExternalEncoder(net, encoder.input, features=classes, prepare=encoder.prepare)
         classifier.to(self.device)
-        labels, schedule = torch.from_numpy(self.index.labels), settings.schedule
+        judge, schedule = judge_of(self.index), settings.schedule
 
         def specs(epoch: int) -> Sequence[ClipSpec]:
             return training_clips(rows, augment=settings.augment, seed=self.seed, epoch=epoch)
 
         def loss(batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
-            target = labels[batch.rows].to(self.device, non_blocking=True)
-            scores = encode(classifier, batch, device=self.device)
-            value = cross_entropy(scores.float(), target)
-            return value, {"accuracy": (scores.argmax(1) == target).float().mean()}
+            value, right = judge(encode(classifier, batch, device=self.device).float(), batch.rows)
+            return value, {"accuracy": right.float().mean()}
 
         def validate() -> dict[str, float]:
             return {"val_top1": self._accuracy(classifier, held, settings)}
@@ -167,7 +174,7 @@ class Finetuning:
     ) -> tuple[np.ndarray, dict[int, str]]:
         """As the function ``predict``."""
         inference = Inference(settings.precision, self.device, self.context.num_workers, "test clips")
-        return predict(classifier, self.clips, rows, settings, inference)
+        return predict(classifier, self.clips, rows, settings, inference, several=self.several)
 
     def _accuracy(self, classifier: ExternalEncoder, rows: np.ndarray, settings: Finetune) -> float:
         scores, unread = self.predict(classifier, rows, settings)
@@ -188,6 +195,17 @@ class Finetuning:
             frames=settings.frames,
             consent=self.context.consent,
         )[settings.modality]
+
+
+def judge_of(index: Index) -> Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]:
+    """From logits, float32 (B, classes), and rows of the index, int64 (B,), to a loss and who is right, bool (B,)."""
+    if is_multi_label(index):
+        sets = label_sets(index)
+        return lambda logits, rows: multi_label_loss(
+            logits, torch.from_numpy(sets[rows.numpy()].toarray()).to(logits.device, non_blocking=True)
+        )
+    labels = torch.from_numpy(index.labels)
+    return lambda logits, rows: single_label_loss(logits, labels[rows].to(logits.device, non_blocking=True))
 
 
 def chosen(history: list[dict[str, float]]) -> dict[str, float]:
@@ -221,14 +239,17 @@ def predict(
     rows: np.ndarray,
     settings: Finetune,
     inference: Inference,
+    *,
+    several: bool,
 ) -> tuple[np.ndarray, dict[int, str]]:
-    """Mean softmax over the clips of each item (VMZ's test protocol).
+    """Mean over the clips of each item of the softmax (VMZ's test protocol), or of sigmoids for ``several`` classes.
 
     Returns:
         float32 (len(rows), classes), NaN for items of which a clip could not be read, and the reasons.
     """
     specs = even_clips(rows, settings.num_clips, last_start=settings.last_start)
     found, failed = extract({settings.modality: classifier}, clips, specs, inference)
-    scores = torch.from_numpy(found[settings.modality]).softmax(1)
+    logits = torch.from_numpy(found[settings.modality])
+    scores = logits.sigmoid() if several else logits.softmax(1)
     mean: np.ndarray = scores.reshape(len(rows), settings.num_clips, -1).numpy().mean(axis=1)
     return mean, failed

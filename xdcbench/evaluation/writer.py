@@ -8,11 +8,12 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import pandas as pd
 
-from xdcbench.config.evaluation import modalities_of
+from xdcbench.config.evaluation import check_labels, modalities_of
 from xdcbench.config.keys import VERSIONS, config_hash
 from xdcbench.config.stages import EvaluationStage
 from xdcbench.data.context import Context
 from xdcbench.data.index import Index, write_failed
+from xdcbench.data.label_sets import is_multi_label, is_told_apart, label_sets, labeled
 from xdcbench.data.scanning.items import MISSING
 from xdcbench.errors import UserError
 from xdcbench.evaluation.features import Features
@@ -57,10 +58,20 @@ def split_rows(config: EvaluationStage, index: Index, *features: Features) -> tu
         features: of each of the evaluation's modalities, in their order.
 
     Raises:
-        UserError: as ``part_rows``, or the training items have one class only, or a test class has none.
+        UserError: as ``part_rows``, or there is nothing to learn or nothing to tell apart.
     """
     train = part_rows(config, index, "train", *features)
     test = part_rows(config, index, "test", *features)
+    if is_multi_label(index):
+        check_class_sets(config, index, train, "training")
+        check_class_sets(config, index, test, "test")
+    else:
+        _check_classes(config, index, train, test)
+    return train, test
+
+
+def _check_classes(config: EvaluationStage, index: Index, train: np.ndarray, test: np.ndarray) -> None:
+    """Raises a UserError where training items have one class only, or a class of test items has none."""
     labels = index.labels
     learned = np.unique(labels[train])
     if len(learned) == 1:
@@ -72,7 +83,15 @@ def split_rows(config: EvaluationStage, index: Index, *features: Features) -> tu
     if len(unseen):
         names = ", ".join(index.classes[i] for i in unseen[:5])
         raise UserError(f"{index.name} split {config.split}: no readable training item of {names}")
-    return train, test
+
+
+def check_class_sets(config: EvaluationStage, index: Index, rows: np.ndarray, word: str) -> None:
+    """Raises a UserError where no class has both an item with it and one without among ``rows``, ``word`` items."""
+    if not is_told_apart(label_sets(index)[rows]).any():
+        raise UserError(
+            f"{index.name} split {config.split}: no class has both a readable {word} item with it and one without. "
+            "Try: a larger subset or another split"
+        )
 
 
 def part_rows(
@@ -81,11 +100,13 @@ def part_rows(
     """Positions (int64) of the items of one part of the split that are readable, labeled and have ``features``.
 
     Raises:
-        UserError: there is no such item, or the features of one are NaN or infinite though it was decoded.
+        UserError: there is no such item, items have several classes each where the evaluation predicts one or the
+            reverse, or the features of an item are NaN or infinite though it was decoded.
     """
+    check_labels(config.name, config.settings, index.name, multi_label=is_multi_label(index))
     modalities = modalities_of(config.settings)
     rows: np.ndarray = index.rows(config.split, part, tracks=() if index.media == "image" else modalities)
-    rows = rows[index.labels[rows] >= 0]
+    rows = rows[labeled(index)[rows]]
     for modality, given in zip(modalities, features, strict=bool(features)):
         rows = rows[~np.isin(rows, list(given.failed))]
         bad = next((row for row in rows if not np.isfinite(given.of[row]).all()), None)
@@ -111,6 +132,11 @@ def write_classification(evaluation: Evaluation, scores: np.ndarray, **fields: A
     predicted, labels = classified(index, scores, rows), index.labels[rows]
     top1 = Metric("top1", 100.0 * float((predicted == labels).mean()), outcomes=guesses(evaluation))
     write_results(evaluation, [top1], pd.DataFrame({"prediction": predicted}), **fields)
+    save_scores(evaluation, scores)
+
+
+def save_scores(evaluation: Evaluation, scores: np.ndarray) -> None:
+    """Write class scores, float (len(rows), classes), as ``scores.npy``, float32."""
     np.save(evaluation.work / "scores.npy", scores.astype(np.float32), allow_pickle=False)
 
 
@@ -128,13 +154,18 @@ def classified(index: Index, scores: np.ndarray, rows: np.ndarray) -> np.ndarray
     """The class of highest score, int64 (len(rows),), the first of equals.
 
     Raises:
-        UserError: names the first item whose scores are not finite.
+        UserError: as ``check_finite``.
     """
+    check_finite(index, scores, rows)
+    predicted: np.ndarray = scores.argmax(axis=1)
+    return predicted
+
+
+def check_finite(index: Index, scores: np.ndarray, rows: np.ndarray) -> None:
+    """Raises a UserError that names the first item of ``rows`` whose scores, (len(rows), classes), are not finite."""
     bad = rows[~np.isfinite(scores).all(axis=1)]
     if len(bad):
         raise UserError(f"{index.name}: the scores of item {index.items['id'].iloc[bad[0]]!r} are not finite")
-    predicted: np.ndarray = scores.argmax(axis=1)
-    return predicted
 
 
 def write_results(

@@ -37,6 +37,7 @@ STAGES = {
     "features": _of("xdcbench.evaluation.features", shared=True),
     "finetune": _of("xdcbench.evaluation.finetune", shared=True),
     "linear_probe": _of("xdcbench.evaluation.linear_probe"),
+    "multilabel_probe": _of("xdcbench.evaluation.multilabel_probe"),
     "linear_svm": _of("xdcbench.evaluation.linear_svm"),
     "retrieval": _of("xdcbench.evaluation.retrieval"),
     "knn": _of("xdcbench.evaluation.knn"),

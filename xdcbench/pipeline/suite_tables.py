@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from xdcbench.config.load import load_table
-from xdcbench.config.stages import EvaluationStage
+from xdcbench.config.stages import EvaluationStage, IndexStage
 from xdcbench.config.suite import Suite
 from xdcbench.config.table import Table
 from xdcbench.pipeline.graph import Stage
@@ -45,7 +45,8 @@ def _measurements(stages: Iterable[Stage]) -> Iterator[Measurement]:
     for stage in stages:
         if isinstance(stage.config, EvaluationStage):
             index = dict(stage.inputs)["data"].config
-            yield from measurements_of_stage(stage.config, getattr(index, "name", ""))
+            assert isinstance(index, IndexStage)
+            yield from measurements_of_stage(stage.config, index.name, multi_label=index.dataset.multi_label)
 
 
 def _methods(suite: Suite) -> list[str]:

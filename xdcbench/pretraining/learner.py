@@ -7,7 +7,6 @@ from typing import Any, cast
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 from torch.optim.swa_utils import update_bn
 
 from xdcbench.config.base import Modality
@@ -21,6 +20,7 @@ from xdcbench.models.heads import Heads
 from xdcbench.models.weights import load_weights
 from xdcbench.pretraining.pseudo_labels import PseudoLabels
 from xdcbench.training import AverageMeter, Trainer, sgd
+from xdcbench.training.losses import multi_label_loss, single_label_loss
 from xdcbench.utils.distributed import all_gather_dict, broadcast_buffers
 from xdcbench.utils.runtime import Stream, autocast, numpy_generator, seeded
 
@@ -118,9 +118,6 @@ class Learner:
     def judge(self, scores: Tensor, source: str, rows: Tensor) -> tuple[Tensor, Tensor]:
         """Softmax cross-entropy, or that of a sigmoid per class where items have several labels.
 
-        The latter is summed over classes: their mean would have gradients of the number of classes below
-        those of a softmax, at one learning rate. Both are means over clips.
-
         Args:
             scores: float32 (B, classes).
             rows: int64 (B,), positions in the index.
@@ -128,14 +125,10 @@ class Learner:
         Returns:
             The loss, and whether the highest score of each clip is that of a label of its item, bool (B,).
         """
-        best = scores.argmax(1)
         if source not in self.labels.several:
-            target = self.targets[source][rows].to(self.device, non_blocking=True)
-            return cross_entropy(scores, target), best == target
+            return single_label_loss(scores, self.targets[source][rows].to(self.device, non_blocking=True))
         sets = torch.from_numpy(self.labels.several[source][rows.numpy()].toarray())
-        sets = sets.to(self.device, non_blocking=True)
-        loss = binary_cross_entropy_with_logits(scores, sets, reduction="sum") / len(scores)
-        return loss, sets.gather(1, best[:, None])[:, 0] > 0
+        return multi_label_loss(scores, sets.to(self.device, non_blocking=True))
 
     def update_bn(self, rows: np.ndarray) -> dict[int, str]:
         """Set BatchNorm's running statistics to their means over the clips of one more epoch.

@@ -21,7 +21,7 @@ from xdcbench.config.pretraining import Augment
 from xdcbench.config.stages import RoundStage
 from xdcbench.data.clip_dataset import ClipSpec, even_clips, random_clip
 from xdcbench.data.index import Index
-from xdcbench.data.scanning.items import LABELS
+from xdcbench.data.label_sets import is_multi_label, label_sets
 from xdcbench.errors import EqualFeaturesError, UserError
 from xdcbench.models.diagnosis import why_equal, why_not_finite
 from xdcbench.models.inference import extract, first_non_finite
@@ -90,7 +90,7 @@ def make_pseudo_labels(this_round: RoundContext) -> PseudoLabels:
     for name, run in this_round.earlier.items():
         add_earlier(labels, name, run, this_round)
     labels.of["labels"], labels.sizes["labels"] = index.labels, len(index.classes)
-    if LABELS in index.items:
+    if is_multi_label(index):
         labels.several["labels"] = sets = label_sets(index)
         first = np.append(sets.indices, UNLABELLED)[sets.indptr[:-1]]
         labels.of["labels"] = np.where(np.diff(sets.indptr) > 0, first, UNLABELLED)
@@ -143,15 +143,6 @@ def _sum(kept: Mapping[Any, object]) -> str:
 
 def _has_hash(path: Path, digest: str) -> bool:
     return path.is_file() and file_hash(path) == digest
-
-
-def label_sets(index: Index) -> csr_array:
-    """The classes of each item of a multi-label dataset, float32 (items, classes) of 0 and 1."""
-    each = index.items[LABELS]
-    ends = np.concatenate([[0], np.cumsum(each.map(len))])
-    indices = np.concatenate([np.zeros(0, dtype=np.int64), *each])
-    ones = np.ones(len(indices), dtype=np.float32)
-    return csr_array((ones, indices, ends), shape=(len(each), len(index.classes)))
 
 
 def extract_and_cluster(this_round: RoundContext) -> PseudoLabels:

@@ -21,6 +21,7 @@ from xdcbench.utils.io import writing
 
 SCALES = {
     "top1": 100.0,
+    "mAP": 0.0,
     "cluster_accuracy": 100.0,
     "nmi_class": 0.0,
     "purity": 1.0,

@@ -58,7 +58,7 @@ def test_header_of_a_suite_names_its_command_hardware_and_time(name: str) -> Non
     assert re.search(r"Time: [^.]*(minutes?|hours)", said)
 
 
-@pytest.mark.parametrize("name", REAL)
+@pytest.mark.parametrize("name", [*REAL, "audioset_eval"])
 def test_header_of_a_suite_states_the_clips_of_its_pretraining(name: str, everything_here: Sources) -> None:
     """And hours that follow from them at the rate that it assumes."""
     text = (ROOT / "configs" / "suites" / f"{name}.yaml").read_text()
@@ -104,7 +104,7 @@ def test_header_of_a_suite_states_scores_as_published(name: str) -> None:
     assert {float(number) for number in said} - {0.01, 0.08} <= own
 
 
-@pytest.mark.parametrize("name", REAL)
+@pytest.mark.parametrize("name", [*REAL, "audioset_eval"])
 def test_suite_is_the_same_in_the_synthetic_world_but_for_sizes(name: str, everything_here: Sources) -> None:
     def shape(suite: Suite) -> set[str]:
         named = {

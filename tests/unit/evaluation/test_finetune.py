@@ -10,7 +10,9 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from torch.nn.functional import cross_entropy
+from sklearn.metrics import average_precision_score, roc_auc_score
+from torch import Tensor
+from torch.nn.functional import cross_entropy, softplus
 
 from tests.unit.tiny import CPU, MODELS, linked, make_index, spoil
 from xdcbench.config.evaluation import Finetune
@@ -43,8 +45,13 @@ def do(data: Path, encoders: Path, work: Path, context: Context) -> dict[str, An
     return dict(record)
 
 
-def plain(runs: Path, root: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Test scores and labels by a loop that shares none of the loop under test."""
+def plain(
+    runs: Path, root: Path, *, sets: Tensor | None = None, slower: float = 1.0
+) -> tuple[np.ndarray, np.ndarray]:
+    """Test scores and labels by a loop that shares none of the loop under test.
+
+    ``sets``: float32 (items, classes) of 0 and 1, where items have several classes; ``slower`` divides the rates.
+    """
     index = Index.load(runs / "esc50")
     folds = index.items["id"].str[0].to_numpy()  # of the file's name
     train, test = np.flatnonzero(folds != "1"), np.flatnonzero(folds == "1")
@@ -54,14 +61,18 @@ def plain(runs: Path, root: Path) -> tuple[np.ndarray, np.ndarray]:
     groups = [{"params": encoder.parameters()}, {"params": head.parameters()}]
     optimizer = torch.optim.SGD(groups, lr=1.0, momentum=0.9, nesterov=True, weight_decay=5e-3)
     for epoch in range(3):
-        optimizer.param_groups[0]["lr"] = 0.01 * (0.1 if epoch == 2 else 1.0)
-        optimizer.param_groups[1]["lr"] = 0.1 * (0.1 if epoch == 2 else 1.0)
+        optimizer.param_groups[0]["lr"] = 0.01 / slower * (0.1 if epoch == 2 else 1.0)
+        optimizer.param_groups[1]["lr"] = 0.1 / slower * (0.1 if epoch == 2 else 1.0)
         specs = training_clips(train, augment=SETTINGS.augment, seed=4, epoch=epoch)
         for begin in range(0, len(specs), 5):
             part = specs[begin : begin + 5]
             raw = torch.stack([clips[spec]["audio"] for spec in part])
-            target = torch.tensor([int(index.labels[spec.row]) for spec in part])
-            loss = cross_entropy(head(encoder(encoder.prepare(raw))), target)
+            rows = [spec.row for spec in part]
+            logits = head(encoder(encoder.prepare(raw)))
+            if sets is None:
+                loss = cross_entropy(logits, torch.tensor(index.labels[rows]))
+            else:
+                loss = softplus((1 - 2 * sets[rows]) * logits).sum(1).mean()
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
@@ -70,8 +81,10 @@ def plain(runs: Path, root: Path) -> tuple[np.ndarray, np.ndarray]:
     with torch.no_grad():
         for row in test:
             raw = torch.stack([clips[ClipSpec(int(row), place)]["audio"] for place in (0.0, 1.0)])
-            scores.append(head(encoder(encoder.prepare(raw))).softmax(1).mean(0).numpy())
-    return np.array(scores), index.labels[test]
+            logits = head(encoder(encoder.prepare(raw)))
+            of = logits.softmax(1) if sets is None else logits.sigmoid()
+            scores.append(of.mean(0).numpy())
+    return np.array(scores), index.labels[test] if sets is None else sets[test].numpy()
 
 
 @pytest.fixture(scope="module")
@@ -177,6 +190,31 @@ def test_the_video_encoder_is_finetuned_too(
     (record,) = json.loads((tmp_path / "records.json").read_text())
     assert (record["items_used"], record["hyperparameters"]["frames"]) == (6, 4)
     assert read == [True] * 2
+
+
+def test_several_classes_are_learned_by_a_sigmoid_each(
+    tiny_runs: Path, tiny_context: Context, world: Path, tmp_path: Path
+) -> None:
+    index = Index.load(tiny_runs / "esc50")
+    each = [(0,) if label == 0 else (label - 1, 2) for label in index.labels]
+    sets = np.array([[k in labels for k in range(3)] for labels in each])
+    data, work = tmp_path / "data", tmp_path / "work"
+    data.mkdir()
+    work.mkdir()
+    replace(index, items=index.items.assign(label=-1, labels=each)).save(data)
+    schedule = SETTINGS.schedule.model_copy(update={"lr": 0.001})
+    settings = SETTINGS.model_copy(update={"schedule": schedule, "head_lr": 0.01})
+    config = CONFIG.model_copy(update={"settings": settings})
+    finetune.run(config, {"data": data, "encoders": tiny_runs / "init"}, work, tiny_context)
+
+    expected, truth = plain(tiny_runs, world / "esc50", sets=torch.from_numpy(sets).float(), slower=10)
+    scores = np.load(work / "scores.npy", allow_pickle=False)
+    np.testing.assert_allclose(scores, expected, rtol=1e-3, atol=1e-5)
+    records = {r["metric"]: r for r in json.loads((work / "records.json").read_text())}
+    assert records["mAP"]["value"] == pytest.approx(100 * average_precision_score(truth, scores))
+    assert records["mAUC"]["value"] == pytest.approx(100 * roc_auc_score(truth, scores))
+    assert (records["mAP"]["epochs"], records["mAP"]["outcomes"]["classes_scored"]) == (3, 3)
+    assert "top1" not in records and (work / "classes.parquet").exists()
 
 
 # ------------------------------------------------------------- an epoch chosen on held-out training items

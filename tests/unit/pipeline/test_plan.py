@@ -65,7 +65,7 @@ def test_mini_expands_to_these_stages() -> None:
     assert sorted(names(planned("mini", ["pretrain.rounds=2", "seeds=[0]"]))) == sorted(expected)
 
 
-@pytest.mark.parametrize("name", ["smoke", "mini", "real-small", "instrument"])
+@pytest.mark.parametrize("name", ["smoke", "mini", "real-small", "instrument", "audioset_eval"])
 def test_inputs_come_first_and_every_stage_once(name: str) -> None:
     plan = planned(name)
     seen: set[str] = set()
@@ -209,7 +209,9 @@ def test_k_of_the_suite_replaces_that_of_every_clustering() -> None:
 def test_targets_are_results_and_not_what_they_need(smoke: Plan) -> None:
     kinds = {stage.kind for stage in smoke.stages if stage.key in smoke.targets}
     needed = {"world", "shards", "index", "init", "pretrained", "assignments", "features"}
-    assert kinds == VERSIONS.keys() - needed
+    of_several_labels = {"multilabel_probe"}  # smoke has no dataset for it
+    assert kinds == VERSIONS.keys() - needed - of_several_labels
+    assert of_several_labels <= {stage.kind for stage in planned("audioset_eval").stages}
 
 
 def test_precision_of_the_machine_is_in_the_plan() -> None:
@@ -400,6 +402,26 @@ def test_only_that_matches_nothing_is_told(smoke: Plan) -> None:
             "smoke",
             ["evaluate=[{evaluation: temporal, dataset: imagenet, splits: [official]}]"],
             "temporal changes the order and rate of frames, but 'imagenet' holds image files",
+        ),
+        (
+            "smoke",
+            ["datasets.ucf101.multi_label=true"],
+            "linear_probe predicts one class of each item, but items of 'ucf101' have several. Try: ",
+        ),
+        (
+            "audioset_eval",
+            ["datasets.audioset_balanced.multi_label=false"],
+            "audio_multilabel_probe predicts a set of classes of each item, but items of 'audioset_balanced' have one",
+        ),
+        (
+            "audioset_eval",
+            ["evaluations.finetune.selection=val-best"],
+            "finetune chooses by top-1 what it keeps, but items of 'audioset_balanced' have several classes. Try: ",
+        ),
+        (
+            "audioset_eval",
+            ["evaluations.finetune.sweep.lr=[0.1]"],
+            "finetune chooses by top-1 what it keeps, but items of 'audioset_balanced' have several classes. Try: ",
         ),
         (
             "smoke",

@@ -21,7 +21,7 @@ K, ROUNDS, EPOCHS, CLIPS = 4, 2, 1, 64
 LR = 0.002
 """Peak rate: at a suite's own, a few steps from a random start magnify rounding a thousandfold."""
 
-EVALUATIONS = ("finetune", "linear_probe", "linear_svm")
+EVALUATIONS = ("finetune", "linear_probe", "multilabel_probe", "linear_svm")
 """Kinds of evaluations that choose or train something; those of the suite's first method run."""
 
 

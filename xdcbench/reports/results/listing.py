@@ -10,7 +10,7 @@ from xdcbench.reports.results.words import hyperparameters, settings, shown
 from xdcbench.results.statistics.counterparts import varying
 from xdcbench.utils.format import duration
 
-HEADLINES = ("top1", "recall_at_1", "cluster_accuracy", "nmi_class")
+HEADLINES = ("top1", "mAP", "recall_at_1", "cluster_accuracy", "nmi_class")
 """The metric that stands for a run in the list: the first of these that it has."""
 
 

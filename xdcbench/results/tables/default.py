@@ -22,7 +22,7 @@ from xdcbench.config.table import Column, Table
 from xdcbench.results.records import Record
 from xdcbench.utils.format import natural
 
-WORDS = {"top1": "top-1", "cluster_accuracy": "cluster accuracy"}
+WORDS = {"top1": "top-1", "mAP": "mAP", "cluster_accuracy": "cluster accuracy"}
 RECALL = "recall_at_"
 
 KINDS = ("shots", "neighbors", "modalities", "variant")
@@ -45,9 +45,14 @@ class Measurement:
     kind: tuple[str, str | int] | None = None
 
 
-def measurements_of_stage(config: EvaluationStage, dataset: str) -> Iterator[Measurement]:
-    """What an evaluation will yield: top-1, accuracy of clusters, or recall at the smallest depth."""
-    settings, metric = config.settings, "top1"
+def measurements_of_stage(
+    config: EvaluationStage, dataset: str, *, multi_label: bool
+) -> Iterator[Measurement]:
+    """What an evaluation will yield: top-1, mAP, accuracy of clusters, or recall at the smallest depth.
+
+    ``multi_label``: whether items of the dataset have several classes each.
+    """
+    settings, metric = config.settings, "mAP" if multi_label else "top1"
     if isinstance(settings, Retrieval | CrossRetrieval):
         metric = f"{RECALL}{min(settings.ks)}"
     elif isinstance(settings, Clusters):

@@ -325,6 +325,28 @@ def test_a_split_that_is_not_there(tmp_path: Path) -> None:
         scan(tmp_path, user(splits=("2",)), TRUSTED)
 
 
+def of_several(root: Path, dataset: Dataset) -> Scan:
+    found = custom(root, dataset)
+    items = found.items.assign(group=found.items["id"], label=-1, labels=[(0, 1)] * 3)
+    return replace(found, items=items)
+
+
+@pytest.mark.parametrize(
+    ("adapter", "declared", "said"),
+    [
+        ("custom", True, r"gives each item one class; set `multi_label: false` for this dataset"),
+        ("of_several", False, r"gives each item several classes; set `multi_label: true` for this dataset"),
+    ],
+)
+def test_a_dataset_declares_whether_it_is_multi_label(
+    tmp_path: Path, adapter: str, declared: bool, said: str
+) -> None:
+    with pytest.raises(UserError, match=f"Mine: adapter `.*:{adapter}` {said}"):
+        scan(tmp_path, user(adapter=f"{__name__}:{adapter}", multi_label=declared), TRUSTED)
+    found = scan(tmp_path, user(adapter=f"{__name__}:of_several", multi_label=True), TRUSTED)
+    assert column(found, "labels") == dict.fromkeys("abc", (0, 1))
+
+
 @pytest.mark.parametrize(
     ("adapter", "message"),
     [

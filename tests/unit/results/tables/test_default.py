@@ -40,6 +40,10 @@ def test_each_evaluation_of_a_dataset_has_a_column(make_record: Maker) -> None:
             for name in ("rate-2", "plain")
             for metric in ("top1", "top1_drop")
         ),
+        *(
+            make_record(evaluation="sets", protocol="multilabel_probe", dataset="several", metric=metric)
+            for metric in ("mAP", "mAUC", "d_prime")
+        ),
         make_record(evaluation="round", protocol="round", metric="nmi_class", dataset="learned"),
     ) == {
         "dataset-kinetics400": [
@@ -57,6 +61,7 @@ def test_each_evaluation_of_a_dataset_has_a_column(make_record: Maker) -> None:
             "near_k (audio), k = 20, top-1",
         ],
         "dataset-mine": ["audio_svm, top-1"],
+        "dataset-several": ["sets (video), mAP"],
     }
 
 

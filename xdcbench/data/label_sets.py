@@ -1,0 +1,34 @@
+"""The labels of a multi-label dataset, whose items have several classes each."""
+
+import numpy as np
+from scipy.sparse import csr_array
+
+from xdcbench.data.index import Index
+from xdcbench.data.scanning.items import LABELS
+
+
+def is_multi_label(index: Index) -> bool:
+    """Whether items have a set of classes each, not one class."""
+    return LABELS in index.items
+
+
+def labeled(index: Index) -> np.ndarray:
+    """Whether each item has a class at all, bool (items,)."""
+    there: np.ndarray = np.diff(label_sets(index).indptr) > 0 if is_multi_label(index) else index.labels >= 0
+    return there
+
+
+def label_sets(index: Index) -> csr_array:
+    """The classes of each item of a multi-label dataset, float32 (items, classes) of 0 and 1."""
+    each = index.items[LABELS]
+    ends = np.concatenate([[0], np.cumsum(each.map(len))])
+    indices = np.concatenate([np.zeros(0, dtype=np.int64), *each])
+    ones = np.ones(len(indices), dtype=np.float32)
+    return csr_array((ones, indices, ends), shape=(len(each), len(index.classes)))
+
+
+def is_told_apart(sets: csr_array) -> np.ndarray:
+    """Whether some items have a class and some lack it, bool (classes,), of ``sets`` (items, classes)."""
+    counts = np.asarray(sets.sum(axis=0))
+    told: np.ndarray = (counts > 0) & (counts < sets.shape[0])
+    return told
