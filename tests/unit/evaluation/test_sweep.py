@@ -232,9 +232,9 @@ def test_test_items_and_their_labels_have_no_part_in_the_choice_of_finetuning(
     scored: list[set[int]] = []
     learned: list[set[int]] = []
 
-    def predict(classifier: Any, clips: Any, rows: np.ndarray, *rest: Any) -> Any:
+    def predict(classifier: Any, clips: Any, rows: np.ndarray, *rest: Any, several: bool) -> Any:
         scored.append(set(rows.tolist()))
-        return true_predict(classifier, clips, rows, *rest)
+        return true_predict(classifier, clips, rows, *rest, several=several)
 
     def training_clips(rows: np.ndarray, **rest: Any) -> Sequence[ClipSpec]:
         learned.append(set(rows.tolist()))

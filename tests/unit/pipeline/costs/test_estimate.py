@@ -113,7 +113,7 @@ def test_a_finished_index_replaces_what_was_expected(tmp_path: Path) -> None:
     finish(plan, "world", "index")
     after = row(list(cost_lines(plan)), "features")
     clips = sum(
-        s.config.num_clips * 4
+        s.config.num_clips * (2 if s.config.test_split else 4)
         for s in plan.plan.stages
         if isinstance(s.config, FeaturesStage) and s.config.modality == "video"
     )
