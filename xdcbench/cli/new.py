@@ -1,10 +1,8 @@
 """The command that writes files to begin from, copied from ``templates``."""
 
-import importlib.util
 import keyword
 import re
 import shlex
-import sys
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -31,7 +29,9 @@ def new(
 ) -> None:
     """Write a suite, dataset, method or encoder to begin from."""
     path = write_new(kind, name, output)
-    command = _filled(_template(kind).read_text().split("\n")[0], path, str(path), str(output))
+    command = _filled(
+        _template(kind).read_text(encoding="utf-8").split("\n")[0], path, str(path), str(output)
+    )
     say([f"wrote  {path}", f"try    {command.removeprefix('# ')}"])
 
 
@@ -42,6 +42,7 @@ def write_new(kind: Kind, name: str, folder: Path) -> Path:
         UserError: a name that cannot be that of a file or, for an encoder, of a new module; a file that is there
             already or cannot be written.
     """
+    from xdcbench.utils.code import is_module
     from xdcbench.utils.names import name_error
 
     template = _template(kind)
@@ -53,7 +54,7 @@ def write_new(kind: Kind, name: str, folder: Path) -> Path:
         )
     if kind == "encoder" and not (name.isidentifier() and not keyword.iskeyword(name)):
         raise UserError(f"new encoder {name!r}: Python cannot import it. Try: letters, digits and _ alone")
-    if not path.exists() and kind == "encoder" and (name in sys.modules or importlib.util.find_spec(name)):
+    if not path.exists() and kind == "encoder" and is_module(name):
         raise UserError(f"new encoder {name!r}: Python has a module of this name. Try: another name")
     with writing(path, "give another folder with --output"):
         folder.mkdir(parents=True, exist_ok=True)

@@ -124,8 +124,8 @@ def trained_changes(
 
 
 def look_again(request: Request, names: Collection[str], *, seed: int) -> dict[str, float]:
-    """The numbers of some names with another seed; without those whose stages failed."""
-    launch = plan_launch(replace(request, seeds=(seed,)))
+    """The numbers of some names with another seed, in a folder of their own; without those whose stages failed."""
+    launch = plan_launch(replace(request, seeds=(seed,), results=request.results / "again"))
     plan = launch.plan.those(lambda stage: any(_is_behind(stage, name) for name in names))
     log.info("%d numbers moved; their stages run again with seed %d", len(names), seed)
     outcomes = run_plan(replace(launch, plan=plan), policy="missing")

@@ -22,6 +22,7 @@ from xdcbench.evaluation.sweep import hold_out, sweep
 from xdcbench.evaluation.writer import Evaluation, split_rows, write_classification
 from xdcbench.models.encoders import (
     Encoder,
+    clips_for,
     encode,
     load_encoder_metadata,
     load_encoders,
@@ -46,9 +47,15 @@ def run(config: EvaluationStage, inputs: dict[str, Path], work: Path, context: C
     assert isinstance(settings, Finetune)
     index = Index.load(inputs["data"])
     metadata = with_frames(load_encoder_metadata(inputs["encoders"]), settings.frames)
-    modality = settings.modality
-    declared: dict[str, Any] = {modality: metadata.models.by_modality[modality].input}
-    clips = ClipDataset(index, media_of(index, context), decoded=context.decoded, **declared)
+    # Built once before anything is read: code of others is refused first.
+    encoders = load_encoders(
+        inputs["encoders"],
+        (settings.modality,),
+        device=torch.device("cpu"),
+        frames=settings.frames,
+        consent=context.consent,
+    )
+    clips = clips_for(index, media_of(index, context), encoders, context.decoded)
     train, test = split_rows(config, index)
     title = f"{metadata.method}: {config.name} on {index.name} split {config.split}"
     finetuning = Finetuning(title, index, inputs["encoders"], clips, config.seed, context)

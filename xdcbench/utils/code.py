@@ -1,5 +1,6 @@
 """The gate: the one place where a name becomes code that runs, and the consent that a name from a file needs."""
 
+import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from importlib import import_module, util
@@ -74,6 +75,11 @@ def find_code(name: str, consent: Consent, where: str) -> Path | None:
     module, _, attribute = name.partition(":")
     spec = util.find_spec(module) if module and attribute else None
     return Path(spec.origin) if spec and spec.origin else None
+
+
+def is_module(name: str) -> bool:
+    """Whether Python finds a module of this name, without a dot; nothing is imported."""
+    return name in sys.modules or util.find_spec(name) is not None
 
 
 def load_own(target: str) -> Any:
