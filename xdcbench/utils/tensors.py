@@ -17,7 +17,9 @@ def save_tensors(tensors: Mapping[str, Tensor], path: Path, *, metadata: dict[st
     Raises:
         UserError: the disk is full.
     """
-    content = save({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, metadata)
+    # safetensors 0.8 writes a header that it cannot read where there are neither tensors nor metadata.
+    kept = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    content = save(kept, metadata or None)
     # Written here, since safetensors' own error of a full disk is none of the system's.
     with explain_full_disk(path.parent, len(content)):
         path.write_bytes(content)

@@ -6,7 +6,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from xdcbench.errors import UserError
-from xdcbench.utils.tensors import save_tensors
+from xdcbench.utils.tensors import read_safetensors, save_tensors
 
 
 def test_the_file_is_that_of_safetensors_own_writer(tmp_path: Path) -> None:
@@ -30,3 +30,8 @@ def test_a_full_disk_names_folder_and_bytes(tmp_path: Path) -> None:
     (tmp_path / "weights").symlink_to("/dev/full")
     with pytest.raises(UserError, match=rf"no space left in {tmp_path}: 160,\d\d\d bytes are needed"):
         save_tensors({"weight": torch.zeros(40_000)}, tmp_path / "weights", metadata={})
+
+
+def test_a_module_without_tensors_is_read_back(tmp_path: Path) -> None:
+    save_tensors({}, tmp_path / "weights", metadata={})
+    assert read_safetensors(tmp_path / "weights") == ({}, {})
