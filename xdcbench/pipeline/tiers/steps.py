@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from xdcbench.config.evaluation import Finetune
 from xdcbench.config.suite import Suite
 from xdcbench.pipeline.graph import Stage
 from xdcbench.pipeline.launch import Launch, Request, plan_launch
@@ -19,7 +20,7 @@ K, ROUNDS, EPOCHS, CLIPS = 4, 2, 1, 64
 """Clusters, rounds of a method, epochs of a round, and clips of an epoch at most."""
 
 LR = 0.002
-"""Peak rate: at a suite's own, a few steps from a random start magnify rounding a thousandfold."""
+"""Peak rate of encoders and heads: at a suite's own, a few steps magnify rounding a thousandfold."""
 
 EVALUATIONS = ("finetune", "linear_probe", "multilabel_probe", "linear_svm")
 """Kinds of evaluations that choose or train something; those of the suite's first method run."""
@@ -38,6 +39,12 @@ def plan_steps(request: Request, suite: Suite) -> Launch:
         "pretrain.schedule.lr": LR,
         "pretrain.clips_per_epoch": CLIPS,
         **{f"datasets.{name}.subset.items": ITEMS for name in suite.datasets},
+        **{
+            f"evaluations.{name}.{rate}": LR
+            for name, evaluation in suite.evaluations.items()
+            if isinstance(evaluation, Finetune)
+            for rate in ("schedule.lr", "head_lr")
+        },
     }
     small = replace(
         request,
@@ -64,7 +71,8 @@ def step_values(launch: Launch, stages: Sequence[Stage]) -> Values:
     for stage in stages:
         if stage.key in launch.plan.targets:
             records = read_records([launch.store], [stage.key])
-            values = _of_round(records) if stage.kind == "round" else _of_run(launch.store.path(stage.key))
+            run = launch.store.path(stage.key)
+            values = _of_round(records) if stage.kind == "round" else _of_evaluation(records, run)
             found |= {f"steps/{name}/{stage.name}": value for name, value in values}
     return found
 
@@ -84,7 +92,8 @@ def _of_round(records: Sequence[Record]) -> Iterator[tuple[str, float]]:
             yield f"{when}/{record.metric}", record.value
 
 
-def _of_run(run: Path) -> Iterator[tuple[str, float]]:
-    """A projection of the scores of test items, which any other choice or training changes."""
+def _of_evaluation(records: Sequence[Record], run: Path) -> Iterator[tuple[str, float]]:
+    """A projection of the scores of test items, which another choice or training changes, and what was held out."""
+    yield "start/held_out", float(records[0].outcomes.get("held_out", 0))
     scores = np.load(run / "scores.npy", allow_pickle=False)
     yield "later/scores", projected(scores)
