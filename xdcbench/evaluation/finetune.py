@@ -22,7 +22,6 @@ from xdcbench.evaluation.sweep import hold_out, sweep
 from xdcbench.evaluation.writer import Evaluation, split_rows, write_classification
 from xdcbench.models.encoders import (
     Encoder,
-    clips_for,
     encode,
     load_encoder_metadata,
     load_encoders,
@@ -31,6 +30,7 @@ from xdcbench.models.encoders import (
 from xdcbench.models.heads import Heads
 from xdcbench.models.inference import Inference, extract
 from xdcbench.models.pretrained.external import ExternalEncoder
+from xdcbench.models.pretrained.origins import require_sources
 from xdcbench.training import Trainer, sgd
 from xdcbench.training.losses import multi_label_loss, single_label_loss
 from xdcbench.utils.distributed import is_main_process
@@ -47,15 +47,10 @@ def run(config: EvaluationStage, inputs: dict[str, Path], work: Path, context: C
     assert isinstance(settings, Finetune)
     index = Index.load(inputs["data"])
     metadata = with_frames(load_encoder_metadata(inputs["encoders"]), settings.frames)
-    # Built once before anything is read: code of others is refused first.
-    encoders = load_encoders(
-        inputs["encoders"],
-        (settings.modality,),
-        device=torch.device("cpu"),
-        frames=settings.frames,
-        consent=context.consent,
-    )
-    clips = clips_for(index, media_of(index, context), encoders, context.decoded)
+    require_sources(metadata.sources.values(), context.consent, str(inputs["encoders"] / "encoders.json"))
+    modality = settings.modality
+    declared: dict[str, Any] = {modality: metadata.models.by_modality[modality].input}
+    clips = ClipDataset(index, media_of(index, context), decoded=context.decoded, **declared)
     train, test = split_rows(config, index)
     title = f"{metadata.method}: {config.name} on {index.name} split {config.split}"
     finetuning = Finetuning(title, index, inputs["encoders"], clips, config.seed, context)

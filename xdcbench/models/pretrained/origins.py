@@ -1,7 +1,7 @@
 """Encoders from elsewhere: what they are on this machine, known when planning, without torch."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -110,15 +110,24 @@ def _of_run(name: str, run: Path, consent: Consent) -> Origin:
     known = verified(run).sha256 if is_export(run) else {}
     stated = read_stated(run)
     encoders: tuple[Modality, ...] = stated.get("encoders", ("video", "audio"))
-    for source in stated.get("sources", {}).values():
-        if not _known(source):
-            consent.require(source, str(metadata))
+    require_sources(stated.get("sources", {}).values(), consent, str(metadata))
     files = [metadata, *(run / f"{modality}.safetensors" for modality in encoders)]
     gone = [file.name for file in files if not file.is_file()]
     if gone:
         return Origin(encoders, unavailable=f"{run} has no {' and no '.join(gone)} for {name}: it was pruned")
     digests = [known.get(file.name) or file_hash(file) for file in files]
     return Origin(encoders, hashlib.sha256("".join(digests).encode()).hexdigest())
+
+
+def require_sources(sources: Iterable[str], consent: Consent, where: str) -> None:
+    """Refuse code of others that the user has not let run; nothing is imported.
+
+    Raises:
+        UserError: names the source and ``where`` it stands.
+    """
+    for source in sources:
+        if not _known(source):
+            consent.require(source, where)
 
 
 def _known(source: str) -> bool:
