@@ -18,7 +18,15 @@ from xdcbench.evaluation.features import Features, load_features
 from xdcbench.evaluation.linear_probe import regression
 from xdcbench.evaluation.paired import top1_difference
 from xdcbench.evaluation.retrieval import unit_vectors
-from xdcbench.evaluation.writer import Evaluation, Metric, classified, guesses, split_rows, write_results
+from xdcbench.evaluation.writer import (
+    Evaluation,
+    Metric,
+    classified,
+    guesses,
+    split_rows,
+    top1_of,
+    write_results,
+)
 from xdcbench.models.encoders import load_encoder_metadata
 from xdcbench.results.statistics.predictions import GAIN
 from xdcbench.utils.progress import track
@@ -54,7 +62,10 @@ def run(config: EvaluationStage, inputs: dict[str, Path], work: Path, context: C
             predicted[name], outcomes[name] = classified(index, scores, test), {**known, **found}
             tick()
     tables = [pd.DataFrame({"modalities": name, "prediction": of}) for name, of in predicted.items()]
-    metrics = [*accuracies(evaluation, predicted, outcomes), *gains(evaluation, predicted)]
+    metrics = [
+        top1_of(evaluation, of, {"modalities": name}, outcomes[name]) for name, of in predicted.items()
+    ]
+    metrics += gains(evaluation, predicted)
     write_results(evaluation, metrics, pd.concat(tables, ignore_index=True), train_items_used=len(train))
 
 
@@ -107,16 +118,6 @@ def probe(
     scores = np.zeros((len(test), classes))
     scores[:, present] = predict(test)
     return scores, outcomes
-
-
-def accuracies(
-    evaluation: Evaluation, predicted: Mapping[str, np.ndarray], outcomes: Mapping[str, Mapping[str, Any]]
-) -> Iterator[Metric]:
-    """Top-1 of each modality and of ``fused``; arguments as for ``gains``, and what each probe found."""
-    labels = evaluation.index.labels[evaluation.rows]
-    for name, of in predicted.items():
-        top1 = 100.0 * float((of == labels).mean())
-        yield Metric("top1", top1, hyperparameters={"modalities": name}, outcomes=outcomes[name])
 
 
 def gains(evaluation: Evaluation, predicted: Mapping[str, np.ndarray]) -> Iterator[Metric]:

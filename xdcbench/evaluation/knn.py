@@ -15,7 +15,7 @@ from xdcbench.data.index import Index
 from xdcbench.errors import UserError
 from xdcbench.evaluation.features import load_features
 from xdcbench.evaluation.retrieval import cosines, unit_vectors, unordered
-from xdcbench.evaluation.writer import Evaluation, Metric, guesses, split_rows, write_results
+from xdcbench.evaluation.writer import Evaluation, guesses, split_rows, top1_of, write_results
 from xdcbench.models.encoders import load_encoder_metadata
 
 NEIGHBORS = "neighbors"
@@ -39,15 +39,7 @@ def run(config: EvaluationStage, inputs: dict[str, Path], work: Path, context: C
     encoders = load_encoder_metadata(inputs["features"])
     evaluation = Evaluation(config, index, encoders, test, features.failed, work, context)
     known = guesses(evaluation)
-    metrics = [
-        Metric(
-            "top1",
-            100.0 * float((predicted == index.labels[test]).mean()),
-            hyperparameters={NEIGHBORS: k},
-            outcomes=known,
-        )
-        for k, predicted in voted.items()
-    ]
+    metrics = [top1_of(evaluation, predicted, {NEIGHBORS: k}, known) for k, predicted in voted.items()]
     tables = [pd.DataFrame({NEIGHBORS: k, "prediction": predicted}) for k, predicted in voted.items()]
     write_results(evaluation, metrics, pd.concat(tables, ignore_index=True))
 

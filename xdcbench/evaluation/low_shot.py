@@ -14,7 +14,7 @@ from xdcbench.data.index import Index
 from xdcbench.errors import UserError
 from xdcbench.evaluation.features import load_features
 from xdcbench.evaluation.linear_probe import probe
-from xdcbench.evaluation.writer import Evaluation, Metric, classified, guesses, split_rows, write_results
+from xdcbench.evaluation.writer import Evaluation, classified, guesses, split_rows, top1_of, write_results
 from xdcbench.models.encoders import load_encoder_metadata
 from xdcbench.utils.progress import track
 
@@ -49,14 +49,8 @@ def run(config: EvaluationStage, inputs: dict[str, Path], work: Path, context: C
                 )
                 predicted = classified(index, scores, test)
                 tables.append(pd.DataFrame({"shots": name, "draw": draw, "prediction": predicted}))
-                measures.append(
-                    Metric(
-                        "top1",
-                        100.0 * float((predicted == labels[test]).mean()),
-                        hyperparameters={"shots": name, "draw": draw},
-                        outcomes={**outcomes, **known, "learned_from": len(few), "short_classes": short},
-                    )
-                )
+                found = {**outcomes, **known, "learned_from": len(few), "short_classes": short}
+                measures.append(top1_of(evaluation, predicted, {"shots": name, "draw": draw}, found))
                 tick()
     write_results(evaluation, measures, pd.concat(tables, ignore_index=True))
 

@@ -20,6 +20,7 @@ from xdcbench.evaluation.writer import (
     classified,
     guesses,
     split_rows,
+    top1_of,
     write_results,
 )
 from xdcbench.models.encoders import load_encoder_metadata
@@ -48,15 +49,8 @@ def run(config: EvaluationStage, inputs: dict[str, Path], work: Path, context: C
         name: classified(index, part, test)
         for name, part in zip(features, np.split(scores, len(features)), strict=True)
     }
-    metrics = [
-        Metric(
-            "top1",
-            100.0 * float((of == index.labels[test]).mean()),
-            hyperparameters={"variant": name},
-            outcomes={**guesses(evaluation), **found},
-        )
-        for name, of in predicted.items()
-    ]
+    known = {**guesses(evaluation), **found}
+    metrics = [top1_of(evaluation, of, {"variant": name}, known) for name, of in predicted.items()]
     tables = [pd.DataFrame({"variant": name, "prediction": of}) for name, of in predicted.items()]
     write_results(evaluation, [*metrics, *drops(evaluation, predicted)], pd.concat(tables, ignore_index=True))
 

@@ -129,8 +129,8 @@ def write_classification(evaluation: Evaluation, scores: np.ndarray, **fields: A
         UserError: scores that are not finite, or more unreadable items than allowed.
     """
     index, rows = evaluation.index, evaluation.rows
-    predicted, labels = classified(index, scores, rows), index.labels[rows]
-    top1 = Metric("top1", 100.0 * float((predicted == labels).mean()), outcomes=guesses(evaluation))
+    predicted = classified(index, scores, rows)
+    top1 = top1_of(evaluation, predicted, {}, guesses(evaluation))
     write_results(evaluation, [top1], pd.DataFrame({"prediction": predicted}), **fields)
     save_scores(evaluation, scores)
 
@@ -138,6 +138,17 @@ def write_classification(evaluation: Evaluation, scores: np.ndarray, **fields: A
 def save_scores(evaluation: Evaluation, scores: np.ndarray) -> None:
     """Write class scores, float (len(rows), classes), as ``scores.npy``, float32."""
     np.save(evaluation.work / "scores.npy", scores.astype(np.float32), allow_pickle=False)
+
+
+def top1_of(
+    evaluation: Evaluation,
+    predicted: np.ndarray,
+    hyperparameters: Mapping[str, Any],
+    outcomes: Mapping[str, Any],
+) -> Metric:
+    """Top-1, in per cent, of the classes that were predicted of the evaluation's rows, int64 (items,)."""
+    right = predicted == evaluation.index.labels[evaluation.rows]
+    return Metric("top1", 100.0 * float(right.mean()), hyperparameters=hyperparameters, outcomes=outcomes)
 
 
 def guesses(evaluation: Evaluation) -> dict[str, float]:
