@@ -57,7 +57,7 @@ def calibrate(request: Request, reference: Reference, seeds: int) -> tuple[Refer
     if seeds < FEWEST:
         raise UserError(
             f"--calibrate {seeds}: trained numbers are compared with their spread over seeds. Try: at least {FEWEST}, "
-            "better 8 or more; or --tiers inputs,features,algorithms, which need none"
+            "better 8 or more; or --tiers inputs,features,algorithms,steps, which need none"
         )
     own = plan_launch(request).plan.suite.seeds
     chosen = tuple(dict.fromkeys([*own, *range(max(own) + 1, max(own) + 1 + seeds)]))[:seeds]
