@@ -197,9 +197,9 @@ def _done(launch: Launch) -> list[Stage]:
     """
     outcomes = run_plan(launch, policy="missing")
     for outcome in outcomes:
-        if outcome.status in ("failed", "blocked"):
+        if outcome.has_failed:
             raise UserError(f"{outcome.stage.name} failed: {outcome.detail}")
-    return [outcome.stage for outcome in outcomes if outcome.status in ("done", "kept")]
+    return [outcome.stage for outcome in outcomes if outcome.is_there]
 
 
 def _circumstances() -> dict[str, str]:

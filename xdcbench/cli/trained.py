@@ -129,7 +129,7 @@ def look_again(request: Request, names: Collection[str], *, seed: int) -> dict[s
     plan = launch.plan.those(lambda stage: any(_is_behind(stage, name) for name in names))
     log.info("%d numbers moved; their stages run again with seed %d", len(names), seed)
     outcomes = run_plan(replace(launch, plan=plan), policy="missing")
-    done = [outcome.stage.key for outcome in outcomes if outcome.status in ("done", "kept")]
+    done = [outcome.stage.key for outcome in outcomes if outcome.is_there]
     return values_of(read_records([launch.store], done))
 
 

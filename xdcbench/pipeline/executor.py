@@ -47,6 +47,16 @@ class StageResult:
     status: Status
     detail: str = ""
 
+    @property
+    def is_there(self) -> bool:
+        """Whether the stage has results that can be read."""
+        return self.status in ("done", "kept")
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether it failed, or what it needs did."""
+        return self.status in ("failed", "blocked")
+
 
 def execute(
     plan: Plan, store: RunStore, context: Context, *, policy: Policy = "missing", jobs: int = 1
@@ -188,7 +198,7 @@ def _settled(
         there = store.complete(stage.key)
         return StageResult(stage, "kept" if there or policy == "missing" else "missing")
     for source in stage.read:
-        bad = source.key in outcomes and outcomes[source.key].status in ("failed", "blocked")
+        bad = source.key in outcomes and outcomes[source.key].has_failed
         if bad or not store.whole(source.key, thorough=True):
             said = store.damage(source.key, thorough=True)
             state = f"is damaged ({said})" if said else "is not there"

@@ -31,8 +31,7 @@ def scan(root: Path, dataset: Dataset) -> Scan:
         test=["eval_segments.csv"],
     )
     part_of = {name: part for part in ("train", "test") for name in chosen[part]}
-    found = lists.find_lists(root, dataset, [CLASSES, *part_of])
-    paths = {name: lists.need_list(found, name, root, dataset) for name in (CLASSES, *part_of)}
+    paths = lists.need_lists(root, dataset, [CLASSES, *part_of])
     mids, classes = _classes(paths[CLASSES], dataset)
     parts = [
         _segments(paths[name], dataset, mids).assign(**{SPLIT + "official": part})

@@ -8,7 +8,7 @@ from typing_extensions import TypedDict
 from xdcbench.config.data import Dataset
 from xdcbench.data.scanning.classes import by_name
 from xdcbench.data.scanning.items import SPLIT, Scan, options
-from xdcbench.data.scanning.lists import check_known, find_lists, need_list
+from xdcbench.data.scanning.lists import check_known, need_lists
 from xdcbench.utils.documents import LISTING, read_as
 
 CLASSES = "Diving48_vocab.json"
@@ -32,13 +32,12 @@ def scan(root: Path, dataset: Dataset) -> Scan:
         lists: folder of the lists, absolute or below the root; none: anywhere below the root.
     """
     options(dataset, lists=None)
-    found = find_lists(root, dataset, [CLASSES, *PARTS])
-    sources = [need_list(found, name, root, dataset) for name in (CLASSES, *PARTS)]
-    dives: list[list[str]] = read_as(list[list[str]], sources[0], fix=GET_AGAIN)
+    sources = need_lists(root, dataset, [CLASSES, *PARTS])
+    dives: list[list[str]] = read_as(list[list[str]], sources[CLASSES], fix=GET_AGAIN)
     rows = pd.concat(
-        [_rows(found[name], part, len(dives)) for name, part in PARTS.items()], ignore_index=True
+        [_rows(sources[name], part, len(dives)) for name, part in PARTS.items()], ignore_index=True
     )
-    return by_name(root, dataset, rows, ["_".join(dive) for dive in dives], sources)
+    return by_name(root, dataset, rows, ["_".join(dive) for dive in dives], list(sources.values()))
 
 
 def _rows(path: Path, part: str, classes: int) -> pd.DataFrame:

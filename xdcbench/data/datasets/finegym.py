@@ -8,7 +8,7 @@ import pandas as pd
 from xdcbench.config.data import Dataset
 from xdcbench.data.scanning.classes import by_name
 from xdcbench.data.scanning.items import SPLIT, Scan, options
-from xdcbench.data.scanning.lists import find_lists, need_list, read_list
+from xdcbench.data.scanning.lists import need_lists, read_list
 from xdcbench.errors import UserError
 
 ROW = re.compile(r"((.+)_E_\d+_\d+_A_\d+_\d+)\s+(\d+)")
@@ -34,8 +34,7 @@ def scan(root: Path, dataset: Dataset) -> Scan:
         categories="gym99_categories.txt",
     )
     names = [chosen[what] for what in ("categories", "train", "test")]
-    found = find_lists(root, dataset, names)
-    sources = [need_list(found, name, root, dataset) for name in names]
+    sources = list(need_lists(root, dataset, names).values())
     classes = _classes(sources[0], dataset)
     parts = zip(sources[1:], ("train", "test"), strict=True)
     rows = pd.concat([_rows(path, part, dataset, len(classes)) for path, part in parts], ignore_index=True)

@@ -8,7 +8,7 @@ from typing_extensions import TypedDict
 from xdcbench.config.data import Dataset
 from xdcbench.data.scanning.classes import by_name
 from xdcbench.data.scanning.items import SPLIT, Scan, options
-from xdcbench.data.scanning.lists import check_known, find_lists, need_list
+from xdcbench.data.scanning.lists import check_known, need_lists
 from xdcbench.utils.documents import LISTING, read_as
 
 LABELS = "something-something-v2-labels.json"
@@ -33,13 +33,12 @@ def scan(root: Path, dataset: Dataset) -> Scan:
         lists: folder of the lists, absolute or below the root; none: anywhere below the root.
     """
     options(dataset, lists=None)
-    found = find_lists(root, dataset, [LABELS, *PARTS])
-    sources = [need_list(found, name, root, dataset) for name in (LABELS, *PARTS)]
-    numbers: dict[str, int] = read_as(dict[str, int], sources[0], fix=GET_AGAIN)
+    sources = need_lists(root, dataset, [LABELS, *PARTS])
+    numbers: dict[str, int] = read_as(dict[str, int], sources[LABELS], fix=GET_AGAIN)
     classes = sorted(numbers, key=lambda name: numbers[name])
     labels = {name: label for label, name in enumerate(classes)}
-    rows = pd.concat([_rows(found[name], part, labels) for name, part in PARTS.items()], ignore_index=True)
-    return by_name(root, dataset, rows, classes, sources)
+    rows = pd.concat([_rows(sources[name], part, labels) for name, part in PARTS.items()], ignore_index=True)
+    return by_name(root, dataset, rows, classes, list(sources.values()))
 
 
 def _rows(path: Path, part: str, labels: dict[str, int]) -> pd.DataFrame:

@@ -62,6 +62,17 @@ def find_lists(root: Path, dataset: Dataset, patterns: Iterable[str]) -> dict[st
     return found
 
 
+def need_lists(root: Path, dataset: Dataset, names: Iterable[str]) -> dict[str, Path]:
+    """The lists of some names, all of which must be there, by name in this order.
+
+    Raises:
+        UserError: as ``find_lists`` and ``need_list``.
+    """
+    wanted = list(names)
+    found = find_lists(root, dataset, wanted)
+    return {name: need_list(found, name, root, dataset) for name in wanted}
+
+
 def need_list(found: dict[str, Path], name: str, root: Path, dataset: Dataset) -> Path:
     """The list that was found under ``name``; UserError where there is none."""
     if name not in found:
