@@ -77,6 +77,14 @@ class ShardSettings(Config):
     quality: int = Field(95, ge=1, le=100, description="of JPEG")
 
 
+FACTOR_GROUPS = {
+    "appearance": ("hue", "pitch"),
+    "timing": ("motion", "rhythm"),
+    "nuisances": ("background", "camera", "hum", "gain", "noise"),
+}
+"""Factors by what they carry: the first two groups tell the class in both modalities, the last tells nothing."""
+
+
 class Factors(Config):
     """Strengths of the synthetic world's factors; 1 is the trial world, 0 takes a factor away."""
 
@@ -93,6 +101,16 @@ class Factors(Config):
     hum: float = Field(1.0, ge=0, description="nuisance of the audio: a low hum")
     gain: float = Field(1.0, ge=0, description="nuisance of the audio: level and spectral tilt")
     noise: float = Field(1.0, ge=0, description="nuisance of both streams: white noise")
+
+    @property
+    def groups(self) -> dict[str, float | str]:
+        """Strength of each group of factors; in words, such as ``hue 0.5, pitch 1``, where its factors differ."""
+        found: dict[str, float | str] = {}
+        for group, names in FACTOR_GROUPS.items():
+            strengths = {name: getattr(self, name) for name in names}
+            words = ", ".join(f"{name} {strength:g}" for name, strength in strengths.items())
+            found[group] = words if len(set(strengths.values())) > 1 else strengths[names[0]]
+        return found
 
 
 class World(Config):

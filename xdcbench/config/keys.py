@@ -10,7 +10,7 @@ from xdcbench.config.stages import AssignmentsStage, IndexStage, PretrainedStage
 VERSIONS = {
     "world": 2,
     "shards": 1,
-    "index": 2,
+    "index": 3,
     "init": 1,
     "pretrained": 1,
     "assignments": 1,

@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from xdcbench.data.media.probe import LENGTHS
 from xdcbench.data.scan import scan
 from xdcbench.data.scanning.items import LABELS, MISSING, SPLIT
 from xdcbench.data.shards.reader import CHANGED, ShardReader, open_shards
+from xdcbench.data.synthetic.read import read_world
 from xdcbench.errors import MediaError, UserError
 from xdcbench.utils.arrays import read_table
 from xdcbench.utils.documents import RUN_AGAIN, read_as, write_json
@@ -67,6 +68,7 @@ class _Facts:
     max_failed: float
     shards: dict[str, Any] | None = None
     stamp: str
+    strengths: dict[str, float | str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,7 +81,8 @@ class Index(_Facts):
     duration (of the video track, else of the audio), video_seconds, audio_start and audio_seconds (of each track on the
     shared clock, on which video starts at 0; seconds, 0 without the track; nan where not ok), video and audio (whether
     the file has such a track). ``shards`` describes the prepared shards that the items are read from, None for files.
-    ``stamp`` is as of `Fingerprints`, empty for shards.
+    ``stamp`` is as of `Fingerprints`, empty for shards. ``strengths`` are those of the synthetic world by group
+    (`Factors.groups`); none for real data.
     """
 
     items: pd.DataFrame
@@ -188,6 +191,7 @@ def run(config: IndexStage, inputs: dict[str, Path], work: Path, context: Contex
         max_failed=dataset.max_failed,
         items=items,
         shards=root.facts if isinstance(root, ShardReader) else None,
+        strengths=read_world(inputs["world"]).factors.groups if "world" in inputs else {},
     )
     index.save(work)
 

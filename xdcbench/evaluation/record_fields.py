@@ -41,7 +41,7 @@ def record_fields(
         "verified": verified_counts(context.cache.parent / "data", index),
         "subset": index.subset,
         "official_splits": index.official,
-        "hyperparameters": {**metadata.hyperparameters, **frames},
+        "hyperparameters": {**metadata.hyperparameters, **frames, **index.strengths},
         "seconds": elapsed(context),
         "device": context.device,
         "world_size": world_size(),
