@@ -13,7 +13,7 @@ from xdcbench.pipeline.launch import Launch
 from xdcbench.pipeline.needed import Policy, needed_keys
 from xdcbench.pipeline.suite_tables import tables_of
 from xdcbench.pipeline.unavailable import unavailable_results
-from xdcbench.results.records import Record, read_records
+from xdcbench.results.records import RECORD_FILE, Record, read_records, write_record_file
 from xdcbench.results.run_facts import read_facts
 from xdcbench.results.run_store import RunStore
 from xdcbench.results.tables.grid import Grid
@@ -170,7 +170,8 @@ def table_lines(
 ) -> Iterator[str]:
     """Tables over several results folders, their cells with intervals where that is asked for.
 
-    Without names, those that hold a measured number, or, where nothing is measured, a published one.
+    Without names, those that hold a measured number, or, where nothing is measured, a published one. The folder
+    ``out`` gets every format of each, and the records of the runs that they show.
 
     Raises:
         UserError: a folder is no results folder, or a table is unknown.
@@ -183,6 +184,9 @@ def table_lines(
         yield from render(grid, fmt).split("\n")
     if out is not None:
         yield from written_lines(write_tables(tables, out))
+        runs = frozenset().union(*(grid.runs for grid in tables.values()))
+        write_record_file(out / RECORD_FILE, [record for record in records if record.run in runs])
+        yield f"records {out / RECORD_FILE}"
 
 
 def run_lines(prefix: str, out: Path) -> Iterator[str]:

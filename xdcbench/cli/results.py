@@ -30,7 +30,10 @@ def table(
         bool, typer.Option("--intervals", help="Add 95 % confidence intervals over test items.")
     ] = False,
     output: Annotated[
-        Path | None, typer.Option("--output", metavar="DIR", help="Also write every format to this folder.")
+        Path | None,
+        typer.Option(
+            "--output", metavar="DIR", help="Also write every format, and the records, to this folder."
+        ),
     ] = None,
 ) -> None:
     """Print tables of measured numbers beside published numbers."""

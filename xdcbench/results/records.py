@@ -1,5 +1,7 @@
 """The record: one row per measured number, written inside its run directory."""
 
+import gzip
+import zlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -8,9 +10,22 @@ from pydantic import BaseModel, ConfigDict, field_validator
 
 from xdcbench.errors import UserError
 from xdcbench.results.run_store import RunStore
-from xdcbench.utils.documents import RUN_AGAIN, check, check_schema, read_json, write_json
+from xdcbench.utils.documents import (
+    LISTING,
+    RESTORE,
+    RUN_AGAIN,
+    check,
+    check_schema,
+    parse_json,
+    read_json,
+    write_json,
+)
+from xdcbench.utils.io import atomic_write
 
 SCHEMA_VERSION = 2
+
+RECORD_FILE = "records.jsonl.gz"
+"""Name of the file that holds the records of written tables."""
 
 AGAIN = "measure it again by its suite, with --stage and the name of this file's folder, and --policy always"
 """What to do about a file that is as it was written, and that this version cannot use."""
@@ -78,6 +93,30 @@ def write_records(run: Path, records: Iterable[Record]) -> None:
     write_json(run / "records.json", [record.model_dump(mode="json") for record in records])
 
 
+def write_record_file(path: Path, records: Iterable[Record]) -> None:
+    """Write records to one file, gzipped JSON Lines, sorted; equal records give equal bytes."""
+    lines = sorted(record.model_dump_json() for record in records)
+    with atomic_write(path) as part:
+        part.write_bytes(gzip.compress("".join(f"{line}\n" for line in lines).encode(), mtime=0))
+
+
+def read_record_file(path: Path) -> list[Record]:
+    """Records that `write_record_file` wrote.
+
+    Raises:
+        UserError: the file is missing or damaged, or its records have another schema.
+    """
+    try:
+        with gzip.open(path) as file:
+            content = file.read(LISTING + 1)
+    except (OSError, EOFError, zlib.error) as error:
+        raise UserError(f"{path} is no file of records ({error}). Try: {RESTORE}") from error
+    if len(content) > LISTING:
+        raise UserError(f"{path} unpacks to more than {LISTING >> 20} MiB. Try: {RESTORE}")
+    rows = [parse_json(line, f"a line of {path}") for line in content.splitlines()]
+    return _checked(rows, path, RESTORE)
+
+
 def read_records(stores: Sequence[RunStore], keys: Iterable[str] | None = None) -> list[Record]:
     """Records of the complete runs of several results folders, read as one; a run key counts once.
 
@@ -97,10 +136,13 @@ def read_records(stores: Sequence[RunStore], keys: Iterable[str] | None = None) 
 
 
 def _read(path: Path) -> list[Record]:
-    rows = read_json(path, fix=RUN_AGAIN)
+    return _checked(read_json(path, fix=RUN_AGAIN), path, RUN_AGAIN)
+
+
+def _checked(rows: Any, path: Path, fix: str) -> list[Record]:
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-        raise UserError(f"{path} is no list of records. Try: {RUN_AGAIN}")
+        raise UserError(f"{path} is no list of records. Try: {fix}")
     for row in rows:
-        check_schema(row.get("schema_version"), SCHEMA_VERSION, f"{path} has records of", fix=RUN_AGAIN)
-    records: list[Record] = check(list[Record], rows, str(path), fix=RUN_AGAIN)
+        check_schema(row.get("schema_version"), SCHEMA_VERSION, f"{path} has records of", fix=fix)
+    records: list[Record] = check(list[Record], rows, str(path), fix=fix)
     return records

@@ -1,3 +1,4 @@
+import gzip
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -5,7 +6,14 @@ from pathlib import Path
 import pytest
 
 from xdcbench.errors import UserError
-from xdcbench.results.records import SCHEMA_VERSION, Record, read_records, write_records
+from xdcbench.results.records import (
+    SCHEMA_VERSION,
+    Record,
+    read_record_file,
+    read_records,
+    write_record_file,
+    write_records,
+)
 from xdcbench.results.run_store import RunStore
 from xdcbench.utils.manifest import write_manifest
 
@@ -122,3 +130,29 @@ def test_record_refuses_what_is_no_number(tmp_path: Path, make_record: Maker) ->
     with pytest.raises(ValueError, match="JSON"):
         write_records(tmp_path, [make_record(value=float("nan"))])
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_record_file_is_read_as_it_was_written_whatever_the_order(
+    tmp_path: Path, make_record: Maker
+) -> None:
+    records = [make_record(value=float(i)) for i in range(5)]
+    write_record_file(tmp_path / "one.gz", records)
+    write_record_file(tmp_path / "two.gz", records[::-1])
+    assert (tmp_path / "one.gz").read_bytes() == (tmp_path / "two.gz").read_bytes()
+    assert sorted(r.value for r in read_record_file(tmp_path / "two.gz")) == [0, 1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("lines", ["{", "3", '{"schema_version": 1}', '{"schema_version": 2}'])
+def test_a_record_file_of_something_else_is_named(tmp_path: Path, lines: str) -> None:
+    path = tmp_path / "records.jsonl.gz"
+    path.write_bytes(gzip.compress(lines.encode()))
+    with pytest.raises(UserError, match=r"records\.jsonl\.gz"):
+        read_record_file(path)
+
+
+def test_a_torn_record_file_is_named(tmp_path: Path, make_record: Maker) -> None:
+    path = tmp_path / "records.jsonl.gz"
+    write_record_file(path, [make_record()])
+    path.write_bytes(path.read_bytes()[:-9])
+    with pytest.raises(UserError, match=r"records\.jsonl\.gz"):
+        read_record_file(path)
