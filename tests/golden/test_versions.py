@@ -29,7 +29,6 @@ from xdcbench.config.evaluation import (
     Fusion,
     LinearProbe,
     LinearSVM,
-    LowShot,
     MultilabelProbe,
     Temporal,
 )
@@ -42,7 +41,7 @@ from xdcbench.data.preparation.transcode import transcode
 from xdcbench.evaluation.clusters import cluster, measures
 from xdcbench.evaluation.features import Features, clips_of
 from xdcbench.evaluation.fusion import fused, normalized
-from xdcbench.evaluation.fusion import probe as fusion_probe
+from xdcbench.evaluation.fusion_answers import probe as fusion_probe
 from xdcbench.evaluation.knn import vote
 from xdcbench.evaluation.linear_probe import probe
 from xdcbench.evaluation.linear_svm import choose_c, svm
@@ -187,7 +186,7 @@ def cross_retrieval(_: Path) -> dict[str, float]:
 
 def low_shot(_: Path) -> dict[str, float]:
     _train, labels, _test = blobs()
-    wanted = shots(LowShot(per_class=(2,), fractions=(0.5,)))
+    wanted = shots((2,), (0.5,))
     order = shuffled([f"item{i}" for i in range(18)], seed=0, draw=1)
     return {name: float((take(order, labels, want)[0] ** 2).sum()) for name, want in wanted.items()}
 

@@ -30,6 +30,12 @@ def test_both_modalities_tell_what_each_alone_cannot(tmp_path: Path) -> None:
         gains = [record for record in fused if record.metric == "top1_gain"]
         assert len(gains) == 2
         assert all(low(gain, store) > 10 for gain in gains), "points"
+    for name, metric in (("fusion_retrieval", "recall_at_1"), ("fusion_low_shot", "top1")):
+        fused = [r for r in records if (r.method, r.evaluation) == ("supervised-kinetics", name)]
+        both = [r for r in fused if r.metric == metric and r.hyperparameters["modalities"] == "fused"]
+        assert both and all(r.value > 95 for r in both)
+        gains = [r for r in fused if r.metric == "top1_gain"]
+        assert len(gains) == 2 * len(both) and all(low(gain, store) > 10 for gain in gains)
     near = [r.value for r in records if r.protocol == "knn" and r.method == "supervised-kinetics"]
     assert len(near) == 6 and all(50 < value < 75 for value in near)
 

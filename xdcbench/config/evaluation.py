@@ -3,6 +3,7 @@
 The defaults are the paper's protocol as far as it is established (docs/fidelity.md).
 """
 
+from collections.abc import Sequence
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
@@ -192,20 +193,32 @@ class LowShot(Config):
     @property
     def shots(self) -> tuple[str, ...]:
         """What is learned from, as records name it: ``5`` items of each class, ``1%`` of the training items."""
-        return (*map(str, self.per_class), *(f"{100 * share:g}%" for share in self.fractions))
+        return shot_names(self.per_class, self.fractions)
+
+
+def shot_names(per_class: Sequence[int], fractions: Sequence[float]) -> tuple[str, ...]:
+    """What a low-shot probe learns from, as records name it: ``5`` items of each class, ``1%`` of the items."""
+    return (*map(str, per_class), *(f"{100 * share:g}%" for share in fractions))
 
 
 class Fusion(Config):
-    """Linear probes on mean features of audio, of video and of both side by side, on items with both tracks."""
+    """Mean features of audio, of video and of both side by side, measured alike on items with both tracks."""
 
     kind: Literal["fusion"] = "fusion"
+    by: Literal["linear_probe", "retrieval", "low_shot"] = Field(
+        "linear_probe", description="what is done with the features of each and of both"
+    )
     num_clips: int = Field(10, ge=1, description="clips and windows per item, evenly spaced, averaged")
     last_start: float | None = Field(None, ge=0, description=LAST_START)
     normalize: Literal["standardize", "l2"] = Field(
         "standardize", description="of each modality: deviations of training items, or length 1 of every item"
     )
-    C: float = Field(1.0, gt=0, description="inverse L2 penalty")
+    C: float = Field(1.0, gt=0, description="inverse L2 penalty of the probes")
     max_iter: int = Field(1000, ge=1)
+    ks: tuple[int, ...] = Field((1, 5, 10, 20), min_length=1, description="depths of recall (retrieval)")
+    per_class: tuple[int, ...] = Field((1, 5, 20), description="training items of each class (low_shot)")
+    fractions: tuple[float, ...] = Field((), description="shares of the training items (low_shot)")
+    num_draws: int = Field(5, ge=1, description="draws of these items (low_shot)")
     precision: Precision = "auto"
 
 

@@ -1,9 +1,8 @@
-"""Fusion: what audio and video features tell together, beside what each tells alone, by one kind of probe."""
+"""Fusion: what audio and video features tell together, beside what each tells alone, measured in one way."""
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,18 +14,10 @@ from xdcbench.config.stages import EvaluationStage
 from xdcbench.data.context import Context
 from xdcbench.data.index import Index
 from xdcbench.evaluation.features import Features, load_features
-from xdcbench.evaluation.linear_probe import regression
+from xdcbench.evaluation.fusion_answers import ANSWERS, Answer, Inputs, Task
 from xdcbench.evaluation.paired import top1_difference
 from xdcbench.evaluation.retrieval import unit_vectors
-from xdcbench.evaluation.writer import (
-    Evaluation,
-    Metric,
-    classified,
-    guesses,
-    split_rows,
-    top1_of,
-    write_results,
-)
+from xdcbench.evaluation.writer import Evaluation, Metric, guesses, split_rows, top1_of, write_results
 from xdcbench.models.encoders import load_encoder_metadata
 from xdcbench.results.statistics.predictions import GAIN
 from xdcbench.utils.progress import track
@@ -35,12 +26,9 @@ log = logging.getLogger("xdcbench")
 
 FUSED = "fused"
 
-Inputs = tuple[np.ndarray, np.ndarray]
-"""What a probe learns from and what it is scored on, float32 (items, features) each."""
-
 
 def run(config: EvaluationStage, inputs: dict[str, Path], work: Path, context: Context) -> None:
-    """Stage: a probe on video, one on audio and one on both, all on the items that have both tracks."""
+    """Stage: measure video, audio and both side by side, all on the items that have both tracks."""
     settings = config.settings
     assert isinstance(settings, Fusion)
     index, modalities = Index.load(inputs["data"]), modalities_of(settings)
@@ -50,23 +38,42 @@ def run(config: EvaluationStage, inputs: dict[str, Path], work: Path, context: C
     failed = {row: reason for of in features.values() for row, reason in of.failed.items()}
     encoders = load_encoder_metadata(inputs["features"])
     evaluation = Evaluation(config, index, encoders, test, failed, work, context)
+    task = Task(index, train, test, settings, config.seed)
+    given = fused({m: normalized(of, index, (train, test), settings) for m, of in features.items()})
+    answers: dict[str, list[Answer]] = {}
+    with track(f"{config.name}: {settings.by}", len(given)) as tick:
+        for name, of in given.items():
+            answers[name] = list(ANSWERS[settings.by](of, task))
+            tick()
     # A class none of whose items has both tracks is neither learned nor asked for.
     chance = 100.0 / len(np.unique(index.labels[train]))
     known = {**guesses(evaluation), "chance": chance, "lacking_a_track": lacking}
-    predicted: dict[str, np.ndarray] = {}
-    outcomes: dict[str, dict[str, Any]] = {}
-    probed = fused({m: normalized(of, index, (train, test), settings) for m, of in features.items()})
-    with track(f"{config.name}: probes", len(probed)) as tick:
-        for name, of in probed.items():
-            scores, found = probe(of, index.labels[train], classes=len(index.classes), settings=settings)
-            predicted[name], outcomes[name] = classified(index, scores, test), {**known, **found}
-            tick()
-    tables = [pd.DataFrame({"modalities": name, "prediction": of}) for name, of in predicted.items()]
     metrics = [
-        top1_of(evaluation, of, {"modalities": name}, outcomes[name]) for name, of in predicted.items()
+        metric
+        for name, of in answers.items()
+        for one in of
+        for metric in scored(evaluation, name, one, known)
     ]
-    metrics += gains(evaluation, predicted)
+    metrics += gains(evaluation, answers)
+    tables = [one.table(modalities=name) for name, of in answers.items() for one in of]
     write_results(evaluation, metrics, pd.concat(tables, ignore_index=True), train_items_used=len(train))
+
+
+def scored(evaluation: Evaluation, name: str, answer: Answer, known: Mapping[str, float]) -> Iterator[Metric]:
+    """Top-1 of what modalities ``name`` answered, or recall at each depth of a ranking."""
+    settings, named = evaluation.config.settings, {"modalities": name, **answer.named}
+    assert isinstance(settings, Fusion)
+    if answer.ranks is None:
+        yield top1_of(evaluation, answer.predicted, named, {**known, **answer.outcomes})
+        return
+    for k in settings.ks:
+        recall = 100.0 * float((answer.ranks <= k).mean())
+        yield Metric(
+            f"recall_at_{k}",
+            recall,
+            hyperparameters=named,
+            outcomes={"lacking_a_track": known["lacking_a_track"]},
+        )
 
 
 def left_out(config: EvaluationStage, index: Index, tracks: tuple[Modality, ...]) -> int:
@@ -104,28 +111,17 @@ def fused(alone: Mapping[Modality, Inputs]) -> dict[str, Inputs]:
     return found | {FUSED: (train, test)}
 
 
-def probe(
-    inputs: Inputs, labels: np.ndarray, *, classes: int, settings: Fusion
-) -> tuple[np.ndarray, dict[str, bool]]:
-    """Class probabilities of test items, float (test items, classes), and whether the solver ``converged``.
-
-    Args:
-        labels: int64 (training items,), at least two classes; others have probability 0.
-    """
-    train, test = inputs
-    present, y = np.unique(labels, return_inverse=True)
-    predict, outcomes = regression(train, y, c=settings.C, max_iter=settings.max_iter)
-    scores = np.zeros((len(test), classes))
-    scores[:, present] = predict(test)
-    return scores, outcomes
-
-
-def gains(evaluation: Evaluation, predicted: Mapping[str, np.ndarray]) -> Iterator[Metric]:
+def gains(evaluation: Evaluation, answers: Mapping[str, Iterable[Answer]]) -> Iterator[Metric]:
     """Top-1 of ``fused`` less that of each modality on the same items, in points, with interval and McNemar's p.
 
+    Of a ranking, the class of the nearest item is the prediction.
+
     Args:
-        predicted: int64 (items,), classes of the evaluation's rows, by modality and ``fused``.
+        answers: by modality and ``fused``, as many and in the same order.
     """
-    for name in (name for name in predicted if name != FUSED):
-        told = {"modalities": FUSED, "over": name}
-        yield top1_difference(evaluation, GAIN, (predicted[FUSED], predicted[name]), told)
+    for name, theirs in answers.items():
+        if name == FUSED:
+            continue
+        for both, one in zip(answers[FUSED], theirs, strict=True):
+            told = {"modalities": FUSED, "over": name, **both.named}
+            yield top1_difference(evaluation, GAIN, (both.predicted, one.predicted), told)

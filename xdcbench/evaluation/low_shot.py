@@ -1,13 +1,13 @@
 """Low-shot: linear probes that learn from a few items of each class, drawn several times."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from xdcbench.config.evaluation import LowShot
+from xdcbench.config.evaluation import LowShot, shot_names
 from xdcbench.config.stages import EvaluationStage
 from xdcbench.data.context import Context
 from xdcbench.data.index import Index
@@ -30,7 +30,7 @@ def run(config: EvaluationStage, inputs: dict[str, Path], work: Path, context: C
     train, test = split_rows(config, index, features)
     labels, ids = index.labels, index.items["id"].to_numpy()
     x = np.asarray(features.of[test])
-    wanted = shots(settings)
+    wanted = shots(settings.per_class, settings.fractions)
     encoders = load_encoder_metadata(inputs["features"])
     evaluation = Evaluation(config, index, encoders, test, features.failed, work, context)
     known = guesses(evaluation)
@@ -55,21 +55,21 @@ def run(config: EvaluationStage, inputs: dict[str, Path], work: Path, context: C
     write_results(evaluation, measures, pd.concat(tables, ignore_index=True))
 
 
-def shots(settings: LowShot) -> dict[str, Wanted]:
+def shots(per_class: Sequence[int], fractions: Sequence[float]) -> dict[str, Wanted]:
     """What to take of each class, under the name that records carry: ``5`` items, or ``1%`` and at least one.
 
     Raises:
         UserError: a number below 1, a share outside of 0 to 1, or neither.
     """
-    bad = [n for n in settings.per_class if n < 1] + [s for s in settings.fractions if not 0 < s <= 1]
-    if bad or not (settings.per_class or settings.fractions):
+    bad = [n for n in per_class if n < 1] + [s for s in fractions if not 0 < s <= 1]
+    if bad or not (per_class or fractions):
         raise UserError(
             f"low_shot: cannot learn from {bad[0] if bad else 'no'} items; give `per_class` from 1 up, "
             f"`fractions` above 0 and up to 1, or one of them"
         )
-    numbers: list[Wanted] = [lambda size, n=n: n for n in settings.per_class]  # type: ignore[misc]
-    shares: list[Wanted] = [lambda size, s=s: max(1, int(s * size + 0.5)) for s in settings.fractions]  # type: ignore[misc]
-    return dict(zip(settings.shots, [*numbers, *shares], strict=True))
+    numbers: list[Wanted] = [lambda size, n=n: n for n in per_class]  # type: ignore[misc]
+    shares: list[Wanted] = [lambda size, s=s: max(1, int(s * size + 0.5)) for s in fractions]  # type: ignore[misc]
+    return dict(zip(shot_names(per_class, fractions), [*numbers, *shares], strict=True))
 
 
 def shuffled(ids: Iterable[str], *, seed: int, draw: int) -> np.ndarray:

@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 from scipy.stats import binomtest
 from sklearn.linear_model import LogisticRegression
+from sklearn.neighbors import NearestNeighbors
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, Normalizer, StandardScaler
 
@@ -22,6 +23,8 @@ from xdcbench.data.context import Context
 from xdcbench.data.index import Index
 from xdcbench.errors import UserError
 from xdcbench.evaluation import fusion
+from xdcbench.evaluation.fusion_answers import Answer
+from xdcbench.evaluation.low_shot import shuffled, take
 from xdcbench.evaluation.writer import Evaluation
 from xdcbench.models.encoders import EncoderMetadata
 
@@ -133,7 +136,7 @@ def test_items_of_one_group_are_drawn_together(tmp_path: Path) -> None:
         given = Evaluation(
             CONFIG, replace(index, items=items), encoders, TEST, {}, tmp_path, Context("tests")
         )
-        (gain,) = fusion.gains(given, {"audio": wrong, "fused": half})
+        (gain,) = fusion.gains(given, {"audio": [Answer(wrong)], "fused": [Answer(half)]})
         low, high = gain.outcomes["interval"]
         widths.append(high - low)
         assert (gain.value, gain.outcomes["groups"]) == (50.0, 40 // size)
@@ -199,3 +202,70 @@ def test_an_item_of_no_direction_is_named(feature_runs: FeatureRuns, tmp_path: P
             tmp_path / "work",
             CONFIG.model_copy(update={"settings": settings}),
         )
+
+
+def test_each_ranking_is_scikit_learns(feature_runs: FeatureRuns, tmp_path: Path) -> None:
+    features, index = halves(noise=0.7), small_index(LABELS.tolist(), PARTS)
+    settings = CONFIG.settings.model_copy(update={"by": "retrieval", "ks": (1, 5), "normalize": "l2"})
+    config = CONFIG.model_copy(update={"settings": settings})
+    records = do(inputs_of(feature_runs, index, features), tmp_path / "work", config)
+    means = {name: of.astype(np.float32).mean(axis=1) for name, of in features.items()}
+    joined = np.hstack([Normalizer().transform(means[name]) for name in ("video", "audio")])
+    found = predictions(tmp_path / "work")
+    for name, x in {**means, "fused": joined}.items():
+        near = NearestNeighbors(n_neighbors=5, metric="cosine").fit(x[TRAIN])
+        neighbors = LABELS[TRAIN][near.kneighbors(x[TEST], return_distance=False)]
+        right = neighbors == LABELS[TEST][:, None]
+        assert found[name]["prediction"].tolist() == neighbors[:, 0].tolist()
+        for k in (1, 5):
+            (record,) = [
+                r
+                for r in records
+                if r["metric"] == f"recall_at_{k}" and r["hyperparameters"]["modalities"] == name
+            ]
+            assert record["value"] == pytest.approx(100 * right[:, :k].any(axis=1).mean())
+    for record in (r for r in records if r["metric"] == "top1_gain"):
+        over = found[record["hyperparameters"]["over"]]
+        both = found["fused"]
+        gain = (both["prediction"] == both["label"]).mean() - (over["prediction"] == over["label"]).mean()
+        assert record["value"] == pytest.approx(100 * gain)
+
+
+def test_each_probe_on_few_items_learns_from_the_same_few(feature_runs: FeatureRuns, tmp_path: Path) -> None:
+    features, index = halves(noise=0.7), small_index(LABELS.tolist(), PARTS)
+    update = {"by": "low_shot", "per_class": (1, 5), "fractions": (0.5,), "num_draws": 2}
+    config = CONFIG.model_copy(update={"settings": CONFIG.settings.model_copy(update=update)})
+    records = do(inputs_of(feature_runs, index, features), tmp_path / "work", config)
+    means = {name: of.astype(np.float32).mean(axis=1) for name, of in features.items()}
+    x = np.hstack([StandardScaler().fit(means[m][TRAIN]).transform(means[m]) for m in ("video", "audio")])
+    few, _ = take(TRAIN[shuffled([f"item{i:02d}" for i in TRAIN], seed=3, draw=1)], LABELS, lambda size: 5)
+    expected = LogisticRegression(C=0.5, max_iter=1000).fit(x[few], LABELS[few]).predict(x[TEST])
+    found = predictions(tmp_path / "work")["fused"]
+    drawn = found[(found["shots"] == "5") & (found["draw"] == 1)]
+    assert drawn["prediction"].tolist() == expected.tolist()
+    named = [(r["metric"], *(r["hyperparameters"].get(n) for n in ("modalities", "over"))) for r in records]
+    assert {name: named.count(name) for name in named} == {
+        **{("top1", name, None): 6 for name in ("video", "audio", "fused")},
+        **{("top1_gain", "fused", name): 6 for name in ("video", "audio")},
+    }
+    by_shots = {
+        shots: np.mean(
+            [
+                r["value"]
+                for r in records
+                if r["metric"] == "top1"
+                and (r["hyperparameters"]["modalities"], r["hyperparameters"]["shots"]) == ("fused", shots)
+            ]
+        )
+        for shots in ("1", "50%")
+    }
+    assert by_shots["1"] < by_shots["50%"]
+    assert {r["outcomes"]["learned_from"] for r in records if r["metric"] == "top1"} == {4, 20, 40}
+
+
+def test_a_depth_that_says_nothing_is_refused(feature_runs: FeatureRuns, tmp_path: Path) -> None:
+    settings = CONFIG.settings.model_copy(update={"by": "retrieval", "ks": (1, 80)})
+    config = CONFIG.model_copy(update={"settings": settings})
+    index = small_index(LABELS.tolist(), PARTS)
+    with pytest.raises(UserError, match="recall at 80 of 80 training items says nothing"):
+        do(inputs_of(feature_runs, index, halves(noise=1)), tmp_path / "work", config)

@@ -108,7 +108,7 @@ def test_draws_and_seeds_differ() -> None:
 @given(st.lists(st.integers(0, 4), min_size=1, max_size=40), st.integers(1, 6), st.integers(1, 99))
 def test_take_is_a_count_per_class(labels: list[int], n: int, per_cent: int) -> None:
     order = np.random.default_rng(0).permutation(len(labels))
-    wanted = shots(LowShot(per_class=(n,), fractions=(per_cent / 100,)))
+    wanted = shots((n,), (per_cent / 100,))
     number, share = wanted.values()
     assert list(wanted) == [str(n), f"{per_cent}%"]
     of = np.array(labels)
@@ -147,7 +147,7 @@ def test_results_do_not_depend_on_the_order_of_items(feature_runs: FeatureRuns, 
 )
 def test_nothing_to_learn_from_is_refused(settings: dict[str, Any], what: str) -> None:
     with pytest.raises(UserError, match=f"low_shot: cannot learn from {what} items; give `per_class` from 1"):
-        shots(SETTINGS.model_copy(update=settings))
+        shots(settings.get("per_class", (1,)), settings.get("fractions", ()))
 
 
 def test_nan_features_name_the_item(feature_runs: FeatureRuns, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from torch.nn.functional import normalize
 from xdcbench.clustering.kmeans import KMeans
 from xdcbench.clustering.metrics import nmi
 from xdcbench.clustering.preprocess import Mode, concat, fit
-from xdcbench.config.evaluation import LinearProbe, LinearSVM, LowShot
+from xdcbench.config.evaluation import LinearProbe, LinearSVM
 from xdcbench.data.dataloader import shares
 from xdcbench.evaluation.linear_probe import probe
 from xdcbench.evaluation.linear_svm import choose_c, svm
@@ -106,7 +106,7 @@ def _retrieval(stored: Stored) -> Named:
 
 def _low_shot(stored: Stored) -> Named:
     order = shuffled([f"item {row}" for row in stored.train], seed=0, draw=0)
-    for name, wanted in shots(LowShot(per_class=(2,), fractions=(0.25,))).items():
+    for name, wanted in shots((2,), (0.25,)).items():
         yield f"low shot {name}", digest(take(order, stored.labels[stored.train], wanted)[0].astype(np.int64))
 
 

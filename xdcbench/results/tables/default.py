@@ -16,6 +16,7 @@ from xdcbench.config.evaluation import (
     LowShot,
     Retrieval,
     Temporal,
+    shot_names,
 )
 from xdcbench.config.stages import EvaluationStage
 from xdcbench.config.table import Column, Table
@@ -29,11 +30,14 @@ KINDS = ("shots", "neighbors", "modalities", "variant")
 """Hyperparameters by which several numbers of one evaluation are told apart."""
 
 
+Kinds = tuple[tuple[str, str | int], ...]
+
+
 @dataclass(frozen=True)
 class Measurement:
     """A number in per cent that speaks for an evaluation, on one split.
 
-    ``modality`` is empty for an evaluation of both. ``kind`` is the name and the value of one of `KINDS`, or nothing.
+    ``modality`` is empty for an evaluation of both. ``kinds`` are names and values of `KINDS`, in that order.
     """
 
     dataset: str
@@ -42,7 +46,7 @@ class Measurement:
     modality: Modality | Literal[""]
     metric: str
     split: str
-    kind: tuple[str, str | int] | None = None
+    kinds: Kinds = ()
 
 
 def measurements_of_stage(
@@ -53,32 +57,38 @@ def measurements_of_stage(
     ``multi_label``: whether items of the dataset have several classes each.
     """
     settings, metric = config.settings, "mAP" if multi_label else "top1"
-    if isinstance(settings, Retrieval | CrossRetrieval):
+    by_rank = isinstance(settings, Fusion) and settings.by == "retrieval"
+    if isinstance(settings, Retrieval | CrossRetrieval) or by_rank:
         metric = f"{RECALL}{min(settings.ks)}"
     elif isinstance(settings, Clusters):
         metric = "cluster_accuracy"
     modality = "" if isinstance(settings, Fusion) else settings.modality
-    for kind in _kinds_of(settings):
-        yield Measurement(dataset, config.name, settings.kind, modality, metric, config.split, kind)
+    for kinds in _kinds_of(settings):
+        yield Measurement(dataset, config.name, settings.kind, modality, metric, config.split, kinds)
 
 
-def _kinds_of(settings: Evaluation) -> list[tuple[str, str | int] | None]:
+def _kinds_of(settings: Evaluation) -> list[Kinds]:
     match settings:
         case LowShot():
-            return [("shots", shots) for shots in settings.shots]
+            return [(("shots", shots),) for shots in settings.shots]
         case KNN():
-            return [("neighbors", k) for k in settings.ks]
+            return [(("neighbors", k),) for k in settings.ks]
         case Fusion():
-            return [("modalities", name) for name in ("audio", "video", "fused")]
+            several: list[Kinds] = [()]
+            if settings.by == "low_shot":
+                several = [
+                    (("shots", shots),) for shots in shot_names(settings.per_class, settings.fractions)
+                ]
+            return [(*one, ("modalities", name)) for one in several for name in ("audio", "video", "fused")]
         case Temporal():
-            return [("variant", name) for name in (PLAIN, *settings.variants)]
-    return [None]
+            return [(("variant", name),) for name in (PLAIN, *settings.variants)]
+    return [()]
 
 
 def measurements_of_records(records: Iterable[Record]) -> Iterator[Measurement]:
     """What evaluations have yielded, sorted by dataset and evaluation; `measurements_of_stage` says which numbers."""
     found = {
-        Measurement(r.dataset, r.evaluation, r.protocol, _modality(r), r.metric, r.split, _kind(r))
+        Measurement(r.dataset, r.evaluation, r.protocol, _modality(r), r.metric, r.split, _kinds(r))
         for r in records
         if r.protocol != "round" and (r.metric in WORDS or r.metric.startswith(RECALL))
     }
@@ -94,14 +104,16 @@ def _modality(record: Record) -> Modality | Literal[""]:
     return "video" if "frames" in record.hyperparameters else "audio"  # audio has no frames
 
 
-def _kind(record: Record) -> tuple[str, str | int] | None:
-    return next(((name, v) for name in KINDS if (v := record.hyperparameters.get(name)) is not None), None)
+def _kinds(record: Record) -> Kinds:
+    named = record.hyperparameters
+    return tuple((name, named[name]) for name in KINDS if named.get(name) is not None)
 
 
 def _order(one: Measurement) -> tuple[object, ...]:
     """Smaller depths and numbers first, shares after numbers of items."""
-    names, value = (one.dataset, one.evaluation, one.metric), str(one.kind[1]) if one.kind else ""
-    return *map(natural, names), value.endswith("%"), natural(value), one.protocol, natural(one.split)
+    names, values = (one.dataset, one.evaluation, one.metric), [str(value) for _, value in one.kinds]
+    kinds = [(value.endswith("%"), natural(value)) for value in values]
+    return *map(natural, names), kinds, one.protocol, natural(one.split)
 
 
 def default_tables(measurements: Iterable[Measurement], methods: Iterable[str] = ()) -> dict[str, Table]:
@@ -128,23 +140,21 @@ def _column(one: Measurement, *, split: str) -> Column:
     name = one.evaluation if told else f"{one.evaluation} ({one.modality})"
     metric = WORDS.get(one.metric) or one.metric.replace(RECALL, "R@")
     return Column(
-        title=", ".join([name, *_words(one.kind), metric]),
+        title=", ".join([name, *(_words(*kind) for kind in one.kinds), metric]),
         evaluation=one.evaluation,
         protocol=one.protocol,
         dataset=one.dataset,
         split=split,
         metric=one.metric,
-        hyperparameters=dict([one.kind]) if one.kind else {},
+        hyperparameters=dict(one.kinds),
     )
 
 
-def _words(kind: tuple[str, str | int] | None) -> list[str]:
-    match kind:
-        case None:
-            return []
-        case "shots", value:
-            return [f"{value} of the items" if str(value).endswith("%") else f"{value} per class"]
-        case "neighbors", value:
-            return [f"k = {value}"]
-        case _, value:
-            return [str(value)]
+def _words(name: str, value: str | int) -> str:
+    match name:
+        case "shots":
+            return f"{value} of the items" if str(value).endswith("%") else f"{value} per class"
+        case "neighbors":
+            return f"k = {value}"
+        case _:
+            return str(value)
