@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -20,7 +20,8 @@ Inputs = tuple[np.ndarray, np.ndarray]
 """Features of training and of test items, float32 (items, features) each."""
 
 
-class Task(NamedTuple):
+@dataclass(frozen=True)
+class Task:
     """What is to be answered: positions of training and test items, int64, of an index; settings; seed of draws."""
 
     index: Index
