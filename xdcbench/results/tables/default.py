@@ -57,9 +57,7 @@ def measurements_of_stage(
     ``multi_label``: whether items of the dataset have several classes each.
     """
     settings, metric = config.settings, "mAP" if multi_label else "top1"
-    if isinstance(settings, Retrieval | CrossRetrieval):
-        metric = f"{RECALL}{min(settings.ks)}"
-    elif isinstance(settings, Fusion) and settings.by == "retrieval":
+    if isinstance(settings, Retrieval | CrossRetrieval) or (isinstance(settings, Fusion) and settings.by == "retrieval"):
         metric = f"{RECALL}{min(settings.ks)}"
     elif isinstance(settings, Clusters):
         metric = "cluster_accuracy"
