@@ -57,13 +57,21 @@ def measurements_of_stage(
     ``multi_label``: whether items of the dataset have several classes each.
     """
     settings, metric = config.settings, "mAP" if multi_label else "top1"
-    if isinstance(settings, Retrieval | CrossRetrieval) or (isinstance(settings, Fusion) and settings.by == "retrieval"):
-        metric = f"{RECALL}{min(settings.ks)}"
+    if depths := _depths(settings):
+        metric = f"{RECALL}{min(depths)}"
     elif isinstance(settings, Clusters):
         metric = "cluster_accuracy"
     modality = "" if isinstance(settings, Fusion) else settings.modality
     for kinds in _kinds_of(settings):
         yield Measurement(dataset, config.name, settings.kind, modality, metric, config.split, kinds)
+
+
+def _depths(settings: Evaluation) -> tuple[int, ...]:
+    """At which recall is measured; none by other evaluations."""
+    match settings:
+        case Retrieval() | CrossRetrieval() | Fusion(by="retrieval"):
+            return settings.ks
+    return ()
 
 
 def _kinds_of(settings: Evaluation) -> list[Kinds]:
