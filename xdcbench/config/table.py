@@ -27,11 +27,18 @@ class Column(Config):
 
 
 class Chart(Config):
-    """A table drawn: one panel per column, a line for rows that agree in all labels but one, a number."""
+    """A table drawn: one panel per column, a line for rows that agree in all labels but one."""
 
-    x: str = Field(description="field among the table's `rows` that holds numbers")
+    x: str = Field(description="field among the table's `rows`: numbers, or names with `names`")
     title: str = Field(description="of that axis")
     log: bool = False
+    names: bool = Field(False, description="x holds names, in the table's order; points are not joined")
+
+    @model_validator(mode="after")
+    def _names_have_no_logarithm(self) -> Self:
+        if self.names and self.log:
+            raise ValueError("figure: names have no logarithm; leave out `log` or `names`")
+        return self
 
 
 class Table(Config):

@@ -2,6 +2,7 @@
 
 import io
 import math
+import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -26,6 +27,10 @@ SHAPES = "osD^vPX*"
 
 _TITLES, _PANEL, _LABELS, _ENTRY, _NOTE, _GAP = 0.55, 2.2, 0.5, 0.165, 0.15, 0.12
 """Heights of parts of the figure, in inches."""
+_BETWEEN = 0.75
+"""Height between two rows of panels, inches: the axis of one and the title of the other."""
+ACROSS = 4
+"""Panels side by side."""
 _STYLE: dict[Any, Any] = {
     "svg.hashsalt": "xdcbench",  # the same table gives the same bytes
     "svg.fonttype": "none",
@@ -39,6 +44,9 @@ _STYLE: dict[Any, Any] = {
     "xtick.color": INK,
     "ytick.color": INK,
 }
+
+
+_NUMBER = re.compile(r"[0-9]+(\.[0-9]+)?")
 
 
 class DrawnCell(NamedTuple):
@@ -66,7 +74,8 @@ class TableLine:
     def label(self) -> str:
         """Name and group, with the marks of unverified numbers."""
         statuses = {cell.status for cell in self.cells}
-        return f"{self.name} ({self.group}){''.join(m for status, m in MARKS.items() if status in statuses)}"
+        words = f"{self.name} ({self.group})" if self.name else self.group
+        return words + "".join(mark for status, mark in MARKS.items() if status in statuses)
 
 
 def draw(grid: Grid, chart: Chart, fmt: FigureFormat) -> bytes | None:
@@ -83,13 +92,20 @@ def draw(grid: Grid, chart: Chart, fmt: FigureFormat) -> bytes | None:
 
     notes = _notes(lines, left_out)
     below = [_LABELS, _ENTRY * math.ceil(len(lines) / 2) + _GAP, _NOTE * len(notes) + _GAP]
-    height = _TITLES + _PANEL + sum(below)
+    across = min(len(grid.columns), ACROSS)
+    down = math.ceil(len(grid.columns) / across)
+    height = _TITLES + _PANEL * down + _BETWEEN * (down - 1) + sum(below)
     with rc_context(_STYLE):
-        figure = Figure(figsize=(max(6.4, 3.2 * len(grid.columns)), height))
+        figure = Figure(figsize=(max(6.4, 3.2 * across), height))
         {"svg": FigureCanvasSVG, "pdf": FigureCanvasPdf}[fmt](figure)
         _panels(figure, grid, chart, lines)
         figure.subplots_adjust(
-            left=0.07, right=0.98, top=1 - _TITLES / height, bottom=sum(below) / height, wspace=0.25
+            left=0.07,
+            right=0.98,
+            top=1 - _TITLES / height,
+            bottom=sum(below) / height,
+            wspace=0.25,
+            hspace=_BETWEEN / _PANEL,
         )
         figure.legend(
             *figure.axes[0].get_legend_handles_labels(),
@@ -114,13 +130,14 @@ def table_lines(grid: Grid, chart: Chart) -> tuple[list[TableLine], list[str]]:
     lines: list[TableLine] = []
     left_out: dict[str, None] = {}
     at = grid.fields.index(chart.x)
+    places = names_of(grid, chart)
     for group in grid.groups:
         found: dict[str, list[tuple[float, Row]]] = defaultdict(list)
         for row in group.rows:
-            x = row.labels[at]
-            if x.isdecimal() and (int(x) > 0 or not chart.log):
+            x = _place(row.labels[at], chart, places)
+            if x is not None:
                 name = [*row.labels[:at], *row.labels[at + 1 :], row.setting]
-                found[", ".join(filter(None, name))].append((float(x), row))
+                found[", ".join(filter(None, name))].append((x, row))
             elif any(cell.value is not None for cell in row.cells):
                 left_out[" ".join(filter(None, row.shown))] = None
         for line, rows in found.items():
@@ -129,6 +146,22 @@ def table_lines(grid: Grid, chart: Chart) -> tuple[list[TableLine], list[str]]:
             columns = (tuple(DrawnCell(x, c.value, c) for x, c in of if c.value is not None) for of in cells)
             lines.append(TableLine(line, group.title, tuple(columns)))
     return [line for line in lines if line.cells], list(left_out)
+
+
+def names_of(grid: Grid, chart: Chart) -> list[str]:
+    """The names on the axis, in the order of the table; none where it holds numbers."""
+    at = grid.fields.index(chart.x)
+    every = (row.labels[at] for group in grid.groups for row in group.rows)
+    return list(dict.fromkeys(every)) if chart.names else []
+
+
+def _place(label: str, chart: Chart, names: Sequence[str]) -> float | None:
+    """Where a label stands on the axis; None for one that has no place."""
+    if chart.names:
+        return float(names.index(label))
+    if not _NUMBER.fullmatch(label) or (chart.log and float(label) <= 0):
+        return None
+    return float(label)
 
 
 def _notes(lines: Sequence[TableLine], left_out: Sequence[str]) -> list[str]:
@@ -153,24 +186,36 @@ def _bar(cell: Cell) -> tuple[tuple[float, float], str]:
 
 def _panels(figure: "Figure", grid: Grid, chart: Chart, lines: Sequence[TableLine]) -> None:
     names = list(dict.fromkeys(line.name for line in lines))
-    xs = {point.x for line in lines for points in line.columns for point in points}
-    place: Callable[[float], float] = math.log if chart.log else float
-    ticks = apart(xs, place, 0.15 * (place(max(xs)) - place(min(xs))))
-    panels = figure.subplots(1, len(grid.columns), squeeze=False, sharex=True)[0]
-    for i, (axes, title) in enumerate(zip(panels, grid.columns, strict=True)):
+    across = min(len(grid.columns), ACROSS)
+    down = math.ceil(len(grid.columns) / across)
+    panels = figure.subplots(down, across, squeeze=False, sharex=True).flatten()
+    for axes in panels[len(grid.columns) :]:
+        axes.remove()
+    for i, (axes, title) in enumerate(zip(panels, grid.columns, strict=False)):
         if chart.log:
             axes.set_xscale("log")
         for line in lines:
-            _plot(axes, line, i, place=names.index(line.name))
+            _plot(axes, line, i, place=names.index(line.name), joined=not chart.names)
         axes.set_title(title, fontsize=9)
         axes.set_xlabel(chart.title)
-        axes.set_xticks(ticks, [short(x) for x in ticks])
-        axes.set_xticks([], minor=True)
+        _ticks(axes, grid, chart, lines)
         axes.margins(x=0.1, y=0.12)
     figure.suptitle(grid.title, fontsize=10)
 
 
-def _plot(axes: "Axes", line: TableLine, column: int, *, place: int) -> None:
+def _ticks(axes: "Axes", grid: Grid, chart: Chart, lines: Sequence[TableLine]) -> None:
+    axes.tick_params(labelbottom=True)
+    if named := names_of(grid, chart):
+        axes.set_xticks(range(len(named)), named, fontsize=7)
+        return
+    xs = {point.x for line in lines for points in line.columns for point in points}
+    place: Callable[[float], float] = math.log if chart.log else float
+    ticks = apart(xs, place, 0.15 * (place(max(xs)) - place(min(xs))))
+    axes.set_xticks(ticks, [short(x) for x in ticks])
+    axes.set_xticks([], minor=True)
+
+
+def _plot(axes: "Axes", line: TableLine, column: int, *, place: int, joined: bool = True) -> None:
     points = line.columns[column]
     bars = [_bar(point.cell)[0] for point in points]
     color = COLOURS[place % len(COLOURS)]
@@ -184,7 +229,7 @@ def _plot(axes: "Axes", line: TableLine, column: int, *, place: int) -> None:
         marker=SHAPES[place % len(SHAPES)],
         markersize=5,
         markerfacecolor=color if measured else "none",
-        linestyle="-" if measured else "--",
+        linestyle="none" if not joined else "-" if measured else "--",
         linewidth=1.2,
         capsize=2,
     )

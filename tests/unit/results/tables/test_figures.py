@@ -10,7 +10,7 @@ import pytest
 from xdcbench.config.load import load_table, validate
 from xdcbench.config.table import Chart, Table
 from xdcbench.errors import UserError
-from xdcbench.results.tables.figures import COLOURS, INK, draw
+from xdcbench.results.tables.figures import COLOURS, INK, draw, table_lines
 from xdcbench.results.tables.grid import Cell, Grid, Group, Row
 from xdcbench.results.tables.present import grids, load_tables, write_tables
 
@@ -135,3 +135,41 @@ def test_figure_of_a_field_that_names_no_rows_is_told() -> None:
     tree["figure"]["x"] = "k"
     with pytest.raises(UserError, match=r"mine\.yaml: .*x is 'k'; name one of `rows`: method"):
         validate(Table, tree, where="mine.yaml")
+
+
+def test_names_are_places_in_the_tables_order_and_not_joined() -> None:
+    chart = Chart(x="method", title="method", names=True)
+    rows = tuple(Row((name,), "", (_cell(value),)) for name, value in (("Scratch", 10.0), ("XDC", 80.0)))
+    grid = Grid("In miniature", ("method",), ("video",), (Group("measured", rows),), (), chart)
+    lines, left_out = table_lines(grid, chart)
+    assert [(point.x, point.y) for line in lines for point in line.columns[0]] == [(0.0, 10.0), (1.0, 80.0)]
+    assert left_out == [] and [line.label for line in lines] == ["measured"]
+    svg = draw(grid, chart, "svg")
+    assert svg is not None
+    assert [text for text in _texts(svg) if text in ("Scratch", "XDC")] == ["Scratch", "XDC"]
+
+
+def test_a_label_with_decimals_has_its_place() -> None:
+    chart = Chart(x="hyperparameters.appearance", title="strength")
+    rows = tuple(Row(("XDC", x), "", (_cell(50.0),)) for x in ("0", "0.5", "2", "hue 1, pitch 2"))
+    grid = Grid("t", ("method", "hyperparameters.appearance"), ("video",), (Group("m", rows),), (), chart)
+    (line,), left_out = table_lines(grid, chart)
+    assert [point.x for point in line.columns[0]] == [0.0, 0.5, 2.0]
+    assert left_out == ["XDC hue 1, pitch 2"]
+
+
+def test_many_columns_stand_in_rows_of_panels() -> None:
+    columns = tuple(f"panel {i}" for i in range(6))
+    rows = tuple(Row(("XDC", k), "", tuple(_cell(50.0) for _ in columns)) for k in ("64", "128"))
+    grid = Grid("t", ("method", "hyperparameters.k"), columns, (Group("m", rows),), (), CHART)
+    svg = draw(grid, CHART, "svg")
+    assert svg is not None
+    root = ET.fromstring(svg)
+    width, height = (float(root.attrib[name].removesuffix("pt")) for name in ("width", "height"))
+    assert set(columns) <= set(_texts(svg))
+    assert width < 72 * 3.2 * 5 and height > 72 * 2 * 2.2
+
+
+def test_names_have_no_logarithm() -> None:
+    with pytest.raises(UserError, match="names have no logarithm"):
+        validate(Chart, {"x": "method", "title": "t", "names": True, "log": True}, where="a.yaml")
