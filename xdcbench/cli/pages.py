@@ -17,6 +17,7 @@ from xdcbench.cli.options import (
     TrustOption,
     say,
 )
+from xdcbench.errors import UserError
 
 app = typer.Typer(rich_markup_mode=None)
 
@@ -102,7 +103,6 @@ def report_page(
     ] = None,
 ) -> None:
     """Write an HTML page of all results. Shows tables, learning curves, clusters, data, cost and runs."""
-    from xdcbench.errors import UserError
     from xdcbench.reports.leaderboard.page import write_leaderboard
     from xdcbench.reports.results.page import write_report
 
