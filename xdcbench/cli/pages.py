@@ -17,6 +17,7 @@ from xdcbench.cli.options import (
     TrustOption,
     say,
 )
+from xdcbench.errors import UserError
 
 app = typer.Typer(rich_markup_mode=None)
 
@@ -79,11 +80,15 @@ def clusters(
     epilog=examples(
         "xdcbench report",
         "xdcbench report --results results --results more --output today.html",
-        "xdcbench report --results results --baseline earlier",
+        "xdcbench report --leaderboard --results results",
     ),
 )
 def report_page(
     results: ResultsFoldersOption = None,
+    leaderboard: Annotated[
+        bool,
+        typer.Option("--leaderboard", help="Write the leaderboard: one row per encoder, ranked."),
+    ] = False,
     baseline: Annotated[
         Path | None,
         typer.Option(metavar="DIR", help="Results folder to compare with; the page lists what moved."),
@@ -91,14 +96,24 @@ def report_page(
     output: Annotated[
         Path | None,
         typer.Option(
-            metavar="FILE|DIR", help="Page to write. Default: report/index.html in the first results folder."
+            metavar="FILE|DIR",
+            help="Page to write. Default: report/index.html, or report/leaderboard.html, in the first results "
+            "folder.",
         ),
     ] = None,
 ) -> None:
     """Write an HTML page of all results. Shows tables, learning curves, clusters, data, cost and runs."""
+    from xdcbench.reports.leaderboard.page import write_leaderboard
     from xdcbench.reports.results.page import write_report
 
     folders = results or [RESULTS]
+    if leaderboard:
+        if baseline is not None:
+            raise UserError(
+                f"--leaderboard compares with no folder, and --baseline names {baseline}. Try: one of both"
+            )
+        say(write_leaderboard(folders, output or folders[0] / "report"))
+        return
     say(write_report(folders, baseline, output or folders[0] / "report"))
 
 

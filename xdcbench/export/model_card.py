@@ -2,6 +2,7 @@
 
 import json
 from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -70,25 +71,48 @@ def scores_of(key: str, store: RunStore) -> list[Score]:
         for k, of in inputs.items()
         if of.get("features") in features or (of.get("encoders") == key and not k.startswith("round-"))
     ]
+    return scores_from(read_records([store], measured), store)
+
+
+def scores_from(records: Iterable[Record], store: RunStore) -> list[Score]:
+    """The numbers of a card, from the records of one pair of encoders."""
     cells: dict[str, list[Record]] = defaultdict(list)
-    for record in read_records([store], measured):
+    for record in records:
         if record.unit == "%" or record.metric in MEASURES:
             settings = {name: value for name, value in record.hyperparameters.items() if name != REPETITION}
             cell = (record.evaluation, record.dataset, record.metric, record.config_hash, settings)
             cells[json.dumps(cell, sort_keys=True)].append(record)
     found = [
         Score(
-            records[0],
-            measured_cell(records, partial(cell_ends, stores=[store])),
-            len({record.hyperparameters.get(REPETITION) for record in records}),
+            of[0],
+            measured_cell(of, partial(cell_ends, stores=[store])),
+            len({record.hyperparameters.get(REPETITION) for record in of}),
         )
-        for records in cells.values()
+        for of in cells.values()
     ]
     return sorted(found, key=lambda s: (s.first.evaluation, s.first.dataset, natural(s.first.metric)))
 
 
 def card_text(export: Export, *, data: Data, scores: list[Score], about: RunFacts) -> str:
     """The model card of an export, whose run says ``about`` itself how its encoders were made."""
+    kinds = {"video": "a video encoder", "audio": "an audio encoder"}
+    return render_card(
+        "model_card",
+        export=export,
+        data=data,
+        about=about,
+        kinds=[kinds[modality] for modality in export.encoders],
+        encoders=_encoders(export),
+        programs={m: encoder for m, encoder in export.encoders.items() if encoder.program},
+        own=[m for m, encoder in export.encoders.items() if encoder.source == OWN[m == "audio"]],
+        scores=score_table(scores),
+        metadata_file=METADATA_FILE,
+        manifest=MANIFEST,
+    )
+
+
+def render_card(name: str, **data: Any) -> str:
+    """A card in Markdown from the template ``<name>.md.jinja``; its filter ``plain`` escapes names from data."""
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         undefined=StrictUndefined,
@@ -97,19 +121,7 @@ def card_text(export: Export, *, data: Data, scores: list[Score], about: RunFact
         keep_trailing_newline=True,
     )
     environment.filters["plain"] = escape_markdown
-    kinds = {"video": "a video encoder", "audio": "an audio encoder"}
-    return environment.get_template("model_card.md.jinja").render(
-        export=export,
-        data=data,
-        about=about,
-        kinds=[kinds[modality] for modality in export.encoders],
-        encoders=_encoders(export),
-        programs={m: encoder for m, encoder in export.encoders.items() if encoder.program},
-        own=[m for m, encoder in export.encoders.items() if encoder.source == OWN[m == "audio"]],
-        scores=_scores(scores),
-        metadata_file=METADATA_FILE,
-        manifest=MANIFEST,
-    )
+    return environment.get_template(f"{name}.md.jinja").render(**data)
 
 
 def _encoders(export: Export) -> str:
@@ -128,8 +140,8 @@ def _input(encoder: Exported) -> str:
     return audio if isinstance(of, Waveform) else f"{audio}, as {of.n_mels} x {of.frames} log-mel"
 
 
-def _scores(scores: list[Score]) -> str:
-    """Scores as a table, one row each; "" without any."""
+def score_table(scores: list[Score]) -> str:
+    """Scores as a Markdown table, one row each; "" without any."""
     rows = []
     for score in scores:
         first, cell = score.first, score.cell

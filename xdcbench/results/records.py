@@ -132,10 +132,15 @@ def read_records(stores: Sequence[RunStore], keys: Iterable[str] | None = None) 
             path = store.path(key) / "records.json"
             if path.exists():
                 found.setdefault(key, path)
-    return [record for _, path in sorted(found.items()) for record in _read(path)]
+    return [record for _, path in sorted(found.items()) for record in read_file(path)]
 
 
-def _read(path: Path) -> list[Record]:
+def read_file(path: Path) -> list[Record]:
+    """Records of one ``records.json``.
+
+    Raises:
+        UserError: the file is no list of records, or of another schema.
+    """
     return _checked(read_json(path, fix=RUN_AGAIN), path, RUN_AGAIN)
 
 

@@ -1,7 +1,7 @@
 """What a run said of each test item, as the scores that its number is the mean of."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -66,10 +66,7 @@ def load_predictions(record: Record, stores: Sequence[RunStore]) -> Predictions:
         raise UserError(
             f"{record.metric} is no share of test items; take top1, recall_at_K or cluster_accuracy"
         )
-    path = _path(record, stores)
-    predictions = _scores(record, path)
-    _check(record, predictions, path)
-    return predictions
+    return _checked(record, stores)
 
 
 def load_difference(record: Record, stores: Sequence[RunStore]) -> Predictions:
@@ -80,23 +77,45 @@ def load_difference(record: Record, stores: Sequence[RunStore]) -> Predictions:
     Raises:
         UserError: as ``load_predictions``.
     """
-    path, named = _path(record, stores), record.hyperparameters
-    column, *sides = (
-        ("modalities", named["modalities"], named["over"])
+    return _checked(record, stores)
+
+
+def read_predictions(record: Record, path: Path) -> Predictions:
+    """The scores behind a record that is a share or a difference, as the file ``path`` has them, whatever they give.
+
+    Raises:
+        UserError: the file is missing, unreadable, or lacks a column; a difference is not of the same items.
+    """
+    if record.metric not in DIFFERENCES:
+        return _scores(record, path)
+    named = record.hyperparameters
+    column, sides = (
+        ("modalities", (named.get("modalities"), named.get("over")))
         if record.metric == GAIN
-        else ("variant", PLAIN, named["variant"])
+        else ("variant", (PLAIN, named.get("variant")))
     )
     first, second = (
         _scores(record.model_copy(update={"hyperparameters": {**named, column: side}}), path)
         for side in sides
     )
-    difference = replace(first, scores=first.scores - second.scores)
-    _check(record, difference, path)
-    return difference
+    if not np.array_equal(first.ids, second.ids):
+        raise UserError(f"{path} has other items of {column} {sides[0]} than of {sides[1]}; {AGAIN}")
+    return replace(first, scores=first.scores - second.scores)
 
 
-def _path(record: Record, stores: Sequence[RunStore]) -> Path:
-    return run_folder(stores, record.run) / "predictions.parquet"
+def _checked(record: Record, stores: Sequence[RunStore]) -> Predictions:
+    path = run_folder(stores, record.run) / "predictions.parquet"
+    predictions = read_predictions(record, path)
+    _check(record, predictions, path)
+    return predictions
+
+
+def own_rows(record: Record, columns: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Which rows of predictions are behind a record, bool (rows,): those whose columns agree with its settings."""
+    own = np.ones(len(columns["id"]), dtype=bool)
+    for name in record.hyperparameters.keys() & columns.keys():
+        own &= columns[name] == record.hyperparameters[name]
+    return own
 
 
 def _scores(record: Record, path: Path) -> Predictions:
@@ -105,9 +124,7 @@ def _scores(record: Record, path: Path) -> Predictions:
     lacking = [name for name in ("id", "group", "label", said) if name not in columns]
     if lacking:
         raise UserError(f"{path} has no column {', '.join(lacking)}; {AGAIN}")
-    own = np.ones(len(columns["id"]), dtype=bool)
-    for name in record.hyperparameters.keys() & columns.keys():
-        own &= columns[name] == record.hyperparameters[name]
+    own = own_rows(record, columns)
     order = np.flatnonzero(own)[np.argsort(columns["id"][own])]
     sorted_ = {name: column[order] for name, column in columns.items()}
     if depth := _DEPTH.fullmatch(record.metric):

@@ -95,7 +95,7 @@ def _kinds_of(settings: Evaluation) -> list[Kinds]:
 def measurements_of_records(records: Iterable[Record]) -> Iterator[Measurement]:
     """What evaluations have yielded, sorted by dataset and evaluation; `measurements_of_stage` says which numbers."""
     found = {
-        Measurement(r.dataset, r.evaluation, r.protocol, _modality(r), r.metric, r.split, _kinds(r))
+        Measurement(r.dataset, r.evaluation, r.protocol, modality_of(r), r.metric, r.split, _kinds(r))
         for r in records
         if r.protocol != "round" and (r.metric in WORDS or r.metric.startswith(RECALL))
     }
@@ -105,7 +105,8 @@ def measurements_of_records(records: Iterable[Record]) -> Iterator[Measurement]:
             yield one
 
 
-def _modality(record: Record) -> Modality | Literal[""]:
+def modality_of(record: Record) -> Modality | Literal[""]:
+    """The modality whose encoder a record measures; empty for both."""
     if "modalities" in record.hyperparameters:
         return ""
     return "video" if "frames" in record.hyperparameters else "audio"  # audio has no frames
