@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from xdcbench.cli.options import say
-from xdcbench.cli.output import check_available, plan_lines, report
+from xdcbench.cli.output import check_available, plan_lines, report, run_plan
 from xdcbench.cli.suite_options import RunOptions
 from xdcbench.config.executors import LOCAL, load_executor
 from xdcbench.errors import UserError
@@ -52,7 +52,7 @@ def submit_plan(options: RunOptions) -> int:
         say(dry_lines(target))
         return 0
     if options.policy == "never" or not missing_stages(launch):
-        lines, code = report(launch, [])
+        lines, code = report(launch, run_plan(launch, policy="never"))
         say(lines)
         return code
     done = submit_missing(target)
