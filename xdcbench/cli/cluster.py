@@ -1,6 +1,7 @@
 """What commands do and tell about plans that run elsewhere."""
 
 import json
+import shlex
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
@@ -56,11 +57,12 @@ def submit_plan(options: RunOptions) -> int:
         say(lines)
         return code
     done = submit_missing(target)
+    folder = shlex.quote(str(options.results))
     say(
         [
             f"submitted {done.stages} stages as {done.jobs} jobs; {done.queued} were queued already",
-            f"`xdcbench status --results {launch.store.root}` shows them. The same command submits what is missing "
-            "then, and prints the tables once nothing is",
+            f"`xdcbench status --results {folder}` shows them. Run the same command to submit what is missing then, "
+            "or to print the tables once nothing is",
         ]
     )
     return 0
