@@ -43,6 +43,16 @@ def test_status_shows_what_was_submitted_and_cancel_ends_it(slurm: FakeSlurm, op
     assert cancel_jobs(options.results, "") == "cancelled 0 jobs; complete runs and checkpoints stay"
 
 
+def test_parts_of_a_suite_that_are_submitted_one_after_the_other_are_all_shown(
+    slurm: FakeSlurm, options: RunOptions
+) -> None:
+    submit_plan(options)
+    submit_plan(RunOptions(**vars(options) | {"filter": "index/ucf101"}))
+    lines, _ = status_lines(options.results, "")
+    assert lines[-1] == "pico: 5 pending"
+    assert cancel_jobs(options.results, "").startswith("cancelled 5 jobs")
+
+
 def test_a_suite_that_was_not_submitted_is_told(slurm: FakeSlurm, options: RunOptions) -> None:
     submit_plan(options)
     with pytest.raises(UserError, match=r"suite 'smoke' was not submitted to .*; known: pico"):

@@ -69,7 +69,8 @@ def stage_states(suite: SubmittedSuite, store: RunStore, folder: JobsFolder) -> 
             found[stage.key] = _without_job(stage)
         else:
             state, detail = _ended(stage, job, known.get(job.number), store, folder, here=here)
-            culprit = next((found[key].name for key in stage.inputs if found[key].has_failed), "")
+            inputs = [found[key] for key in stage.inputs if key in found]
+            culprit = next((source.name for source in inputs if source.has_failed), "")
             if state in ("cancelled", "lost") and culprit:
                 state, detail = "blocked", f"needs {culprit}"
             found[stage.key] = StageState(stage.key, stage.name, state, job.number, detail)

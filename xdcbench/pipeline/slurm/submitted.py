@@ -68,10 +68,19 @@ class JobsFolder:
         return path.read_text(encoding="utf-8").strip()
 
     def write_suite(self, name: str, stages: Iterable[Stage]) -> None:
-        """Note the stages of a suite."""
-        planned = [Planned(key=s.key, name=s.name, inputs=inputs_of(s), reason=s.reason) for s in stages]
-        suite = SubmittedSuite(suite=name, stages=tuple(planned))
-        write_json(self.root / f"{name}.suite.json", suite.model_dump(mode="json"))
+        """Note the stages of a suite; those that were submitted before with another part of it stay."""
+        path = self.root / f"{name}.suite.json"
+        planned = {
+            s.key: Planned(key=s.key, name=s.name, inputs=inputs_of(s), reason=s.reason) for s in stages
+        }
+        earlier: SubmittedSuite | None = read_cache(path, SubmittedSuite)
+        others = {
+            stage.key: stage for stage in (earlier.stages if earlier else ()) if stage.key not in planned
+        }
+        submitted = self.jobs(others)
+        kept = [stage for key, stage in others.items() if key in submitted]
+        suite = SubmittedSuite(suite=name, stages=(*planned.values(), *kept))
+        write_json(path, suite.model_dump(mode="json"))
 
     def suites(self) -> list[SubmittedSuite]:
         """All suites that were submitted, by name.
