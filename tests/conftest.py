@@ -23,12 +23,14 @@ NO_LIBRARY = "does not load on this machine"
 NO_S3 = ("s3fs is not installed", "moto is not installed")
 NO_BROWSER = "no Chromium on this machine"
 NO_ADVISORIES = "no advisory service answers"
+NO_SLURM = "no Slurm on this machine"
 EXPECTED_SKIPS = (
     NO_DATA,
     NO_LATEX,
     "no CUDA device",
     NO_LIBRARY,
     NO_ADVISORIES,
+    NO_SLURM,
     *(() if os.environ.get("CI") else (NO_BROWSER, *NO_S3)),
 )
 """Reasons for which a test may be skipped; any other skip fails the whole run. The checks bring a browser

@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from xdcbench.cli import bench, data, encoders, new, pages, results, submission, suites
+from xdcbench.cli import bench, data, encoders, jobs, new, pages, results, submission, suites
 from xdcbench.cli.examples import examples
 from xdcbench.errors import MediaError, UserError
 from xdcbench.utils.distributed import check_environment, is_main_process
@@ -28,7 +28,7 @@ app = typer.Typer(
     add_completion=True,
     pretty_exceptions_enable=False,
 )
-for commands in (suites, encoders, results, pages, submission, new):
+for commands in (suites, jobs, encoders, results, pages, submission, new):
     app.add_typer(commands.app)
 app.add_typer(bench.app, name="bench")
 app.add_typer(data.app, name="data")

@@ -11,6 +11,7 @@ from xdcbench.errors import UserError
 from xdcbench.pipeline.executor import StageResult, execute
 from xdcbench.pipeline.launch import Launch
 from xdcbench.pipeline.needed import Policy, needed_keys
+from xdcbench.pipeline.plan_document import state_of
 from xdcbench.pipeline.suite_tables import tables_of
 from xdcbench.pipeline.unavailable import unavailable_results
 from xdcbench.results.records import RECORD_FILE, Record, read_records, write_record_file
@@ -30,8 +31,7 @@ def plan_lines(launch: Launch) -> Iterator[str]:
     counts: Counter[str] = Counter()
     needed = needed_keys(launch.plan, launch.store, "missing")
     for stage in launch.plan.stages:
-        rest = "there" if launch.store.complete(stage.key) else "not needed"
-        state = "unavailable" if stage.reason else "to do" if stage.key in needed else rest
+        state = state_of(stage, launch, needed)
         counts[state] += 1
         yield f"{state:<12} {stage.key:<27} {stage.name}" + (f"  ({stage.reason})" if stage.reason else "")
     yield f"{len(launch.plan.stages)} stages: " + ", ".join(f"{n} {state}" for state, n in counts.items())

@@ -1,194 +1,55 @@
 """The commands that run a suite. Each imports its code only when it runs, which keeps ``--help`` fast."""
 
-from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated
 
 import typer
 
 from xdcbench.cli.examples import examples
-from xdcbench.cli.options import (
-    RESULTS,
-    DataRootOption,
-    DeviceOption,
-    NumWorkersOption,
-    ResultsOption,
-    ShardsOption,
-    TrustOption,
-    numbers,
-    say,
-    takes,
-    words,
-)
+from xdcbench.cli.options import say, takes
+from xdcbench.cli.suite_options import RunOptions, SuiteOptions
 from xdcbench.errors import UserError
 
-if TYPE_CHECKING:
-    from xdcbench.pipeline.launch import Request
-
 app = typer.Typer(rich_markup_mode=None)
-
-PolicyName = Literal["missing", "always", "never"]
-
-
-@dataclass(frozen=True)
-class SuiteOptions:
-    """What `run` and `check` take from the command line alike; each field is an option."""
-
-    suite: Annotated[
-        str, typer.Option("--suite", metavar="NAME|FILE", help="Suite to run; see `xdcbench list suites`.")
-    ]
-    synthetic: Annotated[
-        str,
-        typer.Option(
-            "--synthetic",
-            metavar="NAME|FILE",
-            help="Run the suite on this synthetic world, at reduced size and without real data, e.g. `small`.",
-        ),
-    ] = ""
-    overrides: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set", metavar="KEY=VALUE", help="Change a setting, e.g. pretrain.rounds=3. Repeatable."
-        ),
-    ] = None
-    methods: Annotated[str, typer.Option(metavar="A,B", help="Run only these methods of the suite.")] = ""
-    seeds: Annotated[str, typer.Option(metavar="0,1", help="Pretraining seeds, instead of the suite's.")] = ""
-    data_root: DataRootOption = None
-    shards: ShardsOption = None
-    cache_bytes: Annotated[
-        int | None,
-        typer.Option(
-            min=0, metavar="BYTES", help="Disk space for cached ranges of remote shards. Default: 20 GiB."
-        ),
-    ] = None
-    decoded_bytes: Annotated[
-        int | None,
-        typer.Option(
-            min=0,
-            metavar="BYTES",
-            help="Memory in which small datasets are kept decoded, each file decoded once. Default: a quarter of what "
-            "is free. Results do not depend on it.",
-        ),
-    ] = None
-    results: ResultsOption = RESULTS
-    device: DeviceOption = "auto"
-    num_workers: NumWorkersOption = None
-    jobs: Annotated[
-        int | None,
-        typer.Option(
-            min=1,
-            metavar="N",
-            help="Stages to run side by side on a CPU, each with its share of the cores. Default: for a suite with a "
-            "synthetic world one per core, at most 4; otherwise 1.",
-        ),
-    ] = None
-    trust_code: TrustOption = False
-    fingerprint: Annotated[
-        Literal["size", "content"],
-        typer.Option(
-            help="Identify original files by their sizes or by a hash of their content. `content` reads every file. "
-            "The two give different keys."
-        ),
-    ] = "size"
-
-    def request(self, **more: Any) -> "Request":
-        """The request of these options and of ``more`` fields of it."""
-        from xdcbench.pipeline.launch import Request
-
-        lists = {"overrides": tuple(self.overrides or ()), "shards": tuple(self.shards or ())}
-        return Request(
-            **vars(self) | lists | {"methods": words(self.methods), "seeds": numbers(self.seeds)} | more
-        )
 
 
 @app.command(
     epilog=examples(
         "xdcbench run --suite smoke",
         "xdcbench run --suite full --data-root DIR --dry-run",
-        "xdcbench run --suite smoke --methods sdc,xdc --seeds 0,1,2",
+        "xdcbench run --suite full --data-root DIR --executor slurm",
     )
 )
-@takes(SuiteOptions)
-def run(
-    options: SuiteOptions,
-    filter_: Annotated[
-        str,
-        typer.Option(
-            "--filter", metavar="GLOB", help="Run only stages whose name matches, and their inputs."
-        ),
-    ] = "",
-    stage: Annotated[
-        str, typer.Option(metavar="KEY", help="Run only the stage with this key. Its inputs must exist.")
-    ] = "",
-    policy: Annotated[
-        PolicyName,
-        typer.Option(
-            help="Which stages to run: those that are missing, all of them again, or none (print the tables)."
-        ),
-    ] = "missing",
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Print the plan, what is done, and the cost of the rest.")
-    ] = False,
-    devices: Annotated[
-        int | None, typer.Option(min=1, metavar="N", help="With --dry-run: GPUs that are to share the work.")
-    ] = None,
-    clips_per_second: Annotated[
-        float | None,
-        typer.Option(
-            min=1e-3,
-            metavar="RATE",
-            help="With --dry-run: clips on which one GPU trains both encoders. Default: as `doctor --speed` measured.",
-        ),
-    ] = None,
-    require_all: Annotated[
-        bool,
-        typer.Option(
-            "--require-all",
-            help="Fail if a dataset or weights are missing, instead of skipping stages.",
-        ),
-    ] = False,
-    checkpoint_seconds: Annotated[
-        float, typer.Option(min=0, help="Minimum time between two checkpoints.")
-    ] = 60.0,
-    keep_checkpoints: Annotated[
-        int, typer.Option(min=1, help="Checkpoints to keep while a stage runs, newest first.")
-    ] = 2,
-    micro_batch_size: Annotated[
-        int | None,
-        typer.Option(
-            min=1,
-            help="Clips per forward pass on one device, to fit its memory. Gradients are accumulated. Default: the "
-            "whole share of the batch.",
-        ),
-    ] = None,
-    compile_: Annotated[
-        bool, typer.Option("--compile", help="Compile the trained models with torch.compile.")
-    ] = False,
-) -> None:
+@takes(RunOptions)
+def run(options: RunOptions) -> None:
     """Run a suite: pretrain, evaluate and write tables. Run the same command to resume."""
     from xdcbench.cli.output import check_available, plan_lines, report, run_plan
     from xdcbench.pipeline.launch import plan_launch
 
-    if not dry_run and (devices or clips_per_second):
+    if not options.dry_run and (options.devices or options.clips_per_second):
         raise UserError("--devices and --clips-per-second say how long a plan takes. Try: add --dry-run")
-    request = options.request(
-        filter=stage or filter_,
-        checkpoint_seconds=checkpoint_seconds,
-        keep_checkpoints=keep_checkpoints,
-        micro_batch_size=micro_batch_size,
-        compile=compile_,
-    )
-    launch = plan_launch(request, write=not dry_run)
-    if dry_run:
+    if options.plan_json:
+        from xdcbench.cli.cluster import print_plan
+
+        print_plan(options)
+        return
+    if options.executor != "local":
+        from xdcbench.cli.cluster import submit_plan
+
+        raise typer.Exit(submit_plan(options))
+    launch = plan_launch(options.run_request(), write=not options.dry_run)
+    if options.dry_run:
         from xdcbench.pipeline.costs.estimate import Machine, cost_lines
 
         say(plan_lines(launch))
-        say(cost_lines(launch, Machine(devices or 1, clips_per_second)))
-        if require_all:
+        say(cost_lines(launch, Machine(options.devices or 1, options.clips_per_second)))
+        if options.require_all:
             check_available(launch)
         return
-    outcomes = run_plan(launch, policy=policy, alone=bool(stage), require_all=require_all)
+    outcomes = run_plan(
+        launch, policy=options.policy, alone=bool(options.stage), require_all=options.require_all
+    )
     lines, code = report(launch, outcomes)
     say(lines)
     raise typer.Exit(code)

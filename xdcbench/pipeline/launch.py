@@ -58,6 +58,7 @@ class Request:
     num_workers: int | None = None
     jobs: int | None = None
     precision: Precision | None = None
+    auto_precision: Precision | None = None
     checkpoint_seconds: float = 60.0
     keep_checkpoints: int = 2
     micro_batch_size: int | None = None
@@ -75,7 +76,8 @@ class Request:
 class Launch:
     """A plan with the folder and the context to execute it in.
 
-    ``whole`` is the plan of the whole suite, of which ``plan`` is what ``--filter`` leaves.
+    ``whole`` is the plan of the whole suite, of which ``plan`` is what ``--filter`` leaves. ``auto_precision`` is what
+    ``auto`` was resolved to, None where no stage says ``auto``.
     """
 
     plan: Plan
@@ -83,6 +85,7 @@ class Launch:
     context: Context
     whole: Plan
     jobs: int = 1
+    auto_precision: Precision | None = None
 
     @property
     def keys(self) -> tuple[str, ...]:
@@ -151,7 +154,7 @@ def plan_launch(request: Request, *, write: bool = True) -> Launch:
     )
     if write and is_main_process():
         forget_stale(whole, sources, store)
-    return Launch(plan, store, context, whole, jobs)
+    return Launch(plan, store, context, whole, jobs, resolved.get("auto"))
 
 
 def jobs_of(suite: Suite, device: str, asked: int | None) -> int:
@@ -204,15 +207,16 @@ def resolve_precisions(suite: Suite, request: Request) -> tuple[str, dict[Precis
             *(settings_of(part, measure).precision for measure in part.evaluate),
         )
     }
-    if request.device == "cpu" and ("auto" not in asked or request.precision):
-        return "cpu", {}
+    stated: dict[Precision, Precision] = {"auto": request.auto_precision} if request.auto_precision else {}
+    if request.device == "cpu" and (stated or "auto" not in asked or request.precision):
+        return "cpu", stated
     bf16 = cpu_has_bf16()
     if bf16 is not None and (request.device == "cpu" or (request.device == "auto" and not has_gpu_driver())):
-        return "cpu", {"auto": "bf16" if bf16 else "fp32"}
+        return "cpu", stated or {"auto": "bf16" if bf16 else "fp32"}
     from xdcbench.utils.runtime import pick_device, resolve_precision
 
     device = pick_device(request.device)
-    return str(device), {"auto": resolve_precision("auto", device)}
+    return str(device), stated or {"auto": resolve_precision("auto", device)}
 
 
 def open_shards_of(suite: Suite, request: Request) -> dict[str, "ShardReader"]:

@@ -8,6 +8,7 @@ import pytest
 from pydantic import TypeAdapter
 
 from xdcbench.config.evaluation import Evaluation, Finetune
+from xdcbench.config.executors import load_executor
 from xdcbench.config.load import load_dataset, load_suite, load_table, read, validate
 from xdcbench.config.models import Models
 from xdcbench.config.pretraining import Method, Pretrain
@@ -28,6 +29,7 @@ LOADERS: dict[str, Callable[[Path], object]] = {
     "evaluations": lambda path: TypeAdapter[object](Evaluation).validate_python(read(path)),
     "methods": lambda path: validate(Method, read(path), where=str(path)),
     "models": lambda path: validate(Models, read(path), where=str(path)),
+    "executors": lambda path: load_executor(path.stem),
     "pretrain": lambda path: validate(Pretrain, read(path), where=str(path)),
 }
 SHIPPED = [p for part in ("configs", "tables", "baselines/methods") for p in (ROOT / part).rglob("*.y*ml")]

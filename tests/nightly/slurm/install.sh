@@ -1,0 +1,5 @@
+#!/bin/sh
+# Installs what tests/nightly/slurm starts: Slurm's daemons and its authentication. Needs root and Debian's packages.
+set -e
+apt-get update
+DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends slurmctld slurmd slurm-client munge

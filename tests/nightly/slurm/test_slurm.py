@@ -1,0 +1,142 @@
+"""Real Slurm on this machine: a suite's records are a local run's; jobs that are killed resume; failures stay apart."""
+
+import json
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.integration.helpers import PICO, records, xdcbench
+from tests.nightly.slurm.loopback import MAX_ARRAY_SIZE, cluster, lacking
+
+pytestmark = pytest.mark.nightly
+LONG = 900.0
+ROUND = "xdc/kinetics400/seed0/round1"
+
+
+@pytest.fixture(scope="module")
+def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    if reason := lacking():
+        pytest.skip(reason)
+    with cluster(tmp_path_factory.mktemp("slurm")) as known:
+        yield known | {"OMP_NUM_THREADS": "1"}
+
+
+class Suite:
+    """The smallest suite in a results folder, on nodes of a class."""
+
+    def __init__(self, out: Path, environment: dict[str, str], *words: object, nodes: str = "cpu") -> None:
+        self.out, self.environment = out, environment
+        file = out.with_name(f"{nodes}.yaml")
+        file.write_text(f"device_class: {nodes}\ndefault: {{cores: 1, memory: 1, hours: 0.5}}\n")
+        self.words = ["run", "--suite", PICO, "--results", out, "--executor", file, *words]
+
+    def run(self, *words: object) -> str:
+        done = xdcbench(*self.words, *words, env=self.environment)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def status(self) -> str:
+        return xdcbench("status", "--results", self.out, env=self.environment).stdout
+
+    def until(self, reached: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + LONG
+        while not reached():
+            assert time.monotonic() < deadline, self.status()
+            time.sleep(0.2)
+
+    def wait(self) -> str:
+        """Wait until no job is left; what `status` says then."""
+
+        def ended() -> bool:
+            time.sleep(2)
+            queue = subprocess.run(
+                ["squeue", "--noheader"], capture_output=True, env=self.environment, check=True
+            )
+            return not queue.stdout.strip()
+
+        self.until(ended)
+        return self.status()
+
+
+def _process(words: str) -> int:
+    """A process by a part of its command line."""
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        if words in path.read_bytes().replace(b"\0", b" ").decode(errors="replace"):
+            return int(path.parent.name)
+    raise AssertionError(f"no process {words}")
+
+
+def test_records_are_a_local_runs_though_a_job_is_killed(
+    environment: dict[str, str], pico: Path, tmp_path: Path
+) -> None:
+    """A folder with a space in its name; arrays; a round whose process is asked to end is queued again."""
+    out = tmp_path / "a folder" / "out"
+    out.parent.mkdir()
+    suite = Suite(out, environment, "--checkpoint-seconds", 0)
+    assert suite.run().startswith("submitted 26 stages as 18 jobs"), f"arrays of {MAX_ARRAY_SIZE} at most"
+    assert "submitted 0 stages as 0 jobs; " in suite.run()
+    suite.until(lambda: any(out.glob("runs/.building/round-*/checkpoint-*.pt")))
+    (building,) = out.glob("runs/.building/round-*/")
+    os.kill(_process(f"--stage {building.name}"), signal.SIGTERM)
+    said = suite.wait()
+    assert said.endswith("pico: 26 done\n"), said
+    number = json.loads((out / "jobs" / f"{building.name}.job.json").read_text())["number"]
+    log = (out / "jobs" / "logs" / f"{number}.txt").read_text()
+    assert "was asked to end; it is queued again and resumes" in log and "resumes after" in log
+    assert records(out) == records(pico)
+    assert suite.run().endswith("pico: 26 kept\n")
+
+
+def test_a_failed_stage_is_named_and_what_needs_it_is_cancelled(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    """A diverging round; the other method's evaluations run."""
+    part = ("--filter", "*/audio_retrieval/*", "--set", "pretrain.schedule.lr=1e30")
+    suite = Suite(tmp_path / "out", environment, *part)
+    suite.run()
+    said = suite.wait()
+    (failed,) = [line for line in said.splitlines() if line.startswith("failed")]
+    assert ROUND in failed and "(log: " in failed
+    blocked = [line for line in said.splitlines() if line.startswith("blocked")]
+    assert len(blocked) == 3 and f"xdc/kinetics400/seed0/round2  (needs {ROUND})" in blocked[0]
+    assert "scratch/seed0/audio_retrieval/esc50/1" in "".join(
+        line for line in said.splitlines() if line.startswith("done")
+    )
+
+
+def test_processes_meet_and_the_class_of_the_nodes_decides_precision(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    """A round in bf16 by two processes under srun; its key is that of a local plan with that precision."""
+    words = ("--filter", ROUND, "--set", "pretrain.precision=auto")
+    suite = Suite(tmp_path / "out", environment, *words, nodes="cpu_bf16")
+    with (tmp_path / "cpu_bf16.yaml").open("a") as file:
+        file.write("stages: {round: {processes: 2, cores: 2}}\n")
+    suite.run()
+    said = suite.wait()
+    assert said.endswith("pico: 4 done\n"), said
+    (made,) = (tmp_path / "out" / "runs").glob("round-*")
+    local = xdcbench("run", "--suite", PICO, *words, "--auto-precision", "bf16", "--plan-json", cwd=tmp_path)
+    assert made.name in {stage["key"] for stage in json.loads(local.stdout)["stages"]}
+    facts = json.loads((made / "run.json").read_text())
+    assert (facts["config"]["pretrain"]["precision"], facts["world_size"]) == ("bf16", 2)
+
+
+def test_a_cancelled_suite_is_submitted_again(environment: dict[str, str], tmp_path: Path) -> None:
+    """And a partition that does not exist is told."""
+    suite = Suite(tmp_path / "out", environment, "--filter", "init/*")
+    (tmp_path / "wrong.yaml").write_text("device_class: cpu\ndefault: {partition: nope}\n")
+    wrong = xdcbench(*suite.words, "--executor", tmp_path / "wrong.yaml", env=environment)
+    assert wrong.returncode == 2 and "Invalid partition name specified. 0 jobs are queued" in wrong.stderr
+    suite.run()
+    done = xdcbench("cancel", "--results", suite.out, env=environment)
+    assert done.stdout == "cancelled 1 jobs; complete runs and checkpoints stay\n"
+    said = suite.wait()
+    assert "was cancelled)" in said and said.endswith("pico: 1 cancelled\n")
+    suite.run()
+    assert suite.wait().endswith("pico: 1 done\n")

@@ -1,0 +1,107 @@
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.unit.pipeline.slurm.fake import FakeSlurm
+from xdcbench.errors import UserError
+from xdcbench.pipeline.slurm import client
+from xdcbench.pipeline.slurm.client import Job, RefusedError
+
+SCRIPT = "#!/bin/bash\n#SBATCH --job-name=a-0\n#SBATCH --chdir=/\n#SBATCH --output=/dev/null\n"
+
+
+def test_a_job_is_known_from_queue_to_end(slurm: FakeSlurm) -> None:
+    number = client.submit(SCRIPT, [])
+    assert client.jobs({number}) == {number: Job("PENDING", "None", "a-0")}
+    slurm.run()
+    assert client.jobs({number}) == {number: Job("COMPLETED", "", "a-0")}
+    slurm.forget()
+    assert client.jobs({number}) == {}
+
+
+def test_without_accounting_a_job_that_has_ended_is_unknown(slurm: FakeSlurm) -> None:
+    number = client.submit(SCRIPT, [])
+    slurm.set(accounting=False)
+    slurm.run()
+    assert client.jobs({number}) == {}
+
+
+def test_tasks_of_an_array_are_jobs(slurm: FakeSlurm) -> None:
+    number = client.submit(f"{SCRIPT}#SBATCH --array=0-1\n", [])
+    slurm.mark(f"{number}_1", "RUNNING")
+    found = client.jobs({f"{number}_0", f"{number}_1"})
+    assert [found[f"{number}_{task}"].state for task in (0, 1)] == ["PENDING", "RUNNING"]
+
+
+def test_a_job_waits_for_others(slurm: FakeSlurm) -> None:
+    first = client.submit(SCRIPT, [])
+    second = client.submit(SCRIPT, [first, "99"])
+    assert slurm.jobs()[second]["after"] == [first, "99"]
+
+
+def test_a_cancelled_job_is_not_queued(slurm: FakeSlurm) -> None:
+    number = client.submit(SCRIPT, [])
+    assert client.jobs({number})[number].is_queued
+    client.cancel([number])
+    found = client.jobs({number})[number]
+    assert found.state == "CANCELLED" and not found.is_queued
+    assert not Job("PENDING", client.NEVER, "a").is_queued
+
+
+def test_a_refusal_says_why_and_whether_to_try_later(slurm: FakeSlurm) -> None:
+    with pytest.raises(RefusedError, match=r"^Batch job submission failed: Invalid partition name") as error:
+        client.submit(f"{SCRIPT}#SBATCH --partition=nope\n", [])
+    assert not error.value.full
+    slurm.set(max_submit=0)
+    with pytest.raises(RefusedError, match="job submit limit") as error:
+        client.submit(SCRIPT, [])
+    assert error.value.full
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "AssocMaxSubmitJobLimit",
+        "QOSMaxSubmitJobPerUserLimit",
+        "Job violates accounting/QOS policy (job submit limit, user's size and/or time limits)",
+        "Slurm temporarily unable to accept job, sleeping and retrying",
+    ],
+)
+def test_words_of_a_full_queue(said: str) -> None:
+    assert RefusedError(said).full
+
+
+def test_the_size_of_arrays_is_the_clusters(slurm: FakeSlurm, monkeypatch: pytest.MonkeyPatch) -> None:
+    slurm.set(array=17)
+    assert client.max_array_size() == 17
+    monkeypatch.setenv("PATH", "/nowhere")
+    assert client.max_array_size() == client.MAX_ARRAY_SIZE
+
+
+def test_no_slurm_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+    with pytest.raises(UserError, match="sbatch is not on the PATH"):
+        client.require_slurm()
+    with pytest.raises(UserError, match="squeue is not on the PATH"):
+        client.jobs({"1"})
+
+
+def test_a_controller_that_does_not_answer_is_told(slurm: FakeSlurm) -> None:
+    squeue = slurm.programs / "squeue"
+    squeue.write_text(
+        "#!/bin/sh\necho 'slurm_load_jobs error: Unable to contact slurm controller' >&2\nexit 1\n"
+    )
+    with pytest.raises(UserError, match=r"Unable to contact slurm controller.*Try: the same command once"):
+        client.jobs({"1"})
+
+
+def test_a_program_that_hangs_is_told(
+    slurm: FakeSlurm, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def hang(*words: object, **options: object) -> None:
+        raise subprocess.TimeoutExpired("squeue", client.PATIENCE)
+
+    monkeypatch.setattr(subprocess, "run", hang)
+    with pytest.raises(UserError, match="squeue gave no answer for 300 s"):
+        client.jobs({"1"})

@@ -1,0 +1,162 @@
+"""Generated scripts: what they ask of Slurm, and what bash makes of them."""
+
+import os
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.integration.helpers import PICO
+from xdcbench.config.executors import Resources, Slurm
+from xdcbench.pipeline.graph import Stage
+from xdcbench.pipeline.launch import Request, plan_launch
+from xdcbench.pipeline.slurm.batches import Batch
+from xdcbench.pipeline.slurm.script import Place, job_script
+
+ASKED = Resources(nodes=1, gpus=0, processes=1, cores=4, memory=1.5, hours=2.5)
+CPU = Slurm(device_class="cpu")
+PYTHON = """#!/bin/bash
+[ "$1" = -c ] && exit {imports}
+printf '%s\\n' "$@" > "$(dirname "$0")/words"
+exit {code}
+"""
+
+
+@pytest.fixture
+def stages(tmp_path: Path) -> tuple[Stage, ...]:
+    return plan_launch(Request(suite=str(PICO), results=tmp_path, device="cpu"), write=False).plan.stages
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Place:
+    results = tmp_path / "my results"
+    (results / "jobs").mkdir(parents=True)
+    (results / "jobs" / "token").write_text("abc\n")
+    return Place(results, tmp_path, "abc")
+
+
+def options(script: str) -> list[str]:
+    return [line.removeprefix("#SBATCH ") for line in script.splitlines() if line.startswith("#SBATCH ")]
+
+
+def run(script: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    known = os.environ | {"SLURM_JOB_ID": "7", "SLURMD_NODENAME": "node1"} | environment
+    return subprocess.run(
+        ["bash", "-s"], input=script, capture_output=True, text=True, env=known, check=False
+    )
+
+
+def on_python(tmp_path: Path, *, imports: int = 0, code: int = 0) -> Slurm:
+    """Settings with an interpreter that notes its words and ends with a code."""
+    python = tmp_path / "python"
+    python.write_text(PYTHON.format(imports=imports, code=code))
+    python.chmod(0o755)
+    return Slurm(device_class="cpu", python=str(python), set_up=("export SET_UP=1",))
+
+
+def fake(tmp_path: Path, name: str) -> dict[str, str]:
+    """A program of Slurm that notes its words; the PATH that finds it."""
+    program = tmp_path / "bin" / name
+    program.parent.mkdir(exist_ok=True)
+    program.write_text(f'#!/bin/sh\necho "$@" >> {shlex.quote(str(tmp_path))}/{name}\n')
+    program.chmod(0o755)
+    return {"PATH": f"{program.parent}:{os.environ['PATH']}"}
+
+
+def test_what_a_job_asks_for(stages: tuple[Stage, ...], place: Place) -> None:
+    asked = ASKED.model_copy(update={"partition": "gpu", "gpus": 2, "sbatch": ("--constraint=a100",)})
+    found = options(job_script(Batch(stages[:1], asked), ["run"], CPU, place))
+    assert found == [
+        f"--job-name={stages[0].key}",
+        f"--chdir={place.folder}",
+        f'--output="{place.results}/jobs/logs/%j.txt"',
+        "--open-mode=append",
+        "--requeue",
+        "--signal=B:USR2@120",
+        "--kill-on-invalid-dep=yes",
+        "--partition=gpu",
+        "--nodes=1",
+        "--ntasks-per-node=1",
+        "--cpus-per-task=4",
+        "--gpus-per-node=2",
+        "--mem=1536M",
+        "--time=150",
+        "--constraint=a100",
+    ]
+
+
+def test_a_percent_sign_in_a_path_is_no_pattern(stages: tuple[Stage, ...], place: Place) -> None:
+    other = Place(Path("/50% done"), place.folder, "abc")
+    script = job_script(Batch(stages[:1], ASKED), ["run"], CPU, other)
+    assert '--output="/50%% done/jobs/logs/%j.txt"' in options(script)
+
+
+def test_a_task_of_an_array_runs_its_own_stage(
+    stages: tuple[Stage, ...], place: Place, tmp_path: Path
+) -> None:
+    words = ["run", "--set", "a.b=it's $HOME"]
+    script = job_script(Batch(stages[:3], ASKED), words, on_python(tmp_path), place)
+    assert "--array=0-2" in options(script)
+    assert f'--output="{place.results}/jobs/logs/%A_%a.txt"' in options(script)
+    done = run(script, SLURM_ARRAY_TASK_ID="2")
+    assert done.returncode == 0, done.stderr
+    said = (tmp_path / "words").read_text().splitlines()
+    assert said == ["-m", "xdcbench", *words, "--stage", stages[2].key]
+
+
+def test_several_processes_meet_through_srun(stages: tuple[Stage, ...], place: Place, tmp_path: Path) -> None:
+    asked = ASKED.model_copy(update={"nodes": 2, "processes": 4})
+    script = job_script(Batch(stages[:1], asked), ["run"], on_python(tmp_path), place)
+    path = fake(tmp_path, "srun") | fake(tmp_path, "scontrol")
+    (tmp_path / "bin" / "scontrol").write_text("#!/bin/sh\necho head\necho other\n")
+    known = {"SLURM_JOB_NODELIST": "n[1-2]", "SLURM_CPUS_PER_TASK": "4"}
+    done = run(script, **path, **known)
+    assert done.returncode == 0, done.stderr
+    said = (tmp_path / "srun").read_text()
+    assert "--nnodes=2 --nproc-per-node=4" in said and "--rdzv-endpoint=head:20007" in said
+    assert said.rstrip().endswith(f"-m xdcbench run --stage {stages[0].key}")
+
+
+@pytest.mark.parametrize(("code", "requeued"), [(75, True), (0, False), (1, False), (2, False)])
+def test_exit_code_75_queues_the_job_again(
+    stages: tuple[Stage, ...], place: Place, tmp_path: Path, code: int, requeued: bool
+) -> None:
+    script = job_script(Batch(stages[:1], ASKED), ["run"], on_python(tmp_path, code=code), place)
+    done = run(script, **fake(tmp_path, "scontrol"))
+    assert done.returncode == code
+    asked = tmp_path / "scontrol"
+    assert (asked.read_text() if asked.exists() else "") == ("requeue 7\n" if requeued else "")
+
+
+def test_a_folder_that_is_not_the_one_is_told(
+    stages: tuple[Stage, ...], place: Place, tmp_path: Path
+) -> None:
+    (place.results / "jobs" / "token").write_text("other")
+    done = run(job_script(Batch(stages[:1], ASKED), ["run"], on_python(tmp_path), place))
+    assert done.returncode == 66
+    assert f"{stages[0].key} on node1: " in done.stderr and str(place.results) in done.stderr
+    assert not (tmp_path / "words").exists()
+
+
+@pytest.mark.parametrize("absent", [True, False])
+def test_a_python_without_this_project_is_told(
+    stages: tuple[Stage, ...], place: Place, tmp_path: Path, absent: bool
+) -> None:
+    settings = on_python(tmp_path, imports=1)
+    if absent:
+        Path(str(settings.python)).unlink()
+    done = run(job_script(Batch(stages[:1], ASKED), ["run"], settings, place))
+    assert done.returncode == 69
+    assert "python is missing or lacks xdcbench. Try: `set_up` or `python`" in done.stderr
+
+
+def test_the_interpreter_is_the_one_that_submits(stages: tuple[Stage, ...], place: Place) -> None:
+    script = job_script(Batch(stages[:1], ASKED), ["run"], CPU, place)
+    assert f"python={shlex.quote(sys.executable)}" in script.splitlines()
+
+
+def test_a_name_of_a_stage_ends_no_comment(stages: tuple[Stage, ...], place: Place) -> None:
+    odd = Stage(stages[0].kind, "a\nrm -rf /", stages[0].config)
+    assert r"a\nrm -rf /" in job_script(Batch((odd,), ASKED), ["run"], CPU, place)

@@ -1,0 +1,130 @@
+"""Submitting what is missing of a plan and not queued yet, each stage once."""
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from xdcbench.config.executors import Resources, Slurm
+from xdcbench.errors import UserError
+from xdcbench.pipeline.command import run_words, stage_request
+from xdcbench.pipeline.costs.resources import resources_of
+from xdcbench.pipeline.costs.sizes import sizes_of
+from xdcbench.pipeline.costs.work import Works
+from xdcbench.pipeline.graph import Stage
+from xdcbench.pipeline.launch import Launch, Request
+from xdcbench.pipeline.needed import needed_keys
+from xdcbench.pipeline.slurm import client
+from xdcbench.pipeline.slurm.batches import Batch, batches_of, inputs_of
+from xdcbench.pipeline.slurm.script import Place, job_script
+from xdcbench.pipeline.slurm.states import queued_jobs
+from xdcbench.pipeline.slurm.submitted import JobsFolder, SubmittedJob
+
+
+@dataclass(frozen=True)
+class Target:
+    """A plan for nodes of a cluster: the request that it was made of, the executor's settings, and their file."""
+
+    launch: Launch
+    request: Request
+    settings: Slurm
+    file: Path
+
+
+@dataclass
+class Submission:
+    """What was done: jobs and stages that were submitted, and stages that were queued already."""
+
+    jobs: int = 0
+    stages: int = 0
+    queued: int = 0
+    numbers: dict[str, str] = field(default_factory=dict)
+
+
+def missing_stages(launch: Launch) -> list[Stage]:
+    """Stages that must run and can, in the order of the plan."""
+    needed = needed_keys(launch.plan, launch.store, "missing")
+    return [stage for stage in launch.plan.stages if stage.key in needed and not stage.reason]
+
+
+def submit_missing(target: Target) -> Submission:
+    """Submit what is missing and not queued.
+
+    Raises:
+        UserError: Slurm is not here, does not answer, or does not take a job; those that it took stay.
+    """
+    client.require_slurm()
+    folder = JobsFolder(target.launch.store.root)
+    with folder.submitting():
+        place = Place(folder.results, Path.cwd(), folder.token())
+        folder.write_suite(target.launch.plan.suite.name, target.launch.plan.stages)
+        missing = missing_stages(target.launch)
+        queued = _still_queued(missing, folder)
+        submission = Submission(queued=len(queued), numbers=dict(queued))
+        rest = [stage for stage in missing if stage.key not in queued]
+        for batch, script in _scripts(rest, target, place, client.max_array_size()):
+            _submit(batch, script, submission, folder, target)
+    return submission
+
+
+def dry_lines(target: Target) -> Iterator[str]:
+    """The scripts that would be submitted, each below the command that would submit it."""
+    folder = target.launch.store.root.absolute()
+    place = Place(folder, Path.cwd(), "TOKEN")
+    missing = missing_stages(target.launch)
+    keys = {stage.key for stage in missing}
+    for batch, script in _scripts(missing, target, place, client.max_array_size()):
+        after = [f"JOB_OF_{key}" for key in batch.inputs if key in keys]
+        yield f"sbatch {' '.join(client.submit_options(after))} <<'EOF'"
+        yield from script.splitlines()
+        yield "EOF"
+
+
+def _still_queued(missing: list[Stage], folder: JobsFolder) -> dict[str, str]:
+    """Numbers of the jobs that are on their way, by key.
+
+    What waits for a job that is not is cancelled, since it waits in vain.
+    """
+    queued = queued_jobs(folder.jobs(stage.key for stage in missing))
+    wanted, kept, vain = {stage.key for stage in missing}, dict[str, str](), list[str]()
+    for stage in missing:
+        if stage.key not in queued:
+            continue
+        waits_in_vain = any(key in wanted and key not in kept for key in inputs_of(stage))
+        if waits_in_vain:
+            vain.append(queued[stage.key].number)
+        else:
+            kept[stage.key] = queued[stage.key].number
+    if vain:
+        client.cancel(vain)
+    return kept
+
+
+def _scripts(
+    stages: list[Stage], target: Target, place: Place, max_array: int
+) -> Iterator[tuple[Batch, str]]:
+    launch = target.launch
+    works = Works(lambda index: sizes_of(index, launch.store))
+    models, settings = launch.plan.suite.models, target.settings
+    resources: dict[str, Resources] = {s.key: resources_of(s, works, settings, models) for s in stages}
+    for batch in batches_of(stages, resources, max_array):
+        words = run_words(stage_request(target.request, batch.resources), launch.auto_precision)
+        yield batch, job_script(batch, words, target.settings, place)
+
+
+def _submit(batch: Batch, script: str, done: Submission, folder: JobsFolder, target: Target) -> None:
+    after = dict.fromkeys(done.numbers[key] for key in batch.inputs if key in done.numbers)
+    now = time.time()
+    try:
+        job = client.submit(script, after)
+    except client.RefusedError as error:
+        fix = "the same command later" if error.full else f"mend {target.file}, then the same command"
+        raise UserError(
+            f"sbatch refused {batch.stages[0].name}: {error}. "
+            f"{done.jobs + done.queued} jobs are queued and stay. Try: {fix}"
+        ) from error
+    for key, number in batch.numbers(job).items():
+        folder.write_job(key, SubmittedJob(number=number, name=batch.name, submitted=now))
+        done.numbers[key] = number
+    done.jobs += 1
+    done.stages += len(batch.stages)
