@@ -186,8 +186,8 @@ def with_releases(given: PretrainedEncoders) -> PretrainedEncoders:
     Raises:
         UserError: as `release_of`; a source that the weights are not for.
     """
-    update = {modality: _with_release(part) for modality, part in given.by_modality.items()}
-    return given.model_copy(update=dict(update))
+    update: dict[str, Any] = {modality: _with_release(part) for modality, part in given.by_modality.items()}
+    return given.model_copy(update=update)
 
 
 def _with_release(part: PretrainedVideo | PretrainedAudio) -> PretrainedVideo | PretrainedAudio:

@@ -34,7 +34,7 @@ def rows(part: Listed) -> list[tuple[str, str]]:
 
 
 def summary(release: Release) -> str:
-    """Title, published scores with the marks of their status, encoders, license, source, and whether the file is here."""
+    """Title, published scores with their marks, encoders, license, source, and whether the file is here."""
     rows = choose(load_published(folder("baselines") / "published.csv"), release.published)
     scores = ", ".join(f"{row.dataset} {row.value}{MARKS[row.status]}" for row in rows)
     parts = (
