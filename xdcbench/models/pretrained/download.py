@@ -206,17 +206,17 @@ class _Redirects(HTTPRedirectHandler):
 
 
 def _keep(part: Path, target: Path, digits: str, url: str) -> None:
-    if is_web_page(part):
-        part.unlink()
-        raise UserError(
-            f"{redact(url)} gave a web page in place of the file. Try: fetch it elsewhere, and put it at {target}"
-        )
     found = file_hash(part)
     if not found.startswith(digits):
         part.unlink()
         raise UserError(
             f"{redact(url)} gave a file with the SHA-256 {found[: len(digits)]}..., not {digits}..., which was "
             f"removed; fetch the right one elsewhere and put it at {target}"
+        )
+    if is_web_page(part):
+        part.unlink()
+        raise UserError(
+            f"{redact(url)} gave a web page in place of the file. Try: fetch it elsewhere, and put it at {target}"
         )
     part.replace(target)
     log.info("%s: fetched, SHA-256 %s", target, found)
