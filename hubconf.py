@@ -49,6 +49,7 @@ def xdc_video_encoder(
             r2plus1d_18_xdc_audioset: XDC pretrained on AudioSet
             r2plus1d_18_fs_kinetics: fully supervised on Kinetics
             r2plus1d_18_fs_imagenet: fully supervised on ImageNet
+            r2plus1d_34_clip8_ig65m, r2plus1d_34_clip32_ig65m, and either with _kinetics: R(2+1)D-34 on IG-65M
             or a folder that `xdcbench export` wrote, a run directory of xdcbench that holds encoders, a file of
             weights (safetensors, or a torch file of tensors alone), or None: random weights.
         progress: whether a download shows a progress bar, on a terminal.

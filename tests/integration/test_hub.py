@@ -103,7 +103,7 @@ def test_help_and_what_is_said_of_mistakes(clone: Path, out: Path, tmp_path: Pat
     with (changed / "video.safetensors").open("ab") as file:
         file.write(b"0")
     cases = {
-        "pretraining='r2plus1d_18_xdc_ig65m_kinetic'": "give one of r2plus1d_18_xdc_ig65m_kinetics, r2plus1d_18_xdc_ig",
+        "pretraining='r2plus1d_18_xdc_ig65m_kinetic'": "r2plus1d_18_xdc_ig65m_kinetics, r2plus1d_18_xdc_ig",
         "pretraining=None, num_classes=0": "num_classes is 0; give a whole number",
         "pretraining=None, num_classes='4'": "num_classes is '4'; give a whole number",
         "pretraining=''": "pretraining is ''; give a name, a path, or None",

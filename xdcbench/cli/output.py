@@ -7,7 +7,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from xdcbench.config.released import release_of
+from xdcbench.config.stages import PretrainedStage
 from xdcbench.errors import UserError
+from xdcbench.models.pretrained.released import require_license
 from xdcbench.pipeline.executor import StageResult, execute
 from xdcbench.pipeline.launch import Launch
 from xdcbench.pipeline.needed import Policy, needed_keys
@@ -47,6 +50,20 @@ def check_available(launch: Launch) -> None:
         raise UserError("data is not available: " + "; ".join(lacking))
 
 
+def check_licenses(launch: Launch, policy: Policy) -> None:
+    """Ask for the license of what a plan will download before it runs for hours.
+
+    Raises:
+        UserError: one forbids commercial use, and is not accepted in a batch job.
+    """
+    needed = needed_keys(launch.plan, launch.store, policy)
+    for stage in launch.plan.stages:
+        if stage.key in needed and isinstance(stage.config, PretrainedStage):
+            for part in stage.config.encoders.by_modality.values():
+                if (release := release_of(part)) and not part.file:
+                    require_license(release, accepted=launch.context.accept_license)
+
+
 def run_plan(
     launch: Launch, *, policy: Policy, alone: bool = False, require_all: bool = False
 ) -> list[StageResult]:
@@ -65,6 +82,7 @@ def run_plan(
     targets = [stage for stage in launch.plan.stages if stage.key in launch.plan.targets]
     if require_all or all(stage.reason for stage in targets):
         check_available(launch)
+    check_licenses(launch, policy)
     inputs = {source.key: source for stage in targets for _, source in stage.inputs}
     missing = [s.name for key, s in inputs.items() if not launch.store.whole(key, thorough=True)]
     if alone and missing:

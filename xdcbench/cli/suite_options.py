@@ -77,6 +77,13 @@ class SuiteOptions:
         ),
     ] = None
     trust_code: TrustOption = False
+    accept_license: Annotated[
+        bool,
+        typer.Option(
+            "--accept-licence",
+            help="Download released weights whose license forbids commercial use, also without a terminal.",
+        ),
+    ] = False
     fingerprint: Annotated[
         Literal["size", "content"],
         typer.Option(

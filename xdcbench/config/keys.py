@@ -69,7 +69,7 @@ def _without_places(given: dict[str, Any]) -> dict[str, Any]:
     kept = {k: v for k, v in given.items() if k not in ("title", "run")}
     for modality in ("video", "audio"):
         if modality in kept:
-            kept[modality] = {k: v for k, v in kept[modality].items() if k != "weights"}
+            kept[modality] = {k: v for k, v in kept[modality].items() if k not in ("weights", "file")}
     return kept
 
 

@@ -2,17 +2,15 @@
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, TypeVar, get_args, get_origin
+from typing import Any
 
-from pydantic import BaseModel, ValidationError
-
-from xdcbench.config.base import Config
 from xdcbench.config.compose import PARTS, Tree, mapping, merge, read, read_suite
 from xdcbench.config.data import Dataset
-from xdcbench.config.models import WINDOW_KINDS
 from xdcbench.config.paths import find, folder
+from xdcbench.config.released import with_releases
 from xdcbench.config.suite import Suite
 from xdcbench.config.table import Table
+from xdcbench.config.validate import validate
 from xdcbench.errors import UserError
 from xdcbench.utils.code import NO_CODE, Consent
 from xdcbench.utils.documents import read_setting
@@ -20,8 +18,6 @@ from xdcbench.utils.messages import unknown_name
 from xdcbench.utils.names import name_error
 
 __all__ = ["load_dataset", "load_suite", "load_table", "merge", "override", "read", "select", "validate"]
-
-C = TypeVar("C", bound=Config)
 
 
 def load_suite(
@@ -60,12 +56,19 @@ def load_suite(
         tree = override(tree, [text for text in overrides if len(leaves) == 1 or _fits(tree, text)])
         if seeds:
             tree["seeds"] = list(seeds)
-        suites.append(validate(Suite, tree, where=str(leaf)))
+        suites.append(_declared(validate(Suite, tree, where=str(leaf))))
         _check_encoders(suites[-1], leaf)
         for table in suites[-1].tables:  # an unknown one shall be told before hours of work, not after
             load_table(table)
     suite = unite(head, suites, where=path) if "parts" in head else suites[0]
     return select(suite, methods) if methods else suite
+
+
+def _declared(suite: Suite) -> Suite:
+    """The suite with what the list of released weights declares of those that it names."""
+    return suite.model_copy(
+        update={"encoders": {name: with_releases(given) for name, given in suite.encoders.items()}}
+    )
 
 
 def _check_encoders(suite: Suite, path: Path) -> None:
@@ -196,54 +199,3 @@ def select(suite: Suite, methods: Sequence[str]) -> Suite:
     parts = tuple(select(part, [m for m in methods if m in part.methods]) for part in suite.parts)
     update = {"pretraining": tuple(group for group in groups if group.methods), "parts": parts}
     return suite.model_copy(update=update)
-
-
-def validate(model: type[C], tree: Tree, *, where: str) -> C:
-    """``tree`` as a typed configuration.
-
-    Raises:
-        UserError: names the file, the key, the value and, for an unknown key, the nearest known one.
-    """
-    try:
-        return model.model_validate(tree)
-    except ValidationError as error:
-        raise UserError(f"{where}: " + "; ".join(_explain(model, e) for e in error.errors()[:3])) from error
-
-
-def _explain(model: type[BaseModel], error: Any) -> str:
-    loc = [str(part) for part in error["loc"]]
-    # The third part of the place of an evaluation's field is the union's tag, which no file has as a key.
-    key = ".".join(loc[:2] + loc[3:] if loc[:1] == ["evaluations"] else _without_kind(loc))
-    if error["type"] == "extra_forbidden":
-        return unknown_name(f"key {key!r}: no field", loc[-1], _fields_at(model, loc[:-1]))
-    if error["type"] == "missing":
-        return f"{key!r} is missing"
-    return f"{key!r} = {error['input']!r}: {error['msg'][0].lower() + error['msg'][1:]}"
-
-
-def _without_kind(loc: list[str]) -> list[str]:
-    """The place of a field of an audio encoder's ``input`` without the union's tag."""
-    before = ["", *loc]
-    return [
-        part for above, part in zip(before, loc, strict=False) if above != "input" or part not in WINDOW_KINDS
-    ]
-
-
-def _fields_at(model: type[BaseModel], loc: Sequence[str]) -> list[str]:
-    """Field names of the configuration at ``loc`` below ``model``."""
-    models: list[type[BaseModel]] = [model]
-    for part in loc:
-        fields = [m.model_fields[part].annotation for m in models if part in m.model_fields]
-        if fields:
-            models = [inner for field in fields for inner in _models_in(field)]
-        elif tagged := [
-            m for m in models if "kind" in m.model_fields and m.model_fields["kind"].default == part
-        ]:
-            models = tagged  # a union's tag; keys of mappings and list positions are passed over
-    return [name for m in models for name in m.model_fields]
-
-
-def _models_in(annotation: Any) -> list[type[BaseModel]]:
-    if isinstance(annotation, type) and get_origin(annotation) is None and issubclass(annotation, BaseModel):
-        return [annotation]
-    return [model for inner in get_args(annotation) for model in _models_in(inner)]

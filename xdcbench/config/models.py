@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Discriminator, Field, Tag, model_validator
 
 from xdcbench.config.base import Config, Modality
+from xdcbench.config.front_ends import FrontEnd
 from xdcbench.errors import UserError
 
 
@@ -141,7 +142,7 @@ class VideoModel(Config):
 
 
 class AudioModel(Config):
-    """VMZ's audio ResNet-18 on log-mel spectrograms."""
+    """VMZ's audio ResNet-18 on log-mel spectrograms, or a peer's encoder on what its front end gives."""
 
     width: int = Field(64, ge=4, description="channels of the first of the four stages")
     blocks: tuple[int, int, int, int] = (2, 2, 2, 2)
@@ -149,6 +150,7 @@ class AudioModel(Config):
     input: Annotated[
         Annotated[AudioInput, Tag(LOG_MEL)] | Annotated[Waveform, Tag(WAVEFORM)], Discriminator(_window_kind)
     ] = AudioInput()
+    front_end: FrontEnd | None = Field(None, description="of a peer's encoder, which declares a waveform")
 
     @property
     def log_mel(self) -> AudioInput:
@@ -188,6 +190,9 @@ class PretrainedVideo(Config):
         description="safetensors or torch file, or a name of `list weights`; with torchvision:NAME also a name of "
         "its weights",
     )
+    file: str | None = Field(
+        None, description="path of the file of the released weights that `weights` names; default: downloaded"
+    )
     model: VideoModel = Field(
         VideoModel(), description="its `input` also declares what a model of torchvision takes"
     )
@@ -200,7 +205,10 @@ class PretrainedAudio(Config):
         "resnet",
         description="resnet: this project's, by `model`; mfcc: statistics of MFCCs, by its `input`; or module:object",
     )
-    weights: str | None = Field(None, description="safetensors or torch file")
+    weights: str | None = Field(None, description="safetensors or torch file, or a name of `list weights`")
+    file: str | None = Field(
+        None, description="path of the file of the released weights that `weights` names; default: downloaded"
+    )
     model: AudioModel = AudioModel()
 
 

@@ -36,6 +36,7 @@ class Context:
         ahead: number of stages of the plan that come after the one at hand, by kind.
         kind: of the stage at hand.
         consent: the code of others that the user lets run.
+        accept_license: whether the user has accepted licenses that forbid commercial use.
         begun: when the stage at hand began, on the monotonic clock.
     """
 
@@ -55,6 +56,7 @@ class Context:
     ahead: Mapping[str, int] = field(default_factory=dict)
     kind: str = ""
     consent: Consent = NO_CODE
+    accept_license: bool = False
     begun: float = 0.0
 
     def rest(self, seconds: float) -> float:

@@ -7,11 +7,13 @@ from torch import Tensor, nn
 
 from xdcbench.config.base import Modality
 from xdcbench.config.models import AudioModel, PretrainedAudio, PretrainedVideo, VideoModel
+from xdcbench.config.released import Release, registry
 from xdcbench.errors import UserError
 from xdcbench.models.audio_resnet import AudioResNet
 from xdcbench.models.encoders import load_encoder_metadata
 from xdcbench.models.pretrained.exported import is_export, verified
-from xdcbench.models.pretrained.registry import fetch, registry
+from xdcbench.models.pretrained.origins import OWN
+from xdcbench.models.pretrained.released import fetch
 from xdcbench.models.r2plus1d import R2Plus1D
 from xdcbench.models.weights import load_weights
 from xdcbench.pretraining.pretrained import CLASSIFIER, filled
@@ -71,12 +73,19 @@ def encoder(
         UserError: a name, folder or number that does not fit; weights that cannot be had, or do not fit.
     """
     _check(pretraining, num_classes, bn_momentum)
-    released = registry() if modality == "video" else {}
-    if isinstance(pretraining, str) and pretraining in released and not Path(pretraining).exists():
-        pretraining = fetch(released[pretraining], progress=progress)
-    run, model = _declared(pretraining, modality, bn_momentum)
+    released = _released(modality)
     plain, classifier = _CLASSES[modality]
-    built = plain(model)
+    if isinstance(pretraining, str) and pretraining in released and not Path(pretraining).exists():
+        release = released[pretraining]
+        run, model = None, _with_momentum(release.by_modality[modality].model, bn_momentum)
+        built = filled(
+            plain(model),
+            _FILES[modality](weights=release.name, file=str(fetch(release, progress=progress))),
+        )
+        pretraining = None
+    else:
+        run, model = _declared(pretraining, modality, bn_momentum)
+        built = plain(model)
     if run is not None:
         load_weights(built, run / f"{modality}.safetensors")
     elif pretraining is not None:
@@ -107,7 +116,17 @@ def _declared(
                 f"build it yourself and load {modality}.safetensors, whose names begin with net."
             )
         model = metadata.models.by_modality[modality]
-    return run, model if bn_momentum is None else model.model_copy(update={"bn_momentum": bn_momentum})
+    return run, _with_momentum(model, bn_momentum)
+
+
+def _with_momentum(model: VideoModel | AudioModel, bn_momentum: float | None) -> VideoModel | AudioModel:
+    return model if bn_momentum is None else model.model_copy(update={"bn_momentum": bn_momentum})
+
+
+def _released(modality: Modality) -> dict[str, Release]:
+    """The released weights of this project's own encoder of a modality, by name."""
+    found = registry().items()
+    return {n: r for n, r in found if (held := r.by_modality.get(modality)) and held.source in OWN}
 
 
 def _folder(place: Path, modality: Modality) -> Path | None:
@@ -117,7 +136,8 @@ def _folder(place: Path, modality: Modality) -> Path | None:
         return place.parent if named else None
     if (place / "encoders.json").is_file():
         return place
-    names = f"one of {comma_separated(registry())}, " if modality == "video" else ""
+    known = _released(modality)
+    names = f"one of {comma_separated(known)}, " if known else ""
     raise UserError(
         f"unknown pretraining {str(place)!r}; give {names}a run directory with encoders, an exported folder, a file "
         "of weights, or None"

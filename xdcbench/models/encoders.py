@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from pydantic import Field
@@ -26,6 +26,17 @@ from xdcbench.utils.documents import read_as, write_json
 Encoder = R2Plus1D | AudioResNet | ExternalEncoder
 
 
+class WeightsFile(Config):
+    """The file of released weights that an encoder was filled from."""
+
+    name: str = Field(description="of `list weights`")
+    url: str = Field(description="direct address, where the authors offer one")
+    sha256: str
+    pinned: Literal["whole", "prefix", "unpinned"] = Field(
+        description="how much of the hash was known before"
+    )
+
+
 class EncoderMetadata(Config):
     """What a pair of encoders is and where it comes from; records and tables quote it.
 
@@ -43,6 +54,7 @@ class EncoderMetadata(Config):
     encoders: tuple[Modality, ...] = ("video", "audio")
     models: Models
     sources: dict[Modality, str] = Field({}, description="of encoders that are not this project's own")
+    released: dict[Modality, WeightsFile] = Field({}, description="of encoders with released weights")
     hyperparameters: dict[str, Any] = Field(default_factory=dict)
 
 

@@ -4,6 +4,7 @@ import re
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +13,7 @@ from xdcbench.config.models import AudioModel, VideoModel
 from xdcbench.errors import UserError
 from xdcbench.models.audio_resnet import AudioResNet
 from xdcbench.models.r2plus1d import R2Plus1D
+from xdcbench.utils.io import is_web_page
 from xdcbench.utils.runtime import seeded
 from xdcbench.utils.tensors import read_safetensors, save_tensors
 
@@ -82,22 +84,31 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     """
     if path.suffix == ".safetensors":
         return read_safetensors(path)[0]
-    if not path.is_file():
-        raise UserError(f"{path}: no such weights file; check the path")
-    _check_packing(path)
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # each kind of damage has one of its own
-        raise UserError(
-            f"{path}: no readable weights ({_reason(path, error)}); give a file of tensors alone, whole, as "
-            "torch.save(model.state_dict()) writes it"
-        ) from error
+    state = load_plain(path)
     for name in NESTED:
         if isinstance(state, dict) and isinstance(state.get(name), dict):
             state = state[name]
     if not isinstance(state, dict) or not all(isinstance(t, Tensor) for t in state.values()):
         raise UserError(f"{path}: holds no tensors by name; give a state dict")
     return {str(name).removeprefix("module."): tensor for name, tensor in state.items()}
+
+
+def load_plain(path: Path) -> Any:
+    """What a torch file holds: tensors and plain values, and classes that ``safe_globals`` allows.
+
+    Raises:
+        UserError: the file is missing, a web page, cut short, or holds more: nothing is unpickled.
+    """
+    if not path.is_file():
+        raise UserError(f"{path}: no such weights file; check the path")
+    _check_packing(path)
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # each kind of damage has one of its own
+        raise UserError(
+            f"{path}: no readable weights ({_reason(path, error)}); give a file of tensors alone, whole, as "
+            "torch.save(model.state_dict()) writes it"
+        ) from error
 
 
 def _check_packing(path: Path) -> None:
@@ -117,4 +128,6 @@ def _reason(path: Path, error: Exception) -> str:
     """Why torch does not read a file, without its advice to read it all the same."""
     if more := re.search(r"GLOBAL (\S+)", str(error)):
         return f"it holds more than tensors: {more[1]}"
+    if is_web_page(path):
+        return "it is a web page: its address gave no file"
     return "it is empty" if path.stat().st_size == 0 else "it is damaged, cut short, or no file of torch's"

@@ -5,7 +5,8 @@ from typing import Literal
 
 from xdcbench.config.load import read
 from xdcbench.config.paths import folder
-from xdcbench.models.pretrained.registry import Release, registry
+from xdcbench.config.released import Release, registry
+from xdcbench.models.pretrained.released import UNPINNED, cached, pinning
 from xdcbench.results.published import MARKS, choose, load_published
 
 Part = Literal["methods", "suites", "datasets", "evaluations", "tables"]
@@ -33,7 +34,16 @@ def rows(part: Listed) -> list[tuple[str, str]]:
 
 
 def summary(release: Release) -> str:
-    """What it is, its published scores with the marks of their status, and its file."""
+    """Title, published scores with their marks, encoders, license, source, and whether the file is here."""
     rows = choose(load_published(folder("baselines") / "published.csv"), release.published)
     scores = ", ".join(f"{row.dataset} {row.value}{MARKS[row.status]}" for row in rows)
-    return f"{release.title}; {scores or 'no published score'}; {release.file}"
+    parts = (
+        release.title,
+        scores or "no published score",
+        " and ".join(release.by_modality),
+        release.license.name,
+        release.url or f"no direct address: {release.file} from {release.page}",
+        UNPINNED if pinning(release) == UNPINNED else "",
+        "here" if cached(release).is_file() else "not here",
+    )
+    return "; ".join(part for part in parts if part)

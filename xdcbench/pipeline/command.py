@@ -25,7 +25,11 @@ VALUES = (
 )
 LISTS = (("methods", "--methods"), ("seeds", "--seeds"))
 REPEATED = (("overrides", "--set"), ("shards", "--shards"))
-SWITCHES = (("trust_code", "--trust-code"), ("compile", "--compile"))
+SWITCHES = (
+    ("trust_code", "--trust-code"),
+    ("accept_license", "--accept-licence"),
+    ("compile", "--compile"),
+)
 
 
 def run_words(request: Request, auto_precision: Precision | None) -> list[str]:

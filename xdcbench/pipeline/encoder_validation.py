@@ -11,6 +11,7 @@ from torch import Tensor
 from xdcbench.config.base import Modality
 from xdcbench.config.load import merge, validate
 from xdcbench.config.models import Input, PretrainedEncoders, VideoInput
+from xdcbench.config.released import registry, with_releases
 from xdcbench.data.clip_dataset import crop_box
 from xdcbench.data.media import read_audio, read_clip
 from xdcbench.data.scanning.items import SUFFIXES
@@ -18,7 +19,6 @@ from xdcbench.errors import MediaError, UserError
 from xdcbench.models.encoders import Encoder, to_device
 from xdcbench.models.pretrained.external import untried_encoder
 from xdcbench.models.pretrained.origins import MFCC, OWN, TORCHVISION, find_origin
-from xdcbench.models.pretrained.registry import registry
 from xdcbench.models.raw_inputs import blank, noise
 from xdcbench.models.validation import Trial, check_all, lines
 from xdcbench.pretraining.pretrained import build_all
@@ -79,7 +79,8 @@ def entry_of(spec: str, modality: Modality | None, overrides: tuple[str, ...] = 
     if (Path(spec) / "encoders.json").is_file():
         tree: dict[str, object] = {"run": spec}
     elif spec in registry():
-        tree = {"video": {"weights": spec}}
+        held = registry()[spec].by_modality
+        tree = {m: {"weights": spec} for m in held if modality in (None, m)}
     elif spec in kinds or ":" in spec:
         default = "video" if spec.startswith(TORCHVISION) else "audio"
         tree = {kinds.get(spec, modality or default): {"source": spec}}
@@ -90,7 +91,7 @@ def entry_of(spec: str, modality: Modality | None, overrides: tuple[str, ...] = 
         )
     for text in overrides:
         tree = merge(tree, read_setting(text))
-    return validate(PretrainedEncoders, tree, where=spec)
+    return with_releases(validate(PretrainedEncoders, tree, where=spec))
 
 
 def _is_code(spec: str) -> bool:

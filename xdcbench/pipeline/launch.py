@@ -64,6 +64,7 @@ class Request:
     micro_batch_size: int | None = None
     compile: bool = False
     trust_code: bool = False
+    accept_license: bool = False
     fingerprint: Literal["size", "content"] = "size"
 
     @property
@@ -151,6 +152,7 @@ def plan_launch(request: Request, *, write: bool = True) -> Launch:
         compile=request.compile,
         fingerprint=request.fingerprint,
         consent=request.consent,
+        accept_license=request.accept_license,
     )
     if write and is_main_process():
         forget_stale(whole, sources, store)

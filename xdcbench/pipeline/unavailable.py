@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from xdcbench.config.released import registry
 from xdcbench.config.stages import EvaluationStage, FeaturesStage, PretrainedStage, RoundStage
-from xdcbench.models.pretrained.registry import registry
 from xdcbench.pipeline.graph import Stage
 from xdcbench.results.tables.unavailable import UnavailableResult
 
@@ -35,10 +35,10 @@ def _learned(encoders: Stage) -> tuple[str, dict[str, Any]]:
         ks = {f"k_{name}": clustering.k for name, clustering in config.clusterings.items()}
         return _name_of(dict(encoders.inputs)["data"]), {"round": config.round, **ks}
     if isinstance(config, PretrainedStage):
-        weights = config.encoders.video.weights if config.encoders.video else None
-        release = registry().get(weights or "")
+        named = (registry().get(part.weights or "") for part in config.encoders.by_modality.values())
+        known = (release.pretrain_data for release in named if release)
         stated = config.encoders.pretrain_data
-        return (release.pretrain_data if release and stated == "none" else stated), {}
+        return (stated if stated != "none" else next(known, "none")), {}
     return "none", {}
 
 

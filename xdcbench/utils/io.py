@@ -13,6 +13,9 @@ from xdcbench.errors import UserError
 PART = re.compile(r"\..+\.\d+")
 """Name of a part file: hidden, and ended by the number of the process that writes it."""
 
+PAGE = re.compile(rb"\s*<(!doctype|html|\?xml)", re.IGNORECASE)
+"""How a web page begins."""
+
 
 @contextmanager
 def atomic_write(path: Path, *, durable: bool = False) -> Iterator[Path]:
@@ -74,3 +77,9 @@ def drop_links(folder: Path) -> None:
     for path in (folder, *folder.rglob("*")):
         if path.is_symlink():
             path.unlink(missing_ok=True)
+
+
+def is_web_page(path: Path) -> bool:
+    """Whether a file begins as HTML or XML does, as what a server says of a file that it does not give."""
+    with path.open("rb") as file:
+        return PAGE.match(file.read(256)) is not None

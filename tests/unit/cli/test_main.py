@@ -99,18 +99,32 @@ def test_list_names_all_of_a_part(part: catalog.Part, xdcbench: Command) -> None
 
 
 def test_list_weights_says_what_they_are_their_scores_and_files(xdcbench: Command) -> None:
-    said = xdcbench("list", "weights")
-    assert said.code == 0
-    assert said.out.splitlines() == [
-        f"{name:<30} {title}; ucf101 {ucf101}, hmdb51 {hmdb51}; {name}-{digits}.pth"
-        for name, title, ucf101, hmdb51, digits in [
-            ("r2plus1d_18_xdc_ig65m_kinetics", "XDC pretrained on IG-Kinetics", 95.5, 68.9, "f24f6ffb"),
-            ("r2plus1d_18_xdc_ig65m_random", "XDC pretrained on IG-Random", 94.6, 66.5, "189d23f4"),
-            ("r2plus1d_18_xdc_audioset", "XDC pretrained on AudioSet", 93.0, 63.7, "f29ffe8f"),
-            ("r2plus1d_18_fs_kinetics", "fully supervised on Kinetics", 94.2, 65.1, "622bdad9"),
-            ("r2plus1d_18_fs_imagenet", "fully supervised on ImageNet", 84.0, 48.1, "ff446670"),
-        ]
-    ]
+    lines = xdcbench("list", "weights").out.splitlines()
+    said = {line.split()[0]: line for line in lines}
+    address = "https://github.com/HumamAlwassel/XDC/releases/download/model_weights"
+    for name, title, ucf101, hmdb51, digits in [
+        ("r2plus1d_18_xdc_ig65m_kinetics", "XDC pretrained on IG-Kinetics", 95.5, 68.9, "f24f6ffb"),
+        ("r2plus1d_18_xdc_ig65m_random", "XDC pretrained on IG-Random", 94.6, 66.5, "189d23f4"),
+        ("r2plus1d_18_xdc_audioset", "XDC pretrained on AudioSet", 93.0, 63.7, "f29ffe8f"),
+        ("r2plus1d_18_fs_kinetics", "fully supervised on Kinetics", 94.2, 65.1, "622bdad9"),
+        ("r2plus1d_18_fs_imagenet", "fully supervised on ImageNet", 84.0, 48.1, "ff446670"),
+    ]:
+        shown = (
+            f" {title}; ucf101 {ucf101}, hmdb51 {hmdb51}; video; MIT; {address}/{name}-{digits}.pth; not here"
+        )
+        assert said[name].endswith(shown)
+
+
+def test_list_weights_says_license_and_whether_a_hash_is_known_and_the_file_is_here(
+    xdcbench: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDCBENCH_CACHE", str(tmp_path))
+    (tmp_path / "weights").mkdir()
+    (tmp_path / "weights" / "gdt_K400.pth").write_bytes(b"")
+    lines = {line.split()[0]: line for line in xdcbench("list", "weights").out.splitlines()}
+    assert lines["gdt_k400"].endswith("; https://dl.fbaipublicfiles.com/GDT/gdt_K400.pth; unpinned; here")
+    assert "; video and audio; CC BY-NC 4.0" in lines["gdt_k400"]
+    assert "; no direct address: pcl_r2p1d_res_ssl.pt from https://" in lines["severe_pcl"]
 
 
 # --------------------------------------------------------------------------------------------- run

@@ -12,6 +12,7 @@ from xdcbench.config.executors import load_executor
 from xdcbench.config.load import load_dataset, load_suite, load_table, read, validate
 from xdcbench.config.models import Models
 from xdcbench.config.pretraining import Method, Pretrain
+from xdcbench.config.released import registry
 from xdcbench.config.stages import EvaluationStage, IndexStage, RoundStage
 from xdcbench.config.suite import Suite
 from xdcbench.data.context import Source
@@ -28,11 +29,13 @@ LOADERS: dict[str, Callable[[Path], object]] = {
     "tables": lambda path: load_table(path.stem),
     "evaluations": lambda path: TypeAdapter[object](Evaluation).validate_python(read(path)),
     "methods": lambda path: validate(Method, read(path), where=str(path)),
+    "released": lambda path: [registry()[name] for name in read(path)["weights"]],
     "models": lambda path: validate(Models, read(path), where=str(path)),
     "executors": lambda path: load_executor(path.stem),
     "pretrain": lambda path: validate(Pretrain, read(path), where=str(path)),
 }
-SHIPPED = [p for part in ("configs", "tables", "baselines/methods") for p in (ROOT / part).rglob("*.y*ml")]
+SHIPPED_IN = ("configs", "tables", "baselines/methods", "baselines/released")
+SHIPPED = [p for part in SHIPPED_IN for p in (ROOT / part).rglob("*.y*ml")]
 SUITES = sorted(path.stem for path in SHIPPED if path.parent.name == "suites")
 REAL = ["full", *(f"table{number}" for number in range(1, 8))]
 """Suites of the paper's tables."""
@@ -76,20 +79,22 @@ def test_header_of_a_suite_states_the_clips_of_its_pretraining(name: str, everyt
     assert hours == pytest.approx(millions * 1e6 / rate / 3600, abs=1)
 
 
-def test_header_of_released_states_the_hours_of_its_clips() -> None:
-    """Clips of 12 epochs of training and 10 of each test item, of the official counts, for five encoders."""
-    text = (ROOT / "configs" / "suites" / "released.yaml").read_text()
+@pytest.mark.parametrize(("name", "encoders"), [("released", 5), ("peers", 33)])
+def test_header_of_released_encoders_states_the_hours_of_their_clips(name: str, encoders: int) -> None:
+    """Clips of 12 epochs of training and 10 of each test item, of the official counts, for each video encoder."""
+    text = (ROOT / "configs" / "suites" / f"{name}.yaml").read_text()
     stated = re.search(r"Time: (\d+) hours .* assumed (\d+) clips", text)
     assert stated
-    suite = load_suite("released")
+    suite = load_suite(name)
     clips = 0
     for measure in suite.evaluate:
         settings = suite.evaluations[measure.evaluation]
-        assert isinstance(settings, Finetune)
+        if not isinstance(settings, Finetune):
+            continue
         counts = [suite.datasets[measure.dataset].counts[split] for split in measure.splits]
         clips += sum(settings.schedule.epochs * c["train"] + settings.num_clips * c["test"] for c in counts)
-    assert len(suite.encoders) == 5
-    assert float(stated[1]) == pytest.approx(5 * clips / float(stated[2]) / 3600, abs=0.5)
+    assert sum(given.video is not None for given in suite.encoders.values()) == encoders
+    assert float(stated[1]) == pytest.approx(encoders * clips / float(stated[2]) / 3600, abs=0.5)
 
 
 @pytest.mark.parametrize("name", [*(name for name in REAL if name != "full"), "released"])

@@ -292,8 +292,8 @@ def test_unknown_name_is_told_with_the_nearest(load: Callable[[str], object], na
 
 def test_a_name_like_none_is_told_with_all_that_are_known() -> None:
     assert (
-        "known: audioset_eval, esc10, full, instrument, kinetics_sounds, mini, mini-scale, mini-search, real-small, "
-        "released, severe, smoke, strengths, table1" in message(lambda: load_suite("zzzzzz"))
+        "known: audioset_eval, esc10, full, instrument, kinetics_sounds, mini, mini-scale, mini-search, peers, "
+        "real-small, released, severe, smoke, strengths, table1" in message(lambda: load_suite("zzzzzz"))
     )
 
 

@@ -34,6 +34,7 @@ EVERYTHING = Request(
     micro_batch_size=8,
     compile=True,
     trust_code=True,
+    accept_license=True,
     fingerprint="content",
 )
 

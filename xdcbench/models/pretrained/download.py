@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 from urllib.request import HTTPRedirectHandler, Request, build_opener
 
 from xdcbench.errors import UserError
-from xdcbench.utils.io import file_hash
+from xdcbench.utils.io import file_hash, is_web_page
 from xdcbench.utils.locks import lock
 from xdcbench.utils.progress import log, track
 from xdcbench.utils.secrets import redact
@@ -51,11 +51,11 @@ def download(url: str, target: Path, *, digits: str, progress: bool = True) -> N
     Args:
         url: http or https; https is never left for http.
         target: the file; its folder is made.
-        digits: first hex digits of the file's SHA-256.
+        digits: first hex digits of the file's SHA-256; empty: any file but a web page.
 
     Raises:
-        UserError: the file cannot be fetched or written, is larger than `LARGEST`, comes too slowly, or its
-            hash is another; one that was fetched is then removed.
+        UserError: the file cannot be fetched or written, is larger than `LARGEST`, comes too slowly, its hash is
+            another, or it is a web page; one that was fetched is then removed.
     """
     if target.exists():
         found = file_hash(target)
@@ -212,6 +212,11 @@ def _keep(part: Path, target: Path, digits: str, url: str) -> None:
         raise UserError(
             f"{redact(url)} gave a file with the SHA-256 {found[: len(digits)]}..., not {digits}..., which was "
             f"removed; fetch the right one elsewhere and put it at {target}"
+        )
+    if is_web_page(part):
+        part.unlink()
+        raise UserError(
+            f"{redact(url)} gave a web page in place of the file. Try: fetch it elsewhere, and put it at {target}"
         )
     part.replace(target)
     log.info("%s: fetched, SHA-256 %s", target, found)

@@ -13,12 +13,14 @@ from torchvision.models import get_model, get_model_weights, list_models
 
 import xdcbench
 from xdcbench.config.base import Modality
-from xdcbench.config.models import AudioInput, AudioModel, Input, VideoInput, VideoModel, Window
+from xdcbench.config.models import AudioInput, AudioModel, Input, VideoInput, VideoModel, Waveform, Window
 from xdcbench.data.spectrogram import LogMel
 from xdcbench.data.transforms import Normalize
 from xdcbench.errors import UserError
+from xdcbench.models.front_ends import front_end
 from xdcbench.models.mfcc import MFCCStatistics
-from xdcbench.models.pretrained.origins import MFCC, TORCHVISION
+from xdcbench.models.peers import NETWORKS
+from xdcbench.models.pretrained.origins import MFCC, PEERS, TORCHVISION
 from xdcbench.models.raw_inputs import blank
 from xdcbench.utils.code import Consent, load_code
 from xdcbench.utils.messages import unknown_name
@@ -74,11 +76,13 @@ def preparation(declared: Input) -> nn.Module:
 def build_external(
     source: str, model: VideoModel | AudioModel, consent: Consent, where: str
 ) -> ExternalEncoder:
-    """``torchvision:NAME`` or ``mfcc`` with the input that ``model`` declares, or the user's ``module:object``.
+    """A peer's network, ``torchvision:NAME`` or ``mfcc`` with the input of ``model``, or the user's ``module:object``.
 
     Raises:
         UserError: there is no such model, or the user's code may not run or gives no encoder.
     """
+    if source in PEERS:
+        return peer_encoder(source, model)
     if source == MFCC:
         if isinstance(model, VideoModel):
             raise UserError(f"{source} is no video encoder; give it as an audio encoder")
@@ -89,6 +93,27 @@ def build_external(
     if not isinstance(model.input, VideoInput):
         raise UserError(f"{source} is no audio encoder; give an audio encoder as module:object")
     return torchvision_encoder(source.removeprefix(TORCHVISION), model.input)
+
+
+def peer_encoder(source: str, model: VideoModel | AudioModel) -> ExternalEncoder:
+    """A peer's network, untrained, with the input and the front end that ``model`` declares.
+
+    Raises:
+        UserError: it is of the other modality, or no waveform and front end are declared for it.
+    """
+    modality: Modality = "video" if isinstance(model, VideoModel) else "audio"
+    if PEERS[source] != modality:
+        raise UserError(f"{source} is no {modality} encoder; name it below `{PEERS[source]}`")
+    net = NETWORKS[source]()
+    if isinstance(model, VideoModel):
+        return ExternalEncoder(net, model.input, features=512)
+    if not isinstance(model.input, Waveform) or model.front_end is None:
+        raise UserError(
+            f"{source} needs `input` of kind waveform and a `front_end`. Try: weights of `xdcbench list weights`, "
+            "which declare both"
+        )
+    prepare = front_end(model.front_end, model.input)
+    return ExternalEncoder(net, model.input, features=512, prepare=prepare)
 
 
 class PerFrame(nn.Module):

@@ -7,9 +7,10 @@ from pathlib import Path
 
 from xdcbench.config.base import Modality
 from xdcbench.config.models import Input, PretrainedAudio, PretrainedEncoders, PretrainedVideo
+from xdcbench.config.released import Release, release_of
 from xdcbench.errors import UserError
 from xdcbench.models.pretrained.exported import is_export, read_stated, verified
-from xdcbench.models.pretrained.registry import recognize, release_of
+from xdcbench.models.pretrained.released import cached, check_file, lacking, recognize
 from xdcbench.utils.code import NO_CODE, Consent, find_code
 from xdcbench.utils.io import file_hash
 from xdcbench.utils.manifest import MANIFEST, find_damage
@@ -17,6 +18,14 @@ from xdcbench.utils.manifest import MANIFEST, find_damage
 TORCHVISION = "torchvision:"
 OWN = ("r2plus1d", "resnet")
 MFCC = "mfcc"
+PEERS: Mapping[str, Modality] = {
+    "avid_r2plus1d": "video",
+    "crisscross_r2plus1d": "video",
+    "avid_conv9": "audio",
+    "resnet9": "audio",
+    "resnet18": "audio",
+}
+"""Peers' networks that this project builds, for released weights."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +62,7 @@ def find_origin(name: str, pretrained: PretrainedEncoders, *, consent: Consent =
         marks.update(f"{modality} {part.source} {code}".encode())
         mark = weights_hash(part)
         if mark is None:
-            return Origin(encoders, unavailable=f"no weights file {part.weights} for {name}")
+            return Origin(encoders, unavailable=_missing(name, part))
         marks.update(mark.encode())
     return Origin(encoders, marks.hexdigest())
 
@@ -63,21 +72,23 @@ def must_be_built(pretrained: PretrainedEncoders) -> bool:
     if pretrained.run is not None:
         return any(":" in source for source in read_stated(Path(pretrained.run)).get("sources", {}).values())
     parts = pretrained.by_modality.values()
-    return any(":" in part.source or (part.weights and not release_of(part)) for part in parts)
+    return any(part.file or ((":" in part.source or part.weights) and not release_of(part)) for part in parts)
 
 
 def named(part: PretrainedVideo | PretrainedAudio) -> bool:
     """Whether ``weights`` is a name of torchvision's (``KINETICS400_V1``), no file."""
     weights = part.weights or ""
-    return part.source.startswith(TORCHVISION) and weights.isidentifier() and not Path(weights).exists()
+    is_name = part.source.startswith(TORCHVISION) and weights.isidentifier() and not Path(weights).exists()
+    return is_name and release_of(part) is None
 
 
 def weights_hash(part: PretrainedVideo | PretrainedAudio) -> str | None:
     """What tells weights apart, wherever they lie; None where their file is not here.
 
     Returns:
-        The name of torchvision's, the first digits of a release's hash, by name or by path and without a
-        download, the hash of any other file, hex; empty without weights.
+        The name of torchvision's, the known digits of a release's hash, by name or by path and without a
+        download, the hash of any other file, hex; empty without weights. A release of unknown hash has its name, or
+        the hash of the file that the user gives.
 
     Raises:
         UserError: weights of an unknown name, or a file that is not the release whose name it bears.
@@ -85,13 +96,30 @@ def weights_hash(part: PretrainedVideo | PretrainedAudio) -> str | None:
     if part.weights is None or named(part):
         return part.weights or ""
     if release := release_of(part):
-        return release.digits
+        return _release_hash(release, part.file)
     path = Path(part.weights)
     if not path.is_file():
         return None
     sha256 = file_hash(path)
     release = recognize(path, sha256)
-    return release.digits if release else sha256
+    return release.mark if release else sha256
+
+
+def _release_hash(release: Release, file: str | None) -> str | None:
+    if file is None:
+        return release.mark if release.url or cached(release).is_file() else None
+    path = Path(file)
+    if not path.is_file():
+        return None
+    found = check_file(release, path)
+    return release.sha256 or found
+
+
+def _missing(name: str, part: PretrainedVideo | PretrainedAudio) -> str:
+    """Why the weights of an encoder are not here."""
+    if not part.file and (release := release_of(part)):
+        return f"{name}: {lacking(release)}"
+    return f"no weights file {part.file or part.weights} for {name}"
 
 
 def _of_run(name: str, run: Path, consent: Consent) -> Origin:
@@ -132,7 +160,7 @@ def require_sources(sources: Iterable[str], consent: Consent, where: str) -> Non
 
 def _known(source: str) -> bool:
     """Whether this project or torchvision builds it."""
-    return source in (*OWN, MFCC) or source.startswith(TORCHVISION)
+    return source in (*OWN, MFCC, *PEERS) or source.startswith(TORCHVISION)
 
 
 def _code_hash(where: str, source: str, consent: Consent) -> str:

@@ -10,8 +10,8 @@ from xdcbench.config.load import load_table, read
 from xdcbench.config.models import PretrainedEncoders
 from xdcbench.config.paths import folder
 from xdcbench.config.paths import names as library_names
+from xdcbench.config.released import registry, release_of
 from xdcbench.config.table import Table
-from xdcbench.models.pretrained.registry import registry, release_of
 from xdcbench.results.published import load_published
 from xdcbench.results.records import Record
 from xdcbench.results.tables.build import MethodNames, build
@@ -68,8 +68,9 @@ def grids(
     released = {name: release.title for name, release in known.items()}
     printed_as = {name: release.method for name, release in known.items()}
     for name, given in (encoders or {}).items():
-        if given.video and (release := release_of(given.video)):
-            printed_as[name] = release.method
+        for part in given.by_modality.values():
+            if release := release_of(part):
+                printed_as[name] = release.method
     printed_as |= {name: SUPERVISED for name, tree in _methods().items() if tree.get("family") == SUPERVISED}
     called = MethodNames(
         {SUPERVISED: "Supervised", **released, **method_titles(), **pretrained, **(titles or {})}, printed_as

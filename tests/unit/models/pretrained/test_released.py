@@ -13,16 +13,17 @@ from torch import Tensor
 from torchvision.models.video import r2plus1d_18
 
 from tests.unit.models.pretrained.serving import Server, serving
+from xdcbench.config import released
 from xdcbench.config.load import load_suite
 from xdcbench.config.models import PretrainedEncoders, VideoInput, VideoModel
 from xdcbench.config.paths import folder
+from xdcbench.config.released import registry
 from xdcbench.config.stages import PretrainedStage
 from xdcbench.data.context import Context
 from xdcbench.errors import UserError
 from xdcbench.models.encoders import load_encoder_metadata, load_encoders
-from xdcbench.models.pretrained import registry as released
 from xdcbench.models.pretrained.origins import find_origin
-from xdcbench.models.pretrained.registry import fetch, registry
+from xdcbench.models.pretrained.released import fetch
 from xdcbench.pipeline.catalog import summary
 from xdcbench.pipeline.graph import Stage
 from xdcbench.pretraining.pretrained import run
@@ -40,6 +41,15 @@ OFFICIAL = {
 }
 """Digits, method, pretraining data and scores as the README of the XDC repository has them."""
 
+FIXTURE = {
+    "title": "A fixture",
+    "method": "xdc",
+    "pretrain_data": "ig_kinetics",
+    "paper": "none",
+    "license": {"name": "MIT", "commercial": True},
+    "page": "https://example.org",
+    "video": {"source": "r2plus1d"},
+}
 OWN_MIDPLANES = {"layer2": 288, "layer3": 576, "layer4": 1152}
 """Midplanes of the second convolution of a stage's first block, where torchvision reuses the first's."""
 
@@ -91,7 +101,7 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A registry of this test's own, in a folder that also holds the published numbers."""
-    (tmp_path / "library").mkdir()
+    (tmp_path / "library" / "released").mkdir(parents=True)
     (tmp_path / "library" / "published.csv").write_bytes((folder("baselines") / "published.csv").read_bytes())
     monkeypatch.setattr(released, "folder", lambda _: tmp_path / "library")
     return tmp_path / "library"
@@ -99,10 +109,10 @@ def library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def enter(library: Path, url: str, published: tuple[str, ...] = ()) -> None:
     """Make ``url`` the one entry of the registry."""
-    entry = {"title": "A fixture", "method": "xdc", "pretrain_data": "ig_kinetics", "url": url}
-    (library / "weights.yaml").write_text(
-        yaml.safe_dump({"weights": [entry | {"published": list(published)}]})
-    )
+    name, _, digits = url.rpartition("/")[2].removesuffix(".pth").rpartition("-")
+    entry = FIXTURE | {"url": url, "sha256": digits, "published": list(published)}
+    released._registry.cache_clear()
+    (library / "released" / "w.yaml").write_text(yaml.safe_dump({"weights": {name: entry}}))
 
 
 @pytest.fixture
@@ -140,13 +150,13 @@ def made(pretrained: PretrainedEncoders, work: Path) -> Path:
 
 def test_the_five_official_encoders_are_known_by_file_and_scores() -> None:
     rows = {row.id: row for row in load_published(folder("baselines") / "published.csv")}
-    assert list(registry()) == list(OFFICIAL)
+    assert set(OFFICIAL) <= registry().keys()
     for name, (digits, method, data, scores) in OFFICIAL.items():
         release = registry()[name]
         assert release.url == (
             f"https://github.com/HumamAlwassel/XDC/releases/download/model_weights/{name}-{digits}.pth"
         )
-        assert (release.file, release.digits) == (f"{name}-{digits}.pth", digits)
+        assert (release.file, release.sha256) == (f"{name}-{digits}.pth", digits)
         assert (release.method, release.pretrain_data) == (method, data)
         published = [rows[id_] for id_ in release.published]
         assert {row.dataset: row.value for row in published} == scores
@@ -156,18 +166,20 @@ def test_the_five_official_encoders_are_known_by_file_and_scores() -> None:
 
 def test_an_unverified_score_keeps_its_mark(library: Path) -> None:
     enter(library, "https://example.org/w-01234567.pth", published=("t6-127", "t6-129"))
-    assert summary(registry()["w"]) == "A fixture; ucf101 86.8†, ucf101 93.0; w-01234567.pth"
+    assert summary(registry()["w"]) == (
+        "A fixture; ucf101 86.8†, ucf101 93.0; video; MIT; https://example.org/w-01234567.pth; not here"
+    )
 
 
 @pytest.mark.parametrize(
     ("url", "published", "message"),
     [
         (
-            "https://example.org/w.pth",
+            "https://example.org/w-0123.pth",
             (),
-            r"weights\.yaml: 'weights\.0\.url' = 'https://example\.org/w\.pth'",
+            r"w\.yaml: weights\.w: 'sha256' = '0123'",
         ),
-        ("file:///etc/w-01234567.pth", (), r"'weights\.0\.url' = 'file:"),
+        ("file:///etc/w-01234567.pth", (), r"weights\.w: 'url' = 'file:"),
         ("https://example.org/w-01234567.pth", ("t6-999",), r"'t6-999' names no row"),
     ],
 )
@@ -214,12 +226,12 @@ def test_a_suite_takes_them_by_a_setting_alone() -> None:
         (
             "video",
             {"weights": "mine"},
-            r"unknown released weights, and no file, 'mine'; known: r2plus1d_18_xdc_ig",
+            r"unknown released weights, and no file, 'mine'; known: ",
         ),
         (
             "audio",
             {"weights": "r2plus1d_18_xdc_audioset"},
-            r"of a video encoder 'r2plus1d' and do not fit 'resnet'",
+            r"hold no audio encoder\. Try: name them below `video`",
         ),
     ],
 )
