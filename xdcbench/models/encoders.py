@@ -31,6 +31,7 @@ class WeightsFile(Config):
 
     name: str = Field(description="of `list weights`")
     url: str = Field(description="direct address, where the authors offer one")
+    license: str = Field(description="as the authors state it")
     sha256: str
     pinned: Literal["whole", "prefix", "unpinned"] = Field(
         description="how much of the hash was known before"

@@ -159,7 +159,13 @@ def weights_file(part: PretrainedVideo | PretrainedAudio) -> WeightsFile | None:
     release = release or recognize(path, sha256)
     if release is None:
         return None
-    return WeightsFile(name=release.name, url=release.url, sha256=sha256, pinned=pinning(release))
+    return WeightsFile(
+        name=release.name,
+        url=release.url,
+        license=release.license.name,
+        sha256=sha256,
+        pinned=pinning(release),
+    )
 
 
 def learned_from(pretrained: PretrainedEncoders) -> str:

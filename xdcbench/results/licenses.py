@@ -14,7 +14,7 @@ NOT_STATED = "not stated"
 OWN = "own"
 """License of encoders that were trained, or drawn, in the results folder: whoever made them decides."""
 
-KEY = "licence"
+KEY = "license"
 """Key of a license in a record's hyperparameters or outcomes, in ``encoders.json`` and in a stage's settings."""
 
 MADE_HERE = ("init", "round")

@@ -35,16 +35,16 @@ def test_made_here_or_not_stated(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "metadata", [{"licence": "MIT"}, {"licence": {"video": "MIT"}}, {"provenance": {"licence": "MIT"}}]
+    "metadata", [{"license": "MIT"}, {"license": {"video": "MIT"}}, {"provenance": {"license": "MIT"}}]
 )
 def test_stated_by_the_encoders(tmp_path: Path, metadata: dict[str, Any]) -> None:
     assert found(tmp_path, "pretrained", metadata) == {"MIT"}
 
 
 def test_stated_by_the_settings_or_the_record(tmp_path: Path) -> None:
-    config = {"encoders": {"video": {"licence": "BSD-3-Clause"}, "audio": {"licence": ""}}}
+    config = {"encoders": {"video": {"license": "BSD-3-Clause"}, "audio": {"license": ""}}}
     assert found(tmp_path / "config", "pretrained", {}, config=config) == {"BSD-3-Clause"}
-    assert found(tmp_path / "record", "pretrained", {}, licence="Apache-2.0") == {"Apache-2.0"}
+    assert found(tmp_path / "record", "pretrained", {}, license="Apache-2.0") == {"Apache-2.0"}
 
 
 def test_encoders_that_are_not_here(tmp_path: Path) -> None:

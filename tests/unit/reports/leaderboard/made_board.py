@@ -55,7 +55,7 @@ def write_board(folder: Path, encoders: Iterable[Encoder] = ENCODERS, *, lacking
 def _encoder(store: RunStore, place: int, encoder: Encoder, seed: int, lacking: int) -> None:
     kind = {"own": "round", "": "pretrained"}.get(encoder.license, "pretrained")
     made = run(store, f"{kind}-{place:06d}{seed:06d}", kind, f"{kind}/{place}", **_facts(kind))
-    write_json(made / "encoders.json", {"licence": encoder.license} if kind == "pretrained" else {})
+    write_json(made / "encoders.json", {"license": encoder.license} if kind == "pretrained" else {})
     about = _About(store, place, encoder, seed, made.name)
     for split in "123":
         about.measure("finetune", "ucf101", split, 400, VIDEO, skill=0.0, groups=80, splits="123", epochs=12)
