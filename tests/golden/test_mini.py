@@ -1,4 +1,4 @@
-"""The page on `mini` says what its kept records give, by other code: NumPy, SciPy and statsmodels.
+"""The page on `mini` and its kin says what kept records give, by other code: NumPy, SciPy and statsmodels.
 
 To accept records of a new run, write them and the differences to ``baselines/mini`` (docs/mini.md says how) and run
 this file once with ``XDCBENCH_GOLDEN=write``.
@@ -117,7 +117,54 @@ def agreement() -> Iterator[str]:
         yield f"| {METHODS[method]}, {features} | {cells} |"
 
 
-TABLES = {"accuracies": accuracies, "pairs": pairs, "agreement": agreement}
+ENCODERS = {
+    ("scratch", "none"): "scratch",
+    ("supervised", "kinetics_1x"): "supervised, 20 labeled items per class",
+    ("xdc", "kinetics_1x"): "XDC, 20 items per class",
+    ("xdc", "kinetics_4x"): "XDC, 80 items per class",
+    ("xdc", "kinetics_16x"): "XDC, 320 items per class",
+    ("xdc", "ig_random"): "XDC, 800 uncurated items",
+    ("sdc", "kinetics_4x"): "SDC, 80 items per class",
+    ("same-modality", "kinetics_4x"): "SDC's clusters of the own modality, 80 items per class",
+}
+
+
+def scale() -> Iterator[str]:
+    """The table of few labels downstream: mean and deviation over seeds, of means over draws and folds."""
+    found: dict[tuple[str, ...], dict[int, list[float]]] = defaultdict(lambda: defaultdict(list))
+    for r in read_record_file(KEPT / "scale.jsonl.gz"):
+        if r.metric == "top1":
+            key = (r.method, r.pretrain_data, r.evaluation, str(r.hyperparameters["shots"]))
+            found[key][r.pretrain_seed].append(r.value)
+    columns = [(e, n) for e in ("low_shot", "audio_low_shot") for n in ("1", "5", "20")]
+    yield "| pretraining | video, 1 per class | 5 | 20 | audio, 1 per class | 5 | 20 |"
+    yield "|---" * 7 + "|"
+    for encoder, title in ENCODERS.items():
+        of = [np.array([np.mean(x) for x in found[(*encoder, *column)].values()]) for column in columns]
+        yield f"| {title} | " + " | ".join(f"{x.mean():.1f} ± {x.std(ddof=1):.1f}" for x in of) + " |"
+
+
+def strengths() -> Iterator[str]:
+    """The table of the grid: video and audio of every method, mean over seeds, by the world's strengths."""
+    found: dict[tuple[object, ...], list[float]] = defaultdict(list)
+    for r in read_record_file(KEPT / "strengths.jsonl.gz"):
+        if r.metric == "top1":
+            world = (r.hyperparameters[name] for name in ("nuisances", "appearance", "timing"))
+            found[(*world, r.method, r.evaluation)].append(r.value)
+    yield "| nuisances | hue, pitch | motion, rhythm | " + " | ".join(METHODS.values()) + " |"
+    yield "|---" * (3 + len(METHODS)) + "|"
+    for world in sorted({key[:3] for key in found}, key=lambda of: (of[2] != 1, of)):
+        of = ([found[(*world, m, e)] for e in ("linear_probe", "audio_probe")] for m in METHODS)
+        cells = " | ".join(" / ".join(f"{np.mean(x):.0f}" for x in pair) for pair in of)
+        yield "| " + " | ".join(f"{x:g}" for x in world) + f" | {cells} |"
+
+
+TABLES = {
+    "accuracies": accuracies,
+    "pairs": pairs,
+    "agreement": agreement,
+    "scale": scale,
+}
 
 
 @pytest.mark.parametrize("name", TABLES)
