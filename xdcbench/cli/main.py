@@ -13,8 +13,9 @@ from xdcbench.utils.distributed import check_environment, is_main_process
 from xdcbench.utils.output import standard_output, use_utf8
 from xdcbench.utils.process_setup import set_up_process
 from xdcbench.utils.secrets import hide_in_tracebacks
-from xdcbench.utils.shown import SafeFilter, safe_text
+from xdcbench.utils.shown import safe_text
 from xdcbench.utils.signals import REQUEUE, exit_on_signal
+from xdcbench.utils.terminal import TerminalHandler, tell_from
 
 app = typer.Typer(
     rich_markup_mode=None,
@@ -47,11 +48,12 @@ def main() -> None:
 def _main() -> None:
     try:
         check_environment()
-        others, own = (logging.WARNING, logging.INFO) if is_main_process() else (logging.ERROR, logging.ERROR)
-        terminal = logging.StreamHandler(sys.stderr)
-        terminal.addFilter(SafeFilter())
-        logging.basicConfig(level=others, format="%(message)s", handlers=[terminal])
+        others, own = (
+            (logging.WARNING, logging.DEBUG) if is_main_process() else (logging.ERROR, logging.ERROR)
+        )
+        logging.basicConfig(level=others, format="%(message)s", handlers=[TerminalHandler()])
         logging.getLogger("xdcbench").setLevel(own)
+        tell_from(logging.INFO)
         app()
     except (UserError, MediaError) as error:
         typer.echo(safe_text(f"xdcbench: {error}"), err=True)

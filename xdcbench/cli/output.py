@@ -74,8 +74,11 @@ def run_plan(
         return execute(plan, launch.store, launch.context, policy=policy, jobs=launch.jobs)
 
 
-def report(launch: Launch, outcomes: Sequence[StageResult]) -> tuple[list[str], int]:
+def report(launch: Launch, outcomes: Sequence[StageResult], *, quiet: bool = False) -> tuple[list[str], int]:
     """Tables of all that the suite has measured so far, what was written where, and what did not succeed.
+
+    Args:
+        quiet: of all that, only where tables were written.
 
     Returns:
         Lines, and the exit code: 0 if nothing failed.
@@ -85,9 +88,12 @@ def report(launch: Launch, outcomes: Sequence[StageResult]) -> tuple[list[str], 
     records = read_records([store], launch.keys)
     if records or any(stage.reason for stage in launch.whole.stages):
         tables = suite_tables(launch, records)
-        for grid in tables.values():
-            lines += render(grid, "txt").split("\n")
+        lines += [line for grid in tables.values() if not quiet for line in render(grid, "txt").split("\n")]
         lines += table_files(tables, store.root / "tables" / suite.name)
+    counts = Counter(outcome.status for outcome in outcomes)
+    code = 1 if counts["failed"] or counts["blocked"] else 0
+    if quiet:
+        return lines, code
     done = sum(store.complete(key) for key in launch.keys)
     lines += [
         f"runs    {store.runs} ({done} of {len(launch.keys)} of this suite; `xdcbench show KEY` opens one)"
@@ -97,9 +103,8 @@ def report(launch: Launch, outcomes: Sequence[StageResult]) -> tuple[list[str], 
         for reason in sorted({o.detail for o in outcomes if o.status == "unavailable"})
     ]
     lines += [f"failed: {o.stage.name}: {o.detail}" for o in outcomes if o.status == "failed"]
-    counts = Counter(outcome.status for outcome in outcomes)
     lines += [f"{suite.name}: " + ", ".join(f"{n} {status}" for status, n in sorted(counts.items()))]
-    return lines, 1 if counts["failed"] or counts["blocked"] else 0
+    return lines, code
 
 
 def table_files(tables: dict[str, Grid], folder: Path) -> list[str]:

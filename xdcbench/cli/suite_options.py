@@ -1,5 +1,6 @@
 """Options of the commands that run a suite; each field of a class is an option."""
 
+import logging
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -16,6 +17,8 @@ from xdcbench.cli.options import (
     numbers,
     words,
 )
+from xdcbench.errors import UserError
+from xdcbench.utils.terminal import tell_from
 
 if TYPE_CHECKING:
     from xdcbench.pipeline.launch import Request
@@ -172,6 +175,27 @@ class RunOptions(SuiteOptions):
             "--plan-json", help="Print the plan as JSON: stages, inputs, commands, resources. Run nothing."
         ),
     ] = False
+
+    verbose: Annotated[
+        bool,
+        typer.Option(
+            "--verbose", "-v", help="Also print what the logs of the runs hold: epochs, clusterings, choices."
+        ),
+    ] = False
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="Print only warnings and where the tables are.")
+    ] = False
+
+    def tell(self) -> None:
+        """Let the terminal show as much as is asked for.
+
+        Raises:
+            UserError: both more and less are asked for.
+        """
+        if self.verbose and self.quiet:
+            raise UserError("--verbose and --quiet do not go together. Try: one of them")
+        if self.verbose or self.quiet:
+            tell_from(logging.DEBUG if self.verbose else logging.WARNING)
 
     def run_request(self) -> "Request":
         """The request of these options."""

@@ -27,6 +27,7 @@ def run(options: RunOptions) -> None:
     from xdcbench.cli.output import check_available, plan_lines, report, run_plan
     from xdcbench.pipeline.launch import plan_launch
 
+    options.tell()
     if not options.dry_run and (options.devices or options.clips_per_second):
         raise UserError("--devices and --clips-per-second say how long a plan takes. Try: add --dry-run")
     if options.plan_json:
@@ -50,7 +51,7 @@ def run(options: RunOptions) -> None:
     outcomes = run_plan(
         launch, policy=options.policy, alone=bool(options.stage), require_all=options.require_all
     )
-    lines, code = report(launch, outcomes)
+    lines, code = report(launch, outcomes, quiet=options.quiet)
     say(lines)
     raise typer.Exit(code)
 
