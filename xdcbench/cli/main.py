@@ -3,9 +3,11 @@
 import errno
 import logging
 import sys
+from typing import Annotated
 
 import typer
 
+from xdcbench import __version__
 from xdcbench.cli import bench, data, encoders, jobs, new, pages, results, submission, suites
 from xdcbench.cli.examples import examples
 from xdcbench.errors import MediaError, UserError
@@ -29,6 +31,23 @@ app = typer.Typer(
     add_completion=True,
     pretty_exceptions_enable=False,
 )
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"xdcbench {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Benchmarks for self-supervised learning from audio and video."""
+
+
 for commands in (suites, jobs, encoders, results, pages, submission, new):
     app.add_typer(commands.app)
 app.add_typer(bench.app, name="bench")

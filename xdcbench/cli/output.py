@@ -14,6 +14,7 @@ from xdcbench.pipeline.needed import Policy, needed_keys
 from xdcbench.pipeline.plan_document import state_of
 from xdcbench.pipeline.suite_tables import tables_of
 from xdcbench.pipeline.unavailable import unavailable_results
+from xdcbench.results.find_run import find_runs
 from xdcbench.results.records import RECORD_FILE, Record, read_records, write_record_file
 from xdcbench.results.run_facts import read_facts
 from xdcbench.results.run_store import RunStore
@@ -194,16 +195,23 @@ def table_lines(
         yield f"records {out / RECORD_FILE}"
 
 
-def run_lines(prefix: str, out: Path) -> Iterator[str]:
-    """A complete run with its numbers, what is wrong with a damaged one, or the attempts of one that failed.
+def run_lines(name: str, out: Path) -> Iterator[str]:
+    """The runs that a name stands for (`find_runs`), one after the other.
 
     Raises:
-        UserError: no run, or several, match.
+        UserError: no run matches, or the beginning of a key fits several.
     """
     store = RunStore.existing(out)
-    run = store.resolve(prefix)
-    if run.parent.name == ".failed":
-        for attempt in sorted(run.iterdir()):
+    for number, key in enumerate(find_runs(name, store)):
+        yield from ([""] if number else [])
+        yield from _run_lines(key, store)
+
+
+def _run_lines(key: str, store: RunStore) -> Iterator[str]:
+    """A complete run with its numbers, what is wrong with a damaged one, or the attempts of one that failed."""
+    run = store.path(key)
+    if not run.is_dir():
+        for attempt in sorted((store.runs / ".failed" / key).iterdir()):
             yield f"failed attempt {attempt}"
             for path in sorted(attempt.iterdir()):
                 yield from path.read_text(encoding="utf-8", errors="replace").split("\n")

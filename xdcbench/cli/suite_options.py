@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from xdcbench.cli.completion import complete_methods, complete_settings, complete_suites
 from xdcbench.cli.options import (
     RESULTS,
     DataRootOption,
@@ -32,7 +33,13 @@ class SuiteOptions:
     """What `run` and `check` take from the command line alike; each field is an option."""
 
     suite: Annotated[
-        str, typer.Option("--suite", metavar="NAME|FILE", help="Suite to run; see `xdcbench list suites`.")
+        str,
+        typer.Option(
+            "--suite",
+            metavar="NAME|FILE",
+            help="Suite to run; see `xdcbench list suites`.",
+            autocompletion=complete_suites,
+        ),
     ]
     synthetic: Annotated[
         str,
@@ -45,10 +52,18 @@ class SuiteOptions:
     overrides: Annotated[
         list[str] | None,
         typer.Option(
-            "--set", metavar="KEY=VALUE", help="Change a setting, e.g. pretrain.rounds=3. Repeatable."
+            "--set",
+            metavar="KEY=VALUE",
+            help="Change a setting, e.g. pretrain.rounds=3. Repeatable.",
+            autocompletion=complete_settings,
         ),
     ] = None
-    methods: Annotated[str, typer.Option(metavar="A,B", help="Run only these methods of the suite.")] = ""
+    methods: Annotated[
+        str,
+        typer.Option(
+            metavar="A,B", help="Run only these methods of the suite.", autocompletion=complete_methods
+        ),
+    ] = ""
     seeds: Annotated[str, typer.Option(metavar="0,1", help="Pretraining seeds, instead of the suite's.")] = ""
     data_root: DataRootOption = None
     shards: ShardsOption = None
@@ -207,3 +222,22 @@ class RunOptions(SuiteOptions):
             compile=self.compile,
             auto_precision=self.auto_precision,
         )
+
+
+def require_suite(options: SuiteOptions) -> None:
+    """Refuse a suite that cannot be read as asked at once, before what runs it is loaded, which takes seconds.
+
+    Raises:
+        UserError: as `load_suite`.
+    """
+    from xdcbench.config.load import load_suite
+
+    request = options.request()
+    load_suite(
+        request.suite,
+        world=request.synthetic,
+        overrides=request.overrides,
+        methods=request.methods,
+        seeds=request.seeds,
+        consent=request.consent,
+    )

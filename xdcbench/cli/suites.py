@@ -8,7 +8,7 @@ import typer
 
 from xdcbench.cli.examples import examples
 from xdcbench.cli.options import say, takes
-from xdcbench.cli.suite_options import RunOptions, SuiteOptions
+from xdcbench.cli.suite_options import RunOptions, SuiteOptions, require_suite
 from xdcbench.errors import UserError
 
 app = typer.Typer(rich_markup_mode=None)
@@ -107,6 +107,7 @@ def check(
     Exit code 0: as expected. 1: a number moved. 2: cannot tell. Under GitHub Actions, moved numbers become
     annotations and a step summary.
     """
+    require_suite(options)
     from xdcbench.cli.check import check_against, tell, tiers_of, update_reference
 
     if calibrate and not update:
