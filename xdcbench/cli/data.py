@@ -9,7 +9,7 @@ import typer
 
 from xdcbench.cli.examples import examples
 from xdcbench.cli.options import say, takes
-from xdcbench.cli.request import DataRootOption, Request
+from xdcbench.cli.request import DataRootOption, Request, require_dataset
 
 app = typer.Typer(
     rich_markup_mode=None,
@@ -58,6 +58,8 @@ def verify(
 
     Exit code 1: more than `max_failed` of the items of a split are unusable, or shards are damaged.
     """
+    if shards is None:
+        require_dataset(request)
     from xdcbench.cli.preparation_output import verify_shards_lines
     from xdcbench.cli.validation_output import processes, verify_lines
 
@@ -77,6 +79,7 @@ def verify(
 @takes(Request)
 def stats(request: Request) -> None:
     """Show lengths, sizes, rates, codecs, audio and classes. Prints a table and draws a figure."""
+    require_dataset(request)
     from xdcbench.cli.validation_output import stats_lines
 
     say(stats_lines(request))
@@ -107,6 +110,7 @@ def prepare(
     ] = 256 << 20,
 ) -> None:
     """Decode every file once; write shards that read fast. Run the same command to resume or update."""
+    require_dataset(request)
     from xdcbench.cli.preparation_output import prepare_lines
     from xdcbench.config.data import ShardSettings
     from xdcbench.config.load import validate

@@ -3,9 +3,11 @@
 import errno
 import logging
 import sys
+from typing import Annotated
 
 import typer
 
+from xdcbench import __version__
 from xdcbench.cli import bench, data, encoders, jobs, new, pages, results, submission, suites
 from xdcbench.cli.examples import examples
 from xdcbench.errors import MediaError, UserError
@@ -13,8 +15,9 @@ from xdcbench.utils.distributed import check_environment, is_main_process
 from xdcbench.utils.output import standard_output, use_utf8
 from xdcbench.utils.process_setup import set_up_process
 from xdcbench.utils.secrets import hide_in_tracebacks
-from xdcbench.utils.shown import SafeFilter, safe_text
+from xdcbench.utils.shown import safe_text
 from xdcbench.utils.signals import REQUEUE, exit_on_signal
+from xdcbench.utils.terminal import TerminalHandler, tell_from
 
 app = typer.Typer(
     rich_markup_mode=None,
@@ -28,6 +31,23 @@ app = typer.Typer(
     add_completion=True,
     pretty_exceptions_enable=False,
 )
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"xdcbench {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Benchmarks for self-supervised learning from audio and video."""
+
+
 for commands in (suites, jobs, encoders, results, pages, submission, new):
     app.add_typer(commands.app)
 app.add_typer(bench.app, name="bench")
@@ -47,11 +67,12 @@ def main() -> None:
 def _main() -> None:
     try:
         check_environment()
-        others, own = (logging.WARNING, logging.INFO) if is_main_process() else (logging.ERROR, logging.ERROR)
-        terminal = logging.StreamHandler(sys.stderr)
-        terminal.addFilter(SafeFilter())
-        logging.basicConfig(level=others, format="%(message)s", handlers=[terminal])
+        others, own = (
+            (logging.WARNING, logging.DEBUG) if is_main_process() else (logging.ERROR, logging.ERROR)
+        )
+        logging.basicConfig(level=others, format="%(message)s", handlers=[TerminalHandler()])
         logging.getLogger("xdcbench").setLevel(own)
+        tell_from(logging.INFO)
         app()
     except (UserError, MediaError) as error:
         typer.echo(safe_text(f"xdcbench: {error}"), err=True)

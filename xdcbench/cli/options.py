@@ -29,6 +29,7 @@ ShardsOption = Annotated[
     ),
 ]
 RESULTS = Path("results")
+RUN_HELP = "METHOD or METHOD@DATA, the name of a stage, or a run key or its beginning; see `xdcbench runs`."
 ResultsOption = Annotated[
     Path, typer.Option("--results", metavar="DIR", envvar="XDCBENCH_RESULTS", help="Results folder.")
 ]
@@ -110,3 +111,15 @@ def say(lines: Iterable[object]) -> None:
     if is_main_process():
         for line in lines:
             typer.echo(safe_text(str(line)))
+
+
+def require_run(name: str, results: Path) -> None:
+    """Refuse a name of no run at once, before what would read it is loaded, which may take seconds.
+
+    Raises:
+        UserError: as `find_runs`.
+    """
+    from xdcbench.results.find_run import find_runs
+    from xdcbench.results.run_store import RunStore
+
+    find_runs(name, RunStore.existing(results))

@@ -17,6 +17,7 @@ from xdcbench.pipeline.needed import Policy, needed_keys
 from xdcbench.pipeline.plan_document import state_of
 from xdcbench.pipeline.suite_tables import tables_of
 from xdcbench.pipeline.unavailable import unavailable_results
+from xdcbench.results.find_run import find_runs
 from xdcbench.results.records import RECORD_FILE, Record, read_records, write_record_file
 from xdcbench.results.run_facts import read_facts
 from xdcbench.results.run_store import RunStore
@@ -92,8 +93,11 @@ def run_plan(
         return execute(plan, launch.store, launch.context, policy=policy, jobs=launch.jobs)
 
 
-def report(launch: Launch, outcomes: Sequence[StageResult]) -> tuple[list[str], int]:
+def report(launch: Launch, outcomes: Sequence[StageResult], *, quiet: bool = False) -> tuple[list[str], int]:
     """Tables of all that the suite has measured so far, what was written where, and what did not succeed.
+
+    Args:
+        quiet: of all that, only where tables were written.
 
     Returns:
         Lines, and the exit code: 0 if nothing failed.
@@ -103,9 +107,12 @@ def report(launch: Launch, outcomes: Sequence[StageResult]) -> tuple[list[str], 
     records = read_records([store], launch.keys)
     if records or any(stage.reason for stage in launch.whole.stages):
         tables = suite_tables(launch, records)
-        for grid in tables.values():
-            lines += render(grid, "txt").split("\n")
+        lines += [line for grid in tables.values() if not quiet for line in render(grid, "txt").split("\n")]
         lines += table_files(tables, store.root / "tables" / suite.name)
+    counts = Counter(outcome.status for outcome in outcomes)
+    code = 1 if counts["failed"] or counts["blocked"] else 0
+    if quiet:
+        return lines, code
     done = sum(store.complete(key) for key in launch.keys)
     lines += [
         f"runs    {store.runs} ({done} of {len(launch.keys)} of this suite; `xdcbench show KEY` opens one)"
@@ -115,9 +122,8 @@ def report(launch: Launch, outcomes: Sequence[StageResult]) -> tuple[list[str], 
         for reason in sorted({o.detail for o in outcomes if o.status == "unavailable"})
     ]
     lines += [f"failed: {o.stage.name}: {o.detail}" for o in outcomes if o.status == "failed"]
-    counts = Counter(outcome.status for outcome in outcomes)
     lines += [f"{suite.name}: " + ", ".join(f"{n} {status}" for status, n in sorted(counts.items()))]
-    return lines, 1 if counts["failed"] or counts["blocked"] else 0
+    return lines, code
 
 
 def table_files(tables: dict[str, Grid], folder: Path) -> list[str]:
@@ -207,16 +213,23 @@ def table_lines(
         yield f"records {out / RECORD_FILE}"
 
 
-def run_lines(prefix: str, out: Path) -> Iterator[str]:
-    """A complete run with its numbers, what is wrong with a damaged one, or the attempts of one that failed.
+def run_lines(name: str, out: Path) -> Iterator[str]:
+    """The runs that a name stands for (`find_runs`), one after the other.
 
     Raises:
-        UserError: no run, or several, match.
+        UserError: no run matches, or the beginning of a key fits several.
     """
     store = RunStore.existing(out)
-    run = store.resolve(prefix)
-    if run.parent.name == ".failed":
-        for attempt in sorted(run.iterdir()):
+    for number, key in enumerate(find_runs(name, store)):
+        yield from ([""] if number else [])
+        yield from _run_lines(key, store)
+
+
+def _run_lines(key: str, store: RunStore) -> Iterator[str]:
+    """A complete run with its numbers, what is wrong with a damaged one, or the attempts of one that failed."""
+    run = store.path(key)
+    if not run.is_dir():
+        for attempt in sorted((store.runs / ".failed" / key).iterdir()):
             yield f"failed attempt {attempt}"
             for path in sorted(attempt.iterdir()):
                 yield from path.read_text(encoding="utf-8", errors="replace").split("\n")

@@ -5,9 +5,11 @@ from typing import Annotated
 
 import typer
 
+from xdcbench.cli.completion import complete_runs
 from xdcbench.cli.examples import examples
 from xdcbench.cli.options import (
     RESULTS,
+    RUN_HELP,
     DataRootOption,
     DeviceOption,
     NumWorkersOption,
@@ -15,6 +17,7 @@ from xdcbench.cli.options import (
     ResultsOption,
     ShardsOption,
     TrustOption,
+    require_run,
     say,
 )
 from xdcbench.errors import UserError
@@ -30,9 +33,7 @@ app = typer.Typer(rich_markup_mode=None)
     )
 )
 def clusters(
-    run: Annotated[
-        str, typer.Argument(metavar="RUN", help="Key of a round, the beginning of its hash, or a method.")
-    ],
+    run: Annotated[str, typer.Argument(metavar="RUN", help=RUN_HELP, autocompletion=complete_runs)],
     number: Annotated[
         int | None,
         typer.Option("--round", metavar="R", min=1, help="Show an earlier round of the same pretraining."),
@@ -57,6 +58,7 @@ def clusters(
     trust_code: TrustOption = False,
 ) -> None:
     """Write an HTML page of a round's clusters. Videos and audio play; clusters are ordered by purity."""
+    require_run(run, results)
     from xdcbench.reports.clusters.origin import find_round
     from xdcbench.reports.clusters.page import write_gallery
     from xdcbench.utils.code import Consent

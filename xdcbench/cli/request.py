@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from xdcbench.cli.completion import complete_datasets
+
 if TYPE_CHECKING:
     from xdcbench.utils.code import Consent
 
@@ -19,7 +21,12 @@ DataRootOption = Annotated[
 class Request:
     """A dataset, where it is and how it is read; each field is an option of the commands that take it."""
 
-    name: Annotated[str, typer.Argument(metavar="NAME|FILE", help="Dataset; see `xdcbench data list`.")]
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="NAME|FILE", help="Dataset; see `xdcbench data list`.", autocompletion=complete_datasets
+        ),
+    ]
     root: Annotated[Path | None, typer.Option(metavar="DIR", help="Folder of this dataset.")] = None
     data_root: DataRootOption = None
     overrides: Annotated[
@@ -59,3 +66,14 @@ class Request:
         from xdcbench.utils.code import Consent
 
         return Consent.given(trust=self.trust_code, settings=self.overrides or ())
+
+
+def require_dataset(request: Request) -> None:
+    """Refuse a dataset that cannot be read as asked at once, before what decodes it is loaded.
+
+    Raises:
+        UserError: as `load_dataset`.
+    """
+    from xdcbench.config.load import load_dataset
+
+    load_dataset(request.name, overrides=request.overrides or (), consent=request.consent)

@@ -5,12 +5,22 @@ from typing import Annotated, Literal
 
 import typer
 
+from xdcbench.cli.completion import complete_runs, complete_tables
 from xdcbench.cli.examples import examples
-from xdcbench.cli.options import RESULTS, ResultsFoldersOption, ResultsOption, TrustOption, say
+from xdcbench.cli.options import (
+    RESULTS,
+    RUN_HELP,
+    ResultsFoldersOption,
+    ResultsOption,
+    TrustOption,
+    require_run,
+    say,
+)
 
 app = typer.Typer(rich_markup_mode=None)
 
 FormatName = Literal["md", "tex", "csv", "html", "txt"]
+Order = Literal["time", "method", "kind"]
 Listed = Literal["methods", "suites", "datasets", "evaluations", "tables", "weights"]
 
 
@@ -22,7 +32,11 @@ Listed = Literal["methods", "suites", "datasets", "evaluations", "tables", "weig
 def table(
     names: Annotated[
         list[str] | None,
-        typer.Argument(metavar="NAME", help="Tables to print. Default: all with a measured number."),
+        typer.Argument(
+            metavar="NAME",
+            help="Tables to print. Default: all with a measured number.",
+            autocompletion=complete_tables,
+        ),
     ] = None,
     results: ResultsFoldersOption = None,
     format_: Annotated[FormatName, typer.Option("--format", help="Format to print.")] = "txt",
@@ -97,9 +111,31 @@ def list_(what: Annotated[Listed, typer.Argument(help="What to list.")]) -> None
     say([f"{name:<{width}} {title}" for name, title in listed])
 
 
-@app.command(epilog=examples("xdcbench show round-0123456789ab", "xdcbench show 0123 --results more"))
+@app.command(epilog=examples("xdcbench runs", "xdcbench runs '*finetune*' --sort method"))
+def runs(
+    pattern: Annotated[
+        str, typer.Argument(metavar="GLOB", help="Keys, names or suites of the runs to list. Default: all.")
+    ] = "*",
+    sort: Annotated[Order, typer.Option(help="Newest last, or by method or kind.")] = "time",
+    results: ResultsOption = RESULTS,
+) -> None:
+    """List the runs of a results folder.
+
+    Shows when each was made, its key, how long it took and its name.
+    """
+    from xdcbench.results.listing import listed_runs, run_rows
+    from xdcbench.results.run_store import RunStore
+
+    say(run_rows(listed_runs(RunStore.existing(results), pattern, order=sort)))
+
+
+@app.command(
+    epilog=examples(
+        "xdcbench show xdc", "xdcbench show round-0123456789ab", "xdcbench show 0123 --results more"
+    )
+)
 def show(
-    run: Annotated[str, typer.Argument(metavar="RUN", help="Run key, or the beginning of its hash.")],
+    run: Annotated[str, typer.Argument(metavar="RUN", help=RUN_HELP, autocompletion=complete_runs)],
     results: ResultsOption = RESULTS,
 ) -> None:
     """Show a run: settings, numbers and files, or why it failed."""
@@ -155,7 +191,7 @@ def verify_results_(
 
 @app.command(epilog=examples("xdcbench export xdc", "xdcbench export xdc@kinetics400 --output exported"))
 def export(
-    run: Annotated[str, typer.Argument(metavar="RUN", help="Run key, its beginning, METHOD or METHOD@DATA.")],
+    run: Annotated[str, typer.Argument(metavar="RUN", help=RUN_HELP, autocompletion=complete_runs)],
     results: ResultsOption = RESULTS,
     output: Annotated[
         Path | None,
@@ -166,6 +202,7 @@ def export(
     trust_code: TrustOption = False,
 ) -> None:
     """Export the encoders of a run. Writes weights, torch.export programs and a model card."""
+    require_run(run, results)
     from xdcbench.export.export import export_lines
     from xdcbench.utils.code import Consent
 

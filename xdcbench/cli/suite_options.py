@@ -1,10 +1,12 @@
 """Options of the commands that run a suite; each field of a class is an option."""
 
+import logging
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from xdcbench.cli.completion import complete_methods, complete_settings, complete_suites
 from xdcbench.cli.options import (
     RESULTS,
     DataRootOption,
@@ -16,6 +18,8 @@ from xdcbench.cli.options import (
     numbers,
     words,
 )
+from xdcbench.errors import UserError
+from xdcbench.utils.terminal import tell_from
 
 if TYPE_CHECKING:
     from xdcbench.pipeline.launch import Request
@@ -29,7 +33,13 @@ class SuiteOptions:
     """What `run` and `check` take from the command line alike; each field is an option."""
 
     suite: Annotated[
-        str, typer.Option("--suite", metavar="NAME|FILE", help="Suite to run; see `xdcbench list suites`.")
+        str,
+        typer.Option(
+            "--suite",
+            metavar="NAME|FILE",
+            help="Suite to run; see `xdcbench list suites`.",
+            autocompletion=complete_suites,
+        ),
     ]
     synthetic: Annotated[
         str,
@@ -42,10 +52,18 @@ class SuiteOptions:
     overrides: Annotated[
         list[str] | None,
         typer.Option(
-            "--set", metavar="KEY=VALUE", help="Change a setting, e.g. pretrain.rounds=3. Repeatable."
+            "--set",
+            metavar="KEY=VALUE",
+            help="Change a setting, e.g. pretrain.rounds=3. Repeatable.",
+            autocompletion=complete_settings,
         ),
     ] = None
-    methods: Annotated[str, typer.Option(metavar="A,B", help="Run only these methods of the suite.")] = ""
+    methods: Annotated[
+        str,
+        typer.Option(
+            metavar="A,B", help="Run only these methods of the suite.", autocompletion=complete_methods
+        ),
+    ] = ""
     seeds: Annotated[str, typer.Option(metavar="0,1", help="Pretraining seeds, instead of the suite's.")] = ""
     data_root: DataRootOption = None
     shards: ShardsOption = None
@@ -180,6 +198,27 @@ class RunOptions(SuiteOptions):
         ),
     ] = False
 
+    verbose: Annotated[
+        bool,
+        typer.Option(
+            "--verbose", "-v", help="Also print what the logs of the runs hold: epochs, clusterings, choices."
+        ),
+    ] = False
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="Print only warnings and where the tables are.")
+    ] = False
+
+    def tell(self) -> None:
+        """Let the terminal show as much as is asked for.
+
+        Raises:
+            UserError: both more and less are asked for.
+        """
+        if self.verbose and self.quiet:
+            raise UserError("--verbose and --quiet do not go together. Try: one of them")
+        if self.verbose or self.quiet:
+            tell_from(logging.DEBUG if self.verbose else logging.WARNING)
+
     def run_request(self) -> "Request":
         """The request of these options."""
         return self.request(
@@ -190,3 +229,22 @@ class RunOptions(SuiteOptions):
             compile=self.compile,
             auto_precision=self.auto_precision,
         )
+
+
+def require_suite(options: SuiteOptions) -> None:
+    """Refuse a suite that cannot be read as asked at once, before what runs it is loaded, which takes seconds.
+
+    Raises:
+        UserError: as `load_suite`.
+    """
+    from xdcbench.config.load import load_suite
+
+    request = options.request()
+    load_suite(
+        request.suite,
+        world=request.synthetic,
+        overrides=request.overrides,
+        methods=request.methods,
+        seeds=request.seeds,
+        consent=request.consent,
+    )

@@ -8,7 +8,7 @@ import typer
 
 from xdcbench.cli.examples import examples
 from xdcbench.cli.options import say, takes
-from xdcbench.cli.suite_options import RunOptions, SuiteOptions
+from xdcbench.cli.suite_options import RunOptions, SuiteOptions, require_suite
 from xdcbench.errors import UserError
 
 app = typer.Typer(rich_markup_mode=None)
@@ -27,6 +27,7 @@ def run(options: RunOptions) -> None:
     from xdcbench.cli.output import check_available, plan_lines, report, run_plan
     from xdcbench.pipeline.launch import plan_launch
 
+    options.tell()
     if not options.dry_run and (options.devices or options.clips_per_second):
         raise UserError("--devices and --clips-per-second say how long a plan takes. Try: add --dry-run")
     if options.plan_json:
@@ -50,7 +51,7 @@ def run(options: RunOptions) -> None:
     outcomes = run_plan(
         launch, policy=options.policy, alone=bool(options.stage), require_all=options.require_all
     )
-    lines, code = report(launch, outcomes)
+    lines, code = report(launch, outcomes, quiet=options.quiet)
     say(lines)
     raise typer.Exit(code)
 
@@ -106,6 +107,7 @@ def check(
     Exit code 0: as expected. 1: a number moved. 2: cannot tell. Under GitHub Actions, moved numbers become
     annotations and a step summary.
     """
+    require_suite(options)
     from xdcbench.cli.check import check_against, tell, tiers_of, update_reference
 
     if calibrate and not update:

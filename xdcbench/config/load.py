@@ -8,6 +8,7 @@ from xdcbench.config.compose import PARTS, Tree, mapping, merge, read, read_suit
 from xdcbench.config.data import Dataset
 from xdcbench.config.paths import find, folder
 from xdcbench.config.released import with_releases
+from xdcbench.config.settings import same_setting, setting_keys
 from xdcbench.config.suite import Suite
 from xdcbench.config.table import Table
 from xdcbench.config.validate import validate
@@ -53,10 +54,10 @@ def load_suite(
     suites = []
     for leaf, tree in leaves.items():
         _check_code(tree, leaf, consent)
-        tree = override(tree, [text for text in overrides if len(leaves) == 1 or _fits(tree, text)])
         if seeds:
             tree["seeds"] = list(seeds)
-        suites.append(_declared(validate(Suite, tree, where=str(leaf))))
+        fitting = [text for text in overrides if len(leaves) == 1 or _fits(tree, text)]
+        suites.append(_declared(_overridden(tree, fitting, leaf)))
         _check_encoders(suites[-1], leaf)
         for table in suites[-1].tables:  # an unknown one shall be told before hours of work, not after
             load_table(table)
@@ -69,6 +70,34 @@ def _declared(suite: Suite) -> Suite:
     return suite.model_copy(
         update={"encoders": {name: with_releases(given) for name, given in suite.encoders.items()}}
     )
+
+
+def _overridden(tree: Tree, overrides: Sequence[str], path: Path) -> Suite:
+    """The suite of a file with overrides laid over it; what is wrong is said of the file or of the one at fault.
+
+    Raises:
+        UserError: as `override` and `validate`.
+    """
+    try:
+        return validate(Suite, override(tree, overrides), where=str(path))
+    except UserError:
+        validate(Suite, tree, where=str(path))
+        if said := [why for text in overrides if (why := _refused(tree, text))]:
+            raise UserError("; ".join(said[:3])) from None
+        raise
+
+
+def _refused(tree: Tree, text: str) -> str:
+    """Why a suite does not take an override; empty where it does."""
+    key = text.partition("=")[0]
+    whole = same_setting(key, setting_keys(Suite, tree))
+    if whole and key.split(".")[0] not in Suite.model_fields:
+        return f"--set {text}: unknown key {key!r}; did you mean {whole!r}?"
+    try:
+        validate(Suite, override(tree, [text]), where=f"--set {text}")
+    except UserError as error:
+        return str(error)
+    return ""
 
 
 def _check_encoders(suite: Suite, path: Path) -> None:

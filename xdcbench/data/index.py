@@ -219,7 +219,7 @@ def scanned(
                 f"{root} was verified anew while this run was planned. Try: give the same command again"
             )
         items = with_lengths(items, lengths)
-        log.info("%d items have lengths that `data verify` found", len(lengths))
+        log.debug("%d items have lengths that `data verify` found", len(lengths))
     return items, found.classes, mark
 
 

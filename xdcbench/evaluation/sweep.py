@@ -75,7 +75,8 @@ def choose(
                     log.warning("C = %g: not converged; raise max_iter", cs[i])
                 tick()
     accuracies = dict(zip(cs, (right / len(labels)).tolist(), strict=True))
-    log.info("accuracy over %d inner folds: %s", folds, {c: round(a, 4) for c, a in accuracies.items()})
+    told = ", ".join(f"{100 * accuracy:.1f} % at C = {c:g}" for c, accuracy in accuracies.items())
+    log.debug("accuracy over %d inner folds: %s", folds, told)
     return Choice(cs[int(right.argmax())], folds, accuracies)
 
 
@@ -138,7 +139,10 @@ def sweep(
     for number, candidate in enumerate(found):
         folder = work / FOLDER / str(number)
         tried.append(_rates(candidate) | {"val_top1": _result(candidate, train, learned, held, folder)})
-        log.info("%s: sweep %d/%d: %s", index.name, number + 1, len(found), tried[-1])
+        told = ", ".join(
+            f"{name} {'-' if value is None else f'{value:.4g}'}" for name, value in tried[-1].items()
+        )
+        log.debug("%s: sweep %d/%d: %s", index.name, number + 1, len(found), told)
     scores = [-1.0 if (top1 := row["val_top1"]) is None else top1 for row in tried]
     best = int(np.argmax(scores))
     if scores[best] < 0:

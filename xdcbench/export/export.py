@@ -24,6 +24,7 @@ from xdcbench.models.pretrained.exported import (
 )
 from xdcbench.models.pretrained.external import ExternalEncoder
 from xdcbench.models.pretrained.origins import OWN
+from xdcbench.results.find_run import find_runs as find_named
 from xdcbench.results.run_facts import RunFacts, read_facts
 from xdcbench.results.run_store import RunStore
 from xdcbench.utils.code import NO_CODE, Consent
@@ -83,7 +84,7 @@ def find_runs(name: str, store: RunStore) -> list[Path]:
         raise UserError(
             f"{name!r} names no encoders in {store.root}; give one of {known or 'its runs'}, or a run's key"
         )
-    runs = last or [store.resolve(name)]
+    runs = last or [store.resolve(key) for key in find_named(name, store)]
     for run in runs:
         _require_encoders(run, store)
     return runs

@@ -9,12 +9,14 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
+from statistics import fmean
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from xdcbench.config.keys import VERSIONS, science
 from xdcbench.data.context import Context, elapsed
 from xdcbench.errors import MediaChangedError, MediaError, UserError
 from xdcbench.pipeline.costs.disk import require_space
+from xdcbench.pipeline.display import Display
 from xdcbench.pipeline.graph import Stage
 from xdcbench.pipeline.needed import Policy, needed_keys
 from xdcbench.pipeline.plan import Plan
@@ -25,6 +27,8 @@ from xdcbench.utils.disk import FULL
 from xdcbench.utils.distributed import barrier, is_main_process, on_main_process, world_size
 from xdcbench.utils.documents import write_json
 from xdcbench.utils.processes import announce, cause
+from xdcbench.utils.progress import shown_by
+from xdcbench.utils.progress_state import Progress
 from xdcbench.utils.provenance import commit, versions
 from xdcbench.utils.secrets import redact
 from xdcbench.utils.shown import SafeFilter, printable, safe_text
@@ -74,7 +78,8 @@ def execute(
     with store.in_use() if is_main_process() else nullcontext():
         needed = on_main_process(lambda: needed_keys(plan, store, policy, thorough=True))
         replaced = {key: store.stamp(key) for key in needed} if policy == "always" else {}
-        execution = Execution(plan, store, context, policy, frozenset(needed), replaced)
+        display = Display(plan, store, jobs=jobs)
+        execution = Execution(plan, store, context, policy, frozenset(needed), replaced, display)
         if jobs > 1 and needed:
             execution.side_by_side(jobs)
         else:
@@ -106,6 +111,7 @@ class Execution:
         needed: keys of the stages to run.
         replaced: runs that are made anew, by key.
         outcomes: of the stages so far, by key.
+        display: tells of them.
         spent: seconds of the stages that were built, by kind.
     """
 
@@ -115,14 +121,18 @@ class Execution:
     policy: Policy
     needed: frozenset[str]
     replaced: Mapping[str, Stamp]
+    display: Display
     outcomes: dict[str, StageResult] = field(default_factory=dict)
     spent: dict[str, list[float]] = field(default_factory=dict)
 
     def in_turn(self) -> None:
         """Run one stage after the other, in this process."""
-        for position in range(len(self.plan.stages)):
-            if not on_main_process(partial(self._settle, position)):
-                self._note(position, self._build(self._task(position)))
+        with self.display:
+            for position, stage in enumerate(self.plan.stages):
+                if not on_main_process(partial(self._settle, position)):
+                    with shown_by(self.display.begin(stage)):
+                        built = self._build(self._task(position))
+                    self._note(position, built)
 
     def side_by_side(self, jobs: int) -> None:
         """Run stages whose inputs are there, each in one of several processes."""
@@ -131,7 +141,8 @@ class Execution:
         for kind in {stage.kind for stage in self.plan.stages if stage.key in self.needed}:
             STAGES[kind].load()  # once, for all jobs
         waiting = list(range(len(self.plan.stages)))
-        with Jobs(jobs, self._build, threads=max(1, available_cores() // jobs)) as pool:
+        threads = max(1, available_cores() // jobs)
+        with self.display, Jobs(jobs, self._build, threads=threads, show=self._show) as pool:
             while waiting or pool.busy:
                 waiting = [position for position in waiting if not self._begin(position, pool)]
                 for task, answer in pool.finished():
@@ -146,8 +157,11 @@ class Execution:
         if stage.key in self.needed and not pool.free:
             return False
         if not self._settle(position):
-            pool.give(self._task(position))
+            pool.give(self._task(position), shown=self.display.begin(stage) is not None)
         return True
+
+    def _show(self, task: Task, at: Progress) -> None:
+        self.display.show(self.plan.stages[task.position], at)
 
     @cached_property
     def _keys(self) -> frozenset[str]:
@@ -161,19 +175,22 @@ class Execution:
         )
         if outcome is not None:
             self.outcomes[stage.key] = outcome
+            self._tell_left()
         return outcome is not None
 
     def _task(self, position: int) -> Task:
         rest = self.plan.stages[position + 1 :]
-        return Task(
-            position,
-            took={kind: sum(seconds) / len(seconds) for kind, seconds in self.spent.items()},
-            ahead=Counter(stage.kind for stage in rest if stage.key in self.needed),
-        )
+        return Task(position, self._took(), Counter(stage.kind for stage in rest if stage.key in self.needed))
+
+    def _took(self) -> dict[str, float]:
+        return {kind: fmean(seconds) for kind, seconds in self.spent.items()}
+
+    def _tell_left(self) -> None:
+        ahead = (s for s in self.plan.stages if s.key in self.needed and s.key not in self.outcomes)
+        self.display.left(len(self.outcomes), self._took(), Counter(stage.kind for stage in ahead))
 
     def _build(self, task: Task) -> Built:
         stage = self.plan.stages[task.position]
-        log.info("[%d/%d] %s", task.position + 1, len(self.plan.stages), stage.name)
         context = replace(
             self.context, begun=time.monotonic(), kind=stage.kind, ahead=task.ahead, took=task.took
         )
@@ -186,6 +203,8 @@ class Execution:
         self.outcomes[stage.key] = StageResult(stage, built.status, built.detail)
         if built.status == "done":
             self.spent.setdefault(stage.kind, []).append(built.seconds)
+        self.display.end(stage, len(self.outcomes), built.status, built.seconds)
+        self._tell_left()
 
 
 def _settled(

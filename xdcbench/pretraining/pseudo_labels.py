@@ -200,7 +200,10 @@ def cluster_all(
         agreed = partial(agreement, of, index.labels, rows[read], clustering.k, past)
         labels.facts[name] = found.facts | on_main_process(agreed)
         assigners[name] = found.assigner
-        log.info("round %d clustering %s: %s", config.round, name, labels.facts[name])
+        facts = ", ".join(
+            f"{fact.replace('_', ' ')} {value:.4g}" for fact, value in labels.facts[name].items()
+        )
+        log.debug("round %d clustering %s: %s", config.round, name, facts)
     if is_main_process():
         save_assigners(assigners, this_round.work / CENTROIDS)
         write_clusters(this_round.work, index, labels, distances)

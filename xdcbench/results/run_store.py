@@ -226,7 +226,10 @@ class RunStore:
         found = keys_named(prefix, everything)
         if len(found) != 1:
             many = f"matches {len(found)} runs: {', '.join(found[:5])}" if found else "matches no run"
-            raise UserError(f"{prefix!r} {many} in {self.root}; give more of the key, or another --results")
+            raise UserError(
+                f"{prefix!r} {many} in {self.root}. Try: more of the key, or a name that `xdcbench runs` "
+                "lists"
+            )
         path = self.path(found[0])
         return path if path.is_dir() else failed / found[0]
 

@@ -135,7 +135,7 @@ class TrainingRun:
         if self.logger:
             self.logger.epoch(history, rate=self.stepper.rate)
         words = ", ".join(f"{name} {value:.4g}" for name, value in row.items())
-        log.info("%s epoch %d/%d: %s", of.label, len(history), of.schedule.epochs, words)
+        log.debug("%s epoch %d/%d: %s", of.label, len(history), of.schedule.epochs, words)
         self._obey(self.agree(0))
 
     def _steps(self, batches: Iterator[Batch], loss_of: Loss, clips: int, tick: Track) -> None:

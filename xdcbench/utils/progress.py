@@ -1,50 +1,54 @@
-"""Progress of long work: a bar with rate and remaining time on a terminal, log lines without one."""
+"""Progress of long work: shown on a terminal, told in log lines elsewhere."""
 
 import logging
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-
-from rich.console import Console
-from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from functools import partial
+from typing import Literal
 
 from xdcbench.utils.distributed import world_size
 from xdcbench.utils.format import duration, short
-from xdcbench.utils.shown import printable
+from xdcbench.utils.progress_state import Progress
 
 log = logging.getLogger("xdcbench")
 
-LINE_EVERY = 10.0
+LINE_EVERY = 30.0
 """Seconds between two progress lines when there is no terminal."""
 
-_PLAIN = ContextVar("plain", default=False)
+SHOW_EVERY = 0.1
+"""Seconds between two changes of a bar."""
+
+
+Show = Callable[[Progress], None]
+
+_SHOW: ContextVar[Show | Literal["terminal"] | None] = ContextVar("show", default="terminal")
 
 
 class Track:
     """Progress of one piece of work; call it with the number of items done since the last call.
 
-    ``note`` is said beside it; ``skipped`` items were done before and count in no rate.
+    ``note`` is said beside it; ``skipped`` items were done before and count in no rate. Without ``show`` it is told
+    in lines.
     """
 
-    def __init__(self, label: str, total: int, bar: Progress | None, *, skipped: int = 0) -> None:
+    def __init__(self, label: str, total: int, show: Show | None, *, skipped: int = 0) -> None:
         self.label, self.total, self.done, self.skipped = label, total, skipped, skipped
         self.begun = self.spoken = time.monotonic()
-        self.bar, self.note = bar, ""
-        self.task = (
-            bar.add_task(escape(printable(label)), total=total, completed=skipped, rate="", note="")
-            if bar
-            else None
-        )
+        self.show, self.note = show, ""
+        if show:
+            show(self.progress(self.begun))
 
     def __call__(self, n: int = 1) -> None:
         """Note that ``n`` more items are done."""
         self.done += n
         now = time.monotonic()
-        if self.bar is not None and self.task is not None:
-            self.bar.update(self.task, advance=n, rate=f"{short(self.rate(now))}/s", note=self.note)
+        if self.show:
+            if now - self.spoken >= SHOW_EVERY or self.done >= self.total:
+                self.spoken = now
+                self.show(self.progress(now))
         elif now - self.spoken >= LINE_EVERY:
             self.spoken = now
             left = (self.total - self.done) / max(self.rate(now), 1e-9)
@@ -55,30 +59,36 @@ class Track:
         """Items per second since the beginning."""
         return (self.done - self.skipped) / max(now - self.begun, 1e-9)
 
+    def progress(self, now: float) -> Progress:
+        """How far it is now."""
+        return Progress(self.label, self.done, self.total, self.rate(now), self.note)
+
+
+def on_terminal() -> bool:
+    """Whether standard error is a terminal of this process alone, so that bars can be drawn."""
+    return sys.stderr.isatty() and world_size() == 1
+
 
 @contextmanager
-def plain_progress() -> Iterator[None]:
-    """Within, progress is told in lines, also on a terminal, which others write to as well."""
-    token = _PLAIN.set(True)
+def shown_by(show: Show | None) -> Iterator[None]:
+    """Within, progress goes to ``show``; None: it is told in lines, also on a terminal."""
+    token = _SHOW.set(show)
     try:
         yield
     finally:
-        _PLAIN.reset(token)
+        _SHOW.reset(token)
 
 
 @contextmanager
 def track(label: str, total: int, *, done: int = 0) -> Iterator[Track]:
     """Show progress over ``total`` items, of which ``done`` were done before."""
-    if _PLAIN.get() or not sys.stderr.isatty() or world_size() > 1:
-        yield Track(label, total, None, skipped=done)
+    show = _SHOW.get()
+    if show == "terminal" and not on_terminal():
+        show = None
+    if show != "terminal":
+        yield Track(label, total, show, skipped=done)
         return
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[rate]}"),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[note]}"),
-    )
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        yield Track(label, total, bar, skipped=done)
+    from xdcbench.utils.bars import Bars
+
+    with Bars() as bars:
+        yield Track(label, total, partial(bars.show, bars.add(label)), skipped=done)

@@ -170,6 +170,8 @@ def test_report_prints_tables_and_where_things_are(asked: Request, make_record: 
     assert "The paper's comparison in miniature" in lines[0]
     tables = launch.store.root / "tables" / "mini"
     assert f"table   {tables / 'mini'}.{{md,tex,csv,html,txt,svg,pdf}}" in lines
+    quiet, _ = report(launch, outcomes, quiet=True)
+    assert quiet == [line for line in lines if line.startswith("table   ")]
     assert (tables / "mini.md").is_file()
     count = len(outcomes)
     assert any(line.startswith(f"runs    {launch.store.runs} ({count} of {count}") for line in lines)

@@ -123,7 +123,7 @@ def test_code_in_a_part_needs_trust(both: str, write: Write) -> None:
     [
         (["datasets.ufc101.root=x"], "unknown name in 'datasets' 'ufc101'; did you mean 'ucf101'"),
         (["datasets.esc5.root=x"], "unknown name in 'datasets' 'esc5'; did you mean 'esc50'"),
-        (["pretrain.ruonds=x"], "one.yaml: unknown key 'pretrain.ruonds'"),
+        (["pretrain.ruonds=x"], "--set pretrain.ruonds=x: unknown key 'pretrain.ruonds'"),
         (["rounds"], "key=value"),
     ],
 )

@@ -1,5 +1,6 @@
 """Stages side by side: as in turn, at the same time, and nothing is left when the caller goes."""
 
+import logging
 import os
 import signal
 import subprocess
@@ -153,7 +154,7 @@ def test_threads_and_progress_are_the_job_s(tmp_path: Path, monkeypatch: pytest.
 
         monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
         with track("work", 1) as tick:
-            return torch.get_num_threads(), tick.bar is None
+            return torch.get_num_threads(), tick.show is None
 
     with Jobs(1, facts, threads=1) as jobs:
         jobs.give(None)
@@ -224,3 +225,24 @@ def test_where_there_cannot_be_several(
     monkeypatch.setenv("WORLD_SIZE", str(processes))
     with pytest.raises(UserError, match=f"--jobs 2: stages run one after another {where}"):
         jobs_of(load_suite("smoke"), device, 2)
+
+
+def test_what_a_job_logs_and_how_far_it_is_reaches_the_caller(caplog: pytest.LogCaptureFixture) -> None:
+    """So that one process writes to the terminal, and lines do not cut through bars."""
+
+    def build(task: int) -> int:
+        logging.getLogger("xdcbench").info("at work on %d", task)
+        with track("steps", 2) as tick:
+            tick(2)
+        return task + 1
+
+    shown: list[tuple[int, int]] = []
+    answers: list[tuple[int, int]] = []
+    with (
+        caplog.at_level(logging.INFO, "xdcbench"),
+        Jobs(1, build, threads=1, show=lambda task, at: shown.append((task, at.done))) as jobs,
+    ):
+        jobs.give(4, shown=True)
+        while jobs.busy:
+            answers += jobs.finished()
+    assert (caplog.messages, shown, answers) == (["at work on 4"], [(4, 0), (4, 2)], [(4, 5)])

@@ -1,15 +1,13 @@
-"""Progress: counting, rates, lines without a terminal and a bar on one."""
+"""Progress: counting, rates, lines without a terminal, and what shows it elsewhere."""
 
-import io
 import logging
 import sys
 
 import pytest
-from rich.console import Console
-from rich.progress import Progress, TextColumn
 
 from xdcbench.utils import progress
-from xdcbench.utils.progress import Track, track
+from xdcbench.utils.progress import Track, shown_by, track
+from xdcbench.utils.progress_state import Progress
 
 
 class Clock:
@@ -38,16 +36,16 @@ def test_rate_is_items_per_second(clock: Clock) -> None:
         assert tick.rate(clock.now) == pytest.approx(2.0)
 
 
-def test_lines_come_no_more_often_than_every_ten_seconds(
+def test_lines_come_no_more_often_than_every_half_minute(
     clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.INFO, logger="xdcbench"), track("reading", 100) as tick:
         for _ in range(25):
-            clock.now += 1
+            clock.now += 3
             tick(2)
     assert [record.getMessage() for record in caplog.records] == [
-        "reading: 20/100, 2/s, 40 s left",
-        "reading: 40/100, 2/s, 30 s left",
+        "reading: 20/100, 0.667/s, 2 min 00 s left",
+        "reading: 40/100, 0.667/s, 1 min 30 s left",
     ]
 
 
@@ -57,37 +55,25 @@ def test_no_time_passed_is_no_division_by_zero(clock: Clock) -> None:
     assert tick.rate(clock.now) == pytest.approx(1e9)
 
 
-class Terminal(io.StringIO):
-    """A stderr that says it is a terminal."""
-
-    def isatty(self) -> bool:
-        return True
-
-
-def test_a_terminal_gets_a_bar_and_no_lines(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    terminal = Terminal()
-    monkeypatch.setattr(sys, "stderr", terminal)
-    monkeypatch.setenv("TERM", "xterm")
-    monkeypatch.setattr(progress, "LINE_EVERY", 0.0)
-    with caplog.at_level(logging.INFO, logger="xdcbench"), track("reading", 8) as tick:
-        tick(3)
-        assert tick.bar is not None
-        assert tick.bar.tasks[0].completed == 3
-        tick.bar.refresh()
-    assert "reading" in terminal.getvalue() and "3/8" in terminal.getvalue()
+def test_progress_goes_to_what_shows_it(clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
+    """The beginning, no more than ten changes a second, and the end."""
+    shown: list[Progress] = []
+    with caplog.at_level(logging.INFO, logger="xdcbench"), shown_by(shown.append), track("work", 100) as tick:
+        for _ in range(100):
+            clock.now += 0.0625
+            tick()
+    assert [at.done for at in shown[:3]] == [0, 2, 4]
+    assert len(shown) == 51
+    assert shown[-1] == ("work", 100, 100, pytest.approx(16.0), "")
     assert not caplog.records
+
+
+def test_work_whose_progress_is_told_in_lines_draws_no_bar(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    with shown_by(None), track("work", 1) as tick:
+        assert tick.show is None
 
 
 def test_an_error_inside_is_passed_on() -> None:
     with pytest.raises(KeyError), track("work", 1):
         raise KeyError
-
-
-def test_a_bar_shows_names_as_they_are() -> None:
-    """A dataset may be called like rich's markup, or like an order to the terminal."""
-    screen = io.StringIO()
-    with Progress(TextColumn("{task.description}"), console=Console(file=screen, width=80)) as bar:
-        Track("decoding [red]x[/]\x1b[2J", 2, bar)(1)
-    assert "decoding [red]x[/]\\x1b[2J" in screen.getvalue()

@@ -80,7 +80,7 @@ def need(stage: Stage, works: Works, *, checkpoints: int) -> int | None:
 
 
 def require_space(stage: Stage, store: RunStore, *, checkpoints: int) -> None:
-    """Say what a stage needs and what is free.
+    """See that what a stage needs is free; its log says how much it is.
 
     Raises:
         UserError: less is free than it needs.
@@ -88,9 +88,10 @@ def require_space(stage: Stage, store: RunStore, *, checkpoints: int) -> None:
     needed = need(stage, Works(lambda index: sizes_of(index, store)), checkpoints=checkpoints)
     needed = None if needed is None else max(0, needed - disk_usage(store.work(stage.key)))
     free = shutil.disk_usage(store.runs).free
-    said = "an unknown size" if needed is None else f"about {short(needed, 'B')}"
-    log.info("needs %s, %s free", said, short(free, "B"))
-    if needed is not None and needed > free:
+    if needed is None:
+        return
+    log.debug("needs about %s on the disk, %s free", short(needed, "B"), short(free, "B"))
+    if needed > free:
         raise UserError(
             f"{stage.name} needs about {short(needed, 'B')} ({needed:,} bytes), and {store.runs} has "
             f"{short(free, 'B')} free; make room (`xdcbench prune` removes what no result needs), or give another "

@@ -13,6 +13,7 @@ from xdcbench.data.shards.reader import ShardReader
 from xdcbench.data.sources import find_shards, root_of
 from xdcbench.errors import UserError
 from xdcbench.pretraining.pseudo_labels import read_saved_labels
+from xdcbench.results.find_run import find_runs
 from xdcbench.results.run_facts import read_facts
 from xdcbench.results.run_store import RunStore
 from xdcbench.utils.arrays import read_table
@@ -94,7 +95,11 @@ def find_round(
 
 def _existing(prefix: str, store: RunStore) -> str:
     """Key of a complete round; where it is none, the message names the round that its encoders are of."""
-    key = store.resolve(prefix).name
+    key, *others = find_runs(prefix, store)
+    if others:
+        raise UserError(
+            f"{prefix!r} matches {1 + len(others)} runs in {store.root}. Try: one of {key}, {', '.join(others)}"
+        )
     if not store.path(key).is_dir():
         raise UserError(f"{key} failed; `xdcbench show {key}` says why")
     store.require(key)
