@@ -89,8 +89,8 @@ def test_a_function_needs_trust(here: Path) -> None:
 
 
 def test_files_of_the_documents(here: Path) -> None:
-    """The datasets of docs/extending.md, with its suite and table, over files that fit its words."""
-    blocks = BLOCK.findall((folder("configs").parent / "docs" / "extending.md").read_text())
+    """The datasets of docs/how-to/extending.md, with its suite and table, over files that fit its words."""
+    blocks = BLOCK.findall((folder("configs").parent / "docs" / "how-to" / "extending.md").read_text())
     named = {NAME.findall(words)[-1]: content for words, content in blocks if NAME.search(words)}
     assert {
         "calls.yaml",
