@@ -30,7 +30,7 @@ tables: [table5]
 
 def test_the_documented_encoder_is_measured_like_any_other(tmp_path: Path) -> None:
     (code,) = re.findall(
-        r"```python\n(.*?class Tiny.*?)```", (ROOT / "docs/how-to/extending.md").read_text(), re.S
+        r"```python\n(.*?class Tiny.*?)```", (ROOT / "docs/how-to/evaluate-encoder.md").read_text(), re.S
     )
     (tmp_path / "my_encoder.py").write_text(code)
     suite, out = tmp_path / "own.yaml", tmp_path / "out"
