@@ -11,13 +11,13 @@ INTRODUCTION = f"""\
 # Record
 
 A record is one measured number and everything needed to judge it. Records lie in `records.json` of their run, as a
-list. [`xdcbench.read_records`](python.md) reads them. This is version {SCHEMA_VERSION} of the schema; records of another
-version are refused. [Design](../explanation/design.md#records) says how tables use them.
+list. [`xdcbench.read_records`](python.md) reads them. [Design](../explanation/design.md#records) says how tables use
+them. This is version {SCHEMA_VERSION} of the schema; records of another version are refused.
 
-`hyperparameters` hold `k_<clustering>`, `round`, `pretrain_lr`, `clustering`, `frames`, `size`, `num_clips`, and strengths
-of the synthetic world: `appearance` (hue and pitch), `timing` (motion and rhythm), `nuisances`. `outcomes` hold the
-selected `c`, the candidates of a `sweep` and the choice, `inner_folds`, `converged`, each sample of a low-shot probe, and
-the selected epoch.
+`hyperparameters` hold `k_<clustering>`, `round`, `pretrain_lr`, `clustering`, `frames`, `size`, `num_clips`, and
+strengths of the synthetic world: `appearance` (hue and pitch), `timing` (motion and rhythm), `nuisances`. `outcomes`
+hold the selected `c`, the candidates of a `sweep` and the choice, `inner_folds`, `converged`, each sample of a low-shot
+probe, and the selected epoch.
 
 | field | type | meaning |
 |---|---|---|
