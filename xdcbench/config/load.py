@@ -62,7 +62,7 @@ def load_suite(
             tree["seeds"] = list(seeds)
         suites.append(validate(Suite, tree, where=str(leaf)))
         _check_encoders(suites[-1], leaf)
-        for table in suites[-1].tables:  # an unknown one shall be told before hours of work, not after
+        for table in suites[-1].tables:  # an unknown one is an error before hours of work, not after
             load_table(table)
     suite = unite(head, suites, where=path) if "parts" in head else suites[0]
     return select(suite, methods) if methods else suite
