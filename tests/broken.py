@@ -210,7 +210,7 @@ def difference(own: Verdict, theirs: Verdict) -> str:
 
 
 STRICTER = re.compile("the limits? |time stamps are wrong|must be numbers|sample rate changes|is a playlist")
-"""What the reasons say of files that ffmpeg decodes and the project refuses on purpose (docs/media.md)."""
+"""What the reasons say of files that ffmpeg decodes and the project refuses on purpose (docs/reference/media.md)."""
 
 
 def known(own: Verdict, theirs: Verdict) -> str:

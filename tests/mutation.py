@@ -1,7 +1,7 @@
 """Mutation testing: mutmut on a seeded sample of the mutants of each module; lists those that no test kills.
 
-``tox -e mutation`` runs it from the project's root; pyproject.toml says which modules and tests. docs/testing.md
-has the survivors of the last run, each judged.
+``tox -e mutation`` runs it from the project's root; pyproject.toml says which modules and tests.
+docs/explanation/testing.md has the survivors of the last run, each judged.
 """
 
 import argparse

@@ -1,6 +1,6 @@
 """What `bench gpu` measures, with bounds: beside torchvision's reference training, matrix products, and reading.
 
-docs/speed.md says what was measured.
+docs/explanation/speed.md says what was measured.
 """
 
 from dataclasses import asdict

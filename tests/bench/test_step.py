@@ -7,7 +7,7 @@ Each side has a process of its own, since how the C library holds memory is set 
 - plain: torchvision's ``r2plus1d_18`` as a user would write it.
 - plain, memory kept: the same with this project's ``keep_memory``, so that the two causes stand apart.
 
-They take turns. docs/speed.md says what was measured, and why the bounds are what they are.
+They take turns. docs/explanation/speed.md says what was measured, and why the bounds are what they are.
 """
 
 import time

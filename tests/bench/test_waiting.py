@@ -1,7 +1,7 @@
 """Share of a training step's time that waits for data, at the suites' own settings with one reading process.
 
 XDC's rounds are run as a user runs them; seconds are those that the training loop counts, validation apart.
-docs/speed.md says what was measured.
+docs/explanation/speed.md says what was measured.
 """
 
 import json

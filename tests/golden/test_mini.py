@@ -1,7 +1,7 @@
 """The page on `mini` and its kin says what kept records give, by other code: NumPy, SciPy and statsmodels.
 
-To accept records of a new run, write them and the differences to ``baselines/mini`` (docs/mini.md says how) and run
-this file once with ``XDCBENCH_GOLDEN=write``.
+To accept records of a new run, write them and the differences to ``baselines/mini``, as docs/explanation/mini.md says,
+and run this file once with ``XDCBENCH_GOLDEN=write``.
 """
 
 import csv

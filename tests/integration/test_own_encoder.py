@@ -29,7 +29,9 @@ tables: [table5]
 
 
 def test_the_documented_encoder_is_measured_like_any_other(tmp_path: Path) -> None:
-    (code,) = re.findall(r"```python\n(.*?class Tiny.*?)```", (ROOT / "docs/extending.md").read_text(), re.S)
+    (code,) = re.findall(
+        r"```python\n(.*?class Tiny.*?)```", (ROOT / "docs/how-to/evaluate-encoder.md").read_text(), re.S
+    )
     (tmp_path / "my_encoder.py").write_text(code)
     suite, out = tmp_path / "own.yaml", tmp_path / "out"
     suite.write_text(SUITE)
@@ -70,7 +72,7 @@ tables: [frozen_audio]
 
 
 def test_an_encoder_of_waveforms_is_measured_from_shards_of_its_rate_and_exported(tmp_path: Path) -> None:
-    document = (ROOT / "docs/encoders.md").read_text()
+    document = (ROOT / "docs/how-to/encoders.md").read_text()
     (code,) = re.findall(r"`waveform_encoder\.py`:\n\n```python\n(.*?)```", document, re.S)
     (tmp_path / "waveform_encoder.py").write_text(code)
     suite, out = tmp_path / "hearing.yaml", tmp_path / "out"

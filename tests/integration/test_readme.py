@@ -1,5 +1,6 @@
 """The README's commands exist, take the options that it shows, and are those that CI runs."""
 
+import os
 import re
 import shlex
 from pathlib import Path
@@ -12,6 +13,9 @@ from tests.integration.helpers import xdcbench
 
 README = (ROOT / "README.md").read_text()
 BLOCKS = re.findall(r"```bash\n(.*?)```", README, flags=re.S)
+(TINY,) = re.findall(
+    r"```python\n(.*?class Tiny.*?)```", (ROOT / "docs/how-to/evaluate-encoder.md").read_text(), flags=re.S
+)
 SET_UP = [line for block in BLOCKS for line in block.splitlines() if ".venv" in line]
 COMMANDS = [
     line.split("#")[0].strip()
@@ -30,6 +34,7 @@ def test_two_commands_set_everything_up_and_ci_runs_them() -> None:
 @pytest.mark.parametrize("line", COMMANDS)
 def test_command(line: str, pico: Path, tmp_path: Path) -> None:
     (tmp_path / "DIR").mkdir()
+    (tmp_path / "my_encoder.py").write_text(TINY)
     words = shlex.split(line)[1:]
     if words[0] == "run":
         words += ["--dry-run"]
@@ -52,7 +57,8 @@ def test_command(line: str, pico: Path, tmp_path: Path) -> None:
         words += ["--results", str(pico), "--output", str(tmp_path / "report")]
     if words[0] == "show":
         words = ["show", next(pico.glob("runs/round-*")).name, "--results", str(pico)]
-    done = xdcbench(*words, cwd=tmp_path, env=None)
+    env = os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT)])}
+    done = xdcbench(*words, cwd=tmp_path, env=env)
     if words[0] == "bench" and not torch.cuda.is_available():
         assert done.returncode == 2 and "no CUDA device is visible" in done.stderr
         return

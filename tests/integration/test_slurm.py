@@ -71,8 +71,8 @@ def test_a_job_that_is_asked_to_end_is_queued_again_and_a_failed_stage_is_named(
 
 @pytest.mark.slow
 def test_a_plan_as_json_is_run_by_a_loop(pico: Path, tmp_path: Path) -> None:
-    """The loop that docs/slurm.md shows."""
-    page = (Path(__file__).parents[2] / "docs" / "slurm.md").read_text()
+    """The loop that docs/how-to/slurm.md shows."""
+    page = (Path(__file__).parents[2] / "docs" / "how-to" / "slurm.md").read_text()
     (loop,) = [block.split("```")[0] for block in page.split("```python\n")[1:]]
     asked = ["--suite", PICO, "--results", tmp_path / "out", "--device", "cpu", "--filter", PART]
     plan = xdcbench("run", *asked, "--plan-json", env=one_thread())

@@ -1,4 +1,4 @@
-"""The modules of docs/encoders.md with the libraries themselves: timm, transformers and onnxruntime."""
+"""The modules of docs/how-to/encoders.md with the libraries themselves: timm, transformers and onnxruntime."""
 
 import importlib
 import sys

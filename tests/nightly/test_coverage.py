@@ -1,6 +1,6 @@
 """What intervals cover and how often tests reject, over thousands of simulated worlds.
 
-The figures of docs/statistics.md are these, from the same seeds.
+The figures of docs/explanation/statistics.md are these, from the same seeds.
 """
 
 import numpy as np

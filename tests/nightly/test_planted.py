@@ -210,7 +210,7 @@ def test_a_planted_mistake_is_seen(package: Path, name: str) -> None:
     done = check(package, QUICK)
     assert done.returncode == 1, done.stdout + done.stderr
     moved = [line for line in done.stdout.splitlines() if ": expected " in line]
-    print(f"{name}\t{mistake.tier}\t{len(moved)} moved")  # noqa: T201 - the table of docs/testing.md
+    print(f"{name}\t{mistake.tier}\t{len(moved)} moved")  # noqa: T201 - the table of docs/explanation/testing.md
     tiers = {line.split("/")[0] for line in moved}
     assert mistake.tier in tiers
     order = QUICK.split(",")

@@ -14,7 +14,10 @@ COUNTS = (1, 2, 3)
 
 
 def test_records_of_one_two_and_three_processes(tmp_path: Path) -> None:
-    """Labels of the first round are the same; what is trained may differ by BatchNorm's shares (docs/design.md)."""
+    """Labels of the first round are the same; what is trained may differ by BatchNorm's shares.
+
+    docs/explanation/design.md says why.
+    """
     outs = {count: tmp_path / str(count) for count in COUNTS}
     for count, out in outs.items():
         processes(count, "xdcbench", "run", "--suite", PICO, "--results", out, "--device", "cpu")

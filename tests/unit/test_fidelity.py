@@ -1,4 +1,4 @@
-"""docs/fidelity.md and the configuration say the same; every setting of the protocol is on the page."""
+"""docs/reference/fidelity.md and the configuration say the same; every setting of the protocol is on the page."""
 
 import ast
 import importlib
@@ -32,7 +32,7 @@ from xdcbench.pretraining.pseudo_labels import PseudoLabels
 from xdcbench.results.published import load_published
 
 ROOT = Path(__file__).parents[2]
-PAGE = (ROOT / "docs" / "fidelity.md").read_text()
+PAGE = (ROOT / "docs" / "reference" / "fidelity.md").read_text()
 STATUSES = {"verified", "unverified", "not established"}
 COVERED = (Models, Pretrain, Method, *get_args(get_args(Evaluation)[0]))
 CARRIED = ("fact", "status", "setting", "value", "note")

@@ -1,6 +1,6 @@
 """Settings of each evaluation.
 
-The defaults are the paper's protocol as far as it is established (docs/fidelity.md).
+The defaults are the paper's protocol as far as it is established (docs/reference/fidelity.md).
 """
 
 from collections.abc import Sequence

@@ -59,7 +59,7 @@ def load_suite(
         fitting = [text for text in overrides if len(leaves) == 1 or _fits(tree, text)]
         suites.append(_declared(_overridden(tree, fitting, leaf)))
         _check_encoders(suites[-1], leaf)
-        for table in suites[-1].tables:  # an unknown one shall be told before hours of work, not after
+        for table in suites[-1].tables:  # an unknown one is an error before hours of work, not after
             load_table(table)
     suite = unite(head, suites, where=path) if "parts" in head else suites[0]
     return select(suite, methods) if methods else suite

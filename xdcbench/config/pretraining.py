@@ -1,6 +1,6 @@
 """Methods, and the settings of pretraining.
 
-The defaults are the paper's protocol as far as it is established (docs/fidelity.md).
+The defaults are the paper's protocol as far as it is established (docs/reference/fidelity.md).
 """
 
 from typing import Literal, Self

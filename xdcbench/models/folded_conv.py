@@ -1,6 +1,6 @@
 """Convolutions over space alone or time alone, computed as the two-dimensional ones that they are.
 
-Parameters, shapes and results are those of torch's own modules; docs/speed.md says what is gained.
+Parameters, shapes and results are those of torch's own modules; docs/explanation/speed.md says what is gained.
 """
 
 import torch

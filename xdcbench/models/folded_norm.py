@@ -1,6 +1,6 @@
 """BatchNorm of videos by the kernels that are fast for it; results are those of torch's own.
 
-Parameters and buffers are those of ``torch.nn.BatchNorm3d``; docs/speed.md says what is gained.
+Parameters and buffers are those of ``torch.nn.BatchNorm3d``; docs/explanation/speed.md says what is gained.
 """
 
 from typing import Any

@@ -36,48 +36,48 @@ class Record(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
 
-    schema_version: int = SCHEMA_VERSION
+    schema_version: int = SCHEMA_VERSION  # of this class
     run: str  # key of the run directory that holds this record
     suite: str  # suite that first measured it
-    method: str
+    method: str  # name of the method, or of encoders from elsewhere
     pretrain_data: str  # name of the pretraining set, "none" for an initialization
     pretrain_items: int  # items that were learned from
     pretrain_subset: str  # "" for the whole pretraining set, else the subset in words
     config_hash: str  # hash of all settings but seeds and split: only numbers of one config_hash are averaged
-    architecture: str
+    architecture: str  # with width and blocks if they are not the paper's
     evaluation: str  # name of the evaluation, e.g. finetune, audio_probe, round
     protocol: str  # kind of the evaluation: finetune, linear_probe, linear_svm, round
-    evaluation_version: int
-    dataset: str
+    evaluation_version: int  # version of its stage, raised when its results change
+    dataset: str  # name of the dataset that was tested on
     world: str  # "real", or "synthetic" for a generated world
     fingerprint: str  # of the dataset
     shards: dict[str, Any] | None = None  # fingerprints and settings of prepared ones; None: original files
     verified: dict[str, int] | None = None  # counts of `data verify`; None: never verified
     subset: str  # "" for the whole dataset, else the subset in words
     items_expected: int  # test items that the official lists name (after the subset)
-    items_used: int
+    items_used: int  # test items that were scored; in a round, items of the training part that were clustered
     items_failed: int  # there, but unreadable
     failed_items: tuple[str, ...]  # the first of them, by id; failed.json in the run directory names all
     train_items_used: int  # of the evaluation's training part; 0 where nothing is trained
-    train_items_failed: int
-    split: str
+    train_items_failed: int  # of the training part, there, but unreadable
+    split: str  # that was measured on
     official_splits: tuple[str, ...]  # all official splits of the dataset, for means over them
-    pretrain_seed: int
+    pretrain_seed: int  # of the pretraining
     seed: int  # of the evaluation
     metric: str  # top1, nmi_class, ...
     value: float  # per cent where unit is "%"
-    unit: str
-    higher_is_better: bool
-    selection: Literal["last", "val-best"]
+    unit: str  # "%", or "" for a number without one
+    higher_is_better: bool  # whether a larger value is a better one
+    selection: Literal["last", "val-best"]  # epoch that counts; val-best: the best on held-out training items
     hyperparameters: dict[str, Any]  # what was set: k, frames, round, size, ...
     outcomes: dict[str, Any] = {}  # what was found on the way: a chosen C, whether a solver converged
-    epochs: int
-    seconds: float
-    device: str
-    precision: str
-    world_size: int
-    versions: dict[str, str]
-    commit: str
+    epochs: int  # of this stage's training; 0 without
+    seconds: float  # time of the last command that worked on the run
+    device: str  # as torch names it
+    precision: str  # resolved: fp32, bf16 or fp16
+    world_size: int  # number of processes
+    versions: dict[str, str]  # of xdcbench, Python, torch, torchvision, torchaudio, av, NumPy, scikit-learn
+    commit: str  # of the checkout, with + if files were changed; empty without one
 
     @field_validator("hyperparameters")
     @classmethod

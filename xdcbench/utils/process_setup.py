@@ -25,8 +25,8 @@ def limit_spinning() -> None:
     """Let waiting threads sleep soon, so that reading processes get their cores.
 
     Where training and reading share cores, threads that spin take the time in which the next batch would be read
-    (docs/speed.md). A user's ``OMP_WAIT_POLICY`` or ``GOMP_SPINCOUNT`` stays. Other OpenMP libraries than GNU's do
-    not know this variable.
+    (docs/explanation/speed.md). A user's ``OMP_WAIT_POLICY`` or ``GOMP_SPINCOUNT`` stays. Other OpenMP libraries
+    than GNU's do not know this variable.
     """
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ.setdefault("GOMP_SPINCOUNT", str(SPINS))
@@ -48,7 +48,7 @@ def keep_memory() -> bool:
 
     By default glibc maps every large tensor on its own and unmaps it when freed, and the kernel zeroes its pages at
     the next use. A training step on the CPU allocates gigabytes so and spends a fifth of its time there
-    (docs/speed.md). The process then stays as large as it once was.
+    (docs/explanation/speed.md). The process then stays as large as it once was.
 
     Returns:
         Whether the C library is one that can be told so.

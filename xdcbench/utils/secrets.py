@@ -68,7 +68,7 @@ def _plain(found: re.Match[str]) -> str:
 
 
 def _secrets(address: str) -> set[str]:
-    """Parts of an address that nobody shall see, as they are written and as they are meant."""
+    """Parts of an address that nobody may see, as they are written and as they are meant."""
     found = _ADDRESS.search(address)
     if found is None:
         return set()

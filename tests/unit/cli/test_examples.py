@@ -12,7 +12,7 @@ from tests.conftest import ROOT
 from xdcbench.cli.main import app
 
 DOCUMENTS = "\n".join(
-    path.read_text() for path in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+    path.read_text() for path in [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 )
 GROUP: Any = get_command(app)
 SHORT = 58

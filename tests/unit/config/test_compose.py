@@ -124,7 +124,8 @@ def test_code_in_a_part_needs_trust(both: str, write: Write) -> None:
         (["datasets.ufc101.root=x"], "unknown name in 'datasets' 'ufc101'; did you mean 'ucf101'"),
         (["datasets.esc5.root=x"], "unknown name in 'datasets' 'esc5'; did you mean 'esc50'"),
         (["pretrain.ruonds=x"], "--set pretrain.ruonds=x: unknown key 'pretrain.ruonds'"),
-        (["rounds"], "key=value"),
+        (["rounds"], "did you mean 'pretrain.rounds'"),
+        (["pretrain.rounds"], "key=value"),
     ],
 )
 def test_an_override_that_fits_no_part_is_told(both: str, overrides: list[str], said: str) -> None:

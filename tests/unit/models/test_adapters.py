@@ -1,4 +1,4 @@
-"""The modules of docs/encoders.md pass the checks; of libraries that are no dependency, with stand-ins."""
+"""The modules of docs/how-to/encoders.md pass the checks; of libraries that are no dependency, with stand-ins."""
 
 import importlib
 import re
@@ -20,7 +20,7 @@ from xdcbench.models.raw_inputs import blank, noise
 from xdcbench.models.validation import CHECKS, Trial, check_all
 from xdcbench.utils.code import Consent
 
-DOCUMENT = (ROOT / "docs" / "encoders.md").read_text()
+DOCUMENT = (ROOT / "docs" / "how-to" / "encoders.md").read_text()
 MODULES = dict(re.findall(r"`(\w+)\.py`:\n\n```python\n(.*?)```", DOCUMENT, re.S))
 
 

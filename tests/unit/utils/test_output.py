@@ -103,7 +103,7 @@ def opens_text_without_encoding(call: ast.Call) -> bool:
             return len(call.args) < 2
         case "FileHandler":
             return True
-        case "open" if owner not in ("av", "os", "wave", "tarfile", "Image", "opener"):
+        case "open" if owner not in ("av", "os", "wave", "tarfile", "gzip", "archive", "Image", "opener"):
             return not any("b" in str(ast.unparse(mode)) for mode in call.args[:1])
     return False
 

@@ -35,7 +35,7 @@ VERSION = 2
 
 @dataclass(frozen=True)
 class Match:
-    """When two items are one; docs/data.md has the rates that were measured.
+    """When two items are one; docs/how-to/data.md has the rates that were measured.
 
     Attributes:
         frames: that two items must share, or all of the one that has fewer.

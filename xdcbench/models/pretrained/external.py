@@ -214,7 +214,7 @@ def untried_encoder(
         )
     assert isinstance(declared, Input)
     prepare = getattr(net, "prepare", None)
-    # A module of the net is taken by its call, lest its weights have two names.
+    # A module of the net is taken by its call, so that its weights do not get two names.
     prepare = prepare.__call__ if isinstance(prepare, nn.Module) else prepare
     return ExternalEncoder(net, declared, features=features, prepare=prepare)
 

@@ -12,7 +12,7 @@ import numpy as np
 LEVEL = 0.95
 REPLICATES = 10_000
 FEW_GROUPS = 20
-"""Below so many groups an interval is too narrow by more than chance; docs/statistics.md says by how much."""
+"""Below so many groups an interval is too narrow by more than chance (docs/explanation/statistics.md)."""
 
 Method = Literal["wilson", "bootstrap", "hierarchical bootstrap", "t"]
 

@@ -89,8 +89,13 @@ def test_a_function_needs_trust(here: Path) -> None:
 
 
 def test_files_of_the_documents(here: Path) -> None:
-    """The datasets of docs/extending.md, with its suite and table, over files that fit its words."""
-    blocks = BLOCK.findall((folder("configs").parent / "docs" / "extending.md").read_text())
+    """The datasets, the suite and the table of docs/how-to, over files that fit their words."""
+    pages = folder("configs").parent / "docs" / "how-to"
+    blocks = [
+        block
+        for page in ("own-data", "own-method", "own-suite", "paper-table")
+        for block in BLOCK.findall((pages / f"{page}.md").read_text())
+    ]
     named = {NAME.findall(words)[-1]: content for words, content in blocks if NAME.search(words)}
     assert {
         "calls.yaml",

@@ -122,7 +122,7 @@ def test_a_finished_index_replaces_what_was_expected(tmp_path: Path) -> None:
 
 
 def test_the_last_line_says_how_long_by_clips_per_second(tmp_path: Path) -> None:
-    """By hand: 233,071 PFLOP of table 1 (docs/costs.md), 126.2 GFLOP a clip."""
+    """By hand: 233,071 PFLOP of table 1 (docs/explanation/costs.md), 126.2 GFLOP a clip."""
     plan = launch(tmp_path, "table1")
     one, eight = (list(cost_lines(plan, Machine(devices, 1000.0)))[-1] for devices in (1, 8))
     assert one == "about 21 d 12 h on 1 GPU; 7.68 GB of disk"

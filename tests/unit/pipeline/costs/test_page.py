@@ -1,4 +1,4 @@
-"""docs/costs.md against the code: the table of every row of the paper's tables is made anew from the suites."""
+"""docs/explanation/costs.md against the code: its table of the paper's rows is made anew from the suites."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -13,7 +13,7 @@ from xdcbench.pipeline.graph import Stage
 from xdcbench.pipeline.launch import Request, plan_launch
 from xdcbench.results.run_store import RunStore
 
-PAGE = Path(__file__).parents[4] / "docs" / "costs.md"
+PAGE = Path(__file__).parents[4] / "docs" / "explanation" / "costs.md"
 TABLES = [f"table{n}" for n in range(1, 8)]
 PUBLISHED = {
     "kinetics400": {"official": {"train": 240_000, "test": 19_906}},
@@ -74,4 +74,4 @@ def test_every_row_of_a_table_costs_what_the_page_says(table: str) -> None:
     number = table.removeprefix("table")
     stated = [text for text in PAGE.read_text().splitlines() if text.startswith(f"| {number} | ")]
     found = [line(table, *row) for row in rows(table)]
-    assert stated == found, "docs/costs.md should say:\n" + "\n".join(found)
+    assert stated == found, "docs/explanation/costs.md should say:\n" + "\n".join(found)
