@@ -74,13 +74,15 @@ class Jobs(AbstractContextManager["Jobs"]):
         job.pipe.send(task)
         self.busy.append(job)
 
-    def finished(self) -> Iterator[tuple[Any, Any]]:
-        """Tasks that end next, at least one if any are at work, each with its answer or `JobDied`.
+    def finished(self, seconds: float | None = None) -> Iterator[tuple[Any, Any]]:
+        """Tasks that end next, each with its answer or `JobDied`: at least one if any are at work.
+
+        There may be none if that takes more than so many ``seconds``.
 
         Raises:
             UserError: what a task raised.
         """
-        ready = wait([job.pipe for job in self.busy]) if self.busy else []
+        ready = wait([job.pipe for job in self.busy], seconds) if self.busy else []
         for job in [job for job in self.busy if job.pipe in ready]:
             self.busy.remove(job)
             answer = job.answer()
