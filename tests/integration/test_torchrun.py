@@ -56,6 +56,8 @@ def test_two_processes_run_a_suite_as_one(pico: Path, tmp_path: Path) -> None:
             counts = ("metric", "items_expected", "items_used", "items_failed")
             assert [one[name] for name in counts] == [two[name] for name in counts]
             assert (one["world_size"], two["world_size"]) == (1, 2)
+            trained = one["method"] == "xdc" or one["evaluation"] == "finetune"
+            assert two["hyperparameters"] == one["hyperparameters"] | ({"processes": 2} if trained else {})
             if one["metric"].startswith("initial_"):
                 assert abs(one["value"] - two["value"]) < 0.1
 

@@ -23,6 +23,13 @@ app = typer.Typer(
 )
 
 PartName = Literal["train", "test", "all"]
+PartOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="I/N",
+        help="Do only this part of the work, e.g. 1/4. Parts may run at once; the last to end merges all.",
+    ),
+]
 
 
 @app.command("list", epilog=examples("xdcbench data list", "xdcbench data list --data-root DIR"))
@@ -38,7 +45,9 @@ def list_(data_root: DataRootOption = None) -> None:
 
 @app.command(
     epilog=examples(
-        "xdcbench data verify ucf101 --root DIR", "xdcbench data verify kinetics400 --shards SHARDS"
+        "xdcbench data verify ucf101 --root DIR",
+        "xdcbench data verify kinetics400 --shards SHARDS",
+        "xdcbench data verify kinetics400 --root DIR --part 1/4",
     )
 )
 @takes(Request)
@@ -53,6 +62,7 @@ def verify(
             metavar="DIR", help="Verify these prepared shards instead: every member against its hash."
         ),
     ] = None,
+    part: PartOption = None,
 ) -> None:
     """Decode every file; report what is missing or wrong. Run the same command to resume.
 
@@ -62,11 +72,13 @@ def verify(
         require_dataset(request)
     from xdcbench.cli.preparation_output import verify_shards_lines
     from xdcbench.cli.validation_output import processes, verify_lines
+    from xdcbench.utils.parts import Part
 
+    share = Part.parse(part) if part else None
     if shards is None:
-        lines, code = verify_lines(request, clip_seconds=min_seconds)
+        lines, code = verify_lines(request, clip_seconds=min_seconds, part=share)
     else:
-        lines, code = verify_shards_lines(request.name, shards, workers=processes(request))
+        lines, code = verify_shards_lines(request.name, shards, workers=processes(request), part=share)
     say(lines)
     raise typer.Exit(code)
 
@@ -89,6 +101,7 @@ def stats(request: Request) -> None:
     epilog=examples(
         "xdcbench data prepare kinetics400 --root DIR --output SHARDS",
         "xdcbench data prepare esc50 --root DIR --output SHARDS --audio-codec flac",
+        "xdcbench data prepare kinetics400 --root DIR --output SHARDS --part 1/4",
     )
 )
 @takes(Request, "results")
@@ -108,12 +121,14 @@ def prepare(
     shard_bytes: Annotated[
         int, typer.Option(min=1, help="Maximum size of a shard that holds several items.")
     ] = 256 << 20,
+    part: PartOption = None,
 ) -> None:
     """Decode every file once; write shards that read fast. Run the same command to resume or update."""
     require_dataset(request)
     from xdcbench.cli.preparation_output import prepare_lines
     from xdcbench.config.data import ShardSettings
     from xdcbench.config.load import validate
+    from xdcbench.utils.parts import Part
 
     chosen = {
         "short_side": short_side,
@@ -124,7 +139,8 @@ def prepare(
         "sample_rate": sample_rate,
     }
     settings = validate(ShardSettings, chosen, where="data prepare")
-    say(prepare_lines(request, output, settings, shard_bytes=shard_bytes))
+    share = Part.parse(part) if part else None
+    say(prepare_lines(request, output, settings, shard_bytes=shard_bytes, part=share))
 
 
 @app.command(

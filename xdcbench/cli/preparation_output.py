@@ -15,11 +15,12 @@ from xdcbench.config.data import ShardSettings
 from xdcbench.data.local import LocalDataset, find_local
 from xdcbench.data.media import Media, Member, read_audio, read_clip, read_image
 from xdcbench.data.preparation.catalog import records
-from xdcbench.data.preparation.prepare import Build, prepare
+from xdcbench.data.preparation.prepare import Build, prepare, prepare_part
 from xdcbench.data.preparation.verify import verify_shards
 from xdcbench.data.shards.layout import FAILED_FILE, SHARDS
 from xdcbench.errors import UserError
 from xdcbench.utils.format import duration, short
+from xdcbench.utils.parts import Part
 
 TIMED = 8
 """Items of which original and shards are read, to tell the time that is saved."""
@@ -37,16 +38,22 @@ def originals(request: Request) -> LocalDataset:
 
 
 def prepare_lines(
-    request: Request, folder: Path, settings: ShardSettings, *, shard_bytes: int
+    request: Request, folder: Path, settings: ShardSettings, *, shard_bytes: int, part: Part | None = None
 ) -> Iterator[str]:
     """Write shards; what they hold, what was lost, and what they save.
+
+    Of a ``part`` the same, if no original is left to other parts.
 
     Raises:
         UserError: as `originals` and `prepare`.
     """
     data = originals(request)
     build = Build(folder, data, settings, shard_bytes)
-    items = prepare(build, workers=processes(request), limit=request.timeout)
+    workers, limit = processes(request), request.timeout
+    if part and (left := prepare_part(build, part, workers=workers, limit=limit)):
+        yield f"part {part} is prepared; {left} of {len(data.scan.items)} originals are left to other parts"
+        return
+    items = prepare(build, workers=workers, limit=limit, wait=part is not None)
     before, after = int(items.loc[items["ok"], "bytes"].sum()), sum(shard.bytes for shard in build.shards)
     used = int(items[["video_size", "audio_size"]].to_numpy().sum())
     size = after / before if before else 1.0
@@ -106,13 +113,15 @@ def _seconds(read: Callable[[], None]) -> float:
     return min(taken)
 
 
-def verify_shards_lines(name: str, folder: Path, *, workers: int) -> tuple[list[str], int]:
+def verify_shards_lines(
+    name: str, folder: Path, *, workers: int, part: Part | None = None
+) -> tuple[list[str], int]:
     """What shards hold and what is wrong with them; exit code 1 where anything is.
 
     Raises:
         UserError: as `verify_shards`; it is of another dataset.
     """
-    found = verify_shards(folder, workers=workers)
+    found = verify_shards(folder, workers=workers, part=part)
     manifest = found.manifest
     if Path(name).stem != manifest.name:
         raise UserError(
@@ -120,7 +129,8 @@ def verify_shards_lines(name: str, folder: Path, *, workers: int) -> tuple[list[
         )
     lines = [
         f"{manifest.name}, {folder}, fingerprint {manifest.fingerprint[:12]}",
-        f"{found.items} items, {found.members} members whose hashes are right, in {len(manifest.shards)} shards",
+        f"{found.items} items, {found.members} members whose hashes are right, in {len(manifest.shards)} shards"
+        + (f", of which this is part {part}" if part else ""),
         f"{short(found.dead, 'B')} of members of items that are gone; shards in a new folder have none",
         f"{len(found.faults)} faults" + (":" if found.faults else ""),
         *(f"    {fault}" for fault in found.faults),

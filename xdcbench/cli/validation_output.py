@@ -12,7 +12,7 @@ from xdcbench.config.load import load_dataset, override, validate
 from xdcbench.config.paths import folder, names
 from xdcbench.config.stages import WorldStage
 from xdcbench.data.context import Context
-from xdcbench.data.local import LocalDataset, facts, find_local
+from xdcbench.data.local import LocalDataset, facts, facts_of_part, find_local
 from xdcbench.data.sources import root_of
 from xdcbench.data.synthetic.layouts import files
 from xdcbench.data.synthetic.stage import run as write_world
@@ -23,6 +23,7 @@ from xdcbench.data.validation.verify import KINDS, verify
 from xdcbench.errors import UserError
 from xdcbench.utils.cores import available_cores
 from xdcbench.utils.format import duration, short
+from xdcbench.utils.parts import Part
 
 NAMED = 3
 """Items of each kind of finding that a summary names."""
@@ -58,14 +59,19 @@ def processes(request: Request) -> int:
     return request.num_workers or available_cores()
 
 
-def verify_lines(request: Request, *, clip_seconds: float) -> tuple[list[str], int]:
+def verify_lines(request: Request, *, clip_seconds: float, part: Part | None = None) -> tuple[list[str], int]:
     """Counts, some of what is wrong and where all of it is; exit code 1 where too much is.
+
+    Of a ``part`` the same, if no file is left to other parts.
 
     Raises:
         UserError: as `find`.
     """
     data = find(request)
-    items = facts(data, workers=processes(request), limit=request.timeout)
+    workers, limit = processes(request), request.timeout
+    if part and (left := facts_of_part(data, part, workers=workers, limit=limit)):
+        return [f"part {part} is verified; {left} of {len(data.scan.items)} files are left to other parts"], 0
+    items = facts(data, workers=workers, limit=limit, wait=part is not None)
     report = verify(data, items, clip_seconds=clip_seconds)
     counts, classes = report["counts"], report["classes"]
     lines = [

@@ -13,9 +13,10 @@ from xdcbench.data.index import take
 from xdcbench.data.media.inspect import Facts, inspect
 from xdcbench.data.scan import scan
 from xdcbench.data.scanning.items import SPLIT, Scan
-from xdcbench.data.survey import Question, survey
+from xdcbench.data.survey import Question, survey, survey_part
 from xdcbench.errors import MediaError, UserError
 from xdcbench.utils.code import NO_CODE, Consent
+from xdcbench.utils.parts import Part
 
 FACTS = {
     fact.name: {str: "string", int: "Int64", bool: "boolean", float: "float64"}[fact.type]  # type: ignore[index]
@@ -88,12 +89,19 @@ def find_local(
     return LocalDataset(name, dataset, root, kept, mark.fingerprint, folder, mark.stamp)
 
 
-def facts(data: LocalDataset, *, workers: int, limit: float) -> pd.DataFrame:
+def facts(data: LocalDataset, *, workers: int, limit: float, wait: bool = False) -> pd.DataFrame:
     """The items with the columns of `Facts` and of `survey`, which says the rest; kept as ``items.parquet``."""
+    return survey(*_asked(data), workers=workers, limit=limit, wait=wait)
+
+
+def facts_of_part(data: LocalDataset, part: Part, *, workers: int, limit: float) -> int:
+    """Find the facts of one part of the files, for `facts`; the number of files whose facts other parts lack."""
+    return survey_part(*_asked(data), part, workers=workers, limit=limit)
+
+
+def _asked(data: LocalDataset) -> tuple[pd.DataFrame, Path, Question, Path]:
     question = Question(look, FACTS, f"decoding {data.name}", VERSION)
-    return survey(
-        data.scan.items, data.root, question, data.folder / "items.parquet", workers=workers, limit=limit
-    )
+    return data.scan.items, data.root, question, data.folder / "items.parquet"
 
 
 def look(path: str) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 import glob
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
@@ -17,6 +17,7 @@ from xdcbench.errors import UserError
 from xdcbench.utils.arrays import read_table
 from xdcbench.utils.io import atomic_write
 from xdcbench.utils.locks import lock
+from xdcbench.utils.parts import Part
 from xdcbench.utils.process_pool import WorkerFailure, answers
 from xdcbench.utils.progress import log, track
 
@@ -24,6 +25,17 @@ CHUNK = 50_000
 """Lines of the journal that are held as objects at once."""
 FOLDER = "[0-9a-f]" * 12
 """How the folder of a dataset's state ends, as a glob."""
+
+
+STATED = {
+    "path": "string",
+    "bytes": "int64",
+    "mtime": "int64",
+    "error": "string",
+    "given": "float64",
+    "version": "Int64",
+}
+"""Columns that every survey fills."""
 
 
 @dataclass(frozen=True)
@@ -38,13 +50,20 @@ class Question:
     """
 
     look: Callable[[str], dict[str, Any]]
-    types: Mapping[str, str]
+    types: dict[str, str]
     label: str
     version: int
 
 
 def survey(
-    items: pd.DataFrame, root: Path, question: Question, kept: Path, *, workers: int, limit: float
+    items: pd.DataFrame,
+    root: Path,
+    question: Question,
+    kept: Path,
+    *,
+    workers: int,
+    limit: float,
+    wait: bool = False,
 ) -> pd.DataFrame:
     """``items`` with the answer of each file, asking only of files in a state that has none.
 
@@ -57,6 +76,7 @@ def survey(
         kept: a Parquet file in the folder, which exists, of this state of the dataset.
         workers: processes that look.
         limit: seconds that one file may take.
+        wait: for another process that surveys the dataset, which is else refused.
 
     Returns:
         ``items`` in their order with the columns of the question, missing where there is no answer, and: mtime,
@@ -67,33 +87,77 @@ def survey(
         UserError: another process surveys the same dataset.
         MediaUnreachableError: a file that was there is not now; the answers so far are kept.
     """
-    types = {
-        "path": "string",
-        "bytes": "int64",
-        "mtime": "int64",
-        "error": "string",
-        "given": "float64",
-        "version": "Int64",
-        **question.types,
-    }
-    journal = kept.with_suffix(".jsonl")
     items = items.assign(mtime=mtimes(items, root))
-    busy = f"another process surveys the dataset of {kept.parent}; wait for it or use --results"
-    with lock(kept.parent / ".lock", busy=busy):
-        known = _known(kept, journal, types, question.version)
-        usable = known.loc[~(known["given"] < limit), KEY].astype({"path": items["path"].dtype})
-        here = items.loc[items["bytes"] != MISSING, KEY].drop_duplicates()
-        todo = here.merge(usable, how="left", on=KEY, indicator=True).query("_merge == 'left_only'")[KEY]
+    busy = _busy(kept)
+    with lock(kept.parent / ".lock", busy=busy, waiting=busy if wait else None):
+        journals, known = _journals(kept), _known(kept, question)
+        todo = _unanswered(_here(items), known, limit)
         if len(todo):
-            _look(todo, root, question, journal, workers=workers, limit=limit)
-            known = _known(kept, journal, types, question.version)
+            _look(todo, root, question, kept.with_suffix(".jsonl"), workers=workers, limit=limit)
+        if len(todo) or journals:
+            known = _known(kept, question)
         known = known.astype({"path": items["path"].dtype})
         found = items.merge(known, how="left", on=KEY).fillna({"error": ""})
-        if len(todo) or not kept.exists():
-            with atomic_write(kept) as part:
-                found.to_parquet(part, index=False)
-        journal.unlink(missing_ok=True)
+        if len(todo) or journals or not kept.exists():
+            with atomic_write(kept) as written:
+                found.to_parquet(written, index=False)
+        for path in [*_journals(kept), *kept.parent.glob(f"{glob.escape(kept.stem)}.*.lock")]:
+            path.unlink(missing_ok=True)
     return found
+
+
+def survey_part(
+    items: pd.DataFrame,
+    root: Path,
+    question: Question,
+    kept: Path,
+    part: Part,
+    *,
+    workers: int,
+    limit: float,
+) -> int:
+    """Ask of the files of one part; `survey` then finds the answers. Arguments are as there.
+
+    Other parts may be asked of at the same time, also on other machines; the same call again resumes.
+
+    Returns:
+        the number of files of all parts that have no answer yet.
+
+    Raises:
+        UserError: another process surveys the whole dataset, or the same part.
+        MediaUnreachableError: as `survey`.
+    """
+    here = _here(items.assign(mtime=mtimes(items, root)))
+    name = f"{part.number}-{part.count}"
+    with (
+        lock(kept.parent / ".lock", shared=True, busy=_busy(kept)),
+        lock(kept.with_suffix(f".{name}.lock"), busy=_busy(kept)),
+    ):
+        todo = _unanswered(here.iloc[part.slice], _known(kept, question), limit)
+        if len(todo):
+            _look(todo, root, question, kept.with_suffix(f".{name}.jsonl"), workers=workers, limit=limit)
+        return len(_unanswered(here, _known(kept, question), 0.0))
+
+
+def _busy(kept: Path) -> str:
+    return f"another process surveys the dataset of {kept.parent}; wait for it or use --results"
+
+
+def _here(items: pd.DataFrame) -> pd.DataFrame:
+    """The files that are on disk, each once, in their order."""
+    return items.loc[items["bytes"] != MISSING, KEY].drop_duplicates()
+
+
+def _unanswered(files: pd.DataFrame, known: pd.DataFrame, limit: float) -> pd.DataFrame:
+    """Those of ``files`` that have no answer, or were given up after less than ``limit`` seconds."""
+    usable = known.loc[~(known["given"] < limit), KEY].astype({"path": files["path"].dtype})
+    return files.merge(usable, how="left", on=KEY, indicator=True).query("_merge == 'left_only'")[KEY]
+
+
+def _journals(kept: Path) -> list[Path]:
+    """Answers that are in no table yet, of a whole survey and of parts."""
+    stem = glob.escape(kept.stem)
+    return sorted([*kept.parent.glob(f"{stem}.jsonl"), *kept.parent.glob(f"{stem}.*.jsonl")])
 
 
 def _look(
@@ -108,8 +172,9 @@ def _look(
             tick()
 
 
-def _known(kept: Path, journal: Path, types: Mapping[str, str], version: int) -> pd.DataFrame:
-    """One row of ``types`` per state of a file: the journal's, else this folder's, else another dataset state's."""
+def _known(kept: Path, question: Question) -> pd.DataFrame:
+    """One row per state of a file: the journals', else this folder's, else another dataset state's."""
+    types = STATED | question.types
     name = glob.escape(kept.parent.name[: kept.parent.name.rindex("-")])
     others = sorted(kept.parent.parent.glob(f"{name}-{FOLDER}/{kept.name}"))
     tables = [pd.DataFrame(columns=list(types)).astype(types)]
@@ -121,15 +186,14 @@ def _known(kept: Path, journal: Path, types: Mapping[str, str], version: int) ->
             continue
         if set(types) <= set(table):
             tables.append(table.loc[table["bytes"] != MISSING, list(types)].astype(types))
-    tables += [pd.DataFrame(rows, columns=list(types)).astype(types) for rows in _chunks(journal)]
+    chunks = (rows for journal in _journals(kept) for rows in _chunks(journal))
+    tables += [pd.DataFrame(rows, columns=list(types)).astype(types) for rows in chunks]
     known = pd.concat(tables, ignore_index=True)
-    return known[(known["version"] == version).fillna(False)].drop_duplicates(KEY, keep="last")
+    return known[(known["version"] == question.version).fillna(False)].drop_duplicates(KEY, keep="last")
 
 
 def _chunks(journal: Path) -> Iterator[Sequence[dict[str, Any]]]:
     """Rows of the journal, some at a time; a line that a killed process did not finish is passed over."""
-    if not journal.exists():
-        return
     with journal.open(encoding="utf-8", errors="replace") as lines:
         while chunk := list(islice(lines, CHUNK)):
             yield [row for line in chunk if (row := _row(line)) is not None]

@@ -33,7 +33,7 @@ from xdcbench.models.pretrained.external import ExternalEncoder
 from xdcbench.models.pretrained.origins import require_sources
 from xdcbench.training import Trainer, sgd
 from xdcbench.training.losses import multi_label_loss, single_label_loss
-from xdcbench.utils.distributed import is_main_process
+from xdcbench.utils.distributed import is_main_process, world_size
 from xdcbench.utils.runtime import Stream, numpy_generator, pick_device, seeded
 
 
@@ -65,6 +65,8 @@ def run(config: EvaluationStage, inputs: dict[str, Path], work: Path, context: C
     if not is_main_process():
         return
     read = ~np.isin(test, list(unread))
+    processes = max(metadata.processes, world_size())
+    metadata = metadata.model_copy(update={"processes": processes})
     write = write_multilabel if finetuning.several else write_classification
     write(
         Evaluation(config, index, metadata, test[read], trained.failed | unread, work, context),

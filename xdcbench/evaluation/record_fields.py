@@ -22,6 +22,7 @@ def record_fields(
     The encoder of ``modality`` is measured; None: both.
     """
     video = metadata.models.video.input
+    several = {"processes": metadata.processes} if metadata.processes > 1 else {}
     frames = {"frames": video.frames, "size": video.size} if modality != "audio" else {}
     return {
         "run": work.name,
@@ -41,7 +42,7 @@ def record_fields(
         "verified": verified_counts(context.cache.parent / "data", index),
         "subset": index.subset,
         "official_splits": index.official,
-        "hyperparameters": {**metadata.hyperparameters, **frames, **index.strengths},
+        "hyperparameters": {**metadata.hyperparameters, **several, **frames, **index.strengths},
         "seconds": elapsed(context),
         "device": context.device,
         "world_size": world_size(),

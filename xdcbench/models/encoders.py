@@ -52,6 +52,7 @@ class EncoderMetadata(Config):
     seed: int
     round: int = 0
     epochs: int = 0
+    processes: int = Field(1, ge=1, description="the most that shared a batch of a training")
     encoders: tuple[Modality, ...] = ("video", "audio")
     models: Models
     sources: dict[Modality, str] = Field({}, description="of encoders that are not this project's own")

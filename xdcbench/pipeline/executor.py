@@ -1,46 +1,32 @@
 """Executing a plan: what is missing is run, what fails is recorded, the rest continues."""
 
-import logging
-import time
-import traceback
+from bisect import insort
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
-from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from xdcbench.config.keys import VERSIONS, science
-from xdcbench.data.context import Context, elapsed
-from xdcbench.errors import MediaChangedError, MediaError, UserError
-from xdcbench.pipeline.costs.disk import require_space
+from xdcbench.data.context import Context
+from xdcbench.pipeline.building import Built, Stamp, run_stage
 from xdcbench.pipeline.display import Display
+from xdcbench.pipeline.elsewhere import PAUSE, Elsewhere
 from xdcbench.pipeline.graph import Stage
 from xdcbench.pipeline.needed import Policy, needed_keys
 from xdcbench.pipeline.plan import Plan
 from xdcbench.pipeline.registry import STAGES
 from xdcbench.results.run_store import RunStore
 from xdcbench.utils.cores import available_cores
-from xdcbench.utils.disk import FULL
-from xdcbench.utils.distributed import barrier, is_main_process, on_main_process, world_size
-from xdcbench.utils.documents import write_json
-from xdcbench.utils.processes import announce, cause
+from xdcbench.utils.distributed import is_main_process, on_main_process
 from xdcbench.utils.progress import shown_by
 from xdcbench.utils.progress_state import Progress
-from xdcbench.utils.provenance import commit, versions
-from xdcbench.utils.secrets import redact
-from xdcbench.utils.shown import SafeFilter, printable, safe_text
-from xdcbench.utils.signals import defer_signals
 
 if TYPE_CHECKING:
     from xdcbench.pipeline.jobs import Jobs
 
 Status = Literal["done", "kept", "failed", "blocked", "unavailable", "missing"]
-Stamp = tuple[int, int] | None
-
-log = logging.getLogger("xdcbench")
 
 
 @dataclass(frozen=True)
@@ -95,14 +81,6 @@ class Task(NamedTuple):
     ahead: Mapping[str, int]
 
 
-class Built(NamedTuple):
-    """What became of a stage that was to be built, as in `StageResult`, and the seconds that it took."""
-
-    status: Status
-    detail: str
-    seconds: float
-
-
 @dataclass
 class Execution:
     """A plan at work.
@@ -110,9 +88,10 @@ class Execution:
     Attributes:
         needed: keys of the stages to run.
         replaced: runs that are made anew, by key.
+        display: tells of the stages.
         outcomes: of the stages so far, by key.
-        display: tells of them.
         spent: seconds of the stages that were built, by kind.
+        elsewhere: stages that other commands are making.
     """
 
     plan: Plan
@@ -124,15 +103,27 @@ class Execution:
     display: Display
     outcomes: dict[str, StageResult] = field(default_factory=dict)
     spent: dict[str, list[float]] = field(default_factory=dict)
+    elsewhere: Elsewhere = field(default_factory=Elsewhere)
 
     def in_turn(self) -> None:
-        """Run one stage after the other, in this process."""
+        """Run one stage after the other, in this process; what another command is making is passed over."""
+        waiting = list(range(len(self.plan.stages)))
         with self.display:
-            for position, stage in enumerate(self.plan.stages):
-                if not on_main_process(partial(self._settle, position)):
-                    with shown_by(self.display.begin(stage)):
-                        built = self._build(self._task(position))
-                    self._note(position, built)
+            while waiting:
+                left = [position for position in waiting if not self._take(position)]
+                if left == waiting:
+                    on_main_process(partial(self.elsewhere.wait, self.store))
+                waiting = left
+
+    def _take(self, position: int) -> bool:
+        """Settle or build a stage; False while an input is open, or another command is making it."""
+        if on_main_process(partial(self._is_early, position)):
+            return False
+        if on_main_process(partial(self._settle, position)):
+            return True
+        with shown_by(self.display.begin(self.plan.stages[position])):
+            built = self._build(self._task(position))
+        return self._note(position, built)
 
     def side_by_side(self, jobs: int) -> None:
         """Run stages whose inputs are there, each in one of several processes."""
@@ -145,16 +136,17 @@ class Execution:
         with self.display, Jobs(jobs, self._build, threads=threads, show=self._show) as pool:
             while waiting or pool.busy:
                 waiting = [position for position in waiting if not self._begin(position, pool)]
-                for task, answer in pool.finished():
-                    built = Built("failed", answer.reason, 0.0) if isinstance(answer, JobDied) else answer
-                    self._note(task.position, built)
+                if not pool.busy and waiting:
+                    self.elsewhere.wait(self.store)
+                for task, answer in pool.finished(PAUSE if self.elsewhere.held else None):
+                    built = Built("failed", answer.reason) if isinstance(answer, JobDied) else answer
+                    if not self._note(task.position, built):
+                        insort(waiting, task.position)
 
     def _begin(self, position: int, pool: "Jobs") -> bool:
         """Settle a stage or give it to a job; False while an input, or every job, is at work."""
         stage = self.plan.stages[position]
-        if any(source.key in self._keys and source.key not in self.outcomes for source in stage.read):
-            return False
-        if stage.key in self.needed and not pool.free:
+        if self._is_early(position) or (stage.key in self.needed and not pool.free):
             return False
         if not self._settle(position):
             pool.give(self._task(position), shown=self.display.begin(stage) is not None)
@@ -162,6 +154,12 @@ class Execution:
 
     def _show(self, task: Task, at: Progress) -> None:
         self.display.show(self.plan.stages[task.position], at)
+
+    def _is_early(self, position: int) -> bool:
+        """Whether an input of a stage is open, or another command was making the stage a moment ago."""
+        stage = self.plan.stages[position]
+        is_open = any(s.key in self._keys and s.key not in self.outcomes for s in stage.read)
+        return is_open or self.elsewhere.lately(stage.key)
 
     @cached_property
     def _keys(self) -> frozenset[str]:
@@ -191,20 +189,24 @@ class Execution:
 
     def _build(self, task: Task) -> Built:
         stage = self.plan.stages[task.position]
-        context = replace(
-            self.context, begun=time.monotonic(), kind=stage.kind, ahead=task.ahead, took=task.took
-        )
+        context = replace(self.context, kind=stage.kind, ahead=task.ahead, took=task.took)
         anew, replaces = self.policy == "always", self.replaced.get(stage.key)
-        found = run_stage(stage, self.store, context, anew=anew, replaces=replaces)
-        return Built(found.status, found.detail, elapsed(context))
+        return run_stage(stage, self.store, context, anew=anew, replaces=replaces)
 
-    def _note(self, position: int, built: Built) -> None:
+    def _note(self, position: int, built: Built) -> bool:
+        """Note what became of a stage; False if another command is making it."""
         stage = self.plan.stages[position]
+        if built.status == "held":
+            self.display.end(stage, len(self.outcomes), "held", built.seconds)
+            self.elsewhere.note(stage.key, stage.name, built.detail)
+            return False
+        self.elsewhere.forget(stage.key)
         self.outcomes[stage.key] = StageResult(stage, built.status, built.detail)
         if built.status == "done":
             self.spent.setdefault(stage.kind, []).append(built.seconds)
         self.display.end(stage, len(self.outcomes), built.status, built.seconds)
         self._tell_left()
+        return True
 
 
 def _settled(
@@ -223,116 +225,3 @@ def _settled(
             state = f"is damaged ({said})" if said else "is not there"
             return StageResult(stage, "blocked", f"needs {source.name}, which {state}")
     return None
-
-
-def run_stage(
-    stage: Stage, store: RunStore, context: Context, *, anew: bool = False, replaces: Stamp = None
-) -> StageResult:
-    """Build one stage and publish it; what it had done before an interruption is used unless ``anew``.
-
-    Where another command builds it, that is waited for. A whole run that is there then is kept, unless it is the
-    one that ``replaces`` names (``RunStore.stamp``).
-
-    Of several processes, all work on a shared stage, and a failure in it ends them all; on any other
-    stage the leading one works.
-
-    Raises:
-        UserError: nothing can be written to the results folder.
-    """
-    context = replace(context, begun=time.monotonic())
-    build = partial(_build, stage, store, context, anew=anew, replaces=replaces)
-    status, detail = build() if STAGES[stage.kind].shared else on_main_process(build)
-    barrier()
-    return StageResult(stage, status, detail)
-
-
-def _build(
-    stage: Stage, store: RunStore, context: Context, *, anew: bool, replaces: Stamp
-) -> tuple[Status, str]:
-    shared = STAGES[stage.kind].shared
-    with store.held(stage.key) if is_main_process() else nullcontext():
-        overtaken = partial(_overtaken, stage, store, replaces)
-        if on_main_process(overtaken) if shared else overtaken():
-            return "kept", ""
-        work = store.begin(stage.key, anew=anew) if is_main_process() else store.work(stage.key)
-        if shared:
-            barrier()  # the main process has made the folder
-        try:
-            with logging_to(work / "log.txt") if is_main_process() else nullcontext():
-                if is_main_process():
-                    require_space(stage, store, checkpoints=context.keep_checkpoints)
-                inputs = {name: store.path(source.key) for name, source in stage.inputs}
-                STAGES[stage.kind].load()(stage.config, inputs, work, context)
-            if is_main_process():
-                write_json(work / "run.json", run_manifest(stage, context))
-                store.publish(stage.key, work)
-        except (UserError, MediaError) as error:
-            if isinstance(error, MediaChangedError):
-                from xdcbench.data.fingerprints import forget_scans  # with pandas, which takes half a second
-
-                forget_scans(context.cache)
-            return _failed(stage, store, text=printable(str(error)), line=str(error))
-        except Exception as error:
-            text, line = traceback.format_exc(), f"{type(error).__name__}: {error}".splitlines()[0]
-            with defer_signals():  # torchrun asks this process to end when another is gone
-                if isinstance(error, OSError) and error.errno in FULL:
-                    line = f"no space left in {store.root}: {line}; free some, and run the same command to resume"
-                elif isinstance(error, RuntimeError):  # an exchange that failed, if another process is gone
-                    line = cause() or line
-                return _failed(stage, store, text=f"{line}\n\n{text}", line=line)
-    return "done", ""
-
-
-def _overtaken(stage: Stage, store: RunStore, replaces: Stamp) -> bool:
-    """Whether another command has made the run since this one looked; to be asked while the run is held."""
-    stamp = store.stamp(stage.key)
-    if stamp is None or stamp == replaces or not store.whole(stage.key, thorough=True):
-        return False
-    log.info("%s: another command has made it; it is kept", stage.name)
-    return True
-
-
-def _failed(stage: Stage, store: RunStore, *, text: str, line: str) -> tuple[Status, str]:
-    text, line = redact(text), safe_text(line)
-    announce(line)
-    try:
-        attempt = str(store.fail(stage.key, "\n".join(map(printable, text.split("\n")))))
-    except OSError as error:
-        attempt = f"not kept: {error.strerror}"
-    log.error("%s failed: %s", stage.name, line)
-    if world_size() > 1 and STAGES[stage.kind].shared:
-        raise SystemExit(1)  # the others wait for this process; torchrun ends them
-    return "failed", f"{line} (log: {attempt})"
-
-
-def run_manifest(stage: Stage, context: Context) -> dict[str, object]:
-    """What a run directory says of itself."""
-    return {
-        "key": stage.key,
-        "kind": stage.kind,
-        "version": VERSIONS[stage.kind],
-        "name": stage.name,
-        "suite": context.suite,
-        "science": science(stage.config),
-        "config": stage.config.model_dump(mode="json"),
-        "inputs": {name: source.key for name, source in stage.inputs},
-        "seconds": elapsed(context),
-        "device": context.device,
-        "world_size": world_size(),
-        "versions": versions(),
-        "commit": commit(),
-    }
-
-
-@contextmanager
-def logging_to(path: Path) -> Iterator[None]:
-    """Append what is logged to ``path`` as well."""
-    handler = logging.FileHandler(path, encoding="utf-8", errors="backslashreplace")
-    handler.addFilter(SafeFilter())
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
-    log.addHandler(handler)
-    try:
-        yield
-    finally:
-        log.removeHandler(handler)
-        handler.close()

@@ -119,15 +119,15 @@ class Jobs(AbstractContextManager["Jobs"]):
         job.pipe.send((task, shown))
         self.busy.append(job)
 
-    def finished(self) -> Iterator[tuple[Any, Any]]:
+    def finished(self, seconds: float | None = None) -> Iterator[tuple[Any, Any]]:
         """Tasks that have ended, each with its answer or `JobDied`, once any job has said something.
 
-        What jobs log is logged here.
+        What jobs log is logged here. There may be none, also if nothing is said in so many ``seconds``.
 
         Raises:
             UserError: what a task raised.
         """
-        ready = wait([job.pipe for job in self.busy]) if self.busy else []
+        ready = wait([job.pipe for job in self.busy], seconds) if self.busy else []
         for job in [job for job in self.busy if job.pipe in ready]:
             match job.hear():
                 case logging.LogRecord() as record:

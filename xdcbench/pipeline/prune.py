@@ -2,7 +2,6 @@
 
 import fnmatch
 import shutil
-import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
@@ -15,7 +14,7 @@ from xdcbench.results.run_store import DAMAGED, PRUNED, RunStore
 from xdcbench.utils.disk import disk_usage
 from xdcbench.utils.documents import write_json
 from xdcbench.utils.format import short
-from xdcbench.utils.io import remove_part_files
+from xdcbench.utils.io import file_system_time, remove_part_files
 from xdcbench.utils.locks import LockedError, is_locked, lock
 from xdcbench.utils.manifest import forget
 from xdcbench.utils.progress import log
@@ -185,7 +184,9 @@ def _matches(patterns: Iterable[str], *names: str) -> bool:
 
 def _age(folder: Path) -> float:
     """Seconds since anything in a folder changed."""
-    return time.time() - max(path.stat().st_mtime for path in (folder, *folder.rglob("*")))
+    return file_system_time(folder.parent) - max(
+        path.stat().st_mtime for path in (folder, *folder.rglob("*"))
+    )
 
 
 def _remove(paths: Iterable[Path]) -> None:

@@ -25,7 +25,7 @@ from xdcbench.pretraining.pseudo_labels import UNLABELLED, PseudoLabels, make_ps
 from xdcbench.pretraining.round_context import RoundContext
 from xdcbench.results.records import Record, write_records
 from xdcbench.training import should_stop
-from xdcbench.utils.distributed import is_main_process
+from xdcbench.utils.distributed import is_main_process, world_size
 from xdcbench.utils.runtime import Stream, numpy_generator, pick_device
 
 
@@ -74,6 +74,7 @@ def run(config: RoundStage, inputs: dict[str, Path], work: Path, context: Contex
         seed=config.seed,
         round=config.round,
         epochs=metadata.epochs + len(history),
+        processes=max(metadata.processes, world_size()),
         encoders=config.encoders,
         models=metadata.models,
         hyperparameters={"round": config.round, "pretrain_lr": config.pretrain.schedule.lr}

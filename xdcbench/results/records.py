@@ -69,7 +69,7 @@ class Record(BaseModel):
     unit: str  # "%", or "" for a number without one
     higher_is_better: bool  # whether a larger value is a better one
     selection: Literal["last", "val-best"]  # epoch that counts; val-best: the best on held-out training items
-    hyperparameters: dict[str, Any]  # what was set: k, frames, round, size, ...
+    hyperparameters: dict[str, Any]  # what was set: k, frames, round, ...; strengths of a synthetic world
     outcomes: dict[str, Any] = {}  # what was found on the way: a chosen C, whether a solver converged
     epochs: int  # of this stage's training; 0 without
     seconds: float  # time of the last command that worked on the run

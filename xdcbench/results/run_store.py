@@ -1,9 +1,11 @@
 """The results folder: keys, run directories that appear whole or not at all, locks, failures."""
 
 import logging
+import os
 import shutil
+import socket
 from collections.abc import Collection, Iterable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from xdcbench.errors import UserError
@@ -75,7 +77,7 @@ class RunStore:
         ``thorough`` hashes all its files, as is due before they are read; each is hashed once by one process.
         """
         path = self.path(key)
-        if not path.is_dir():
+        if not self.is_there(key):
             return ""
         try:
             said = find_damage(path, thorough=thorough, hashed=self._hashed)
@@ -90,7 +92,7 @@ class RunStore:
 
     def complete(self, key: str, *, thorough: bool = False) -> bool:
         """Whether the run ``key`` is there, undamaged; ``thorough`` is as for ``damage``, which names what is wrong."""
-        return self.path(key).is_dir() and not self.damage(key, thorough=thorough)
+        return self.is_there(key) and not self.damage(key, thorough=thorough)
 
     def whole(self, key: str, *, thorough: bool = False) -> bool:
         """Whether the run ``key`` is complete with all that a stage may read of it."""
@@ -100,7 +102,7 @@ class RunStore:
         """Directory of a complete run whose files are about to be read: all are hashed. Any other run is refused."""
         if said := self.damage(key, thorough=True):
             raise UserError(f"{self.path(key)} is damaged: {said}. Try: run its suite, which makes it again")
-        if not self.path(key).is_dir():
+        if not self.is_there(key):
             raise UserError(f"no run {key} in {self.root}; run its suite, which makes it")
         return self.path(key)
 
@@ -163,14 +165,32 @@ class RunStore:
         return writing(f"results to {self.root}", "give another with --results")
 
     @contextmanager
-    def held(self, key: str) -> Iterator[None]:
-        """Hold the run ``key``, so that no other process builds it; one that does is waited for."""
-        waiting = f"waiting for {key}, which another command is making in {self.root}"
+    def held(self, key: str, *, wait: bool = True) -> Iterator[None]:
+        """Hold the run ``key``, so that no other process builds it.
+
+        Raises:
+            LockedError: another process holds it, and this one is not to ``wait``; the text says which.
+        """
+        waiting = f"waiting for {key}, which another command is making in {self.root}" if wait else None
         with ExitStack() as stack:
             with self._writing():
                 (self.runs / ".building").mkdir(exist_ok=True)
-                stack.enter_context(lock(self.lock(key), waiting=waiting))
+                gone = stack.enter_context(lock(self.lock(key), waiting=waiting, owner=this_process()))
+            self._look_again()
+            if gone and not self.is_there(key):
+                log.info("%s: %s, which was making it, is gone", key, gone)
             yield
+
+    def is_there(self, key: str) -> bool:
+        """Whether there is a run ``key``, damaged or not, also if another node has just published it."""
+        if not self.path(key).is_dir():
+            self._look_again()
+        return self.path(key).is_dir()
+
+    def _look_again(self) -> None:
+        """Have NFS ask its server what ``runs`` holds, which it does when a folder is opened."""
+        with suppress(OSError):
+            os.close(os.open(self.runs, os.O_RDONLY))
 
     def begin(self, key: str, *, anew: bool = False) -> Path:
         """The folder in which ``key``, which is held, is built: with what an interrupted build left, or ``anew``."""
@@ -232,6 +252,11 @@ class RunStore:
             )
         path = self.path(found[0])
         return path if path.is_dir() else failed / found[0]
+
+
+def this_process() -> str:
+    """What others are told of the command that makes a run."""
+    return f"process {os.getpid()} on {socket.gethostname()}"
 
 
 def keys_named(prefix: str, keys: Iterable[str]) -> list[str]:

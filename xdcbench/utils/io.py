@@ -3,15 +3,25 @@
 import hashlib
 import os
 import re
+import socket
 import time
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryFile
 
 from xdcbench.errors import UserError
 
 PART = re.compile(r"\..+\.\d+")
-"""Name of a part file: hidden, and ended by the number of the process that writes it."""
+"""Name of a part file: hidden, and ended by the numbers of the machine and the process that write it."""
+
+
+def part_of(path: Path) -> Path:
+    """The part file that becomes ``path``; processes have their own, also those of machines that share a disk."""
+    machine = zlib.crc32(socket.gethostname().encode())
+    return path.with_name(f".{path.name}.{machine}{os.getpid():08d}")
+
 
 PAGE = re.compile(rb"\s*<(!doctype|html|\?xml)", re.IGNORECASE)
 """How a web page begins."""
@@ -24,7 +34,7 @@ def atomic_write(path: Path, *, durable: bool = False) -> Iterator[Path]:
     Where the block fails, the part file goes and ``path`` stays as it was. ``durable`` syncs to the disk. What
     stands there is not written through: a link at either name is replaced.
     """
-    part = path.with_name(f".{path.name}.{os.getpid()}")
+    part = part_of(path)
     part.unlink(missing_ok=True)
     try:
         yield part
@@ -65,10 +75,23 @@ def fsync(path: Path) -> None:
         os.close(handle)
 
 
+def file_system_time(folder: Path) -> float:
+    """Seconds since 1970 by the clock that stamps files in ``folder``, which may be a server's.
+
+    It is this machine's where nothing can be written there.
+    """
+    try:
+        with TemporaryFile(dir=folder) as file:
+            return os.fstat(file.fileno()).st_mtime
+    except OSError:
+        return time.time()
+
+
 def remove_part_files(folder: Path, *, older: float = 0.0) -> None:
     """Remove part files that a killed process left anywhere below ``folder``, unchanged for ``older`` seconds."""
+    now = file_system_time(folder)
     for path in folder.rglob(".*"):
-        if PART.fullmatch(path.name) and path.is_file() and time.time() - path.stat().st_mtime >= older:
+        if PART.fullmatch(path.name) and path.is_file() and now - path.stat().st_mtime >= older:
             path.unlink(missing_ok=True)
 
 

@@ -9,7 +9,7 @@ import fcntl
 import logging
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from xdcbench.errors import UserError
@@ -25,8 +25,11 @@ READ_ONLY = (errno.EROFS, errno.EACCES, errno.EPERM)
 HELD = (errno.EAGAIN, errno.EACCES)
 
 
+OWNER_BYTES = 200
+
+
 class LockedError(Exception):
-    """Another process holds the lock."""
+    """Another process holds the lock; the text is its ``owner``, or "" where it stated none."""
 
 
 class NoLocksError(UserError):
@@ -34,8 +37,12 @@ class NoLocksError(UserError):
 
 
 @contextmanager
-def lock(path: Path, *, shared: bool = False, waiting: str | None = None, busy: str = "") -> Iterator[None]:
+def lock(
+    path: Path, *, shared: bool = False, waiting: str | None = None, busy: str = "", owner: str = ""
+) -> Iterator[str]:
     """Hold the lock file ``path``, which is made where it is missing.
+
+    Gives the ``owner`` that an earlier holder stated and did not take back, since it was killed; else "".
 
     Args:
         path: of the lock file; its folder exists.
@@ -43,6 +50,7 @@ def lock(path: Path, *, shared: bool = False, waiting: str | None = None, busy: 
         waiting: what to log while another process holds it, which is then waited for; "" waits without a word,
             None does not wait.
         busy: what to say to the user where another process holds it and is not waited for.
+        owner: what the lock file tells others of this process while it holds the lock.
 
     Raises:
         LockedError: another process holds it, and both ``waiting`` and ``busy`` are left out.
@@ -51,13 +59,14 @@ def lock(path: Path, *, shared: bool = False, waiting: str | None = None, busy: 
         OSError: the file cannot be opened.
     """
     if os.environ.get(SWITCH) == "off":
-        yield
+        yield ""
         return
     file = _opened(path)
     try:
         _take(file, path, fcntl.LOCK_SH if shared else fcntl.LOCK_EX, waiting, busy)
         try:
-            yield
+            with _stated(file, owner) as left:
+                yield left
         finally:
             fcntl.flock(file, fcntl.LOCK_UN)  # closing would leave it to processes that were forked meanwhile
     finally:
@@ -93,12 +102,42 @@ def _take(file: int, path: Path, kind: int, waiting: str | None, busy: str) -> N
             if error.errno not in HELD:
                 raise
             if waiting is None:
-                raise (UserError(busy) if busy else LockedError(path)) from error
+                raise (UserError(busy) if busy else LockedError(_owner(file))) from error
             if waiting:
                 log.info("%s", waiting)
             fcntl.flock(file, kind)
     except OSError as error:
+        if error.errno == errno.EBADF and fcntl.fcntl(file, fcntl.F_GETFL) & os.O_ACCMODE == os.O_RDONLY:
+            raise UserError(
+                f"{path} cannot be locked: another user made it, and NFS locks no file that one may not write. "
+                f"Try: chmod a+w {path}"
+            ) from error
         raise NoLocksError(
             f"the file system of {path} gives no lock ({error.strerror}), without which two commands could write the "
             f"same file. Try: a folder on another file system, or {SWITCH}=off, and one command at a time"
         ) from error
+
+
+@contextmanager
+def _stated(file: int, owner: str) -> Iterator[str]:
+    """State the owner in the lock file for as long as it is held; gives what stood there before."""
+    left = _owner(file)
+    if owner:
+        _state(file, owner)
+    try:
+        yield left
+    finally:
+        if owner:
+            _state(file, "")
+
+
+def _owner(file: int) -> str:
+    return os.pread(file, OWNER_BYTES, 0).decode(errors="replace").strip()
+
+
+def _state(file: int, owner: str) -> None:
+    """Synced, since a file that stays open reaches no other node; left out where the file cannot be written."""
+    with suppress(OSError):
+        os.ftruncate(file, 0)
+        os.pwrite(file, owner.encode()[:OWNER_BYTES], 0)
+        os.fsync(file)

@@ -99,6 +99,27 @@ def test_verify_counts_once_and_remembers(kinetics: Path) -> None:
     assert known.stat().st_mtime_ns == before
 
 
+def test_verified_in_parts_the_report_is_that_of_one_run(kinetics: Path) -> None:
+    words = (
+        "verify",
+        "kinetics400",
+        "--root",
+        kinetics,
+        "--num-workers",
+        1,
+        "--set",
+        "max_failed=1",
+        "--results",
+    )
+    assert xdcbench(*words, "whole").exit_code == 0
+    first = xdcbench(*words, "parts", "--part", "1/2")
+    assert first.output.startswith("part 1/2 is verified; "), first.output
+    assert "report " in xdcbench(*words, "parts", "--part", "2/2").output
+    one, other = (next(Path(out, "data").glob("kinetics400-*")) for out in ("whole", "parts"))
+    for name in ("verify.json", "items.parquet"):
+        assert (one / name).read_bytes() == (other / name).read_bytes()
+
+
 def test_verify_exits_1_where_too_much_is_missing(kinetics: Path) -> None:
     said = xdcbench(
         "verify", "kinetics400", "--root", kinetics, "--num-workers", 1, "--set", "counts.official.test=100"
@@ -157,6 +178,8 @@ def test_synth_goes_on_and_refuses_another_world() -> None:
     ("words", "message"),
     [
         (("verify", "grud", "--root", "."), "did you mean 'grid'"),
+        (("verify", "grid", "--root", ".", "--part", "3/2"), "--part '3/2' is no part. Try: I/N"),
+        (("prepare", "grid", "--root", ".", "--output", "o", "--part", "0/4"), "--part '0/4' is no part"),
         (("verify", "grid"), "give its folder with --root"),
         (("verify", "grid", "--root", "nowhere"), "no folder nowhere"),
         (("verify", "grid", "--root", ".", "--set", "max_faild=1"), "did you mean 'max_failed'"),

@@ -1,5 +1,6 @@
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -12,9 +13,10 @@ import pytest
 
 from tests.unit.data.validation.looks import look
 from xdcbench.data.scanning.items import MISSING
-from xdcbench.data.survey import Question, survey
+from xdcbench.data.survey import Question, survey, survey_part
 from xdcbench.errors import UserError
 from xdcbench.utils.locks import lock
+from xdcbench.utils.parts import Part
 
 TYPES = {"letters": "Int64"}
 ROOT = Path(__file__).parents[3]
@@ -159,3 +161,53 @@ def test_two_surveys_of_one_set_do_not_mix(root: Path) -> None:
     folder.mkdir(parents=True)
     with lock(folder / ".lock"), pytest.raises(UserError, match="another process"):
         run(root, "a")
+
+
+# --------------------------------------------------------------------------------------------- parts
+
+
+def run_part(root: Path, number: int, count: int, *names: str, look: Any = look) -> int:
+    folder = root / "out" / f"set-{'0' * 12}"
+    folder.mkdir(parents=True, exist_ok=True)
+    question = Question(look, TYPES, "looking", 1)
+    return survey_part(
+        items(root, *names),
+        root,
+        question,
+        folder / "items.parquet",
+        Part(number, count),
+        workers=1,
+        limit=30,
+    )
+
+
+def test_parts_end_with_the_bytes_of_one_survey(root: Path) -> None:
+    names = ("b", "absent", "c", "a")
+    table = root / "out" / f"set-{'0' * 12}" / "items.parquet"
+    run(root, *names)
+    whole = table.read_bytes()
+    shutil.rmtree(root / "out")
+    for path in root.glob("*.seen"):
+        path.unlink()
+    assert [run_part(root, number, 2, *names) for number in (2, 1)] == [2, 0]
+    assert not table.exists()
+    run(root, *names)
+    assert table.read_bytes() == whole
+    assert seen(root) == {"a": 1, "b": 1, "c": 1}, "each file is looked at once"
+    assert [path.name for path in table.parent.iterdir() if path.name != ".lock"] == ["items.parquet"]
+
+
+def test_a_part_resumes_and_is_held_by_one_process(root: Path) -> None:
+    journal = root / "out" / f"set-{'0' * 12}" / "items.1-2.jsonl"
+    assert run_part(root, 1, 2, "a", "b", "c") == 1
+    lines = journal.read_text().splitlines(keepends=True)
+    journal.write_text(lines[0] + lines[1][:5])  # as after a kill
+    assert run_part(root, 1, 2, "a", "b", "c") == 1
+    assert sorted(seen(root).values()) == [1, 2]
+    with (
+        lock(journal.with_suffix(".lock")),
+        pytest.raises(UserError, match="another process surveys"),
+    ):
+        run_part(root, 1, 2, "a", "b", "c")
+    with lock(journal.parent / ".lock", shared=True):
+        assert run_part(root, 2, 2, "a", "b", "c") == 0

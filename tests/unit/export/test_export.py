@@ -25,7 +25,7 @@ from xdcbench.export.export import export_lines, find_runs
 from xdcbench.models.encoders import load_encoders
 from xdcbench.models.pretrained.exported import read_export, verified
 from xdcbench.models.pretrained.origins import find_origin
-from xdcbench.pipeline.executor import run_stage
+from xdcbench.pipeline.building import run_stage
 from xdcbench.pipeline.graph import Stage
 from xdcbench.results.run_store import RunStore
 from xdcbench.results.tables.render import escape_markdown as plain

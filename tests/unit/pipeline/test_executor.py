@@ -19,7 +19,8 @@ from xdcbench.config.keys import VERSIONS
 from xdcbench.config.load import load_suite
 from xdcbench.data.context import Context
 from xdcbench.errors import MediaError, UserError
-from xdcbench.pipeline.executor import StageResult, execute, run_stage
+from xdcbench.pipeline.building import run_stage
+from xdcbench.pipeline.executor import StageResult, execute
 from xdcbench.pipeline.graph import Stage
 from xdcbench.pipeline.needed import Policy, needed_keys
 from xdcbench.pipeline.plan import Plan

@@ -31,7 +31,7 @@ from xdcbench.models.encoders import EncoderMetadata, load_encoders, save_encode
 from xdcbench.models.pretrained.exported import MANIFEST, is_export
 from xdcbench.models.pretrained.origins import find_origin
 from xdcbench.models.weights import build_encoder, read_tensors
-from xdcbench.pipeline.executor import run_stage
+from xdcbench.pipeline.building import run_stage
 from xdcbench.pipeline.graph import Stage
 from xdcbench.pretraining.pretrained import run as given_run
 from xdcbench.pretraining.rounds import run as round_run

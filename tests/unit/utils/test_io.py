@@ -1,10 +1,12 @@
 import os
+import socket
+import time
 from pathlib import Path
 
 import pytest
 
 from xdcbench.errors import UserError
-from xdcbench.utils.io import atomic_write, remove_part_files, writing
+from xdcbench.utils.io import PART, atomic_write, file_system_time, part_of, remove_part_files, writing
 
 
 def test_a_file_is_replaced_at_the_end_and_hidden_before(tmp_path: Path) -> None:
@@ -42,7 +44,7 @@ def test_old_parts_are_swept_and_nothing_else(tmp_path: Path) -> None:
     assert not (tmp_path / ".new.12").exists()
 
 
-@pytest.mark.parametrize("name", ["result", f".result.{os.getpid()}"], ids=["file", "part"])
+@pytest.mark.parametrize("name", ["result", part_of(Path("result")).name], ids=["file", "part"])
 def test_nothing_is_written_through_a_link(name: str, tmp_path: Path) -> None:
     mine = tmp_path / "mine"
     mine.write_text("mine")
@@ -59,3 +61,35 @@ def test_what_cannot_be_written_is_one_line_with_the_mend(tmp_path: Path) -> Non
         (tmp_path / "nowhere" / "page.html").write_text("")
     assert str(caught.value) == "cannot write the page: No such file or directory; give another with --output"
     assert isinstance(caught.value.__cause__, FileNotFoundError)
+
+
+def test_machines_with_a_common_disk_have_their_own_part_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Equal process numbers are common: containers begin at 1."""
+    monkeypatch.setattr(os, "getpid", lambda: 1)
+    parts = []
+    for machine in ("a", "b"):
+        monkeypatch.setattr(socket, "gethostname", lambda machine=machine: machine)
+        parts.append(part_of(tmp_path / "table.md"))
+    assert len(set(parts)) == 2 and all(PART.fullmatch(part.name) for part in parts)
+
+
+@pytest.mark.parametrize("shift", [-86400.0, 86400.0])
+def test_ages_are_told_by_the_clock_of_the_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shift: float
+) -> None:
+    """A machine whose clock is a day off removes nothing that is new, and what is old all the same."""
+    now = time.time()
+    old, new = tmp_path / ".old.1", tmp_path / ".new.1"
+    for path in (old, new):
+        path.write_text("")
+    os.utime(old, (now - 7200, now - 7200))
+    monkeypatch.setattr(time, "time", lambda: now + shift)
+    assert abs(file_system_time(tmp_path) - now) < 600
+    remove_part_files(tmp_path, older=3600)
+    assert list(tmp_path.iterdir()) == [new]
+
+
+def test_where_nothing_can_be_written_the_clock_is_this_machines(tmp_path: Path) -> None:
+    assert abs(file_system_time(tmp_path / "nowhere") - time.time()) < 600

@@ -125,3 +125,48 @@ def test_a_link_is_no_lock_file(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="symbolic"), lock(tmp_path / "lock"):
         pass
     assert not (tmp_path / "elsewhere").exists()
+
+
+def test_others_are_told_who_holds_it(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    with lock(path, owner="process 7 on a") as left:
+        assert left == ""
+        with pytest.raises(LockedError, match=r"^process 7 on a$"), lock(path):
+            pytest.fail("two hold it")
+    assert path.read_bytes() == b"", "it is taken back"
+    with lock(path), pytest.raises(LockedError, match=r"^$"), lock(path):
+        pytest.fail("two hold it")
+
+
+def test_what_a_killed_holder_stated_is_told_to_the_next(tmp_path: Path) -> None:
+    code = (
+        "import os, signal; from pathlib import Path; from xdcbench.utils.locks import lock\n"
+        f"with lock(Path({str(tmp_path / 'lock')!r}), owner='process 7 on a'):\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == -9
+    with lock(tmp_path / "lock", owner="me") as left:
+        assert left == "process 7 on a"
+    with lock(tmp_path / "lock", owner="me") as left:
+        assert left == ""
+
+
+def test_a_file_of_another_user_on_nfs_is_named_with_the_fix(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """NFS locks a file alone only through a descriptor that may write it."""
+    path, opened = tmp_path / "lock", os.open
+    path.touch()
+
+    def readable(file: Path, flags: int, *mode: int) -> int:
+        if flags & os.O_RDWR:
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return opened(file, flags, *mode)
+
+    def refused(file: int, kind: int) -> None:
+        raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+
+    monkeypatch.setattr(os, "open", readable)
+    monkeypatch.setattr(fcntl, "flock", refused)
+    with pytest.raises(UserError, match=rf"another user made it.* Try: chmod a\+w {path}"), lock(path):
+        pytest.fail("not locked")

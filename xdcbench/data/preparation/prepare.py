@@ -2,9 +2,10 @@
 
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NotRequired
 
 import pandas as pd
 from typing_extensions import TypedDict
@@ -30,11 +31,13 @@ from xdcbench.errors import UserError
 from xdcbench.utils.documents import read_cache, write_json
 from xdcbench.utils.format import short
 from xdcbench.utils.locks import lock
+from xdcbench.utils.parts import Part
 from xdcbench.utils.process_pool import WorkerFailure, answers
 from xdcbench.utils.progress import Track, log, track
 
 SHARD_BYTES = 256 << 20
 LOCK = ".lock"
+CLAIM_LOCK = "claim.lock"
 
 
 @dataclass
@@ -68,13 +71,14 @@ class Build:
         return self.building / "staged"
 
 
-def prepare(build: Build, *, workers: int, limit: float) -> pd.DataFrame:
+def prepare(build: Build, *, workers: int, limit: float, wait: bool = False) -> pd.DataFrame:
     """Write shards, or bring them up to date with their originals; the same call again resumes.
 
     An original is known by path, size and time of change. What is known stays in the shard where it is; what is
     gone leaves the index; what is new, or could not be prepared before, goes into new shards.
 
-    ``limit`` is in seconds for one original.
+    ``limit`` is in seconds for one original. Another process that writes to the folder is refused, or waited for
+    if told to ``wait``.
 
     Returns:
         rows of ``items.parquet``, which is written, as ``failed.json`` and ``shards.json`` are.
@@ -83,24 +87,58 @@ def prepare(build: Build, *, workers: int, limit: float) -> pd.DataFrame:
         UserError: the folder holds other shards or something else, another process writes to it, or the disk
             is full.
     """
+    with _writing(build, wait=wait):
+        finished = _finished(build)
+        journal = _journal(build)
+        todo = _todo(build, finished, journal)
+        made = _make(build, todo, workers=workers, limit=limit) if len(todo) else frame([])
+        rows = pd.concat([finished, journal, made], ignore_index=True)
+        items = write_shards(build.folder, build.data, build.settings, build.shards, rows)
+        # A process whose parent was killed may still write there; what is left is not read again.
+        shutil.rmtree(build.building, ignore_errors=True)
+    return items
+
+
+def prepare_part(build: Build, part: Part, *, workers: int, limit: float) -> int:
+    """Prepare one part of the originals; `prepare` then packs those of all parts into the shards of one whole run.
+
+    Other parts may be prepared at the same time, also on other machines; the same call again resumes.
+
+    Returns:
+        the number of originals that are left to other parts.
+
+    Raises:
+        UserError: as `prepare`; the folder is being prepared in another number of parts.
+    """
+    with _writing(build, shared=True):
+        build.building.mkdir(exist_ok=True)
+        with lock(build.building / CLAIM_LOCK, waiting=""):
+            finished = _finished(build, part)
+        todo = _todo(build, finished, _journal(build))
+        busy = f"another process prepares part {part} of the shards in {build.folder}; wait for it"
+        with lock(build.building / f"part-{part.number}.lock", busy=busy):
+            mine = todo.iloc[part.slice]
+            there = [item["number"] for item in records(mine) if staging.staged(build.staging, item)]
+            waiting = mine[~mine["number"].isin(there)]
+            with track(f"preparing {build.data.name}, part {part}", len(mine), done=len(there)) as tick:
+                for _ in _prepared(build, waiting, tick, workers=workers, limit=limit):
+                    pass
+        return len(set(todo["number"]) - staging.numbers(build.staging))
+
+
+@contextmanager
+def _writing(build: Build, *, shared: bool = False, wait: bool = False) -> Iterator[None]:
+    """Hold the folder: alone, or ``shared`` with others who prepare parts."""
     busy = f"another process writes the shards in {build.folder}; wait for it"
     try:
         build.folder.mkdir(parents=True, exist_ok=True)
-        with lock(build.folder / LOCK, busy=busy):
-            finished = _finished(build)
-            journal = _journal(build)
-            todo = _todo(build, finished, journal)
-            made = _make(build, todo, workers=workers, limit=limit) if len(todo) else frame([])
-            rows = pd.concat([finished, journal, made], ignore_index=True)
-            items = write_shards(build.folder, build.data, build.settings, build.shards, rows)
-            # A process whose parent was killed may still write there; what is left is not read again.
-            shutil.rmtree(build.building, ignore_errors=True)
+        with lock(build.folder / LOCK, shared=shared, busy=busy, waiting=busy if wait else None):
+            yield
     except OSError as error:
         raise UserError(
             f"cannot write the shards in {build.folder} ({error.strerror or error}); make room, then give the same "
             "command again: it resumes"
         ) from error
-    return items
 
 
 class Claim(TypedDict):
@@ -110,6 +148,7 @@ class Claim(TypedDict):
     dataset: dict[str, Any]
     settings: dict[str, Any]
     schema_version: int
+    parts: NotRequired[int]
 
 
 class Done(TypedDict):
@@ -119,7 +158,7 @@ class Done(TypedDict):
     rows: list[dict[str, Any]]
 
 
-def _finished(build: Build) -> pd.DataFrame:
+def _finished(build: Build, part: Part | None = None) -> pd.DataFrame:
     """Rows of the shards as finished before, if they were; notes in ``.building`` what is to be made of them."""
     data = build.data
     config = science(IndexStage(name=data.name, dataset=data.dataset))
@@ -133,13 +172,14 @@ def _finished(build: Build) -> pd.DataFrame:
         before: Claim | None = read_cache(build.building / MANIFEST_FILE, Claim)
         if before:
             _same(build.folder, before, claim)
+            _same_parts(build.folder, before.get("parts"), part)
         else:  # with what settings the rest was prepared is lost
             for folder in (build.building, build.folder / SHARDS):
                 shutil.rmtree(folder, ignore_errors=True)
     elif any(path.name not in (LOCK, build.building.name) for path in build.folder.iterdir()):
         raise UserError(f"{build.folder} holds something else than shards; give another folder with --output")
     build.building.mkdir(exist_ok=True)
-    write_json(build.building / MANIFEST_FILE, claim)
+    write_json(build.building / MANIFEST_FILE, claim | ({"parts": part.count} if part else {}))
     for folder in (build.folder / SHARDS, build.staging):
         folder.mkdir(exist_ok=True)
     return rows
@@ -155,6 +195,14 @@ def _same(folder: Path, there: Mapping[str, Any], claim: Mapping[str, Any]) -> N
                 f"the shards in {folder} were prepared with {', '.join(other)}; give the same again, or another folder "
                 "with --output"
             )
+
+
+def _same_parts(folder: Path, before: int | None, part: Part | None) -> None:
+    if part and before and part.count != before:
+        raise UserError(
+            f"the shards in {folder} are being prepared in {before} parts, not {part.count}. Try: --part I/{before}, "
+            "or no --part, which prepares what is left"
+        )
 
 
 def _journal(build: Build) -> pd.DataFrame:

@@ -96,6 +96,11 @@ def staged(folder: Path, item: Facts) -> Facts | None:
     return facts if whole else None
 
 
+def numbers(folder: Path) -> set[int]:
+    """Numbers of the originals that have facts, whether or not these are of their present state."""
+    return {int(path.stem) for path in folder.glob("*.facts") if path.stem.isdecimal()}
+
+
 def members(folder: Path, facts: Facts) -> list[tuple[str, Path]]:
     """Names and files of the staged members, video or image first."""
     names = [member_name(facts["number"], suffix) for suffix, *_ in facts["members"].values()]

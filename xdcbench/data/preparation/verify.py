@@ -21,6 +21,7 @@ from xdcbench.data.shards.layout import (
     read_manifest,
 )
 from xdcbench.utils.io import file_hash
+from xdcbench.utils.parts import Part
 
 SUFFIXES: dict[Kind, tuple[str, ...]] = {"video": ("mp4", "jpg"), "audio": ("wav", "flac")}
 
@@ -43,8 +44,8 @@ class Verified:
     faults: tuple[str, ...]
 
 
-def verify_shards(folder: Path, *, workers: int) -> Verified:
-    """Read all shards once, ``workers`` of them at a time.
+def verify_shards(folder: Path, *, workers: int, part: Part | None = None) -> Verified:
+    """Read all shards once, ``workers`` of them at a time; or one ``part`` of them, and the index with the first.
 
     Raises:
         UserError: there are no shards, or those of a newer version, or their index cannot be read.
@@ -55,9 +56,11 @@ def verify_shards(folder: Path, *, workers: int) -> Verified:
     def check(position: int) -> tuple[int, int, list[str]]:
         return _check(folder, manifest.shards[position], groups.get(position, rows[:0]))
 
+    positions = range(len(manifest.shards))[part.slice if part else slice(None)]
     with ThreadPoolExecutor(workers) as pool:
-        found = list(pool.map(check, range(len(manifest.shards))))
-    faults = [*_of_index(folder, manifest, rows), *(fault for _, _, faults in found for fault in faults)]
+        found = list(pool.map(check, positions))
+    faults = [] if part and part.number > 1 else list(_of_index(folder, manifest, rows))
+    faults += [fault for _, _, faults in found for fault in faults]
     members, dead = sum(right for right, _, _ in found), sum(unused for _, unused, _ in found)
     return Verified(manifest, len(rows), members, dead, tuple(faults))
 

@@ -11,6 +11,7 @@ from xdcbench.results.tables.cells import seed_name
 from xdcbench.results.tables.grid import ABSENT, NOTHING, Cell, Group
 
 INTERVALS = "In brackets: 95 % interval of what other test items would have given, groups kept together."
+SHARED = "Trained by several processes, each of which normalizes over its share of a batch:"
 DELTA = (
     "In parentheses: measured minus published, in points, where method, architecture, pretraining data, dataset, "
     "protocol, split and frames agree."
@@ -89,7 +90,7 @@ def _missing_in_words(cell: Cell, column: Column, group: str) -> str:
 
 
 def record_notes(records: Sequence[Record]) -> list[str]:
-    """Seeds, selection, epochs, suites, schema and prepared shards of what is shown."""
+    """Seeds, selection, epochs, suites, schema, prepared shards and numbers of processes of what is shown."""
     if not records:
         return []
     epochs: dict[str, set[int]] = defaultdict(set)
@@ -103,9 +104,11 @@ def record_notes(records: Sequence[Record]) -> list[str]:
     subsets = sorted(
         {(f"Encoders of {r.pretrain_data}", r.pretrain_subset) for r in records if r.pretrain_subset}
     )
+    processes = [r.hyperparameters["processes"] for r in records if "processes" in r.hyperparameters]
     stopped = sum(record.outcomes.get("converged") is False for record in records)
     return [
         *([f"Fits that stopped before they converged: {stopped} of {len(records)} runs."] if stopped else []),
+        *([f"{SHARED} {listed(processes)} ({len(processes)} of {len(records)} runs)."] if processes else []),
         *(f"{name} learned from a subset: {words}." for name, words in subsets),
         *dict.fromkeys(_shards_in_words(record) for record in records if record.shards),
         f"Seeds: {listed(seed_name(r) for r in records)}. "

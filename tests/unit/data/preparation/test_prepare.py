@@ -16,7 +16,7 @@ from xdcbench.config.load import load_dataset
 from xdcbench.data.index import take
 from xdcbench.data.local import LocalDataset
 from xdcbench.data.preparation import prepare as module
-from xdcbench.data.preparation.prepare import Build, prepare
+from xdcbench.data.preparation.prepare import Build, prepare, prepare_part
 from xdcbench.data.preparation.verify import verify_shards
 from xdcbench.data.scan import scan
 from xdcbench.data.scanning.items import fingerprint
@@ -24,6 +24,7 @@ from xdcbench.data.shards.layout import read_manifest
 from xdcbench.data.synthetic import write_world
 from xdcbench.errors import UserError
 from xdcbench.utils.locks import lock
+from xdcbench.utils.parts import Part
 from xdcbench.utils.process_pool import WorkerFailure
 
 WORLD = World(
@@ -378,3 +379,79 @@ def test_a_subset_is_prepared_alone(videos: Path, tmp_path: Path) -> None:
     assert read_manifest(tmp_path / "s").dataset["subset"] == {"per_class": 1}
     with pytest.raises(UserError, match="subset="):
         made(videos, tmp_path / "s")
+
+
+# --------------------------------------------------------------------------------------------- parts
+
+
+def prepared_part(root: Path, folder: Path, number: int, count: int, **changes: Any) -> int:
+    return prepare_part(
+        build(root, folder, shard_bytes=SMALL, **changes), Part(number, count), workers=1, limit=60
+    )
+
+
+@pytest.mark.parametrize("order", [(1, 2, 3), (3, 1, 2)])
+def test_parts_end_with_the_bytes_of_one_run(videos: Path, tmp_path: Path, order: tuple[int, ...]) -> None:
+    broken, *_ = sorted((videos / "train").rglob("*.mp4"))
+    broken.write_bytes(b"no video")
+    made(videos, tmp_path / "whole", shard_bytes=SMALL)
+    left = [prepared_part(videos, tmp_path / "s", number, 3) for number in order]
+    assert left[0] > left[1] > left[2] == 0
+    assert not (tmp_path / "s" / "shards.json").exists(), "nothing is there until all is"
+    made(videos, tmp_path / "s", shard_bytes=SMALL)
+    assert content(tmp_path / "s") == content(tmp_path / "whole")
+
+
+def test_a_part_that_was_killed_is_resumed(
+    videos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made(videos, tmp_path / "whole", shard_bytes=SMALL)
+    first, keep, count = tmp_path / "s", module.staging.keep, 0
+
+    def killed(*args: Any) -> None:
+        nonlocal count
+        count += 1
+        if count == 2:
+            raise Killed
+        keep(*args)
+
+    monkeypatch.setattr(module.staging, "keep", killed)
+    with pytest.raises(Killed):
+        prepared_part(videos, first, 1, 2)
+    monkeypatch.setattr(module.staging, "keep", lambda *args: (asked.append(args), keep(*args)))
+    asked: list[Any] = []
+    before = len(module.staging.numbers(first / ".building" / "staged"))
+    assert before == 1
+    prepared_part(videos, first, 1, 2)
+    assert prepared_part(videos, first, 2, 2) == 0
+    total = len(module.staging.numbers(first / ".building" / "staged"))
+    assert len(asked) == total - before, "what was done is not done again"
+    made(videos, first, shard_bytes=SMALL)
+    assert content(first) == content(tmp_path / "whole")
+
+
+def test_a_whole_run_prepares_what_parts_have_left(videos: Path, tmp_path: Path) -> None:
+    made(videos, tmp_path / "whole", shard_bytes=SMALL)
+    assert prepared_part(videos, tmp_path / "s", 2, 3) > 0
+    made(videos, tmp_path / "s", shard_bytes=SMALL)
+    assert content(tmp_path / "s") == content(tmp_path / "whole")
+    assert prepared_part(videos, tmp_path / "s", 1, 3) == 0
+
+
+def test_parts_of_other_settings_or_another_number_are_refused(videos: Path, tmp_path: Path) -> None:
+    prepared_part(videos, tmp_path / "s", 1, 4)
+    with pytest.raises(UserError, match=r"in 4 parts, not 3\. Try: --part I/4, or no --part"):
+        prepared_part(videos, tmp_path / "s", 1, 3)
+    with pytest.raises(UserError, match="fps=30"):
+        prepared_part(videos, tmp_path / "s", 2, 4, settings={"fps": 8})
+
+
+def test_parts_work_side_by_side_and_no_part_twice(videos: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "s"
+    prepared_part(videos, folder, 1, 2)
+    with lock(folder / module.LOCK, shared=True), lock(folder / ".building" / "part-1.lock"):
+        assert prepared_part(videos, folder, 2, 2) == 0
+        with pytest.raises(UserError, match="another process prepares part 1/2"):
+            prepared_part(videos, folder, 1, 2)
+        with pytest.raises(UserError, match="another process writes"):
+            made(videos, folder, shard_bytes=SMALL)

@@ -15,6 +15,7 @@ from xdcbench.data.shards.layout import read_manifest
 from xdcbench.data.synthetic import write_world
 from xdcbench.errors import UserError
 from xdcbench.utils.format import short
+from xdcbench.utils.parts import Part
 
 WORLD = World(classes=2, size=16, seconds=0.5, kinetics_train=2, kinetics_val=1)
 
@@ -79,6 +80,34 @@ def test_shards_as_written_have_no_fault(whole: tuple[Path, Result]) -> None:
     assert said.exit_code == 0, said.output
     assert "7 items, 12 members whose hashes are right" in said.output
     assert "0 faults" in said.output
+
+
+def test_parts_by_the_command_end_with_the_bytes_of_one(
+    whole: tuple[Path, Result], videos: Path, tmp_path: Path
+) -> None:
+    words = ["prepare", "kinetics400", "--root", videos, "--output", tmp_path / "s", "--num-workers", 1]
+    words += ["--shard-bytes", 60_000]
+    first = xdcbench(*words, "--part", "2/2")
+    assert first.output.startswith("part 2/2 is prepared; 4 of 7 originals are left to other parts"), first
+    last = xdcbench(*words, "--part", "1/2")
+    assert (last.exit_code, "6 of 7 items in" in last.output) == (0, True), last.output
+    assert files_of(tmp_path / "s") == files_of(whole[0])
+
+
+def files_of(folder: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+def test_shards_are_verified_in_parts(shards: Path) -> None:
+    whole, parts = verify_shards(shards, workers=1), [Part(1, 2), Part(2, 2)]
+    found = [verify_shards(shards, workers=1, part=part) for part in parts]
+    assert len(whole.manifest.shards) > 1
+    assert sum(part.members for part in found) == whole.members and all(part.members for part in found)
+    path = shards / "shards" / whole.manifest.shards[1].name
+    path.write_bytes(path.read_bytes()[:-1])
+    assert [bool(verify_shards(shards, workers=1, part=part).faults) for part in parts] == [False, True]
+    said = xdcbench("verify", "kinetics400", "--shards", shards, "--part", "2/2")
+    assert said.exit_code == 1 and "of which this is part 2/2" in said.output
 
 
 def test_faults_end_with_1(shards: Path) -> None:

@@ -13,12 +13,12 @@ from xdcbench.config.evaluation import Finetune, LinearProbe
 from xdcbench.config.pretraining import Clustering
 from xdcbench.config.stages import EvaluationStage, FeaturesStage, WorldStage
 from xdcbench.data.context import Context
+from xdcbench.pipeline.building import run_stage
 from xdcbench.pipeline.costs import disk
 from xdcbench.pipeline.costs.disk import CHECKPOINT, need, peak_line, require_space, scratch
 from xdcbench.pipeline.costs.flops import weight_bytes
 from xdcbench.pipeline.costs.sizes import Sizes
 from xdcbench.pipeline.costs.work import Works
-from xdcbench.pipeline.executor import run_stage
 from xdcbench.pipeline.graph import Stage
 from xdcbench.results.run_store import RunStore
 

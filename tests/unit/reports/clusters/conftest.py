@@ -8,7 +8,7 @@ from tests.unit.tiny import DATASETS, MODELS, linked, round_config
 from xdcbench.config.pretraining import Augment
 from xdcbench.config.stages import FeaturesStage, IndexStage, InitStage
 from xdcbench.data.context import Context
-from xdcbench.pipeline.executor import run_stage
+from xdcbench.pipeline.building import run_stage
 from xdcbench.pipeline.graph import Stage
 from xdcbench.results.run_store import RunStore
 

@@ -23,7 +23,7 @@ from xdcbench.data.media import container
 from xdcbench.data.media.local_file import state_of
 from xdcbench.data.shards.reader import open_shards
 from xdcbench.errors import UserError
-from xdcbench.pipeline.executor import run_stage
+from xdcbench.pipeline.building import run_stage
 from xdcbench.pipeline.graph import Stage
 from xdcbench.pipeline.prune import prune_lines
 from xdcbench.reports.clusters import media, page, previews

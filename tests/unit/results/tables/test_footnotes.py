@@ -30,3 +30,13 @@ def test_records_of_before_shards_are_of_files(make_record: Callable[..., Record
     del old["shards"]
     assert Record.model_validate(old).shards is None
     assert not [note for note in record_notes([Record.model_validate(old)]) if "shards" in note]
+
+
+def test_trainings_by_several_processes_are_named(make_record: Callable[..., Record]) -> None:
+    """BatchNorm normalizes over the share of each, so their numbers are not those of one process."""
+    alone, shared = make_record(), make_record(hyperparameters={"processes": 4})
+    said = [note for note in record_notes([alone, shared, shared]) if "processes" in note]
+    assert said == [
+        "Trained by several processes, each of which normalizes over its share of a batch: 4 (2 of 3 runs)."
+    ]
+    assert not [note for note in record_notes([alone]) if "processes" in note]
