@@ -49,7 +49,7 @@ def test_command(line: str, pico: Path, tmp_path: Path) -> None:
         words = ["export", key, "--results", str(pico), "--output", to]
     if words[0] == "clusters":
         words = ["clusters", "--help"]
-    if words[0] == "verify-results":
+    if words[0] in ("verify-results", "publish"):
         words += ["--results", str(pico)]
     if words[0] == "prune":
         words += ["--help"]

@@ -16,6 +16,7 @@ from xdcbench.data.context import Context
 from xdcbench.data.index import Index
 from xdcbench.evaluation.clusters import measures
 from xdcbench.evaluation.fusion import gains
+from xdcbench.evaluation.fusion_answers import Answer
 from xdcbench.evaluation.knn import NEIGHBORS
 from xdcbench.evaluation.multilabel_writer import write_multilabel
 from xdcbench.evaluation.retrieval import Ranking, write_ranking
@@ -129,11 +130,12 @@ def clusters(of: Evaluation, rng: np.random.Generator) -> None:
 
 def fusion(of: Evaluation, rng: np.random.Generator) -> None:
     found = {name: said(of, rng, share) for name, share in (("video", 0.5), ("audio", 0.4), ("fused", 0.8))}
+    answers = {name: [Answer(predicted)] for name, predicted in found.items()}
     metrics = [top1_of(of, predicted, {"modalities": name}, {}) for name, predicted in found.items()]
     tables = [
         pd.DataFrame({"modalities": name, "prediction": predicted}) for name, predicted in found.items()
     ]
-    write_results(of, [*metrics, *gains(of, found)], pd.concat(tables, ignore_index=True))
+    write_results(of, [*metrics, *gains(of, answers)], pd.concat(tables, ignore_index=True))
 
 
 def several_classes(index: Index, rng: np.random.Generator) -> Index:

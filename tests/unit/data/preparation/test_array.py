@@ -1,4 +1,4 @@
-"""The array of jobs in docs/shards.md: a script that bash takes, whose tasks are the parts of one whole."""
+"""The array of jobs in docs/how-to/shards.md: a script that bash takes, whose tasks are the parts of one whole."""
 
 import os
 import re
@@ -10,7 +10,9 @@ from xdcbench.utils.parts import Part
 
 SCRIPT = next(
     block
-    for block in re.findall(r"```bash\n(.*?)```", (ROOT / "docs" / "shards.md").read_text(), re.DOTALL)
+    for block in re.findall(
+        r"```bash\n(.*?)```", (ROOT / "docs" / "how-to" / "shards.md").read_text(), re.DOTALL
+    )
     if "#SBATCH" in block
 )
 
