@@ -38,7 +38,7 @@ def test_command(line: str, pico: Path, tmp_path: Path) -> None:
     words = shlex.split(line)[1:]
     if words[0] == "run":
         words += ["--dry-run"]
-    if words[0] == "check":
+    if words[0] in ("check", "status", "verify-submission"):
         words += ["--help"]
     if words[0] == "table":
         words += ["--results", str(pico)]
@@ -49,7 +49,7 @@ def test_command(line: str, pico: Path, tmp_path: Path) -> None:
         words = ["export", key, "--results", str(pico), "--output", to]
     if words[0] == "clusters":
         words = ["clusters", "--help"]
-    if words[0] in ("verify-results", "publish"):
+    if words[0] in ("verify-results", "publish", "runs"):
         words += ["--results", str(pico)]
     if words[0] == "prune":
         words += ["--help"]
@@ -92,6 +92,10 @@ def test_every_command_is_in_the_readme() -> None:
         "prune",
         "report",
         "verify-results",
+        "runs",
+        "status",
+        "publish",
+        "verify-submission",
     )
     commands = re.findall(rf"^[│ ]+({'|'.join(known)})\b", said, flags=re.M)
     assert set(commands) == set(known)
