@@ -176,6 +176,7 @@ def test_ig65m_is_torchvisions_with_midplanes_of_its_own(
     assert load_encoder_metadata(work).released["video"].pinned == "prefix"
 
 
+@pytest.mark.slow
 def test_torchvisions_own_weights_by_name(serve: Serve, clips: Tensor, tmp_path: Path) -> None:
     content: Any = content_of("torchvision_r2plus1d_18", random)
     serve("torchvision_r2plus1d_18", saved(content))
@@ -240,6 +241,7 @@ def test_crisscross_comes_zipped(serve: Serve, clips: Tensor, tmp_path: Path, ow
     assert [path.name for path in own_cache.glob("[!.]*")] == [file]
 
 
+@pytest.mark.slow
 def test_crisscross_audio_is_resnet18_on_torchaudios_log_mel(serve: Serve, tmp_path: Path) -> None:
     from torchvision.models import resnet18
 
