@@ -164,6 +164,7 @@ TABLES = {
     "pairs": pairs,
     "agreement": agreement,
     "scale": scale,
+    "strengths": strengths,
 }
 
 

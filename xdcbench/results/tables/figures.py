@@ -30,7 +30,7 @@ _TITLES, _PANEL, _LABELS, _ENTRY, _NOTE, _GAP = 0.55, 2.2, 0.5, 0.165, 0.15, 0.1
 _BETWEEN = 0.75
 """Height between two rows of panels, inches: the axis of one and the title of the other."""
 ACROSS = 4
-"""Panels side by side."""
+"""Panels side by side, at most."""
 _STYLE: dict[Any, Any] = {
     "svg.hashsalt": "xdcbench",  # the same table gives the same bytes
     "svg.fonttype": "none",
@@ -92,8 +92,7 @@ def draw(grid: Grid, chart: Chart, fmt: FigureFormat) -> bytes | None:
 
     notes = _notes(lines, left_out)
     below = [_LABELS, _ENTRY * math.ceil(len(lines) / 2) + _GAP, _NOTE * len(notes) + _GAP]
-    across = min(len(grid.columns), ACROSS)
-    down = math.ceil(len(grid.columns) / across)
+    down, across = layout(len(grid.columns))
     height = _TITLES + _PANEL * down + _BETWEEN * (down - 1) + sum(below)
     with rc_context(_STYLE):
         figure = Figure(figsize=(max(6.4, 3.2 * across), height))
@@ -123,6 +122,12 @@ def draw(grid: Grid, chart: Chart, fmt: FigureFormat) -> bytes | None:
         dateless = {"Date": None} if fmt == "svg" else {"CreationDate": None}
         figure.savefig(file, format=fmt, transparent=True, metadata={"Title": grid.title, **dateless})
     return file.getvalue()
+
+
+def layout(panels: int) -> tuple[int, int]:
+    """Rows of panels, and panels in each but the last."""
+    down = math.ceil(panels / ACROSS)
+    return down, math.ceil(panels / down)
 
 
 def table_lines(grid: Grid, chart: Chart) -> tuple[list[TableLine], list[str]]:
@@ -186,8 +191,7 @@ def _bar(cell: Cell) -> tuple[tuple[float, float], str]:
 
 def _panels(figure: "Figure", grid: Grid, chart: Chart, lines: Sequence[TableLine]) -> None:
     names = list(dict.fromkeys(line.name for line in lines))
-    across = min(len(grid.columns), ACROSS)
-    down = math.ceil(len(grid.columns) / across)
+    down, across = layout(len(grid.columns))
     panels = figure.subplots(down, across, squeeze=False, sharex=True).flatten()
     for axes in panels[len(grid.columns) :]:
         axes.remove()
