@@ -14,7 +14,6 @@ dependencies = [
     "pandas",
     "pydantic",
     "pydantic_core",
-    "rich",
     "safetensors",
     "torch",
     "torchaudio",
