@@ -54,10 +54,8 @@ def load_suite(
     suites = []
     for leaf, tree in leaves.items():
         _check_code(tree, leaf, consent)
-        if seeds:
-            tree["seeds"] = list(seeds)
         fitting = [text for text in overrides if len(leaves) == 1 or _fits(tree, text)]
-        suites.append(_declared(_overridden(tree, fitting, leaf)))
+        suites.append(_declared(_overridden(tree, fitting, seeds, leaf)))
         _check_encoders(suites[-1], leaf)
         for table in suites[-1].tables:  # an unknown one is an error before hours of work, not after
             load_table(table)
@@ -72,14 +70,15 @@ def _declared(suite: Suite) -> Suite:
     )
 
 
-def _overridden(tree: Tree, overrides: Sequence[str], path: Path) -> Suite:
-    """The suite of a file with overrides laid over it; what is wrong is said of the file or of the one at fault.
+def _overridden(tree: Tree, overrides: Sequence[str], seeds: Sequence[int], path: Path) -> Suite:
+    """The suite of a file, overrides laid over it and seeds over those; errors name the file or the one at fault.
 
     Raises:
         UserError: as `override` and `validate`.
     """
     try:
-        return validate(Suite, override(tree, overrides), where=str(path))
+        laid = override(tree, overrides) | ({"seeds": list(seeds)} if seeds else {})
+        return validate(Suite, laid, where=str(path))
     except UserError:
         validate(Suite, tree, where=str(path))
         if said := [why for text in overrides if (why := _refused(tree, text))]:
