@@ -190,11 +190,6 @@ class LowShot(Config):
     max_iter: int = Field(1000, ge=1)
     precision: Precision = "auto"
 
-    @property
-    def shots(self) -> tuple[str, ...]:
-        """What is learned from, as records name it: ``5`` items of each class, ``1%`` of the training items."""
-        return shot_names(self.per_class, self.fractions)
-
 
 def shot_names(per_class: Sequence[int], fractions: Sequence[float]) -> tuple[str, ...]:
     """What a low-shot probe learns from, as records name it: ``5`` items of each class, ``1%`` of the items."""

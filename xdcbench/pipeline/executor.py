@@ -184,6 +184,8 @@ class Execution:
         return {kind: fmean(seconds) for kind, seconds in self.spent.items()}
 
     def _tell_left(self) -> None:
+        if self.display.bars is None:  # nothing to count for each of thousands of stages
+            return
         ahead = (s for s in self.plan.stages if s.key in self.needed and s.key not in self.outcomes)
         self.display.left(len(self.outcomes), self._took(), Counter(stage.kind for stage in ahead))
 

@@ -5,15 +5,12 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from xdcbench.errors import UserError
 from xdcbench.reports.html import render
 from xdcbench.reports.leaderboard.board import Board, BoardCell, BoardRow, make_board
 from xdcbench.reports.leaderboard.panel import panel
 from xdcbench.reports.leaderboard.ranks import SHOWN, Ranking, rankings
 from xdcbench.reports.results.gather import Results, gather
 from xdcbench.results.licenses import licenses_of
-from xdcbench.results.records import Record
-from xdcbench.results.statistics.predictions import cell_ends
 from xdcbench.results.tables.present import method_titles
 from xdcbench.utils.io import atomic_write, writing
 
@@ -48,15 +45,7 @@ def write_leaderboard(folders: Sequence[Path], out: Path) -> Iterator[str]:
 def leaderboard_data(results: Results) -> dict[str, Any]:
     """What the template shows; text is raw, the template escapes it."""
     lacking: dict[str, None] = {}
-
-    def ends(records: Sequence[Record]) -> tuple[float, float] | None:
-        try:
-            return cell_ends(records, results.stores)
-        except UserError as error:
-            lacking[results.placeless(str(error))] = None
-            return None
-
-    board = make_board(results.records, ends)
+    board = make_board(results.records, results.ends_or_reason(lacking))
     ranked = rankings(board, results.stores)
     rows = [_row(at, row, board, ranked, results) for at, row in enumerate(board.rows)]
     return {

@@ -11,6 +11,8 @@ from xdcbench.errors import UserError
 from xdcbench.results.records import Record, read_records
 from xdcbench.results.run_facts import RunFacts, read_facts
 from xdcbench.results.run_store import RunStore
+from xdcbench.results.statistics.predictions import cell_ends
+from xdcbench.results.tables.cells import Intervals
 from xdcbench.utils.documents import LISTING, RUN_AGAIN, json_lines, read_as
 from xdcbench.utils.secrets import redact
 
@@ -78,6 +80,18 @@ class Results:
         for store in self.stores:
             text = text.replace(str(store.root), store.root.resolve().name)
         return text
+
+    def ends_or_reason(self, lacking: dict[str, None]) -> Intervals:
+        """`cell_ends` in these folders; why a number that could have an interval lacks it is kept in ``lacking``."""
+
+        def ends(records: Sequence[Record]) -> tuple[float, float] | None:
+            try:
+                return cell_ends(records, self.stores)
+            except UserError as error:
+                lacking[self.placeless(str(error))] = None
+                return None
+
+        return ends
 
 
 def gather(folders: Sequence[Path]) -> Results:

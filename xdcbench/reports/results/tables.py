@@ -1,14 +1,10 @@
 """Finished tables as the page shows them: each number with its interval, its marks and the runs behind it."""
 
 from collections import Counter
-from collections.abc import Sequence
 from typing import Any
 
-from xdcbench.errors import UserError
 from xdcbench.reports.results.charts import Chart, Point, Series, XAxis, chart
 from xdcbench.reports.results.gather import Results
-from xdcbench.results.records import Record
-from xdcbench.results.statistics.predictions import cell_ends
 from xdcbench.results.tables.build import PUBLISHED
 from xdcbench.results.tables.figures import table_lines
 from xdcbench.results.tables.grid import Cell, Grid
@@ -18,15 +14,7 @@ from xdcbench.results.tables.present import ShownIntervals, all_grids
 def tables(results: Results) -> tuple[list[dict[str, Any]], list[str]]:
     """Every table that some record fits, and why a number that could have an interval lacks it."""
     lacking: dict[str, None] = {}
-
-    def ends(records: Sequence[Record]) -> tuple[float, float] | None:
-        try:
-            return cell_ends(records, results.stores)
-        except UserError as error:
-            lacking[results.placeless(str(error))] = None
-            return None
-
-    made = all_grids(results.records, ShownIntervals(ends))
+    made = all_grids(results.records, ShownIntervals(results.ends_or_reason(lacking)))
     return [_view(name, grid) for name, grid in made.items() if grid.runs], list(lacking)
 
 

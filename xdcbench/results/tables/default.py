@@ -77,19 +77,19 @@ def _depths(settings: Evaluation) -> tuple[int, ...]:
 def _kinds_of(settings: Evaluation) -> list[Kinds]:
     match settings:
         case LowShot():
-            return [(("shots", shots),) for shots in settings.shots]
+            return _shots(settings)
         case KNN():
             return [(("neighbors", k),) for k in settings.ks]
         case Fusion():
-            several: list[Kinds] = [()]
-            if settings.by == "low_shot":
-                several = [
-                    (("shots", shots),) for shots in shot_names(settings.per_class, settings.fractions)
-                ]
+            several = _shots(settings) if settings.by == "low_shot" else [()]
             return [(*one, ("modalities", name)) for one in several for name in ("audio", "video", "fused")]
         case Temporal():
             return [(("variant", name),) for name in (PLAIN, *settings.variants)]
     return [()]
+
+
+def _shots(settings: LowShot | Fusion) -> list[Kinds]:
+    return [(("shots", name),) for name in shot_names(settings.per_class, settings.fractions)]
 
 
 def measurements_of_records(records: Iterable[Record]) -> Iterator[Measurement]:

@@ -7,6 +7,7 @@ import argparse
 import io
 import zipfile
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -201,3 +202,13 @@ def file_of(name: str, file: str, fill: Fill) -> bytes:
     """The bytes of the file of a release, zipped where its name says so."""
     content = saved(content_of(name, fill))
     return zipped(content, file.removesuffix(".zip")) if file.endswith(".zip") else content
+
+
+class Payload:
+    """An object whose unpickling would write a file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return Path.touch, (self.path,)

@@ -15,7 +15,9 @@ from torchaudio.transforms import MelSpectrogram
 from torchvision.models.video import r2plus1d_18
 
 from tests.unit.models.pretrained.layouts import (
+    Payload,
     content_of,
+    ctp_name,
     file_of,
     one_value,
     r2plus1d_34,
@@ -277,8 +279,6 @@ def test_a_file_without_an_address_is_given_by_path(clips: Tensor, tmp_path: Pat
     )
     path.write_bytes(saved(content))
     work = made(given, tmp_path / "run")
-    from tests.unit.models.pretrained.layouts import ctp_name
-
     plain = {
         n: content["state_dict"][f"backbone.{ctp_name(n)}"]
         for n in r2plus1d_18(weights=None).state_dict()
@@ -290,16 +290,6 @@ def test_a_file_without_an_address_is_given_by_path(clips: Tensor, tmp_path: Pat
 
 
 # ------------------------------------------------------------------------------------------- bad input
-
-
-class Code:
-    """An object whose unpickling would write a file."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def __reduce__(self) -> tuple[object, ...]:
-        return Path.touch, (self.path,)
 
 
 @pytest.mark.parametrize(
@@ -320,7 +310,7 @@ def test_a_file_that_is_not_of_the_layout_is_one_message(
         "architecture": saved({"model": other}),
         "prefix": saved({"model": {"video_model.conv1.0.weight": torch.zeros(64, 3, 3, 7, 7)}}),
         "nesting": saved({"state_dict": other}),
-        "class": saved({"model": {"module.video_model.x": Code(tmp_path / "owned")}}),
+        "class": saved({"model": {"module.video_model.x": Payload(tmp_path / "owned")}}),
         "page": b"\n<!DOCTYPE html><html><body>Not found</body></html>",
     }[kind]
     serve("avid_kinetics", content)

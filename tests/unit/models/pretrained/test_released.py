@@ -12,6 +12,7 @@ import yaml
 from torch import Tensor
 from torchvision.models.video import r2plus1d_18
 
+from tests.unit.models.pretrained.layouts import Payload
 from tests.unit.models.pretrained.serving import Server, serving
 from xdcbench.config import released
 from xdcbench.config.load import load_suite
@@ -327,16 +328,6 @@ def test_a_path_to_a_released_file_that_is_another_is_told_when_planning(
         UserError, match=rf"^{path} has the SHA-256 .* it is cut short or another file; fetch http"
     ):
         find_origin("ig", video(path))
-
-
-class Payload:
-    """An object whose unpickling would write a file."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def __reduce__(self) -> tuple[object, ...]:
-        return Path.touch, (self.path,)
 
 
 @pytest.mark.parametrize(
