@@ -9,7 +9,7 @@ from xdcbench.errors import UserError
 from xdcbench.results.published import Published, choose
 from xdcbench.results.records import Record
 from xdcbench.results.tables.cells import (
-    Intervals,
+    CellStatistics,
     Item,
     counterpart,
     measured_cell,
@@ -18,22 +18,38 @@ from xdcbench.results.tables.cells import (
     split_settings,
     value_of,
 )
-from xdcbench.results.tables.footnotes import cell_notes, number_notes, published_notes, record_notes
-from xdcbench.results.tables.grid import Cell, Grid, Group, Row, ranked
+from xdcbench.results.tables.chance import chance_rows
+from xdcbench.results.tables.footnotes import (
+    cell_notes,
+    number_details,
+    number_notes,
+    published_details,
+    published_notes,
+    record_details,
+    record_notes,
+)
+from xdcbench.results.tables.grid import Cell, Grid, Group, Row
 from xdcbench.results.tables.placing import Placed, near, place, place_apart, same_frames, unique
+from xdcbench.results.tables.ranks import ranked
 from xdcbench.results.tables.unavailable import UnavailableResult
 from xdcbench.utils.format import natural
 from xdcbench.utils.messages import unknown_name
 
+_DATASETS = ("pretrain_data", "dataset")
+"""Fields that name a dataset."""
 SYNTHETIC, REAL, PUBLISHED = "measured (synthetic data)", "measured", "published"
 
 
 @dataclass(frozen=True)
-class MethodNames:
-    """``titles`` for display; ``printed_as``, the names in published.csv. Other methods are called as they are."""
+class Names:
+    """``titles`` of methods; ``printed_as``, their names in published.csv; titles of ``datasets``.
+
+    Others are called as they are.
+    """
 
     titles: Mapping[str, str] = field(default_factory=dict)
     printed_as: Mapping[str, str] = field(default_factory=dict)
+    datasets: Mapping[str, str] = field(default_factory=dict)
 
 
 def build(
@@ -41,16 +57,16 @@ def build(
     records: Sequence[Record],
     published: Sequence[Published],
     *,
-    names: MethodNames | None = None,
-    intervals: Intervals | None = None,
+    names: Names | None = None,
+    statistics: CellStatistics | None = None,
     lacks: Sequence[UnavailableResult] = (),
 ) -> Grid:
     """Fill a table; the order of ``records`` does not matter, and a run that comes twice counts once.
 
     Numbers from synthetic worlds, from real data and from papers form separate groups; so do published ones, of
     which ``table.published`` chooses, that do not state their frames or protocol. What comes close to a column but
-    differs in protocol, split or frames is left out, and a footnote counts it. ``intervals`` gives measured cells
-    theirs; ``lacks`` are what a plan asks for and this machine cannot measure.
+    differs in protocol, split or frames is left out, and a footnote counts it. ``statistics`` judges measured
+    numbers; ``lacks`` are what a plan asks for and this machine cannot measure.
 
     Raises:
         UserError: the table names a record field or a published row that does not exist.
@@ -63,39 +79,55 @@ def build(
     printed, unfit_printed = place(stated, columns)
     printed, other_frames = same_frames(printed, measured, columns)
     lacking = [(i, k) for k in lacks if _within(k, table) for i, c in enumerate(columns) if k.under(c)]
-    fill = _Fill(table, names or MethodNames(), intervals, printed)
+    judged = statistics or CellStatistics()
+    fill = _Fill(table, names or Names(), judged, printed)
 
-    def rows_of(world: str) -> tuple[Row, ...]:
+    def measured_group(title: str, world: str) -> Group:
         of_world = [(i, r) for i, r in measured if (r.world == "real") == (world == "real")]
-        return ranked(fill.rows(of_world, [(i, lack) for i, lack in lacking if lack.world == world]))
+        rows = fill.rows(of_world, [(i, lack) for i, lack in lacking if lack.world == world])
+        return Group(title, ranked(rows, judged.test), chance_rows(rows, len(table.rows), len(columns)))
 
-    groups = tuple(
-        Group(title, tuple(rows))
-        for title, rows in (
-            (SYNTHETIC, rows_of("synthetic")),
-            (REAL, rows_of("real")),
-            (PUBLISHED, fill.rows(printed)),
-            *((f"{PUBLISHED}, {words}", fill.rows(part)) for words, part in sorted(apart.items())),
-        )
-        if rows
+    every = (
+        measured_group(SYNTHETIC, "synthetic"),
+        measured_group(REAL, "real"),
+        Group(PUBLISHED, tuple(fill.rows(printed))),
+        *(Group(f"{PUBLISHED}, {words}", tuple(fill.rows(part))) for words, part in sorted(apart.items())),
     )
+    groups = tuple(group for group in every if group.rows)
     shown = [row for part in (printed, *apart.values()) for _, row in part]
+    behind = [record for _, record in measured]
+    left_out = unfit + unfit_printed + other_frames
     notes = [
         *table.footnotes,
-        *(f"Only {name} {', '.join(said(v) or 'none' for v in some)}." for name, some in table.where.items()),
         *cell_notes(groups, columns),
-        *number_notes(groups, columns, synthetic=SYNTHETIC),
-        *record_notes([record for _, record in measured]),
+        *number_notes(groups, columns, fill.names.datasets),
+        *record_notes(behind),
         *published_notes(shown),
-        *(f"Left out: {n} {why}." for why, n in sorted((unfit + unfit_printed + other_frames).items())),
     ]
+    if unfit:
+        notes.append(f"Left out, since protocol, split or frames are not those of a column: {unfit.total()}.")
     if clashes:
         notes.append(
             f"Records that repeat a run's number with another value: {clashes}; one of each is shown."
         )
     if not groups:
         notes.append("No record fits this table.")
-    return Grid(table.title, table.rows, tuple(c.title for c in columns), groups, tuple(notes), table.figure)
+    details = [
+        *(f"Only {name} {', '.join(said(v) or 'none' for v in some)}." for name, some in table.where.items()),
+        *number_details(groups, columns, synthetic=SYNTHETIC),
+        *record_details(behind),
+        *published_details(shown),
+        *(f"Left out: {n} {why}." for why, n in sorted(left_out.items())),
+    ]
+    return Grid(
+        table.title,
+        table.rows,
+        tuple(c.title for c in columns),
+        groups,
+        tuple(notes),
+        table.figure,
+        tuple(details),
+    )
 
 
 def _check_fields(table: Table) -> None:
@@ -114,8 +146,8 @@ class _Fill:
     """Makes rows of what stands under the columns of a table; fields as in ``build``."""
 
     table: Table
-    names: MethodNames
-    intervals: Intervals | None
+    names: Names
+    statistics: CellStatistics
     printed: Placed[Published]
 
     def rows(self, placed: Placed[Item], lacking: Sequence[tuple[int, UnavailableResult]] = ()) -> list[Row]:
@@ -141,10 +173,9 @@ class _Fill:
         return tuple(said(value_of(item, name)) for name in self.table.rows)
 
     def shown(self, labels: Sequence[str]) -> tuple[str, ...]:
+        titles = {"method": self.names.titles, **dict.fromkeys(_DATASETS, self.names.datasets)}
         named = zip(self.table.rows, labels, strict=True)
-        return tuple(
-            self.names.titles.get(label, label) if name == "method" else label for name, label in named
-        )
+        return tuple(titles.get(name, {}).get(label, label) for name, label in named)
 
     def rank(self, labels: Sequence[str]) -> tuple[int, int]:
         """Place of a row's method in the order that the table states, then of its pretraining data there."""
@@ -174,6 +205,6 @@ class _Fill:
             return published_cell(rows) if rows else Cell(absent=absent)
         method = self.names.printed_as.get(records[0].method, records[0].method)
         beside = [row for i, row in self.printed if i == at]
-        cell = measured_cell(records, self.intervals)
+        cell = measured_cell(records, self.statistics.of(records, every=self.table.intervals))
         reference = counterpart(records[0], cell, self.table.columns[at], beside, method)
         return replace(cell, reference=reference)
