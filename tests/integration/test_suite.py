@@ -110,7 +110,9 @@ def test_intervals_come_from_the_predictions(pico: Path) -> None:
 
 
 def test_two_methods_are_compared_on_their_predictions(pico: Path) -> None:
-    done = xdcbench("compare", "xdc", "scratch", "--results", pico, "--evaluation", "audio_svm")
+    asked = ("compare", "xdc", "scratch", "--results", pico, "--evaluation", "audio_svm")
+    assert "xdc − scratch" in xdcbench(*asked).stdout
+    done = xdcbench(*asked, "--details")
     assert done.returncode == 0, done.stderr
     assert "audio_svm on esc50, top1" in done.stdout
     assert "on esc50 split 1 (" in done.stdout and "on esc50 split 2 (" in done.stdout

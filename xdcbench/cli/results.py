@@ -29,7 +29,7 @@ Listed = Literal["methods", "suites", "datasets", "evaluations", "tables", "weig
 @app.command(
     epilog=examples(
         "xdcbench table table1 --format md",
-        "xdcbench table table1 --format tex --no-published --caption 'Our encoders.' --label tab:ours",
+        "xdcbench table table1 --format tex --no-published --caption 'Ours.' --label t",
         "xdcbench table --results results --results more --output tables",
     )
 )
@@ -87,7 +87,7 @@ def table(
     epilog=examples(
         "xdcbench compare xdc sdc",
         "xdcbench compare xdc cdc mdc sdc --all-pairs --figure ranks.svg",
-        "xdcbench compare xdc@audioset xdc@kinetics400 --evaluation finetune --details",
+        "xdcbench compare xdc@audioset xdc@kinetics400 --details",
     )
 )
 def compare(

@@ -19,20 +19,12 @@ from xdcbench.results.tables.default import default_tables, measurements_of_reco
 from xdcbench.results.tables.grid import Grid
 from xdcbench.results.tables.render import Format, render
 from xdcbench.results.tables.texts import Look
+from xdcbench.results.tables.titles import dataset_titles
 from xdcbench.results.tables.unavailable import UnavailableResult
 from xdcbench.utils.io import atomic_write, writing
 
 SUPERVISED = "supervised"
 """The family of methods that published.csv calls by this one name, whatever they have learned from."""
-AS_PUBLISHED = {
-    "flickr": "Flickr-SoundNet",
-    "howto100m": "HowTo100M",
-    "ig_kinetics": "IG-Kinetics",
-    "ig_kinetics+kinetics400": "IG-Kinetics, Kinetics-400",
-    "ig_random": "IG-Random",
-    "youtube8m": "YouTube-8M",
-}
-"""Titles of pretraining data of published numbers that the library does not have, or has by another title."""
 FORMATS: tuple[Format, ...] = get_args(Format)
 
 
@@ -105,13 +97,6 @@ def grids(
 def method_titles() -> dict[str, str]:
     """Display name of each method of the library."""
     return {name: str(tree["title"]) for name, tree in _methods().items()}
-
-
-@cache
-def dataset_titles() -> Mapping[str, str]:
-    """Display name of each dataset of the library, and of those that published numbers name."""
-    library = {path.stem: read(path) for path in sorted((folder("configs") / "datasets").glob("*.yaml"))}
-    return {name: str(tree.get("title") or name) for name, tree in library.items()} | AS_PUBLISHED
 
 
 @cache
