@@ -122,6 +122,14 @@ class RegressionChange:
             return not abs(self.found - self.expected) <= self.tolerance
         return self.expected is None or self.expected != self.found
 
+    @property
+    def excess(self) -> float:
+        """How many times its tolerance a number has moved; infinite for a digest, and for what is missing or new."""
+        if _is_number(self.expected) and _is_number(self.found) and self.tolerance:
+            times = abs(self.found - self.expected) / self.tolerance
+            return math.inf if math.isnan(times) else times
+        return math.inf
+
     def __str__(self) -> str:
         within = "" if isinstance(self.expected, str) else f" ± {self.tolerance:.3g}"
         said = f"{self.name}: expected {shown(self.expected)}{within}, found {shown(self.found)}"
