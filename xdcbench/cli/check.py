@@ -77,8 +77,8 @@ def check_against(request: Request, reference: Path | None, *, tiers: Sequence[s
         if tier == TRAINED:
             found, measured = trained_changes(request, launch, known)
             if measured.failed:
-                moved = [str(value) for value in values if value.moved]
-                return CheckResult([*moved, *summary, *measured.failed], CANNOT_TELL, values, {})
+                moved = [value for value in values if value.moved]
+                return CheckResult([*told(moved, summary), *measured.failed], CANNOT_TELL, values, {})
         else:
             found = fixed_changes(_fixed(request, launch, tier), known, [tier])
         took = duration(time.monotonic() - begun)
