@@ -59,6 +59,10 @@ class Tensors(Config):
 class VideoTensors(Tensors):
     """A video encoder of a file."""
 
+    channels: Literal["rgb", "bgr"] = Field(
+        "rgb",
+        description="order of colors that it has learned from; its first convolution is turned to red first",
+    )
     model: VideoModel = Field(VideoModel(), description="the network that they are of")
 
 
