@@ -129,9 +129,11 @@ def compare(
     from xdcbench.results.statistics.compare import compare
     from xdcbench.results.statistics.matrix import matrix_text
     from xdcbench.results.statistics.mean_ranks import mean_ranks
-    from xdcbench.results.statistics.rank_figure import write_figure
+    from xdcbench.results.statistics.rank_figure import require_suffix, write_figure
     from xdcbench.results.statistics.verdict import write_verdict
 
+    if figure is not None:
+        require_suffix(figure)
     blocks = compare(
         names,
         results or [RESULTS],

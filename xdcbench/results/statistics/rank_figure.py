@@ -18,14 +18,19 @@ _AXIS, _SIDE, _LETTER = 3.5, 1.75, 0.085
 """Inches: the axis, least room for names on either side, and a letter."""
 
 
+def require_suffix(path: Path) -> None:
+    """Refuse a file that is neither SVG nor PDF, as a UserError."""
+    if path.suffix not in SUFFIXES:
+        raise UserError(f"--figure {path}: the name must end in {' or '.join(SUFFIXES)}")
+
+
 def write_figure(ranks: MeanRanks, path: Path) -> None:
     """Draw to an SVG or PDF file; equal ranks give equal bytes.
 
     Raises:
         UserError: the file is of another kind, or cannot be written.
     """
-    if path.suffix not in SUFFIXES:
-        raise UserError(f"--figure {path}: the name must end in {' or '.join(SUFFIXES)}")
+    require_suffix(path)
     from xdcbench.results.tables.figures import STYLE
     from xdcbench.utils.plotting import Figure, FigureCanvasPdf, FigureCanvasSVG, rc_context
 

@@ -1,7 +1,7 @@
 """From records and published rows to a grid: its rows, groups and footnotes."""
 
-from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from xdcbench.config.table import Table
@@ -72,62 +72,102 @@ def build(
         UserError: the table names a record field or a published row that does not exist.
     """
     _check_fields(table)
+    held = _hold(table, records, published)
+    judged = statistics or CellStatistics()
+    fill = _Fill(table, names or Names(), judged, held.printed)
+    groups = _groups(held, fill, [lack for lack in lacks if _within(lack, table)])
+    return Grid(
+        table.title,
+        table.rows,
+        tuple(column.title for column in table.columns),
+        groups,
+        tuple(_notes(table, held, groups, fill.names.datasets)),
+        table.figure,
+        tuple(_details(table, held, groups)),
+    )
+
+
+@dataclass(frozen=True)
+class _Held:
+    """What a table shows: numbers by column, published ones ``apart`` by what they leave open; and what it leaves out.
+
+    ``unfit`` counts measured numbers that came close to a column, ``unfit_printed`` published ones, by reason.
+    ``clashes`` are repetitions of a run's number with another value.
+    """
+
+    measured: Placed[Record]
+    printed: Placed[Published]
+    apart: Mapping[str, Placed[Published]]
+    unfit: Counter[str]
+    unfit_printed: Counter[str]
+    clashes: int
+
+    @property
+    def records(self) -> list[Record]:
+        return [record for _, record in self.measured]
+
+    @property
+    def shown(self) -> list[Published]:
+        return [row for part in (self.printed, *self.apart.values()) for _, row in part]
+
+
+def _hold(table: Table, records: Sequence[Record], published: Sequence[Published]) -> _Held:
     columns = table.columns
     runs, clashes = unique(r for r in near(records, columns) if _within(r, table))
     measured, unfit = place(runs, columns)
     stated, apart = place_apart(choose(published, table.published), columns)
     printed, unfit_printed = place(stated, columns)
     printed, other_frames = same_frames(printed, measured, columns)
-    lacking = [(i, k) for k in lacks if _within(k, table) for i, c in enumerate(columns) if k.under(c)]
-    judged = statistics or CellStatistics()
-    fill = _Fill(table, names or Names(), judged, printed)
+    return _Held(measured, printed, apart, unfit, unfit_printed + other_frames, clashes)
 
-    def measured_group(title: str, world: str) -> Group:
-        of_world = [(i, r) for i, r in measured if (r.world == "real") == (world == "real")]
+
+def _groups(held: _Held, fill: "_Fill", lacks: Sequence[UnavailableResult]) -> tuple[Group, ...]:
+    columns = fill.table.columns
+    lacking = [(i, lack) for lack in lacks for i, column in enumerate(columns) if lack.under(column)]
+
+    def measured(title: str, world: str) -> Group:
+        of_world = [(i, r) for i, r in held.measured if (r.world == "real") == (world == "real")]
         rows = fill.rows(of_world, [(i, lack) for i, lack in lacking if lack.world == world])
-        return Group(title, ranked(rows, judged.test), chance_rows(rows, len(table.rows), len(columns)))
+        chance = chance_rows(rows, len(fill.table.rows), len(columns))
+        return Group(title, ranked(rows, fill.statistics.test), chance)
 
     every = (
-        measured_group(SYNTHETIC, "synthetic"),
-        measured_group(REAL, "real"),
-        Group(PUBLISHED, tuple(fill.rows(printed))),
-        *(Group(f"{PUBLISHED}, {words}", tuple(fill.rows(part))) for words, part in sorted(apart.items())),
+        measured(SYNTHETIC, "synthetic"),
+        measured(REAL, "real"),
+        Group(PUBLISHED, tuple(fill.rows(held.printed))),
+        *(
+            Group(f"{PUBLISHED}, {words}", tuple(fill.rows(part)))
+            for words, part in sorted(held.apart.items())
+        ),
     )
-    groups = tuple(group for group in every if group.rows)
-    shown = [row for part in (printed, *apart.values()) for _, row in part]
-    behind = [record for _, record in measured]
-    left_out = unfit + unfit_printed + other_frames
-    notes = [
-        *table.footnotes,
-        *cell_notes(groups, columns),
-        *number_notes(groups, columns, fill.names.datasets),
-        *record_notes(behind),
-        *published_notes(shown),
-    ]
-    if unfit:
-        notes.append(f"Left out, since protocol, split or frames are not those of a column: {unfit.total()}.")
-    if clashes:
-        notes.append(
-            f"Records that repeat a run's number with another value: {clashes}; one of each is shown."
-        )
+    return tuple(group for group in every if group.rows)
+
+
+def _notes(table: Table, held: _Held, groups: Sequence[Group], titles: Mapping[str, str]) -> Iterator[str]:
+    """What a reader needs; ``titles`` are those of datasets."""
+    yield from table.footnotes
+    yield from cell_notes(groups, table.columns)
+    yield from number_notes(groups, table.columns, titles)
+    yield from record_notes(held.records)
+    yield from published_notes(held.shown)
+    if held.unfit:
+        n = held.unfit.total()
+        yield f"Left out, since protocol, split or frames are not those of a column: {n}."
+    if held.clashes:
+        yield f"Records that repeat a run's number with another value: {held.clashes}; one of each is shown."
     if not groups:
-        notes.append("No record fits this table.")
-    details = [
-        *(f"Only {name} {', '.join(said(v) or 'none' for v in some)}." for name, some in table.where.items()),
-        *number_details(groups, columns, synthetic=SYNTHETIC),
-        *record_details(behind),
-        *published_details(shown),
-        *(f"Left out: {n} {why}." for why, n in sorted(left_out.items())),
-    ]
-    return Grid(
-        table.title,
-        table.rows,
-        tuple(c.title for c in columns),
-        groups,
-        tuple(notes),
-        table.figure,
-        tuple(details),
-    )
+        yield "No record fits this table."
+
+
+def _details(table: Table, held: _Held, groups: Sequence[Group]) -> Iterator[str]:
+    """Where the numbers come from."""
+    for name, some in table.where.items():
+        yield f"Only {name} {', '.join(said(value) or 'none' for value in some)}."
+    yield from number_details(groups, table.columns, synthetic=SYNTHETIC)
+    yield from record_details(held.records)
+    yield from published_details(held.shown)
+    for why, n in sorted((held.unfit + held.unfit_printed).items()):
+        yield f"Left out: {n} {why}."
 
 
 def _check_fields(table: Table) -> None:
