@@ -10,7 +10,10 @@ MARKED = (
     "the best measured number of its group in a column, and those that a paired test (5 %, Holm over all pairs) does "
     "not tell from it."
 )
-UNMARKED = "No best number is marked: no paired test (5 %, Holm over all pairs) tells one from another, or from chance."
+UNMARKED = (
+    "No best number is marked: no paired test (5 %, Holm over all pairs) tells one from another, or none is above "
+    "chance."
+)
 
 
 @dataclass(frozen=True)
