@@ -83,10 +83,11 @@ def _specification(column: Sequence[CellText]) -> str:
     if not found:
         return "r"
     sign = "+" if any(match[1] for match in found) else ""
+    plus = ",retain-explicit-plus" if any(match[1] == "+" for match in found) else ""
     whole, part = (max(len(match[i]) for match in found) for i in (2, 3))
     behind = max((_behind(cell) for cell in column if _NUMBER.match(cell.text)), key=len)
     room = f",table-space-text-post={{{behind}}}" if behind else ""
-    return f"S[table-format={sign}{whole}.{part},detect-weight,mode=text{room}]"
+    return f"S[table-format={sign}{whole}.{part},detect-weight,mode=text{plus}{room}]"
 
 
 def _behind(cell: CellText) -> str:
@@ -99,7 +100,7 @@ def _cell(cell: CellText) -> str:
     number = _NUMBER.match(cell.text)
     if number is None:
         return f"{{{escape_latex(cell.whole)}}}"
-    behind = (r"\mdseries" if cell.best else "") + _behind(cell)
+    behind = (r"\mdseries{}" if cell.best and _behind(cell) else "") + _behind(cell)
     parts = [
         r"\bfseries" if cell.best else "",
         number[0].replace("−", "-"),

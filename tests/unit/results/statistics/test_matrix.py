@@ -55,6 +55,7 @@ def test_markdown_and_latex(three: Path) -> None:
         blocks, names, "md"
     )
     tex = matrix_text(blocks, names, "tex")
+    assert "retain-explicit-plus" in tex, "siunitx leaves a plus out"
     assert r"xdc $-$ sdc & +65.0 {*} & +65.0 {*} \\" in tex and r"\footnotesize * p" in tex
 
 

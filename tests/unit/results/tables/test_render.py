@@ -181,7 +181,7 @@ def test_latex() -> None:
     assert _latex_rows(text) == [
         r"method & pretraining data & {UCF101} & {HMDB51} \\",
         r"\multicolumn{4}{l}{\emph{measured}} \\",
-        r"xdc (k 64) & kinetics400 & \bfseries 72.0 {\mdseries $\pm$ 2.8 {\small ($-$2.2\dag{})}} & {n/a} \\",
+        r"xdc (k 64) & kinetics400 & \bfseries 72.0 {\mdseries{} $\pm$ 2.8 {\small ($-$2.2\dag{})}} & {n/a} \\",
         r"scratch & none & 50.0 & {---} \\",
         r"chance &  & 10.0 & {} \\",
         r"\multicolumn{4}{l}{\emph{published}} \\",
