@@ -19,7 +19,7 @@ from xdcbench.clustering.metrics import nmi
 from xdcbench.config.base import DISTANCE, Modality
 from xdcbench.config.pretraining import Augment
 from xdcbench.config.stages import RoundStage
-from xdcbench.data.clip_dataset import ClipSpec, even_clips, random_clip
+from xdcbench.data.clip_dataset import ClipSpec, even_clips, random_clips
 from xdcbench.data.index import Index
 from xdcbench.data.label_sets import is_multi_label, label_sets
 from xdcbench.errors import EqualFeaturesError, UserError
@@ -31,7 +31,9 @@ from xdcbench.utils.arrays import read_table
 from xdcbench.utils.distributed import barrier, is_main_process, on_main_process
 from xdcbench.utils.documents import LISTING, RUN_AGAIN, read_as, read_cache, write_json
 from xdcbench.utils.io import file_hash
+from xdcbench.utils.lazy_sequence import LazySequence
 from xdcbench.utils.manifest import CHECKPOINTS
+from xdcbench.utils.mapped_table import places
 from xdcbench.utils.messages import unknown_name
 from xdcbench.utils.progress import log
 from xdcbench.utils.runtime import Stream, numpy_generator
@@ -165,16 +167,17 @@ def extract_and_cluster(this_round: RoundContext) -> PseudoLabels:
     try:
         return cluster_all(this_round, features, failed)
     except EqualFeaturesError as error:
-        reason = why_equal(used, this_round.clips, [specs[at] for at in read], this_round.inference)
+        read_specs = LazySequence(len(read), lambda at: specs[int(read[at])])
+        reason = why_equal(used, this_round.clips, read_specs, this_round.inference)
         raise EqualFeaturesError(f"{this_round.label}: {error}; {reason}") from error
 
 
-def clips_of(config: RoundStage, rows: np.ndarray) -> list[ClipSpec]:
+def clips_of(config: RoundStage, rows: np.ndarray) -> LazySequence[ClipSpec]:
     """The clip of each item that is clustered."""
     if config.pretrain.cluster_clip == "center":
         return even_clips(rows, 1)
     rng = numpy_generator(config.seed, config.round, Stream.RANDOM_CLIPS)
-    return [random_clip(int(row), Augment(flip=False, crop="center"), rng) for row in rows]
+    return random_clips(rows, Augment(flip=False, crop="center"), rng)
 
 
 def cluster_all(
@@ -233,7 +236,7 @@ def write_clusters(
     ``distances``, float32 (items,) by clustering, NaN where an item has none, become columns ``<name>_distance``.
     """
     columns = {f"{name}{DISTANCE}": of for name, of in distances.items()}
-    table = pd.DataFrame({"id": index.items["id"].to_numpy(), **labels.of, **columns})
+    table = pd.DataFrame({"id": index.items["id"], **labels.of, **columns}, copy=False)
     # A dictionary of distances, nearly all of which differ, would be half as much again.
     table.to_parquet(run / ASSIGNMENTS, index=False, use_dictionary=["id", *labels.of])
     hashes = {name: file_hash(run / name) for name in (ASSIGNMENTS, CENTROIDS) if (run / name).exists()}
@@ -257,6 +260,6 @@ def read_clusters(run: Path, index: Index) -> PseudoLabels | None:
         return None
     rest = read_saved_labels(run)
     table = read_table(run / ASSIGNMENTS, ["id", *rest["sizes"]], fix=RUN_AGAIN)
-    table = table.set_index("id").reindex(index.items["id"])
-    of = {name: table[name].fillna(UNLABELLED).to_numpy(dtype=np.int64, copy=True) for name in rest["sizes"]}
+    at = places(index.items["id"], table["id"])
+    of = {name: np.where(at < 0, UNLABELLED, table[name].to_numpy()[at]) for name in rest["sizes"]}
     return PseudoLabels(of, rest["sizes"], rest["facts"], rest["failed"])

@@ -99,7 +99,8 @@ def split_rows(rows: np.ndarray, labels: PseudoLabels, config: RoundStage) -> tu
     sources = {source for heads in config.heads.values() for source in heads}
     labeled = np.all([labels.of[source][rows] != UNLABELLED for source in sources], axis=0)
     order = numpy_generator(config.seed, Stream.VALIDATION_ITEMS).permutation(len(rows))
-    held = np.isin(np.arange(len(rows)), order[: int(config.pretrain.val_fraction * len(rows))])
+    held = np.zeros(len(rows), dtype=bool)
+    held[order[: int(config.pretrain.val_fraction * len(rows))]] = True
     if (labeled & ~held).sum() < 2:
         raise UserError(f"{config.method}: only {(labeled & ~held).sum()} labeled items to learn from")
     return rows[labeled & ~held], rows[labeled & held]

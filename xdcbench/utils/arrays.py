@@ -10,6 +10,7 @@ import pandas as pd
 
 from xdcbench.errors import UserError
 from xdcbench.utils.documents import RESTORE
+from xdcbench.utils.messages import first_line
 
 HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
 
@@ -47,6 +48,4 @@ def read_table(path: Path, columns: Sequence[str] | None = None, *, fix: str = R
     try:
         return pd.read_parquet(path, columns=None if columns is None else list(columns))
     except Exception as error:  # of Arrow, of pandas for its metadata, of the system
-        reason = error.strerror if isinstance(error, OSError) else None
-        said = reason or (str(error).splitlines() or [type(error).__name__])[0]
-        raise UserError(f"{path} cannot be read ({said}). Try: {fix}") from error
+        raise UserError(f"{path} cannot be read ({first_line(error)}). Try: {fix}") from error
