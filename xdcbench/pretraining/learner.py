@@ -125,7 +125,7 @@ class Learner:
             The loss, and whether the highest score of each clip is that of a label of its item, bool (B,).
         """
         if source not in self.labels.several:
-            labels = torch.from_numpy(self.labels.of[source][rows.numpy()])
+            labels = torch.from_numpy(self.labels.of[source][rows.numpy()]).long()
             return single_label_loss(scores, labels.to(self.device, non_blocking=True))
         sets = torch.from_numpy(self.labels.several[source][rows.numpy()].toarray())
         return multi_label_loss(scores, sets.to(self.device, non_blocking=True))
