@@ -146,9 +146,9 @@ class Index(_Facts):
         seen, begin, heard = (
             self.items[name].to_numpy() for name in ("video_seconds", "audio_start", "audio_seconds")
         )
-        together = (np.abs(begin) <= TOGETHER) & (np.abs(begin + heard - seen) <= TOGETHER)
         if video:
             return np.broadcast_to(0.0, len(seen)), seen
+        together = (np.abs(begin) <= TOGETHER) & (np.abs(begin + heard - seen) <= TOGETHER)
         alone = self.items["audio"].to_numpy() & ~together
         return np.where(alone, begin, 0.0), np.where(alone, heard, seen)
 

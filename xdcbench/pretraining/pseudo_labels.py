@@ -27,7 +27,7 @@ from xdcbench.models.diagnosis import why_equal, why_not_finite
 from xdcbench.models.inference import extract, first_non_finite
 from xdcbench.pretraining.clustering import Points, cluster, facts
 from xdcbench.pretraining.round_context import RoundContext
-from xdcbench.utils.arrays import load_array, read_table
+from xdcbench.utils.arrays import load_array, table_parts
 from xdcbench.utils.distributed import barrier, is_main_process, on_main_process
 from xdcbench.utils.documents import LISTING, RUN_AGAIN, read_as, read_cache, write_json
 from xdcbench.utils.io import atomic_write, file_hash
@@ -276,7 +276,11 @@ def read_clusters(run: Path, index: Index) -> PseudoLabels | None:
     if not (run / CLUSTERS).exists():
         return None
     rest = read_saved_labels(run)
-    table = read_table(run / ASSIGNMENTS, ["id", *rest["sizes"]], fix=RUN_AGAIN)
-    at = places(index.items["id"], table["id"])
-    of = {name: np.where(at < 0, UNLABELLED, table[name].to_numpy()[at]) for name in rest["sizes"]}
+    of = {name: np.full(len(index.items), UNLABELLED, dtype=np.int32) for name in rest["sizes"]}
+    begin = 0
+    for part in table_parts(run / ASSIGNMENTS, ["id", *of], fix=RUN_AGAIN):
+        at = places(part["id"], index.items["id"], begin=begin)
+        for name, clusters in of.items():
+            clusters[at[at >= 0]] = part[name].to_numpy()[at >= 0]
+        begin += len(part)
     return PseudoLabels(of, rest["sizes"], rest["facts"], rest["failed"])

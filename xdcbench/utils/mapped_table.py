@@ -61,11 +61,14 @@ def map_batch(path: Path, *, fix: str = RESTORE) -> pa.RecordBatch:
     return batch
 
 
-def places(ids: "pd.Series", among: "pd.Series") -> np.ndarray:
-    """Position of each of ``ids`` among others, int64 (len(ids),), -1 where it is not one of them."""
+def places(ids: "pd.Series | pa.Array", among: "pd.Series", *, begin: int = 0) -> np.ndarray:
+    """Position of each of ``ids`` among others, int64 (len(ids),), -1 where it is not one of them.
+
+    Nothing is searched for where they are those from ``begin`` on.
+    """
     own, others = (pa.chunked_array([pa.array(of, pa.large_string())]) for of in (ids, among))
-    if own.equals(others):
-        return np.arange(len(own))
+    if own.equals(others.slice(begin, len(own))):
+        return np.arange(begin, begin + len(own))
     found: np.ndarray = pc.index_in(own, others.combine_chunks()).fill_null(-1).to_numpy()
     return found.astype(np.int64)
 
