@@ -84,8 +84,14 @@ def table(count: int) -> Any:
     paths = texts([*folder, *(digits[place] for place in reversed(range(11))), *b".mp4"])
     seconds, yes = np.full(count, 10.0), np.ones(count, dtype=bool)
     columns = {"id": ids, "path": paths, "label": at % CLASSES, "group": ids, "bytes": at + 1}
-    columns |= {"split:official": pd.Categorical.from_codes(np.zeros(count, np.int8), ["train", "test"])}
-    columns |= {"mtime": at, "ok": yes, "reason": pd.Categorical.from_codes(np.zeros(count, np.int8), [""])}
+    columns |= {
+        "split:official": pd.Categorical.from_codes(np.zeros(count, np.int8), pd.Index(["train", "test"]))
+    }
+    columns |= {
+        "mtime": at,
+        "ok": yes,
+        "reason": pd.Categorical.from_codes(np.zeros(count, np.int8), pd.Index([""])),
+    }
     columns |= {"duration": seconds, "video_seconds": seconds, "audio_start": np.zeros(count)}
     return pd.DataFrame(columns | {"audio_seconds": seconds, "video": yes, "audio": yes}, copy=False)
 
