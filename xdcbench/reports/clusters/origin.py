@@ -20,6 +20,7 @@ from xdcbench.utils.arrays import read_table
 from xdcbench.utils.cache_folder import cache_folder
 from xdcbench.utils.code import NO_CODE, Consent
 from xdcbench.utils.documents import RUN_AGAIN, check
+from xdcbench.utils.mapped_table import places
 from xdcbench.utils.messages import comma_separated
 
 
@@ -80,14 +81,15 @@ def find_round(
             f"they hear and see; run the suite to make it again"
         )
     index = Index.load(store.require(facts["inputs"]["data"]))
-    table = read_table(path / "assignments.parquet", fix=RUN_AGAIN).set_index("id").reindex(index.items["id"])
+    table = read_table(path / "assignments.parquet", fix=RUN_AGAIN)
+    at = places(index.items["id"], table["id"])
     return ClusteredRound(
         run=path,
         config=config,
         encoders=before,
         index=index,
         root=_root(facts["inputs"]["data"], index, store, data_root, shards),
-        table=table.reset_index(drop=True),
+        table=table.drop(columns="id").reindex(at).reset_index(drop=True),
         facts=read_saved_labels(path)["facts"],
         consent=consent,
     )
