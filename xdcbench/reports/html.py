@@ -2,8 +2,10 @@
 
 import base64
 import hashlib
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from urllib.parse import quote
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
@@ -17,9 +19,10 @@ ASSETS = Path(__file__).parent / "assets"
 def render(page: str, data: Mapping[str, object], *, parts: Sequence[str] = ()) -> str:
     """One page: the template ``<page>.html``, with the styles and scripts of ``base``, ``parts`` and ``<page>`` inline.
 
-    ``parts`` are what several pages share, such as ``board``. All text of ``data`` is made `visible` and escaped; what the template needs and ``data`` lacks is an error. The
-    page's policy forbids every request but for media beside the file or inside it, and every script but the ones
-    that are put in here, known by their hashes. The same data gives the same document.
+    ``parts`` are what several pages share, such as ``board``. All text of ``data`` is made `visible` and escaped; what
+    the template needs and ``data`` lacks is an error. The page's policy forbids every request but for media beside the
+    file or inside it, and every script but the ones that are put in here, known by their hashes. The same data gives
+    the same document.
     """
     names = (*parts, page)
     base_script, page_script = _asset("base.js"), "".join(_asset(f"{name}.js") for name in names)
@@ -44,6 +47,11 @@ def download(text: str, media_type: str) -> str:
     """A link that holds a text, for the browser to save without a network."""
     content = base64.b64encode(text.encode()).decode()
     return f"data:{media_type};charset=utf-8;base64,{content}"
+
+
+def relative_link(target: Path, page: Path) -> str:
+    """A link from one page to another that holds wherever the folder of both is moved."""
+    return quote(Path(os.path.relpath(target.resolve(), page.resolve().parent)).as_posix())
 
 
 def _visible(value: object) -> object:
