@@ -130,7 +130,7 @@ def test_pretraining_has_its_curves_and_its_clusters(folder: Path) -> None:
     }
     loss, held_out = charts["Loss"].legend
     assert [point.x for point in loss.points] == list(range(1, 9)), "rounds follow each other"
-    assert held_out.dashed and not loss.dashed
+    assert held_out.faint and not loss.faint
     assert [point.y for point in loss.points[:7]] == [4.0 / (n * e) for n in (1, 2) for e in range(1, 5)][:7]
     assert len(charts["Loss"].breaks) == 1
     assert [point.y for point in charts["NMI with class"].legend[0].points] == [0.3, 0.6]
