@@ -7,7 +7,7 @@ from playwright.sync_api import Locator, Page, expect
 
 from tests.browser.conftest import Visit
 from tests.unit.reports.results.made_results import ARABIC, EVIL, write
-from xdcbench.reports.results.gather import gather
+from xdcbench.reports.gather import gather
 from xdcbench.reports.results.page import write_report
 from xdcbench.results.run_store import RunStore
 from xdcbench.results.tables.present import ShownIntervals, all_grids

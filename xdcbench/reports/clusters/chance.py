@@ -49,12 +49,12 @@ def chance_of(
     for _ in range(draws):
         places = generator.permutation(own)[items] * len(names) + which
         table = np.bincount(places, minlength=len(numbers) * len(names)).reshape(len(numbers), -1)
-        best += table.max(axis=1) / draws
-        agreed += _nmi(table) / draws
-    sizes = np.bincount(clusters)
+        best += table.max(axis=1)
+        agreed += _nmi(table)
+    best, sizes = best / draws, np.bincount(clusters)
     return Chance(
         purity=float(best.sum() / len(labeled)),
-        nmi=agreed if len(items) == len(labeled) else None,
+        nmi=agreed / draws if len(items) == len(labeled) else None,
         by_cluster=dict(zip(numbers.tolist(), (best / sizes).tolist(), strict=True)),
     )
 

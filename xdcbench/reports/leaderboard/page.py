@@ -5,11 +5,11 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+from xdcbench.reports.gather import Results, gather
 from xdcbench.reports.html import render
 from xdcbench.reports.leaderboard.board import Board, BoardCell, BoardRow, make_board
 from xdcbench.reports.leaderboard.panel import panel
 from xdcbench.reports.leaderboard.ranks import SHOWN, Ranking, rankings
-from xdcbench.reports.results.gather import Results, gather
 from xdcbench.results.licenses import licenses_of
 from xdcbench.results.tables.present import method_titles
 from xdcbench.utils.io import atomic_write, writing

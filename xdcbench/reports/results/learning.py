@@ -8,14 +8,20 @@ from itertools import groupby
 from statistics import fmean
 from typing import Any
 
+import numpy as np
+
 from xdcbench.data.index import Index
+from xdcbench.reports.clusters.chance import chance_of
+from xdcbench.reports.clusters.clusters import labels_of
+from xdcbench.reports.gather import Results, Run
 from xdcbench.reports.results.charts import XAxis
-from xdcbench.reports.results.gather import Results, Run
-from xdcbench.reports.results.overlays import Panel, Quantity, figure, variants_of
+from xdcbench.reports.results.overlays import Panel, Quantity, figure, modality_in, variants_of
 from xdcbench.results.records import Record
 from xdcbench.results.statistics.counterparts import varying
 from xdcbench.results.tables.default import modality_of
 from xdcbench.results.tables.present import method_titles
+from xdcbench.utils.arrays import read_table
+from xdcbench.utils.documents import RUN_AGAIN
 
 HEAD = re.compile(r"(val_)?(video|audio)_(.+)_(loss|accuracy)")
 LEARNED = {
@@ -29,6 +35,8 @@ MEASURED = {
     "purity": "Purity of clusters",
     "nmi_previous": "NMI of clusters with those of the round before",
 }
+CHANCE_DRAWS = 20
+"""Permutations behind the lines of chance; their mean moves little."""
 
 Chain = Sequence[Run]
 Panels = dict[str, dict[str, Panel]]
@@ -105,12 +113,13 @@ def _pretraining_figures(
     results: Results, named: Mapping[str, Sequence[Chain]], variants: Mapping[str, int]
 ) -> Iterator[dict[str, Any] | None]:
     panels: Panels = defaultdict(lambda: defaultdict(Panel))
-    ends, classes = set(), _Classes(results)
+    ends, indices = set(), _Indices(results)
     for name, chains in named.items():
         for chain in chains:
             ends.add(tuple(_add_learning(panels, name, chain)))
-            _add_levels(panels, chain, classes)
+            _add_levels(panels, chain, indices)
             _add_clusters(panels, name, chain)
+    _add_chance(panels, [chain for chains in named.values() for chain in chains], indices)
     breaks = next(iter(ends)) if len(ends) == 1 else ()
     epochs = XAxis("epoch", breaks=tuple(end + 0.5 for end in breaks[:-1]))
     for quantity, title in LEARNED.items():
@@ -137,29 +146,29 @@ def _add_learning(panels: Panels, name: str, chain: Chain) -> Iterator[int]:
         yield before
 
 
-class _Classes:
-    """Numbers of classes of the datasets in some results folders, each read once."""
+class _Indices:
+    """Indices of the datasets that runs learned from, each read once."""
 
     def __init__(self, results: Results) -> None:
         self._results = results
-        self._known: dict[str, int] = {}
+        self._known: dict[str, Index] = {}
 
-    def of(self, run: Run) -> int | None:
-        """Of the dataset that a run learned from; None where its index is not here."""
+    def of(self, run: Run) -> Index | None:
+        """The index of a run's data; None where it is not here."""
         key = run.facts["inputs"].get("data", "")
         if key not in self._results.runs:
             return None
         if key not in self._known:
-            self._known[key] = len(Index.load(self._results.runs[key].folder).classes)
+            self._known[key] = Index.load(self._results.runs[key].folder)
         return self._known[key]
 
 
-def _add_levels(panels: Panels, chain: Chain, classes: _Classes) -> None:
+def _add_levels(panels: Panels, chain: Chain, indices: _Indices) -> None:
     """What a uniform guess among the labels of each encoder gets."""
-    config = chain[-1].facts["config"]
+    config, index = chain[-1].facts["config"], indices.of(chain[-1])
     for modality, sources in config.get("heads", {}).items():
         ks = [
-            config["clusterings"][one]["k"] if one in config["clusterings"] else classes.of(chain[-1])
+            config["clusterings"][one]["k"] if one in config["clusterings"] else index and len(index.classes)
             for one in sources
             if one in config["clusterings"] or one == "labels"
         ]
@@ -176,10 +185,30 @@ def _add_clusters(panels: Panels, name: str, chain: Chain) -> None:
     for record in (record for run in chain for record in run.records):
         features = of.get(str(record.hyperparameters.get("clustering")))
         if record.metric in MEASURED and features:
-            modality = features[0] if len(features) == 1 else ""
+            modality = modality_in(features)
             found[record.metric, modality, int(record.hyperparameters["round"])].append(record.value)
     for (metric, modality, number), values in found.items():
         panels[metric][modality].add(name, number, fmean(values))
+
+
+def _add_chance(panels: Panels, chains: Sequence[Chain], indices: _Indices) -> None:
+    """Purity and NMI of the last clusters with permuted labels, by modality the mean over the pretrainings."""
+    found: dict[tuple[str, str], list[float]] = defaultdict(list)
+    for last in (chain[-1] for chain in chains):
+        index, path = indices.of(last), last.folder / "assignments.parquet"
+        if index is None or not path.exists():
+            continue
+        table = read_table(path, fix=RUN_AGAIN).set_index("id").reindex(index.items["id"])
+        labels, clusterings = labels_of(index), last.facts["config"]["clusterings"]
+        for name in clusterings.keys() & set(table):
+            chance = chance_of(table[name].to_numpy(dtype=np.float64), labels, seed=0, draws=CHANCE_DRAWS)
+            if chance is not None:
+                modality = modality_in(clusterings[name]["features"])
+                found["purity", modality].append(chance.purity)
+                found["nmi_class", modality] += [] if chance.nmi is None else [chance.nmi]
+    for (quantity, modality), values in found.items():
+        if values:
+            panels[quantity][modality].levels["chance"] = fmean(values)
 
 
 def _evaluation_figures(

@@ -3,10 +3,10 @@
 from collections.abc import Collection
 from typing import Any
 
+from xdcbench.reports.gather import Results, Run
 from xdcbench.reports.results.costs import device
-from xdcbench.reports.results.gather import Results, Run
 from xdcbench.reports.results.pretrainings import curves
-from xdcbench.reports.results.words import hyperparameters, settings, shown
+from xdcbench.reports.words import hyperparameters, settings, shown
 from xdcbench.results.statistics.counterparts import varying
 from xdcbench.results.tables.default import modality_of
 from xdcbench.utils.format import duration

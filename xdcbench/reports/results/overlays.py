@@ -17,6 +17,11 @@ VARIANTS = 8
 """Dashes and marks by which lines of one color are told apart; so many lines share a panel at most."""
 
 
+def modality_in(features: Sequence[str]) -> str:
+    """The modality of what was clustered; "" of several."""
+    return features[0] if len(features) == 1 and features[0] in WORDS else ""
+
+
 @dataclass
 class Panel:
     """Values of one modality by name of the line and place on the x axis, one for each seed."""

@@ -4,12 +4,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from xdcbench.reports.gather import Results, gather
 from xdcbench.reports.html import relative_link, render
 from xdcbench.reports.leaderboard.board import make_board
 from xdcbench.reports.leaderboard.page import board_data
 from xdcbench.reports.results.changes import Comparison, ResultChange, result_changes
 from xdcbench.reports.results.costs import environments, stages
-from xdcbench.reports.results.gather import Results, gather
 from xdcbench.reports.results.integrity import datasets, short_runs
 from xdcbench.reports.results.learning import overlays
 from xdcbench.reports.results.listing import DETAILED, listing

@@ -5,11 +5,11 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from xdcbench.reports.gather import Results, Run
 from xdcbench.reports.results.charts import Chart, Point, Series, XAxis, chart
-from xdcbench.reports.results.gather import Results, Run
 from xdcbench.reports.results.learning import HEAD
-from xdcbench.reports.results.overlays import STYLES
-from xdcbench.reports.results.words import shown
+from xdcbench.reports.results.overlays import STYLES, modality_in
+from xdcbench.reports.words import shown
 from xdcbench.results.records import Record
 from xdcbench.results.tables.present import method_titles
 from xdcbench.utils.format import duration
@@ -46,10 +46,7 @@ def _view(
     rounds: Sequence[Run], titles: dict[str, str], pages: Mapping[str, str], *, charts: bool
 ) -> dict[str, Any]:
     last, science = rounds[-1], rounds[-1].facts["config"]
-    styles = {
-        name: STYLES[c["features"][0] if len(c["features"]) == 1 else ""]
-        for name, c in science["clusterings"].items()
-    }
+    styles = {name: STYLES[modality_in(c["features"])] for name, c in science["clusterings"].items()}
     origins = {name: ", ".join(c["features"]) for name, c in science["clusterings"].items()}
     origins |= dict.fromkeys(science.get("assignments", {}), "of an earlier run")
     records = [record for run in rounds for record in run.records]

@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
+from xdcbench.reports.gather import Results
 from xdcbench.reports.html import download
 from xdcbench.reports.results.charts import Chart, Point, Series, XAxis, chart
-from xdcbench.reports.results.gather import Results
 from xdcbench.reports.results.overlays import VARIANTS
 from xdcbench.results.tables.build import PUBLISHED
 from xdcbench.results.tables.figures import table_lines

@@ -4,8 +4,8 @@ from pathlib import Path
 import pytest
 
 from tests.unit.reports.results.made_results import write
+from xdcbench.reports.gather import gather
 from xdcbench.reports.results.charts import XAxis
-from xdcbench.reports.results.gather import gather
 from xdcbench.reports.results.learning import overlays
 from xdcbench.reports.results.overlays import VARIANTS, Panel, Quantity, figure, variants_of
 from xdcbench.reports.results.pretrainings import chains_of

@@ -13,7 +13,7 @@ from tests.unit.reports.results.made_results import ARABIC, EVIL, write
 from xdcbench.cli.main import app
 from xdcbench.config.table import Chart as Axis
 from xdcbench.errors import UserError
-from xdcbench.reports.results.gather import gather
+from xdcbench.reports.gather import gather
 from xdcbench.reports.results.page import page_data, write_report
 from xdcbench.reports.results.tables import figures
 from xdcbench.results.run_store import RunStore
