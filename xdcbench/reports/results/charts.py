@@ -178,12 +178,16 @@ def chart(
 
 
 def _heights(series: Sequence[Series], levels: Sequence[Level]) -> list[float]:
-    """Values that the y axis holds; faint lines stretch it by ``STRAY`` at most, and leave it beyond that."""
+    """Values that the y axis holds; faint lines stretch it by ``STRAY`` at most, and leave it beyond that.
+
+    Below positive values they do not stretch it at all, which would take decades of a logarithmic axis.
+    """
     plain = [y for one in series if not one.faint for y in _values(one)]
     faint = [y for one in series if one.faint for y in _values(one)]
     firm = [*plain, *(level.y for level in levels)] if plain else faint
     room = STRAY * (max(firm) - min(firm) or abs(max(firm)))
-    return [*firm, *(min(max(y, min(firm) - room), max(firm) + room) for y in faint)]
+    least = min(firm) if min(firm) > 0 else min(firm) - room
+    return [*firm, *(min(max(y, least), max(firm) + room) for y in faint)]
 
 
 def _values(series: Series) -> list[float]:

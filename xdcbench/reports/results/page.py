@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from xdcbench.reports.gather import Results, gather
+from xdcbench.reports.gather import Results, Run, gather
 from xdcbench.reports.html import relative_link, render
 from xdcbench.reports.leaderboard.board import make_board
 from xdcbench.reports.leaderboard.page import board_data
@@ -68,7 +68,7 @@ def page_data(here: Results, there: Results | None = None, *, page: Path | None 
         "lacking": lacking,
         "overlays": overlays(here, chains),
         "pretrainings": pretrainings(chains, pages, charts=len(here.runs) <= DETAILED),
-        "galleries": pages,
+        "galleries": [{"title": _page_title(here, keys), "link": link} for keys, link in pages.items()],
         "detailed": len(here.runs) <= DETAILED,
         "datasets": datasets(here),
         "short_runs": short_runs(here),
@@ -86,9 +86,23 @@ def page_data(here: Results, there: Results | None = None, *, page: Path | None 
 
 
 def clusters_pages(results: Results, page: Path) -> dict[str, str]:
-    """Links from ``page`` to the pages of clusters in the results folders, by the name of their folder: a run's key."""
+    """Links from ``page`` to the pages of clusters in the results folders, by the keys of their rounds."""
     found = (path for store in results.stores for path in sorted(store.root.glob("clusters/*/index.html")))
     return {path.parent.name: relative_link(path, page) for path in found}
+
+
+def _page_title(results: Results, keys: str) -> str:
+    """What a page of clusters shows: ``XDC, round 2 (xdc/kinetics400/seed0)``, of several rounds each."""
+    runs = [results.runs.get(key) for key in keys.split("--")]
+    if not all(run and run.kind == "round" for run in runs):
+        return keys
+    return ", beside ".join(_round_title(run) for run in runs if run)
+
+
+def _round_title(run: Run) -> str:
+    method, name = run.facts["config"]["method"], run.name.rpartition("/")[0]
+    title = f"{method_titles().get(method, method)}, round {run.facts['config']['round']}"
+    return f"{title} ({name})" if name else title
 
 
 def _moved(comparison: Comparison) -> dict[str, Any]:

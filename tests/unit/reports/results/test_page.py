@@ -282,3 +282,21 @@ def test_out_is_a_file_or_a_folder(tmp_path: Path, folder: Path) -> None:
     assert "r.html" in line and (tmp_path / "deep" / "r.html").is_file()
     list(write_report([folder], None, tmp_path / "deep"))
     assert (tmp_path / "deep" / "index.html").read_text() == (tmp_path / "deep" / "r.html").read_text()
+
+
+def test_pages_of_clusters_are_linked_by_their_titles(tmp_path: Path) -> None:
+    folder = write(tmp_path / "results")
+    first, second = "round-000000000001", "round-000000000002"
+    for name in (second, f"{first}--{second}", "mine"):
+        (folder / "clusters" / name).mkdir(parents=True)
+        (folder / "clusters" / name / "index.html").write_text("")
+    data = page_data(gather([folder]), page=folder / "report" / "index.html")
+    assert {one["title"]: one["link"] for one in data["galleries"]} == {
+        "mine": "../clusters/mine/index.html",
+        "XDC, round 2 (xdc/kinetics400/seed0)": f"../clusters/{second}/index.html",
+        "XDC, round 1 (xdc/kinetics400/seed0), beside XDC, round 2 (xdc/kinetics400/seed0)": (
+            f"../clusters/{first}--{second}/index.html"
+        ),
+    }
+    (chain,) = data["pretrainings"]
+    assert [round["page"] for round in chain["rounds"]] == [None, f"../clusters/{second}/index.html"]
