@@ -94,26 +94,26 @@ class Sample:
         """
         groups = len(self.sums)
         table, runs = np.hstack([self.sums, self.counts]), self.sums.shape[1]
-        draws = _kept_draws(groups) if groups <= KEPT else _draws(groups)
+        draws = _kept_draws(groups, REPLICATES) if groups <= KEPT else _draws(groups, REPLICATES)
         totals = np.concatenate([times.astype(np.float64) @ table for times in draws])
         totals = totals[(totals[:, runs:] > 0).all(axis=1)]
         means: np.ndarray = (totals[:, :runs] / totals[:, runs:]) @ self.weights
         return means
 
 
-def _draws(groups: int) -> Iterator[np.ndarray]:
+def _draws(groups: int, replicates: int) -> Iterator[np.ndarray]:
     """How often each replicate draws each group, int64 (replicates, groups), in parts; the same for one ``groups``."""
     rng = np.random.default_rng(0)
-    for start in range(0, REPLICATES, step := max(1, _DRAWS // groups)):
-        n = min(step, REPLICATES - start)
+    for start in range(0, replicates, step := max(1, _DRAWS // groups)):
+        n = min(step, replicates - start)
         drawn = rng.integers(0, groups, (n, groups - 1)) + groups * np.arange(n)[:, None]
         yield np.bincount(drawn.ravel(), minlength=n * groups).reshape(n, groups)
 
 
 @lru_cache(maxsize=4)
-def _kept_draws(groups: int) -> tuple[np.ndarray, ...]:
+def _kept_draws(groups: int, replicates: int) -> tuple[np.ndarray, ...]:
     """`_draws`, kept for the next cell on as many groups: a report has thousands of those."""
-    return tuple(times.astype(np.uint16) for times in _draws(groups))
+    return tuple(times.astype(np.uint16) for times in _draws(groups, replicates))
 
 
 def summary(values: Iterable[float]) -> tuple[float, float | None, int]:
