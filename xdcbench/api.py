@@ -122,13 +122,20 @@ def table(
     Raises:
         UserError: the table is unknown, a folder is no results folder, or predictions do not fit their record.
     """
+    from xdcbench.results.statistics.column_test import column_ps
     from xdcbench.results.statistics.predictions import cell_ends
-    from xdcbench.results.tables.present import ShownIntervals, grids, load_tables
+    from xdcbench.results.tables.cells import CellStatistics
+    from xdcbench.results.tables.present import grids, load_tables
     from xdcbench.results.tables.render import render
 
     stores = _stores(results)
-    shown = ShownIntervals(lambda records: cell_ends(records, stores), every=intervals)
-    (grid,) = grids(load_tables([str(name)]), record_files.read_records(stores), intervals=shown).values()
+    statistics = CellStatistics(
+        lambda records: cell_ends(records, stores),
+        lambda first, others: column_ps(first, others, stores),
+        every=intervals,
+    )
+    named = load_tables([str(name)])
+    (grid,) = grids(named, record_files.read_records(stores), statistics=statistics).values()
     return render(grid, format)
 
 

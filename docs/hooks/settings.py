@@ -116,7 +116,13 @@ def documented(model: type[Config]) -> tuple[str, dict[str, str]]:
 def row(name: str, field: FieldInfo, attribute: str) -> str:
     """One line of a model's table."""
     kind = words(field.annotation) + bounds(field.metadata)
-    return f"| `{name}` | {kind} | {default(field)} | {field.description or attribute} |\n"
+    return f"| `{name}` | {kind} | {default(field)} | {meaning(field, attribute)} |\n"
+
+
+def meaning(field: FieldInfo, attribute: str) -> str:
+    """What a key means; a key of a single value tells its model from others."""
+    is_kind = get_origin(field.annotation) is Literal and len(get_args(field.annotation)) == 1
+    return field.description or attribute or ("always this" if is_kind else "")
 
 
 def words(annotation: Any) -> str:

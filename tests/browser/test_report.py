@@ -1,3 +1,4 @@
+import base64
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -8,10 +9,8 @@ from playwright.sync_api import Locator, Page, expect
 from tests.browser.conftest import Visit
 from tests.unit.reports.results.made_results import ARABIC, EVIL, write
 from xdcbench.reports.gather import gather
-from xdcbench.reports.results.page import write_report
+from xdcbench.reports.results.page import page_data, write_report
 from xdcbench.results.run_store import RunStore
-from xdcbench.results.tables.present import ShownIntervals, all_grids
-from xdcbench.results.tables.render import render
 
 RUNS = 8
 
@@ -150,17 +149,18 @@ def test_leaderboard_then_tables_then_curves(visit: Visit, report: Path) -> None
 
 
 @pytest.mark.parametrize(("title", "suffix"), [("CSV", "csv"), ("LaTeX", "tex")])
-def test_a_table_downloads_as_the_table_command_writes_it(
-    visit: Visit, report: Path, title: str, suffix: str, tmp_path: Path
-) -> None:
+def test_a_table_downloads_whole(visit: Visit, report: Path, title: str, suffix: str, tmp_path: Path) -> None:
     page = visit(report)
     with page.expect_download() as download:
         page.locator("#table-probes").get_by_role("link", name=title).click()
     assert download.value.suggested_filename == f"probes.{suffix}"
     download.value.save_as(tmp_path / "table")
+    text = (tmp_path / "table").read_text()
     results = gather([report.parent / "results"])
-    grid = all_grids(results.records, ShownIntervals(results.ends_or_reason({})))["probes"]
-    assert (tmp_path / "table").read_text() == render(grid, "csv" if suffix == "csv" else "tex")
+    shown = next(table for table in page_data(results)["tables"] if table["name"] == "probes")
+    written = next(one["link"] for one in shown["downloads"] if one["name"] == f"probes.{suffix}")
+    assert text == base64.b64decode(written.partition(",")[2]).decode()
+    assert "76.5" in text and (text.count("\\\\") > 3 if suffix == "tex" else text.count(",") > 20)
 
 
 def test_a_modality_has_one_color_on_every_chart(visit: Visit, report: Path) -> None:

@@ -13,7 +13,8 @@ from tests.golden.simulated import ROOT, full_suite, measured
 from xdcbench.config.table import Column, Table
 from xdcbench.results.published import load_published
 from xdcbench.results.records import Record
-from xdcbench.results.tables.build import MethodNames, build
+from xdcbench.results.tables.build import Names, build
+from xdcbench.results.tables.cells import CellStatistics
 from xdcbench.results.tables.grid import Grid
 from xdcbench.results.tables.present import FORMATS, grids, load_tables
 from xdcbench.results.tables.render import Format, render
@@ -86,8 +87,12 @@ def rich() -> Grid:
         RICH,
         records,
         load_published(ROOT / "baselines" / "published.csv"),
-        names=MethodNames({"xdc": "XDC", "sdc": "SDC"}),
-        intervals=lambda runs: (runs[0].value - 1.5, runs[0].value + 1.25) if runs[0].unit else None,
+        names=Names({"xdc": "XDC", "sdc": "SDC"}),
+        statistics=CellStatistics(
+            intervals=lambda runs: (runs[0].value - 1.5, runs[0].value + 1.25) if runs[0].unit else None,
+            test=lambda first, others: [0.01 if first[0].value - of[0].value > 5 else 0.4 for of in others],
+            every=True,
+        ),
         lacks=[lack],
     )
 

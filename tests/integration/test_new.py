@@ -16,7 +16,7 @@ def test_a_new_suite_runs_with_a_new_method_and_encoder(tmp_path: Path) -> None:
         assert xdcbench("new", kind, name, cwd=tmp_path, env=env).returncode == 0
     done = xdcbench("run", "--suite", "mine.yaml", cwd=tmp_path, env=env)
     assert done.returncode == 0, done.stderr
-    assert "Results on esc50 (%)" in done.stdout and "MFCC statistics" in done.stdout
+    assert "Results on ESC-50 (%)" in done.stdout and "MFCC statistics" in done.stdout
     suite = tmp_path / "mine.yaml"
     text = suite.read_text().replace("# methods:", "methods:").replace("[xdc]", "[xdc, my_method]")
     suite.write_text(text)

@@ -24,6 +24,6 @@ def test_the_tutorial_runs_from_its_first_command_to_its_last(tmp_path: Path) ->
     env = one_thread() | {"PYTHONPATH": str(ROOT)}
     done = subprocess.run(["bash", "-c", script], cwd=tmp_path, env=env, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "first: 24 done" in done.stdout and "xdc is" in done.stdout
+    assert "first: 24 done" in done.stdout and "xdc − sdc" in done.stdout
     assert list(tmp_path.glob("results/clusters/*/index.html"))
     assert (tmp_path / "results" / "report" / "index.html").is_file()

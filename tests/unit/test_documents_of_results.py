@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.unit.reports.results.made_results import write
-from xdcbench.cli.output import run_lines, table_lines
+from xdcbench.cli.output import TableRequest, run_lines, table_lines
 from xdcbench.errors import UserError
 from xdcbench.export.export import find_runs
 from xdcbench.pipeline.prune import prune_lines
@@ -39,7 +39,7 @@ OTHERS: tuple[Any, ...] = (None, -1, 10**200, 1e300, "x", "../../x", [], [[]], {
 
 COMMANDS: dict[str, Callable[[Path], Any]] = {
     "report": lambda out: list(write_report([out], None, out.parent / "page")),
-    "table": lambda out: list(table_lines([], [out], "txt", None)),
+    "table": lambda out: list(table_lines(TableRequest(), [out])),
     "compare": lambda out: compare(["xdc", "sdc"], [out], metric="top1"),
     "prune": lambda out: list(prune_lines(out, dry_run=True, keep=[], older_than=0, encoders=True)),
     "export": lambda out: find_runs("xdc", RunStore(out, write=False)),

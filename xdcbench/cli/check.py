@@ -15,6 +15,7 @@ from xdcbench.errors import UserError
 from xdcbench.pipeline.graph import Stage
 from xdcbench.pipeline.launch import Launch, Request, plan_launch
 from xdcbench.pipeline.tiers.values import Values
+from xdcbench.results.check_report import told
 from xdcbench.results.regression import (
     Reference,
     RegressionChange,
@@ -69,29 +70,28 @@ def check_against(request: Request, reference: Path | None, *, tiers: Sequence[s
             f"{path} was taken from other settings of {known.suite!r}; give another with --baseline, "
             f"or write a new one with --update"
         )
-    name, lines, values = launch.plan.suite.name, list[str](), list[RegressionChange]()
+    name, summary, values = launch.plan.suite.name, list[str](), list[RegressionChange]()
     now = _circumstances()
     for tier in (tier for tier in TIERS if tier in tiers):
         begun = time.monotonic()
         if tier == TRAINED:
             found, measured = trained_changes(request, launch, known)
             if measured.failed:
-                return CheckResult([*lines, *measured.failed], CANNOT_TELL, values, {})
+                moved = [value for value in values if value.moved]
+                return CheckResult([*told(moved, summary), *measured.failed], CANNOT_TELL, values, {})
         else:
             found = fixed_changes(_fixed(request, launch, tier), known, [tier])
-        moved = [value for value in found if value.moved]
-        lines += map(str, moved)
         took = duration(time.monotonic() - begun)
-        lines.append(f"{name}: {tier}: {len(found)} values, {len(moved)} moved ({took})")
+        summary.append(f"{name}: {tier}: {len(found)} values, {sum(v.moved for v in found)} moved ({took})")
         if not found:
-            lines.append(f"{name}: {tier}: not in {path}. Try: write it with --update")
+            summary.append(f"{name}: {tier}: not in {path}. Try: write it with --update")
         elif tier == TRAINED:
-            lines.append(f"{name}: {tier}: sees shifts of {visible_shifts(known)}")
+            summary.append(f"{name}: {tier}: sees shifts of {visible_shifts(known)}")
         values += found
     moved = [value for value in values if value.moved]
     origins = {"then": known.versions, "now": now}
     said = f"{name}: {len(values)} reference values, {len(moved)} moved beyond tolerance"
-    lines += [*(_other_versions(origins) if moved else ()), said]
+    lines = [*told(moved, summary), *(_other_versions(origins) if moved else ()), said]
     return CheckResult(lines, MOVED if moved else PASSED, values, origins)
 
 
@@ -224,11 +224,11 @@ def _difference(before: Reference | None, new: Reference) -> Iterator[str]:
 
 
 def _other_versions(origins: dict[str, dict[str, str]]) -> Iterator[str]:
-    """Libraries and commit in which the run differs from the reference."""
+    """A line of libraries, commit and processor in which the run differs from the reference."""
     then, now = origins["then"], origins["now"]
-    for name in sorted(then.keys() & now.keys()):
-        if then[name] != now[name]:
-            yield f"{name}: {then[name]} -> {now[name]}"
+    other = [f"{k} {then[k]} -> {now[k]}" for k in sorted(then.keys() & now.keys()) if then[k] != now[k]]
+    if other:
+        yield "Other than in the reference: " + ", ".join(other)
 
 
 def tell(result: CheckResult, suite: str, *, junit: Path | None, json: Path | None) -> Sequence[str]:
@@ -244,4 +244,4 @@ def tell(result: CheckResult, suite: str, *, junit: Path | None, json: Path | No
     if json:
         write_check(json, suite, result.values, result.versions)
     append_summary(suite, result.values)
-    return [*result.lines, *annotations(suite, result.values)]
+    return [*annotations(suite, result.values), *result.lines]

@@ -37,6 +37,14 @@ def _tables(_: typer.Context) -> list[str]:
     return _names("tables")
 
 
+def _worlds(_: typer.Context) -> list[str]:
+    return _names("worlds")
+
+
+def _executors(_: typer.Context) -> list[str]:
+    return ["local", *_names("executors")]
+
+
 def _names(part: Any) -> list[str]:
     from xdcbench.config.paths import folder
 
@@ -70,6 +78,8 @@ def _runs(ctx: typer.Context) -> list[str]:
 complete_suites = _completer(_suites)
 complete_datasets = _completer(_datasets)
 complete_tables = _completer(_tables)
+complete_worlds = _completer(_worlds)
+complete_executors = _completer(_executors)
 complete_methods = _completer(_methods, separator=",")
 complete_settings = _completer(_settings)
 complete_runs = _completer(_runs)

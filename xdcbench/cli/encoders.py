@@ -47,6 +47,9 @@ def validate_encoder(
 
     Exit code 0: all checks passed. 1: one failed. 2: it cannot be built.
     """
+    from xdcbench.pipeline.encoder_entry import entry_of
+
+    entry_of(spec, modality, tuple(overrides or ()))  # tells mistakes before torch is imported
     from xdcbench.pipeline.encoder_validation import Request, validation_lines
 
     lines, code = validation_lines(Request(spec, modality, data, tuple(overrides or ()), device, trust_code))

@@ -1,5 +1,8 @@
 """Options and small parts that commands share."""
 
+import os
+import shutil
+import sys
 from collections.abc import Callable, Iterable
 from functools import wraps
 from inspect import Signature, signature
@@ -111,6 +114,12 @@ def say(lines: Iterable[object]) -> None:
     if is_main_process():
         for line in lines:
             typer.echo(safe_text(str(line)))
+
+
+def terminal_width() -> int:
+    """Columns of the terminal that lines go to, or that COLUMNS states; 0 where neither is."""
+    known = sys.stdout.isatty() or "COLUMNS" in os.environ
+    return shutil.get_terminal_size().columns if known else 0
 
 
 def require_run(name: str, results: Path) -> None:

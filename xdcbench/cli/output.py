@@ -4,9 +4,10 @@ import json
 import logging
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from xdcbench.cli.options import terminal_width
 from xdcbench.config.released import release_of
 from xdcbench.config.stages import PretrainedStage
 from xdcbench.errors import UserError
@@ -21,9 +22,11 @@ from xdcbench.results.find_run import find_runs
 from xdcbench.results.records import RECORD_FILE, Record, read_records, write_record_file
 from xdcbench.results.run_facts import read_facts
 from xdcbench.results.run_store import RunStore
+from xdcbench.results.tables.cells import CellStatistics
 from xdcbench.results.tables.grid import Grid
-from xdcbench.results.tables.present import ShownIntervals, all_grids, grids, load_tables, write_tables
+from xdcbench.results.tables.present import all_grids, grids, load_tables, measured_alone, write_tables
 from xdcbench.results.tables.render import Format, render
+from xdcbench.results.tables.texts import Look
 from xdcbench.utils.locks import READ_ONLY
 from xdcbench.utils.processes import process_group
 
@@ -107,7 +110,9 @@ def report(launch: Launch, outcomes: Sequence[StageResult], *, quiet: bool = Fal
     records = read_records([store], launch.keys)
     if records or any(stage.reason for stage in launch.whole.stages):
         tables = suite_tables(launch, records)
-        lines += [line for grid in tables.values() if not quiet for line in render(grid, "txt").split("\n")]
+        look = Look(width=terminal_width())
+        shown = [] if quiet else [render(grid, "txt", look) for grid in tables.values()]
+        lines += [line for text in shown for line in text.split("\n")]
         lines += table_files(tables, store.root / "tables" / suite.name)
     counts = Counter(outcome.status for outcome in outcomes)
     code = 1 if counts["failed"] or counts["blocked"] else 0
@@ -152,7 +157,7 @@ def suite_tables(launch: Launch, records: Sequence[Record]) -> dict[str, Grid]:
             [record for record in records if record.run in shown.keys],
             titles=titles,
             encoders=suite.encoders,
-            intervals=shown_intervals([launch.store], asked=False),
+            statistics=cell_statistics([launch.store], every=False),
             lacks=list(
                 unavailable_results(stage for stage in launch.whole.stages if stage.key in shown.keys)
             ),
@@ -160,11 +165,11 @@ def suite_tables(launch: Launch, records: Sequence[Record]) -> dict[str, Grid]:
     return tables
 
 
-def shown_intervals(stores: Sequence[RunStore], *, asked: bool) -> ShownIntervals:
-    """The intervals of cells from the predictions in results folders; what computes them is imported when needed.
+def cell_statistics(stores: Sequence[RunStore], *, every: bool) -> CellStatistics:
+    """Intervals and tests from the predictions in results folders; what computes them is imported when needed.
 
-    Where intervals are ``asked`` for, every table shows them, and predictions that are not as they should be are an
-    error. Where a table has them of its own accord, the log says so, and the cell has none.
+    Where intervals of ``every`` cell are asked for, predictions that are not as they should be are an error. Else the
+    log says so, and the cell has none.
     """
 
     def ends(records: Sequence[Record]) -> tuple[float, float] | None:
@@ -173,12 +178,17 @@ def shown_intervals(stores: Sequence[RunStore], *, asked: bool) -> ShownInterval
         try:
             return cell_ends(records, stores)
         except UserError as error:
-            if asked:
+            if every:
                 raise
             log.warning("no interval: %s", error)
             return None
 
-    return ShownIntervals(ends, every=asked)
+    def test(first: Sequence[Record], others: Sequence[Sequence[Record]]) -> list[float | None]:
+        from xdcbench.results.statistics.column_test import column_ps
+
+        return column_ps(first, others, stores)
+
+    return CellStatistics(ends, test, every=every)
 
 
 def written_lines(paths: Sequence[Path]) -> list[str]:
@@ -189,28 +199,54 @@ def written_lines(paths: Sequence[Path]) -> list[str]:
     return [f"table   {stem}.{{{','.join(formats)}}}" for stem, formats in by_table.items()]
 
 
-def table_lines(
-    names: Sequence[str], folders: Sequence[Path], fmt: Format, out: Path | None, *, intervals: bool = False
-) -> Iterator[str]:
-    """Tables over several results folders, their cells with intervals where that is asked for.
+@dataclass(frozen=True)
+class TableRequest:
+    """Which tables to print, and how.
 
-    Without names, those that hold a measured number, or, where nothing is measured, a published one. The folder
-    ``out`` gets every format of each, and the records of the runs that they show.
+    Attributes:
+        names: of the library, or files; none: all that hold a measured number.
+        fmt: to print.
+        output: folder that gets every format of each, and the records of the runs that they show.
+        intervals: whether every cell shows its interval.
+        published: True: without names, also tables of published numbers alone; False: no published numbers.
+        look: of the texts.
+    """
+
+    names: Sequence[str] = ()
+    fmt: Format = "txt"
+    output: Path | None = None
+    intervals: bool = False
+    published: bool | None = None
+    look: Look = field(default_factory=Look)
+
+
+def table_lines(request: TableRequest, folders: Sequence[Path]) -> Iterator[str]:
+    """Tables over several results folders.
 
     Raises:
         UserError: a folder is no results folder, or a table is unknown.
     """
     stores = [RunStore.existing(root) for root in folders]
-    records, ends = read_records(stores), shown_intervals(stores, asked=intervals)
-    tables = grids(load_tables(names), records, intervals=ends) if names else all_grids(records, ends)
-    shown = [grid for grid in tables.values() if names or grid.runs]
-    for grid in shown or [grid for grid in tables.values() if grid.groups]:
-        yield from render(grid, fmt).split("\n")
-    if out is not None:
-        yield from written_lines(write_tables(tables, out))
+    records, statistics = read_records(stores), cell_statistics(stores, every=request.intervals)
+    beside = request.published is not False
+    if request.names:
+        named = load_tables(request.names)
+        tables = grids(named if beside else measured_alone(named), records, statistics=statistics)
+    else:
+        every = all_grids(records, statistics, published=beside)
+        tables = {
+            name: grid for name, grid in every.items() if grid.runs or (request.published and grid.groups)
+        }
+    for grid in tables.values():
+        yield from render(grid, request.fmt, request.look).split("\n")
+    if not tables:
+        where = ", ".join(map(str, folders))
+        yield f"No measured number in {where}. Try: `xdcbench table --published`, for published ones."
+    if request.output is not None:
+        yield from written_lines(write_tables(tables, request.output, request.look))
         runs = frozenset().union(*(grid.runs for grid in tables.values()))
-        write_record_file(out / RECORD_FILE, [record for record in records if record.run in runs])
-        yield f"records {out / RECORD_FILE}"
+        write_record_file(request.output / RECORD_FILE, [record for record in records if record.run in runs])
+        yield f"records {request.output / RECORD_FILE}"
 
 
 def run_lines(name: str, out: Path) -> Iterator[str]:

@@ -131,10 +131,14 @@ def report_page(
     ] = None,
 ) -> None:
     """Write an HTML page of all results. Shows tables, learning curves, clusters, data, cost and runs."""
+    from xdcbench.results.run_store import RunStore
+
+    folders = results or [RESULTS]
+    for folder in folders:
+        RunStore.existing(folder)  # tells a mistake before what draws is imported
     from xdcbench.reports.leaderboard.page import write_leaderboard
     from xdcbench.reports.results.page import write_report
 
-    folders = results or [RESULTS]
     if leaderboard:
         if baseline is not None:
             raise UserError(

@@ -15,18 +15,22 @@ from xdcbench.cli.options import (
     TrustOption,
     require_run,
     say,
+    terminal_width,
 )
 
 app = typer.Typer(rich_markup_mode=None)
 
 FormatName = Literal["md", "tex", "csv", "html", "txt"]
+MatrixFormat = Literal["txt", "md", "tex"]
 Order = Literal["time", "method", "kind"]
 Listed = Literal["methods", "suites", "datasets", "evaluations", "tables", "weights"]
 
 
 @app.command(
     epilog=examples(
-        "xdcbench table table1 --format md", "xdcbench table --results results --results more --output tables"
+        "xdcbench table table1 --format md",
+        "xdcbench table table1 --format tex --no-published --caption 'Ours.' --label t",
+        "xdcbench table --results results --results more --output tables",
     )
 )
 def table(
@@ -40,9 +44,29 @@ def table(
     ] = None,
     results: ResultsFoldersOption = None,
     format_: Annotated[FormatName, typer.Option("--format", help="Format to print.")] = "txt",
+    published: Annotated[
+        bool | None,
+        typer.Option(
+            "--published/--no-published",
+            help="Also print tables of published numbers alone, or leave published numbers out.",
+            show_default="beside measured ones",
+        ),
+    ] = None,
     intervals: Annotated[
-        bool, typer.Option("--intervals", help="Add 95 % confidence intervals over test items.")
+        bool,
+        typer.Option(
+            "--intervals",
+            help="Add 95 % confidence intervals over test items to all numbers, not only to those of few items.",
+        ),
     ] = False,
+    details: Annotated[
+        bool, typer.Option("--details", help="Add runs, data, epochs and what was left out.")
+    ] = False,
+    caption: Annotated[
+        str, typer.Option(metavar="LATEX", help="LaTeX: caption. Without it and a label, no float.")
+    ] = "",
+    label: Annotated[str, typer.Option(metavar="NAME", help="LaTeX: label.")] = "",
+    notes: Annotated[bool, typer.Option("--notes", help="LaTeX: put the footnotes below the table.")] = False,
     output: Annotated[
         Path | None,
         typer.Option(
@@ -51,14 +75,19 @@ def table(
     ] = None,
 ) -> None:
     """Print tables of measured numbers beside published numbers."""
-    from xdcbench.cli.output import table_lines
+    from xdcbench.cli.output import TableRequest, table_lines
+    from xdcbench.results.tables.texts import Look
 
-    say(table_lines(names or [], results or [RESULTS], format_, output, intervals=intervals))
+    look = Look(details, width=terminal_width(), notes=notes, caption=caption, label=label)
+    request = TableRequest(names or (), format_, output, intervals, published, look)
+    say(table_lines(request, results or [RESULTS]))
 
 
 @app.command(
     epilog=examples(
-        "xdcbench compare xdc sdc", "xdcbench compare xdc@audioset xdc@kinetics400 --evaluation finetune"
+        "xdcbench compare xdc sdc",
+        "xdcbench compare xdc cdc mdc sdc --all-pairs --figure ranks.svg",
+        "xdcbench compare xdc@audioset xdc@kinetics400 --details",
     )
 )
 def compare(
@@ -76,18 +105,35 @@ def compare(
             "--all-pairs", help="Compare every two methods, not only the first with each other one."
         ),
     ] = False,
+    format_: Annotated[MatrixFormat, typer.Option("--format", help="Format to print.")] = "txt",
+    details: Annotated[
+        bool, typer.Option("--details", help="Add each pair of runs: items, intervals, p values.")
+    ] = False,
     output: Annotated[
         Path | None,
         typer.Option("--output", metavar="FILE", help="Also write all numbers to this JSON file."),
     ] = None,
+    figure: Annotated[
+        Path | None,
+        typer.Option(
+            "--figure",
+            metavar="FILE",
+            help="Also draw mean ranks with their critical difference, as .svg or .pdf.",
+        ),
+    ] = None,
 ) -> None:
     """Test methods against each other on the same test items.
 
-    Prints differences, confidence intervals and p values with Holm's correction over all comparisons.
+    Prints a matrix of numbers and differences. A star marks a difference with p < 0.05 after Holm's correction.
     """
     from xdcbench.results.statistics.compare import compare
-    from xdcbench.results.statistics.verdict import verdict_lines, write_verdict
+    from xdcbench.results.statistics.matrix import matrix_text
+    from xdcbench.results.statistics.mean_ranks import mean_ranks
+    from xdcbench.results.statistics.rank_figure import require_suffix, write_figure
+    from xdcbench.results.statistics.verdict import write_verdict
 
+    if figure is not None:
+        require_suffix(figure)
     blocks = compare(
         names,
         results or [RESULTS],
@@ -96,9 +142,11 @@ def compare(
         evaluation=evaluation,
         all_pairs=all_pairs,
     )
-    say(verdict_lines(blocks))
+    say(matrix_text(blocks, names, format_, details=details, width=terminal_width()).split("\n"))
     if output is not None:
         write_verdict(blocks, output)
+    if figure is not None:
+        write_figure(mean_ranks(blocks, names), figure)
 
 
 @app.command("list", epilog=examples("xdcbench list suites", "xdcbench list weights"))

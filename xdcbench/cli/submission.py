@@ -28,6 +28,9 @@ def publish(
 
     Writes records, predictions, settings, environment, a model card and a manifest with the SHA-256 of each file.
     """
+    from xdcbench.results.run_store import RunStore
+
+    RunStore.existing(results)  # tells a mistake before what publishes is imported
     from xdcbench.export.publish import publish_lines
 
     say(publish_lines(run, results, output))
@@ -46,6 +49,9 @@ def verify_submission_(
 
     Names every file, value and recomputed value that do not fit, and what cannot be recomputed.
     """
+    from xdcbench.results.submission import read_submission
+
+    read_submission(folder)  # tells a mistake before what recomputes is imported
     from xdcbench.export.verify_submission import verify_submission
 
     lines, code = verify_submission(folder)

@@ -6,7 +6,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from xdcbench.cli.completion import complete_methods, complete_settings, complete_suites
+from xdcbench.cli.completion import (
+    complete_executors,
+    complete_methods,
+    complete_settings,
+    complete_suites,
+    complete_worlds,
+)
 from xdcbench.cli.options import (
     RESULTS,
     DataRootOption,
@@ -47,6 +53,7 @@ class SuiteOptions:
             "--synthetic",
             metavar="NAME|FILE",
             help="Run the suite on this synthetic world, at reduced size and without real data, e.g. `small`.",
+            autocompletion=complete_worlds,
         ),
     ] = ""
     overrides: Annotated[
@@ -189,6 +196,7 @@ class RunOptions(SuiteOptions):
         typer.Option(
             metavar="NAME|FILE",
             help="Where stages run: `local`, or as jobs of `slurm` or of a YAML file that says what differs from it.",
+            autocompletion=complete_executors,
         ),
     ] = "local"
     plan_json: Annotated[

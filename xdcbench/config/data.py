@@ -23,7 +23,7 @@ class Subset(Config):
     parts: tuple[Literal["train", "test"], ...] = Field(
         ("train", "test"), min_length=1, description="those that are cut; the other one stays whole"
     )
-    seed: int = 0
+    seed: int = Field(0, description="of the draw")
 
     @property
     def words(self) -> str:
@@ -37,10 +37,10 @@ class Subset(Config):
 class Dataset(Config):
     """One dataset: where it lies, what it holds, how it is split."""
 
-    title: str
+    title: str = Field(description="in tables")
     adapter: str = Field(description="module of xdcbench.data.datasets, or module:function")
     folder: Below = Field(description="folder below the data root")
-    media: Literal["video", "audio", "image"]
+    media: Literal["video", "audio", "image"] = Field(description="what its files are")
     splits: tuple[Name, ...] = Field(description="names of the splits, in the dataset's own terms")
     official_splits: tuple[Name, ...] = Field(
         (), description="all official splits, where `splits` has only some of them"
@@ -57,10 +57,10 @@ class Dataset(Config):
         description="training items that publications state; estimates use it until items are counted",
     )
     root: str | None = Field(None, description="folder of this dataset; instead of the data root")
-    subset: Subset = Subset()
+    subset: Subset = Field(Subset(), description="the part that is used; default: all items")
     max_failed: float = Field(0.1, ge=0, le=1, description="share of unreadable items that fails a stage")
-    license: str = ""
-    source: str = ""
+    license: str = Field("", description="as the authors state it")
+    source: str = Field("", description="where the authors offer it")
 
 
 class ShardSettings(Config):
@@ -72,7 +72,7 @@ class ShardSettings(Config):
     fps: float = Field(30.0, gt=0, description="frames per second; slower originals keep their own")
     keyframe_interval: int = Field(8, ge=1, description="frames from one keyframe to the next")
     qp: int = Field(23, ge=1, le=51, description="constant quantizer of H.264")
-    audio_codec: Literal["wav", "flac"] = "wav"
+    audio_codec: Literal["wav", "flac"] = Field("wav", description="of stored audio; both are lossless")
     sample_rate: int = Field(16_000, gt=0, description="samples per second, mono, 16 bits")
     quality: int = Field(95, ge=1, le=100, description="of JPEG")
 
@@ -119,34 +119,34 @@ class World(Config):
     Counts are items per class. A dataset with a count of 0 is not written.
     """
 
-    seed: int = 0
-    classes: int = Field(10, ge=2, le=13)
+    seed: int = Field(0, description="of all that is drawn")
+    classes: int = Field(10, ge=2, le=13, description="of every dataset")
     size: int = Field(40, ge=16, multiple_of=2, description="side of the square frame, pixels")
     fps: int = Field(8, description="frames per second")
     seconds: float = Field(2.5, gt=0, description="length of a video")
-    sample_rate: int = 16_000
-    kinetics_train: int = 0
-    kinetics_val: int = 0
+    sample_rate: int = Field(16_000, description="of audio, samples per second")
+    kinetics_train: int = Field(0, description="training videos per class")
+    kinetics_val: int = Field(0, description="test videos per class")
     ucf101_groups: int = Field(
         0, description="groups per class, 2 videos each; a third of them test per split"
     )
     hmdb51_videos: int = Field(
         0, description="videos per class; 70/30 of them in each split, as in the original"
     )
-    imagenet_train: int = 0
-    imagenet_val: int = 0
+    imagenet_train: int = Field(0, description="training images per class")
+    imagenet_val: int = Field(0, description="test images per class")
     esc50_per_fold: int = Field(0, description="recordings of 5 s per class and fold, 5 folds")
     dcase_train: int = Field(0, description="recordings per class")
-    dcase_test: int = 0
+    dcase_test: int = Field(0, description="test recordings per class")
     dcase_seconds: float = Field(30.0, description="length of a DCASE recording")
     audioset_unbalanced: int = Field(0, description="segments per class of AudioSet's unbalanced list")
-    audioset_balanced: int = 0
-    audioset_eval: int = 0
+    audioset_balanced: int = Field(0, description="segments per class of AudioSet's balanced list")
+    audioset_eval: int = Field(0, description="segments per class of AudioSet's evaluation list")
     ig_random: int = Field(
         0, description="videos in all: classes as unequal as 1 / rank, every third video without a class"
     )
-    ig_kinetics: int = 0
-    factors: Factors = Factors()
+    ig_kinetics: int = Field(0, description="videos per class, picked by tags")
+    factors: Factors = Field(Factors(), description="strengths of what tells the class, and of nuisances")
     unseen: tuple[NonNegativeInt, ...] = Field(
         (), description="labels of classes that videos do not tell: motion and hue are as at strength 0"
     )

@@ -36,8 +36,8 @@ class Resources(Config):
     """What a stage asks of Slurm; what is None is taken from ``default``, then from the cost model."""
 
     partition: str | None = Field(None, description="none: the cluster's default")
-    account: str | None = None
-    qos: str | None = None
+    account: str | None = Field(None, description="none: the user's default")
+    qos: str | None = Field(None, description="quality of service; none: the user's default")
     nodes: int | None = Field(None, ge=1, description="more than one only for stages that processes share")
     gpus: int | None = Field(None, ge=0, description="per node")
     processes: int | None = Field(None, ge=1, description="per node; none: one per GPU, or one")

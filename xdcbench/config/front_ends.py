@@ -11,14 +11,14 @@ class LogFilterbank(Config):
     """Log mel filterbank of python_speech_features, as GDT and SeLaVi take it."""
 
     kind: Literal["log_filterbank"] = "log_filterbank"
-    n_fft: int = Field(1024, gt=0, multiple_of=2)
+    n_fft: int = Field(1024, gt=0, multiple_of=2, description="FFT length, samples")
     win_length: int = Field(480, gt=0, description="samples of a frame, without a window function")
     hop_length: int = Field(240, gt=0, description="step between frames, samples")
     n_mels: int = Field(40, ge=1, description="triangular filters from 0 Hz to half the sample rate")
     preemphasis: float = Field(0.97, description="share of the sample before that is subtracted")
     scale: float = Field(32_768.0, gt=0, description="samples of full scale 1 are multiplied by this")
-    mean: float = 0.0
-    std: float = Field(1.0, gt=0)
+    mean: float = Field(0.0, description="which is subtracted")
+    std: float = Field(1.0, gt=0, description="by which is divided")
 
 
 class DecibelSpectrogram(Config):
@@ -42,8 +42,8 @@ class SlaneyLogMel(Config):
     n_fft: int = Field(1024, gt=0, multiple_of=2, description="Hann window and FFT length, samples")
     hop_length: int = Field(160, gt=0, description="step between frames, samples")
     n_mels: int = Field(80, ge=1, description="filters from 0 Hz to half the sample rate")
-    mean: float = 0.0
-    std: float = Field(1.0, gt=0)
+    mean: float = Field(0.0, description="which is subtracted")
+    std: float = Field(1.0, gt=0, description="by which is divided")
 
 
 FrontEnd = Annotated[LogFilterbank | DecibelSpectrogram | SlaneyLogMel, Field(discriminator="kind")]

@@ -17,8 +17,13 @@ class VideoInput(Config):
     size: int = Field(112, ge=8, description="side of the square crop, pixels")
     fps: float = Field(30.0, gt=0, description="frames per second")
     short_side: tuple[int, int] = Field((128, 160), description="range of the short side in training, pixels")
-    mean: tuple[float, float, float] = (0.43216, 0.394666, 0.37645)
-    std: tuple[float, float, float] = (0.22803, 0.22145, 0.216989)
+    mean: tuple[float, float, float] = Field(
+        (0.43216, 0.394666, 0.37645),
+        description="of red, green and blue, which is subtracted; full scale is 1",
+    )
+    std: tuple[float, float, float] = Field(
+        (0.22803, 0.22145, 0.216989), description="of red, green and blue, by which is divided"
+    )
 
     @model_validator(mode="after")
     def _crop_fits(self) -> Self:
@@ -45,15 +50,15 @@ class AudioInput(Config):
     """The log-mel window that an audio encoder declares (VMZ's constants, 2 s over 100 frames)."""
 
     sample_rate: int = Field(16_000, gt=0, description="samples per second, mono")
-    seconds: float = Field(2.0, gt=0)
+    seconds: float = Field(2.0, gt=0, description="length of a window")
     n_fft: int = Field(256, gt=0, multiple_of=2, description="Hann window and FFT length, samples")
     hop_length: int = Field(320, description="step between frames, samples")
-    n_mels: int = Field(40, ge=4)
-    f_min: float = Field(0.0, ge=0)
-    f_max: float = 8000.0
+    n_mels: int = Field(40, ge=4, description="triangular filters")
+    f_min: float = Field(0.0, ge=0, description="lowest frequency of the filters, Hz")
+    f_max: float = Field(8000.0, description="highest frequency of the filters, Hz")
     gain: float = Field(1080674186.35, description="power is multiplied by this before the logarithm")
-    mean: float = 0.0
-    std: float = 1.0
+    mean: float = Field(0.0, description="which is subtracted from log-mel values")
+    std: float = Field(1.0, description="by which log-mel values are divided")
 
     @model_validator(mode="after")
     def _band(self) -> Self:
@@ -87,7 +92,7 @@ class Waveform(Config):
 
     kind: Literal["waveform"] = Field("waveform", description="tells it from log-mel in files")
     sample_rate: int = Field(gt=0, description="samples per second")
-    seconds: float = Field(gt=0)
+    seconds: float = Field(gt=0, description="length of a window")
 
     @model_validator(mode="after")
     def _holds_samples(self) -> Self:
@@ -128,7 +133,7 @@ class VideoModel(Config):
     blocks: tuple[int, int, int, int] = Field((2, 2, 2, 2), description="basic blocks per stage")
     stem_stride: int = Field(2, ge=1, le=2, description="spatial stride of the stem")
     bn_momentum: float = Field(0.1, description="weight of the new batch; 0.9 reproduces the released code")
-    input: VideoInput = VideoInput()
+    input: VideoInput = Field(VideoInput(), description="the clip that it takes")
 
     def with_frames(self, frames: int | None) -> Self:
         """The encoder when it is fed ``frames`` per clip; None leaves it what it declares.
@@ -145,11 +150,11 @@ class AudioModel(Config):
     """VMZ's audio ResNet-18 on log-mel spectrograms, or a peer's encoder on what its front end gives."""
 
     width: int = Field(64, ge=4, description="channels of the first of the four stages")
-    blocks: tuple[int, int, int, int] = (2, 2, 2, 2)
-    bn_momentum: float = 0.1
+    blocks: tuple[int, int, int, int] = Field((2, 2, 2, 2), description="basic blocks per stage")
+    bn_momentum: float = Field(0.1, description="weight of the new batch")
     input: Annotated[
         Annotated[AudioInput, Tag(LOG_MEL)] | Annotated[Waveform, Tag(WAVEFORM)], Discriminator(_window_kind)
-    ] = AudioInput()
+    ] = Field(AudioInput(), description="the window that it takes")
     front_end: FrontEnd | None = Field(None, description="of a peer's encoder, which declares a waveform")
 
     @property
@@ -170,8 +175,8 @@ class AudioModel(Config):
 class Models(Config):
     """The pair of encoders that a suite trains."""
 
-    video: VideoModel = VideoModel()
-    audio: AudioModel = AudioModel()
+    video: VideoModel = Field(VideoModel(), description="R(2+1)D")
+    audio: AudioModel = Field(AudioModel(), description="ResNet on log-mel spectrograms")
 
     @property
     def by_modality(self) -> dict[Modality, VideoModel | AudioModel]:
@@ -209,21 +214,21 @@ class PretrainedAudio(Config):
     file: str | None = Field(
         None, description="path of the file of the released weights that `weights` names; default: downloaded"
     )
-    model: AudioModel = AudioModel()
+    model: AudioModel = Field(AudioModel(), description="its width, depth and `input`")
 
 
 class PretrainedEncoders(Config):
     """Encoders that are measured as they are: of an earlier run, of files, of torchvision, of the user."""
 
-    title: str = ""
+    title: str = Field("", description="in tables; empty: its name")
     pretrain_data: str = Field(
         "none", description="what they have learned from, for the tables; of released weights it is known"
     )
     run: str | None = Field(
         None, description="run directory of this suite's encoders, or exported folder; instead of the others"
     )
-    video: PretrainedVideo | None = None
-    audio: PretrainedAudio | None = None
+    video: PretrainedVideo | None = Field(None, description="the video encoder; none: it has none")
+    audio: PretrainedAudio | None = Field(None, description="the audio encoder; none: it has none")
 
     @property
     def by_modality(self) -> dict[Modality, PretrainedVideo | PretrainedAudio]:

@@ -7,16 +7,17 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from xdcbench.config.base import DISTANCE, Config, Modality
+from xdcbench.config.base import DISTANCE, Config, EncoderPrecision, Modality
 from xdcbench.utils.names import Name
-from xdcbench.utils.precision import Precision
 
 
 class Clustering(Config):
     """One k-means per round, on the features of one encoder or of both, concatenated."""
 
-    features: tuple[Modality, ...] = Field(min_length=1, max_length=2)
-    k: int = Field(ge=2)
+    features: tuple[Modality, ...] = Field(
+        min_length=1, max_length=2, description="the encoder whose features are clustered, or both"
+    )
+    k: int = Field(ge=2, description="clusters")
 
 
 class EarlierClustering(Config):
@@ -37,7 +38,7 @@ class Method(Config):
     initialization only.
     """
 
-    title: str
+    title: str = Field(description="in tables")
     family: str = Field("", description="short note for tables")
     encoders: tuple[Modality, ...] = Field(("video", "audio"), description="encoders that the method yields")
     clusterings: dict[Name, Clustering] = Field({}, description="by name")
@@ -62,22 +63,26 @@ class Method(Config):
 class Schedule(Config):
     """SGD with Nesterov momentum, linear warm-up and steps or a cosine; restarted each round."""
 
-    epochs: int = Field(45, ge=1)
+    epochs: int = Field(45, ge=1, description="of a round or of an evaluation")
     lr: float = Field(0.01, gt=0, description="per `batch_size` clips, after warm-up")
     warmup_epochs: float = Field(10, ge=0, description="epochs")
-    lr_scheduler: Literal["step", "cosine", "constant"] = "step"
+    lr_scheduler: Literal["step", "cosine", "constant"] = Field(
+        "step", description="step: falls by `gamma` at each milestone"
+    )
     milestones: tuple[float, ...] = Field((20, 30, 40), description="epochs at which the rate falls")
-    gamma: float = 0.1
-    momentum: float = 0.9
-    weight_decay: float = 1e-4
+    gamma: float = Field(0.1, description="factor of the rate at a milestone")
+    momentum: float = Field(0.9, description="of SGD, Nesterov's")
+    weight_decay: float = Field(1e-4, description="L2 penalty of all weights")
 
 
 class Augment(Config):
     """Training-time augmentation; test time takes the center crop, unflipped."""
 
-    flip: bool = True
-    crop: Literal["random", "center"] = "random"
-    temporal_crop: Literal["random", "center"] = "random"
+    flip: bool = Field(True, description="mirror a clip with probability 1/2")
+    crop: Literal["random", "center"] = Field("random", description="where the square is cut")
+    temporal_crop: Literal["random", "center"] = Field(
+        "random", description="where the clip or window lies in its item"
+    )
 
 
 class EarlyStopping(Config):
@@ -94,20 +99,22 @@ class EarlyStopping(Config):
 class Pretrain(Config):
     """The loop of deep clustering: rounds of extract, cluster, train."""
 
-    rounds: int = Field(10, ge=1)
+    rounds: int = Field(10, ge=1, description="of extraction, clustering and training")
     k: int | None = Field(None, ge=2, description="overrides the k of every clustering")
     batch_size: int = Field(32, ge=2, description="global batch, clips")
-    schedule: Schedule = Schedule()
-    augment: Augment = Augment()
+    schedule: Schedule = Field(Schedule(), description="of each round")
+    augment: Augment = Field(Augment(), description="of training clips")
     clips_per_epoch: int | None = Field(None, ge=1, description="clips per epoch; none: one per item")
     val_fraction: float = Field(
         0.05, ge=0, lt=1, description="share of items held out for the validation loss"
     )
-    preprocess: Literal["none", "l2", "pca_whiten_l2"] = "none"
-    pca_dim: int = 256
+    preprocess: Literal["none", "l2", "pca_whiten_l2"] = Field(
+        "none", description="of features before k-means"
+    )
+    pca_dim: int = Field(256, description="dimensions that `pca_whiten_l2` keeps")
     concat_l2: bool = Field(True, description="L2-normalize each modality before concatenating (CDC)")
-    kmeans_max_iter: int = Field(20, ge=1)
-    kmeans_n_init: int = Field(1, ge=1)
+    kmeans_max_iter: int = Field(20, ge=1, description="iterations of k-means")
+    kmeans_n_init: int = Field(1, ge=1, description="starts of k-means; the one with the lowest cost counts")
     kmeans_tol: float = Field(
         0.0, ge=0, lt=1, description="share of items that may still change their cluster when k-means stops"
     )
@@ -120,8 +127,8 @@ class Pretrain(Config):
     cluster_clip: Literal["center", "random"] = Field(
         "center", description="the clip of an item that is clustered"
     )
-    max_failed: float = Field(0.1, ge=0, le=1)
-    precision: Precision = "auto"
+    max_failed: float = Field(0.1, ge=0, le=1, description="share of unreadable items that fails a stage")
+    precision: EncoderPrecision = "auto"
     early_stopping: EarlyStopping | None = Field(
         None, description="ends a round before `schedule.epochs`; none: all epochs are trained"
     )

@@ -41,7 +41,7 @@ def _pattern(text: str) -> str:
 class License(Config):
     """Under what terms the authors give weights away."""
 
-    name: str
+    name: str = Field(description="as the authors state it")
     commercial: bool | None = Field(description="whether commercial use is allowed; null: nothing is stated")
 
 
@@ -59,21 +59,25 @@ class Tensors(Config):
 class VideoTensors(Tensors):
     """A video encoder of a file."""
 
-    model: VideoModel = VideoModel()
+    channels: Literal["rgb", "bgr"] = Field(
+        "rgb",
+        description="order of colors that it has learned from; its first convolution is turned to red first",
+    )
+    model: VideoModel = Field(VideoModel(), description="the network that they are of")
 
 
 class AudioTensors(Tensors):
     """An audio encoder of a file."""
 
-    model: AudioModel = AudioModel()
+    model: AudioModel = Field(AudioModel(), description="the network that they are of")
 
 
 class Statistics(Config):
     """The file of means and deviations per bin that a front end normalizes by: npz, `mean` and `std`."""
 
-    url: Address
-    file: Name
-    sha256: Digits = ""
+    url: Address = Field(description="direct address")
+    file: Name = Field(description="name of the file")
+    sha256: Digits = Field("", description="whole, the first digits, or empty: unknown")
 
 
 class Release(Config):
@@ -82,22 +86,24 @@ class Release(Config):
     ``sha256`` is the whole hash, its first digits, or empty: then nothing tells a changed file.
     """
 
-    name: str
-    title: str
+    name: str = Field(description="as of `list weights`")
+    title: str = Field(description="in tables")
     method: str = Field(description="as in published.csv")
     pretrain_data: str = Field(description="as in published.csv")
-    paper: str
-    license: License
+    paper: str = Field(description="that describes them")
+    license: License = Field(description="of the weights")
     page: Address = Field(description="where the authors offer it")
     url: Address = Field("", description="direct address; empty: the user provides the file")
-    file: Name
-    sha256: Digits = ""
+    file: Name = Field(description="name of the file")
+    sha256: Digits = Field("", description="whole, the first digits, or empty: unknown")
     zipped: bool = Field(False, description="whether the file is a zip archive with the weights file in it")
     nested: tuple[str, ...] = Field((), description="keys under which the tensors lie in the file")
     allowed: tuple[PlainClass, ...] = Field((), description="classes in the file beside tensors")
-    statistics: Statistics | None = None
-    video: VideoTensors | None = None
-    audio: AudioTensors | None = None
+    statistics: Statistics | None = Field(
+        None, description="file of means and deviations; none: the front end needs none"
+    )
+    video: VideoTensors | None = Field(None, description="the video encoder; none: the file has none")
+    audio: AudioTensors | None = Field(None, description="the audio encoder; none: the file has none")
     published: tuple[str, ...] = Field((), description="ids of the rows of published.csv with its scores")
     protocol: str = Field("", description="how the published scores came about")
     unverified: tuple[str, ...] = Field((), description="what of this entry nobody has seen in the file")

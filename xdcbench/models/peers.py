@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import Tensor, nn
 from torchvision.models.resnet import BasicBlock, ResNet
+from torchvision.models.video import r2plus1d_18
 
 WIDTHS = (64, 128, 256, 512)
 
@@ -74,6 +75,31 @@ class FullStemR2Plus1D(nn.Module):
         return self.pool(x, dim=(2, 3, 4))
 
 
+class DilatedR2Plus1D(nn.Module):
+    """TCLR's R(2+1)D-18: torchvision's, of which the last stage keeps all frames and opens with a dilated 3x3x3.
+
+    Its tensors are named as torchvision's. Source: ``action_recognition/backbones.py`` of SEVERE.
+    """
+
+    features = 512
+
+    def __init__(self) -> None:
+        super().__init__()
+        net = r2plus1d_18(weights=None)
+        self.stem, self.layer1, self.layer2, self.layer3 = net.stem, net.layer1, net.layer2, net.layer3
+        self.layer4 = net.layer4
+        self.layer4[0].conv1[0] = nn.Conv3d(
+            256, 512, 3, stride=(1, 2, 2), padding=(2, 1, 1), dilation=(2, 1, 1), bias=False
+        )
+        self.layer4[0].downsample[0] = nn.Conv3d(256, 512, 1, stride=(1, 2, 2), bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Prepared clips, (B, 3, T, S, S), to (B, 512)."""
+        for stage in (self.stem, self.layer1, self.layer2, self.layer3, self.layer4):
+            x = stage(x)
+        return x.mean(dim=(2, 3, 4))
+
+
 class PlainBlock(nn.Module):
     """Two 3x3 convolutions, each with BatchNorm and ReLU, without a shortcut."""
 
@@ -128,6 +154,7 @@ class OneChannelResNet(ResNet):
 NETWORKS: Mapping[str, Callable[[], nn.Module]] = {
     "avid_r2plus1d": lambda: FullStemR2Plus1D(torch.amax),
     "crisscross_r2plus1d": lambda: FullStemR2Plus1D(torch.mean),
+    "tclr_r2plus1d": DilatedR2Plus1D,
     "avid_conv9": ConvNet9,
     "resnet9": lambda: OneChannelResNet(1),
     "resnet18": lambda: OneChannelResNet(2),

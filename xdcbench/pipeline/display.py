@@ -71,11 +71,12 @@ class Display(AbstractContextManager["Display"]):
             self.bars.show(self.rows[stage.key], at)
 
     def end(self, stage: Stage, number: int, status: str, seconds: float) -> None:
-        """A stage has been built, as the ``number``-th of the plan; a failure has been told where it occurred."""
+        """A stage has been built, as the ``number``-th of the plan; why it failed has been told where it occurred."""
         if self.bars and stage.key in self.rows:
             self.bars.remove(self.rows.pop(stage.key))
-        if status == "done" and is_main_process():
-            words = [*result_words(stage, self.store.path(stage.key)), duration(seconds)]
+        if status in ("done", "failed") and is_main_process():
+            said = result_words(stage, self.store.path(stage.key)) if status == "done" else [status]
+            words = [*said, duration(seconds)]
             total = len(self.plan.stages)
             counter = f"[{number:>{len(str(total))}}/{total}]"
             log.info("%s %s   %s", counter, f"{self.titles[stage.key]:<{self.width}}", "   ".join(words))

@@ -1,6 +1,6 @@
 """`validate-encoder`: what its argument stands for, built, and tried on generated clips or on a few files."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -9,21 +9,19 @@ import torch
 from torch import Tensor
 
 from xdcbench.config.base import Modality
-from xdcbench.config.load import merge, validate
-from xdcbench.config.models import Input, PretrainedEncoders, VideoInput
-from xdcbench.config.released import registry, with_releases
+from xdcbench.config.models import Input, VideoInput
 from xdcbench.data.clip_dataset import crop_box
 from xdcbench.data.media import read_audio, read_clip
 from xdcbench.data.scanning.items import SUFFIXES
 from xdcbench.errors import MediaError, UserError
 from xdcbench.models.encoders import Encoder, to_device
 from xdcbench.models.pretrained.external import untried_encoder
-from xdcbench.models.pretrained.origins import MFCC, OWN, TORCHVISION, find_origin
+from xdcbench.models.pretrained.origins import TORCHVISION, find_origin
 from xdcbench.models.raw_inputs import blank, noise
 from xdcbench.models.validation import Trial, check_all, lines
+from xdcbench.pipeline.encoder_entry import entry_of
 from xdcbench.pretraining.pretrained import build_all
 from xdcbench.utils.code import Consent
-from xdcbench.utils.documents import read_setting
 from xdcbench.utils.progress import log
 from xdcbench.utils.runtime import pick_device
 
@@ -67,31 +65,6 @@ def validation_lines(request: Request) -> tuple[list[str], int]:
         told += [f"{modality} encoder of {request.spec}", *lines(findings), verdict]
         failed += bad
     return told, int(failed > 0)
-
-
-def entry_of(spec: str, modality: Modality | None, overrides: tuple[str, ...] = ()) -> PretrainedEncoders:
-    """The entry of a suite's ``encoders`` that ``spec`` is short for, with ``overrides`` laid over it.
-
-    Raises:
-        UserError: it is nothing that a suite takes; an override does not fit.
-    """
-    kinds: Mapping[str, Modality] = {MFCC: "audio", OWN[0]: "video", OWN[1]: "audio"}
-    if (Path(spec) / "encoders.json").is_file():
-        tree: dict[str, object] = {"run": spec}
-    elif spec in registry():
-        held = registry()[spec].by_modality
-        tree = {m: {"weights": spec} for m in held if modality in (None, m)}
-    elif spec in kinds or ":" in spec:
-        default = "video" if spec.startswith(TORCHVISION) else "audio"
-        tree = {kinds.get(spec, modality or default): {"source": spec}}
-    else:
-        raise UserError(
-            f"{spec!r} is no encoder. Try: module:object, torchvision:NAME, mfcc, a folder of a run or export with "
-            "encoders.json, or a name of `xdcbench list weights`"
-        )
-    for text in overrides:
-        tree = merge(tree, read_setting(text))
-    return with_releases(validate(PretrainedEncoders, tree, where=spec))
 
 
 def _is_code(spec: str) -> bool:

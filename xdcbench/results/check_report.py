@@ -15,6 +15,26 @@ from xdcbench.utils.shown import safe_text
 
 OTHER_FILE = "give another file"
 
+ANNOTATIONS = 10
+"""Annotations of one kind that GitHub Actions shows of a step."""
+
+
+FURTHEST = 8
+"""Moved values that a check ends with, so that the last 20 lines of a log say what there is to know."""
+
+
+def told(moved: Sequence[RegressionChange], summary: Sequence[str]) -> list[str]:
+    """What moved, and the summary of the tiers; of much that moved the furthest again, below all of it."""
+    if len(moved) <= FURTHEST:
+        return [*map(str, moved), *summary]
+    furthest = sorted(moved, key=lambda value: value.excess, reverse=True)[:FURTHEST]
+    return [
+        *map(str, moved),
+        *summary,
+        f"Of {len(moved)} values that moved, the furthest:",
+        *map(str, furthest),
+    ]
+
 
 def write_junit(path: Path, suite: str, values: Sequence[RegressionChange], *, error: str = "") -> None:
     """One test case for each reference value, named as in the reference; those that moved are failures.
@@ -66,11 +86,20 @@ def _plain(found: float | str | None) -> float | str | None:
 
 
 def annotations(suite: str, values: Sequence[RegressionChange]) -> Iterator[str]:
-    """Workflow commands of GitHub Actions, one for each value that moved; none elsewhere."""
-    if os.environ.get("GITHUB_ACTIONS") == "true":
-        for value in values:
-            if value.moved:
-                yield f"::error title={_escaped(f'xdcbench check {suite}', of_property=True)}::{_escaped(str(value))}"
+    """Workflow commands of GitHub Actions, which shows `ANNOTATIONS` of a step; none elsewhere.
+
+    One for each value that moved, the furthest first; the last one counts those beyond.
+    """
+    if os.environ.get("GITHUB_ACTIONS") != "true":
+        return
+    moved = sorted((value for value in values if value.moved), key=lambda value: value.excess, reverse=True)
+    said = list(map(str, moved))
+    if len(said) > ANNOTATIONS:
+        said[ANNOTATIONS - 1 :] = [
+            f"and {len(said) - ANNOTATIONS + 1} more values moved; see the step summary"
+        ]
+    for text in said:
+        yield f"::error title={_escaped(f'xdcbench check {suite}', of_property=True)}::{_escaped(text)}"
 
 
 def _escaped(text: str, *, of_property: bool = False) -> str:

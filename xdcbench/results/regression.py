@@ -50,7 +50,7 @@ STEPS = {"steps/start/": 1e-3, "steps/later/": 0.05}
 class Spread(Config):
     """Where a trained number lies: mean and standard deviation over seeds and numbers of threads.
 
-    ``item`` is what one test item more or less moves.
+    ``item`` is what one test item more or less moves of a share of test items; 0 of what is none.
     """
 
     mean: float
@@ -81,17 +81,23 @@ class Reference(Config):
         """What a number of a check of unchanged code may lie from the mean; 0 for one that was not there.
 
         A prediction bound for the mean of ``seeds`` further seeds, of all numbers together (Bonferroni): Student's t
-        with as many degrees of freedom as seeds less one, since runs of one seed are not independent. At least what
-        one test item moves.
+        with as many degrees of freedom as seeds less one, since runs of one seed are not independent. Of a share of
+        few test items, at least `share_bound`: seeds that all gave 8 of 8 do not show that a next one does.
         """
         spread = self.values.get(name)
         if spread is None or len(self.seeds) < 2:
             return 0.0
         from scipy.stats import t  # takes longer to import than the rest of a check that trains nothing
 
-        quantile = t.ppf(1 - FALSE_ALARMS / (2 * len(self.values)), len(self.seeds) - 1)
-        bound = float(quantile) * spread.deviation * math.sqrt(1 / seeds + 1 / len(self.seeds))
-        return max(bound, spread.item, ROUNDING * max(1.0, abs(spread.mean)))
+        error = FALSE_ALARMS / (2 * len(self.values))
+        spreads = math.sqrt(1 / seeds + 1 / len(self.seeds)) * spread.deviation
+        bounds = [float(t.isf(error, len(self.seeds) - 1)) * spreads, ROUNDING * max(1.0, abs(spread.mean))]
+        scale = SCALES.get(name.rpartition("/")[2], 0.0)
+        if spread.item and scale:
+            items = round(scale / spread.item)
+            known = (items * len(self.seeds), items * seeds)
+            bounds.append(scale * share_bound(spread.mean / scale, *known, error=error))
+        return max(bounds)
 
 
 @dataclass(frozen=True)
@@ -116,6 +122,14 @@ class RegressionChange:
             return not abs(self.found - self.expected) <= self.tolerance
         return self.expected is None or self.expected != self.found
 
+    @property
+    def excess(self) -> float:
+        """How many times its tolerance a number has moved; infinite for a digest, and for what is missing or new."""
+        if _is_number(self.expected) and _is_number(self.found) and self.tolerance:
+            times = abs(self.found - self.expected) / self.tolerance
+            return math.inf if math.isnan(times) else times
+        return math.inf
+
     def __str__(self) -> str:
         within = "" if isinstance(self.expected, str) else f" ± {self.tolerance:.3g}"
         said = f"{self.name}: expected {shown(self.expected)}{within}, found {shown(self.found)}"
@@ -126,6 +140,19 @@ class RegressionChange:
             more = f" and {len(self.items) - NAMED} more" if len(self.items) > NAMED else ""
             said += f"; now wrong: {', '.join(self.items[:NAMED])}{more}"
         return said
+
+
+def share_bound(share: float, known: int, items: int, *, error: float) -> float:
+    """How far the share right of ``items`` further trials may lie from ``share``, that of ``known`` ones.
+
+    A prediction bound of binomial trials whose chance has Jeffreys' prior (beta-binomial), with probability ``error``
+    on each side; shares from 0 to 1.
+    """
+    from scipy.stats import betabinom  # as above
+
+    expected = betabinom(items, share * known + 0.5, (1 - share) * known + 0.5)
+    low, high = expected.ppf(error) / items, expected.isf(error) / items
+    return float(max(share - low, high - share))
 
 
 def _is_number(value: float | str | None) -> TypeGuard[float]:

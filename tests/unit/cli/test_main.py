@@ -309,3 +309,47 @@ def test_doctor_states_what_a_run_takes_by_default(
         "--num-workers 10, --jobs 4 in a synthetic world on a CPU, --decoded-bytes 10000000000 (10 GB)"
         in said
     )
+
+
+# ---------------------------------------------------------------------------------------- mistakes
+
+
+def test_mistakes_are_told_without_heavy_imports(tmp_path: Path) -> None:
+    """In a process of its own, where nothing has been imported yet."""
+    mistakes = [
+        "run --suite nope",
+        "run --suite smoke --set rounds=3",
+        "run --suite smoke --methods nope",
+        "check --suite nope",
+        "validate-encoder nope",
+        "data verify nope",
+        "data stats nope",
+        "export nope",
+        "table nope",
+        "show nope",
+        "clusters nope",
+        "report",
+        "publish nope --output new",
+        "verify-submission nope",
+    ]
+    heavy = [name for name in HEAVY if name != "omegaconf"]
+    program = f"""
+import sys
+from xdcbench.cli import main
+for words in {mistakes!r}:
+    sys.argv = ["xdcbench", *words.split()]
+    try:
+        main.main()
+    except SystemExit as end:
+        assert end.code == 2, (words, end.code)
+    else:
+        raise AssertionError(words)
+    there = [name for name in {heavy!r} if name in sys.modules]
+    assert not there, (words, there)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == ""
+    assert [line[:10] for line in done.stderr.splitlines()] == ["xdcbench: "] * len(mistakes)

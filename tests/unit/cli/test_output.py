@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from xdcbench.cli.check import check_against, update_reference
-from xdcbench.cli.output import plan_lines, report, run_lines, run_plan, table_lines
+from xdcbench.cli.output import TableRequest, plan_lines, report, run_lines, run_plan, table_lines
 from xdcbench.config.base import Config
 from xdcbench.config.load import load_suite
 from xdcbench.config.stages import IndexStage
@@ -22,6 +22,7 @@ from xdcbench.pipeline.launch import Launch, Request, plan_launch
 from xdcbench.pipeline.registry import STAGES
 from xdcbench.results.records import Record, write_records
 from xdcbench.results.run_store import PRUNED, RunStore
+from xdcbench.results.tables.texts import Look
 from xdcbench.utils.documents import write_json
 from xdcbench.utils.manifest import write_manifest
 
@@ -263,21 +264,21 @@ def kept(root: Path, record: Record) -> Path:
 def test_tables_read_several_folders_as_one(tmp_path: Path, make_record: Maker) -> None:
     one = kept(tmp_path / "one", make_record(run="a-1", value=61.5))
     two = kept(tmp_path / "two", make_record(run="b-2", method="sdc", value=42.5))
-    text = "\n".join(table_lines(["probes"], [one, two], "csv", None))
+    text = "\n".join(table_lines(TableRequest(["probes"], "csv"), [one, two]))
     assert "61.5" in text
     assert "42.5" in text
 
 
 def test_tables_are_also_written(tmp_path: Path, make_record: Maker) -> None:
     one = kept(tmp_path / "one", make_record())
-    lines = list(table_lines(["probes"], [one], "md", tmp_path / "out"))
+    lines = list(table_lines(TableRequest(["probes"], "md", tmp_path / "out"), [one]))
     assert f"table   {tmp_path / 'out' / 'probes'}.{{md,tex,csv,html,txt}}" in lines
     assert (tmp_path / "out" / "probes.tex").is_file()
 
 
 def test_without_names_tables_that_are_empty_are_left_out(tmp_path: Path, make_record: Maker) -> None:
     one = kept(tmp_path / "one", make_record())
-    text = "\n".join(table_lines([], [one], "txt", None))
+    text = "\n".join(table_lines(TableRequest(), [one]))
     assert "Linear probes in the synthetic world" in text
     assert "ESC-10: linear SVM on frozen" not in text
 
@@ -286,24 +287,44 @@ def test_without_names_a_number_that_no_table_shows_has_a_default_one(
     tmp_path: Path, make_record: Maker
 ) -> None:
     one = kept(tmp_path / "one", make_record(run="own-1", dataset="mine", value=33.25))
-    lines = list(table_lines([], [one], "txt", tmp_path / "out"))
+    lines = list(table_lines(TableRequest(output=tmp_path / "out"), [one]))
     assert lines[0] == "Results on mine (%)"
     text = "\n".join(lines)
-    assert "33.2" in text and "498 of 500 test items used" in text
+    assert "33.2" in text and "mine, split official: 498 of 500" in text
     assert "[published]" not in text, "where something is measured, that is what is shown"
     assert (tmp_path / "out" / "dataset-mine.csv").is_file()
 
 
-def test_without_names_and_numbers_published_ones_are_shown(tmp_path: Path) -> None:
+def test_published_numbers_alone_are_shown_when_asked_for(tmp_path: Path) -> None:
     RunStore(tmp_path)
-    assert "[published]" in "\n".join(table_lines([], [tmp_path], "txt", None))
+    assert list(table_lines(TableRequest(), [tmp_path])) == [
+        f"No measured number in {tmp_path}. Try: `xdcbench table --published`, for published ones."
+    ]
+    text = "\n".join(table_lines(TableRequest(published=True), [tmp_path]))
+    assert "[published]" in text and "Table 1" in text and "Linear probes in the synthetic" not in text
+
+
+def test_published_numbers_are_left_out_when_asked_for(tmp_path: Path, make_record: Maker) -> None:
+    fields = {"evaluation": "finetune", "protocol": "finetune", "dataset": "ucf101", "world": "real"}
+    fields |= {"architecture": "R(2+1)D-18"}
+    one = kept(tmp_path / "one", make_record(**fields, hyperparameters={"frames": 8}, split="1", value=74.5))
+    beside = "\n".join(table_lines(TableRequest(["table1"]), [one]))
+    assert "[published]" in beside and "(+0.3†)" in beside
+    alone = "\n".join(table_lines(TableRequest(["table1"], published=False), [one]))
+    assert "74.5" in alone and "ublished" not in alone and "†" not in alone
+
+
+def test_a_narrow_terminal_gets_lists(tmp_path: Path, make_record: Maker) -> None:
+    one = kept(tmp_path / "one", make_record(value=61.5))
+    lines = list(table_lines(TableRequest(["probes"], look=Look(width=40)), [one]))
+    assert max(map(len, lines)) <= 40 and any("61.5" in line for line in lines)
 
 
 def test_folder_that_holds_no_results_is_told(tmp_path: Path) -> None:
     with pytest.raises(
         UserError, match=f"{tmp_path} is no results folder; run a suite with --results {tmp_path}"
     ):
-        list(table_lines([], [tmp_path], "txt", None))
+        list(table_lines(TableRequest(), [tmp_path]))
 
 
 # -------------------------------------------------------------------------------------------- show

@@ -14,7 +14,8 @@ from xdcbench.data.media import read_audio
 from xdcbench.errors import UserError
 from xdcbench.models import validation
 from xdcbench.models.weights import build_encoder
-from xdcbench.pipeline.encoder_validation import entry_of, read_files
+from xdcbench.pipeline.encoder_entry import entry_of
+from xdcbench.pipeline.encoder_validation import read_files
 
 OWN = "tests.unit.models.own_encoder"
 

@@ -98,4 +98,4 @@ def test_a_default_table_holds_the_numbers_of_its_suite(
     grid = suite_tables(launch, records)["dataset-esc50"]
     ((row,),) = [group.rows for group in grid.groups]
     assert (row.labels[0], row.cells[0].text) == ("MFCC", "65.0")
-    assert any("splits 1, 2: 996 of 1000 test items used" in note for note in grid.footnotes)
+    assert any("ESC-50, splits 1, 2: 996 of 1000" in note for note in grid.footnotes)

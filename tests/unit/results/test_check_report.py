@@ -8,7 +8,7 @@ import pytest
 from markdown_it import MarkdownIt
 
 from xdcbench.errors import UserError
-from xdcbench.results.check_report import annotations, append_summary, write_check, write_junit
+from xdcbench.results.check_report import annotations, append_summary, told, write_check, write_junit
 from xdcbench.results.regression import RegressionChange
 
 STAYED = RegressionChange("xdc/k400/seed0/finetune/ucf101/top1", 90.0, 89.5, 2.0)
@@ -66,12 +66,33 @@ def test_annotations_are_one_command_each(monkeypatch: pytest.MonkeyPatch) -> No
     lines = list(annotations("smoke: a, b", [*VALUES, RegressionChange("a\nb", 1.0, 2.0, 0.0)]))
     assert len(lines) == 3
     assert (
-        lines[0] == f"::error title=xdcbench check smoke%3A a%2C b::{MOVED.name}: expected 60 ± 2, found 40"
+        lines[2] == f"::error title=xdcbench check smoke%3A a%2C b::{MOVED.name}: expected 60 ± 2, found 40"
     )
     assert all(line.startswith("::error ") and "\n" not in line for line in lines)
-    assert "%250A" in lines[1], "a percent sign of a name is no code"
+    assert "%250A" in lines[0], "a percent sign of a name is no code"
     monkeypatch.delenv("GITHUB_ACTIONS")
     assert list(annotations("smoke", VALUES)) == []
+
+
+def test_the_last_20_lines_say_what_there_is_to_know() -> None:
+    values = [RegressionChange(f"m{n}/top1", 50.0, 40.0 - n, 2.0) for n in range(40)]
+    tiers = [f"smoke: tier {n}" for n in range(6)]
+    lines = told(values, tiers)
+    assert lines[:46] == [*map(str, values), *tiers], "everything is told"
+    end = [*lines, "versions", "verdict"][-20:]
+    assert set(tiers) < set(end)
+    assert lines[46:] == ["Of 40 values that moved, the furthest:", *map(str, values[:-9:-1])]
+    assert told(values[:8], tiers) == [*map(str, values[:8]), *tiers], "few are told once"
+
+
+def test_github_is_told_of_ten_and_how_many_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GITHUB_ACTIONS", "true")
+    values = [RegressionChange(f"m{n}/top1", 50.0, 40.0 - n, 2.0) for n in range(12)]
+    lines = list(annotations("smoke", values))
+    assert len(lines) == 10
+    assert "m11/top1" in lines[0]
+    assert "m3/top1" in lines[8]
+    assert lines[9].endswith("::and 3 more values moved; see the step summary")
 
 
 def test_the_summary_is_a_table_in_which_names_are_plain(

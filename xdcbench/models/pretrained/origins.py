@@ -21,6 +21,7 @@ MFCC = "mfcc"
 PEERS: Mapping[str, Modality] = {
     "avid_r2plus1d": "video",
     "crisscross_r2plus1d": "video",
+    "tclr_r2plus1d": "video",
     "avid_conv9": "audio",
     "resnet9": "audio",
     "resnet18": "audio",

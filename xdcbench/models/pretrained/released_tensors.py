@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.serialization import safe_globals
 
 from xdcbench.config.base import Modality
-from xdcbench.config.released import PlainClass, Release, Tensors
+from xdcbench.config.released import PlainClass, Release, Tensors, VideoTensors
 from xdcbench.errors import UserError
 from xdcbench.models.pretrained.download import LARGEST
 from xdcbench.models.weights import load_plain
@@ -42,7 +42,9 @@ def released_tensors(release: Release, modality: Modality, path: Path) -> dict[s
     kept = {str(name): tensor for name, tensor in content.items() if isinstance(tensor, Tensor)}
     if not kept:
         raise UserError(f"{path}: holds no tensors by name; it is no file of {release.name}")
-    return renamed(release.by_modality[modality], kept, path)
+    layout = release.by_modality[modality]
+    found = renamed(layout, kept, path)
+    return rgb_first(found) if isinstance(layout, VideoTensors) and layout.channels == "bgr" else found
 
 
 def renamed(layout: Tensors, tensors: Mapping[str, Tensor], path: Path) -> dict[str, Tensor]:
@@ -67,6 +69,11 @@ def renamed(layout: Tensors, tensors: Mapping[str, Tensor], path: Path) -> dict[
             raise UserError(f"{path}: two tensors are called {name}; it is of another layout")
         found[name] = tensor
     return found
+
+
+def rgb_first(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors of a network of BGR clips for RGB clips: kernels over three channels, (O, 3, T, S, S), turned."""
+    return {name: t.flip(1) if t.dim() == 5 and t.shape[1] == 3 else t for name, t in tensors.items()}
 
 
 @contextmanager

@@ -10,10 +10,12 @@ from xdcbench.reports.gather import Results
 from xdcbench.reports.html import download
 from xdcbench.reports.results.charts import Chart, Point, Series, XAxis, chart
 from xdcbench.reports.results.overlays import VARIANTS
+from xdcbench.results.statistics.column_test import column_ps
 from xdcbench.results.tables.build import PUBLISHED
+from xdcbench.results.tables.cells import CellStatistics
 from xdcbench.results.tables.figures import table_lines
 from xdcbench.results.tables.grid import Cell, Grid
-from xdcbench.results.tables.present import ShownIntervals, all_grids
+from xdcbench.results.tables.present import all_grids
 from xdcbench.results.tables.render import Format, render
 from xdcbench.utils.format import natural
 
@@ -32,7 +34,12 @@ DOWNLOADS: tuple[tuple[Format, str, str], ...] = (
 def tables(results: Results) -> tuple[list[dict[str, Any]], list[str]]:
     """Every table that some record fits, and why a number that could have an interval lacks it."""
     lacking: dict[str, None] = {}
-    made = all_grids(results.records, ShownIntervals(results.ends_or_reason(lacking)))
+    statistics = CellStatistics(
+        results.ends_or_reason(lacking),
+        lambda first, others: column_ps(first, others, results.stores),
+        every=True,
+    )
+    made = all_grids(results.records, statistics)
     return [_view(name, made[name], at < OPEN) for at, name in enumerate(paper_first(made))], list(lacking)
 
 
@@ -57,7 +64,10 @@ def _view(name: str, grid: Grid, opened: bool) -> dict[str, Any]:
             {
                 "title": group.title,
                 "published": _is_published(group.title),
-                "rows": [{"labels": row.shown, "cells": list(map(_cell, row.cells))} for row in group.rows],
+                "rows": [
+                    {"labels": row.shown, "cells": list(map(_cell, row.cells))}
+                    for row in (*group.rows, *group.chance)
+                ],
             }
             for group in grid.groups
         ],

@@ -13,6 +13,7 @@ from xdcbench.results.records import Record, read_records
 from xdcbench.results.run_facts import flat, read_facts
 from xdcbench.results.run_store import RunStore, keys_named
 from xdcbench.results.statistics.counterparts import (
+    MUST_AGREE,
     Place,
     counterparts,
     disagreement,
@@ -26,9 +27,6 @@ from xdcbench.results.statistics.significance import holm
 from xdcbench.results.tables.cells import REPETITION, split_settings
 
 _Key = tuple[str, str, tuple[tuple[str, Any], ...]]
-
-# Numbers that differ in one of these are of other test items or of other code.
-_MUST_AGREE = ("fingerprint", "subset", "protocol", "evaluation_version")
 
 
 @dataclass(frozen=True)
@@ -47,6 +45,11 @@ class Comparison:
     settings: tuple[str, ...]
     unmatched: tuple[str, ...]
 
+    @property
+    def whole(self) -> Overall | PairedResult | None:
+        """The comparison as one: over seeds and splits, or of the one pair of runs; None without a common one."""
+        return self.overall or next(iter(self.duels), None)
+
 
 @dataclass(frozen=True)
 class Block:
@@ -63,6 +66,21 @@ class Block:
     fingerprint: str
     comparisons: tuple[Comparison, ...]
     absent: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        """Evaluation, hyperparameters and dataset in words."""
+        which = "".join(f" ({name} {of})" for name, of in self.hyperparameters.items())
+        return f"{self.evaluation}{which} on {self.dataset}"
+
+    @property
+    def values(self) -> dict[str, float]:
+        """Value of each method that was compared, in %, as its first comparison has it."""
+        found: dict[str, float] = {}
+        for one in self.comparisons:
+            if one.whole:
+                found = {one.a: one.whole.a, one.b: one.whole.b} | found
+        return found
 
 
 def compare(
@@ -195,7 +213,7 @@ def _must_agree(names: tuple[str, str], pairs: Sequence[tuple[Record, Record]]) 
     for a, b in pairs:
         if a.run == b.run:
             raise UserError(f"{names[0]} and {names[1]} both name the run {a.run}; compare different ones")
-        if unlike := disagreement([(a, b)], _MUST_AGREE):
+        if unlike := disagreement([(a, b)], MUST_AGREE):
             field, left, right = unlike
             raise UserError(
                 f"{a.run} ({names[0]}) and {b.run} ({names[1]}) differ in {field} of {a.evaluation} on {a.dataset}: "
@@ -218,13 +236,12 @@ def _differences(a: Record, b: Record, stores: Sequence[RunStore]) -> list[str]:
 def _corrected(comparisons: Sequence[Comparison]) -> tuple[Comparison, ...]:
     """Holm's correction over all pairs of runs, and over all means over seeds."""
     of_runs = iter(holm([one.p for comparison in comparisons for one in comparison.duels]))
-    means = [comparison.overall for comparison in comparisons]
-    of_means = holm([None if mean is None else mean.p for mean in means])
+    of_means = iter(holm([one.overall.p for one in comparisons if one.overall]))
     return tuple(
         replace(
             comparison,
             duels=tuple(replace(one, p_holm=next(of_runs)) for one in comparison.duels),
-            overall=mean and replace(mean, p_holm=p),
+            overall=comparison.overall and replace(comparison.overall, p_holm=next(of_means)),
         )
-        for comparison, mean, p in zip(comparisons, means, of_means, strict=True)
+        for comparison in comparisons
     )

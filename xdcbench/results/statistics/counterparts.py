@@ -15,6 +15,9 @@ from xdcbench.results.tables.cells import REPETITION, seed_name
 Place = tuple[str, str]
 """Split and seed, in words, of a record; a draw of training items is part of the seed."""
 
+MUST_AGREE = ("fingerprint", "subset", "protocol", "evaluation_version")
+"""Numbers that differ in one of these fields are of other test items or of other code."""
+
 Key = TypeVar("Key", bound=tuple[str, ...])
 Value = TypeVar("Value")
 
@@ -92,6 +95,15 @@ def paired_items(
         left, right = load_predictions(a, stores[0]), load_predictions(b, stores[1])
         found[unit] = pair(left, right, names=(a.run, b.run))
     return found
+
+
+def common_splits(pairs: Mapping[Unit, Pairs]) -> dict[Unit, Pairs]:
+    """The pairs of the splits that every repetition has."""
+    splits_of: dict[str, set[str]] = defaultdict(set)
+    for unit in pairs:
+        splits_of[unit.repetition].add(unit.split)
+    splits = set.intersection(*splits_of.values())
+    return {unit: both for unit, both in pairs.items() if unit.split in splits}
 
 
 def pair(a: Predictions, b: Predictions, *, names: tuple[str, str]) -> Pairs:

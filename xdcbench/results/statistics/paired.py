@@ -3,10 +3,11 @@
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
+from statistics import fmean
 
 import numpy as np
 
-from xdcbench.results.statistics.counterparts import Pairs, Unit
+from xdcbench.results.statistics.counterparts import Pairs, Unit, common_splits
 from xdcbench.results.statistics.intervals import (
     Interval,
     Run,
@@ -50,8 +51,8 @@ class PairedResult:
 class Overall:
     """The mean over ``seeds`` of means over ``splits``, %, differences in points.
 
-    ``interval`` is by t over several seeds, from the test items alone with one; ``deviation``,
-    ``bootstrap`` (of seeds and items), ``p`` (of sign flips over seeds) and ``p_holm`` need several.
+    ``interval`` is by t over several seeds, from the test items alone with one; ``deviation`` and ``bootstrap`` (of
+    seeds and items) need several. ``p`` and ``p_holm`` are as in ``paired_p``.
     """
 
     splits: tuple[str, ...]
@@ -63,8 +64,8 @@ class Overall:
     groups: int
     interval: Interval | None
     bootstrap: Interval | None
-    p: float | None
-    p_holm: float | None
+    p: float
+    p_holm: float
 
 
 def paired_result(unit: Unit, runs: tuple[str, str], pairs: Pairs) -> PairedResult:
@@ -93,13 +94,25 @@ def paired_result(unit: Unit, runs: tuple[str, str], pairs: Pairs) -> PairedResu
     )
 
 
+def paired_p(pairs: Mapping[Unit, Pairs]) -> float:
+    """Two-sided p of the difference over ``pairs`` of the same splits for each seed.
+
+    Several seeds: sign flips of their means. One seed: McNemar's, by group over all splits.
+    """
+    seeds: dict[str, list[float]] = defaultdict(list)
+    for unit, both in pairs.items():
+        seeds[unit.repetition].append(float((both.a - both.b).mean()))
+    if len(seeds) > 1:
+        return sign_flip([100.0 * fmean(of) for of in seeds.values()])
+    a, b, groups = (
+        np.concatenate(of) for of in zip(*((p.a, p.b, p.groups) for p in pairs.values()), strict=True)
+    )
+    return mcnemar(a, b, groups)
+
+
 def overall(pairs: Mapping[Unit, Pairs]) -> Overall | None:
     """The mean over seeds and over the splits that every seed has; None where that is one run or none."""
-    splits_of: dict[str, set[str]] = defaultdict(set)
-    for unit in pairs:
-        splits_of[unit.repetition].add(unit.split)
-    splits = set.intersection(*splits_of.values())
-    kept = {unit: both for unit, both in pairs.items() if unit.split in splits}
+    kept = common_splits(pairs)
     if len(kept) < 2:
         return None
     a, b, sample = (
@@ -111,10 +124,10 @@ def overall(pairs: Mapping[Unit, Pairs]) -> Overall | None:
     several = n > 1 and bool(sample.sums.any())
     interval = t_interval(sample) if several else difference_interval(sample)
     bootstrap = hierarchical(sample) if several else None
-    p = sign_flip(means) if n > 1 else None
+    p = paired_p(kept)
     return Overall(
-        splits=tuple(sorted(splits)),
-        seeds=tuple(sorted(splits_of)),
+        splits=tuple(sorted({unit.split for unit in kept})),
+        seeds=tuple(sorted({unit.repetition for unit in kept})),
         a=100.0 * float(a.seed_means.mean()),
         b=100.0 * float(b.seed_means.mean()),
         difference=difference,

@@ -12,22 +12,28 @@ from xdcbench.results.statistics.significance import LEVEL, p_text, seeds_needed
 from xdcbench.utils.documents import write_json
 from xdcbench.utils.io import writing
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 """Version of the JSON file."""
 
 
 def verdict_lines(blocks: Sequence[Block]) -> Iterator[str]:
-    """One block of lines per evaluation and dataset; what could not be compared is named as well."""
+    """Lines per evaluation and dataset: each pair of runs, then their mean."""
     for block in blocks:
-        where = block.evaluation + "".join(f" ({name} {of})" for name, of in block.hyperparameters.items())
-        if not block.comparisons:
-            yield f"{where} on {block.dataset}: not measured for {', '.join(block.absent)}"
-            continue
-        world = "" if block.world == "real" else ", synthetic"
-        yield f"{where} on {block.dataset}, {block.metric} (data {block.fingerprint[:8]}{world})"
+        if block.comparisons:
+            world = "" if block.world == "real" else ", synthetic"
+            yield f"{block.name}, {block.metric} (data {block.fingerprint[:8]}{world})"
         for comparison in block.comparisons:
             yield from (f"  {line}" for line in _comparison(comparison, block))
-        yield from (f"  note: {note}" for note in _block_notes(block))
+
+
+def notes(blocks: Sequence[Block]) -> Iterator[str]:
+    """What to bear in mind, each once; what is not true of all evaluations names those of which it is."""
+    where: dict[str, list[str]] = {}
+    for block in blocks:
+        for note in _block_notes(block):
+            where.setdefault(note, []).append(block.name)
+    for note, names in where.items():
+        yield f"{note}." if len(names) == len(blocks) else f"{note}: {', '.join(names)}."
 
 
 def write_verdict(blocks: Sequence[Block], path: Path) -> None:
@@ -56,11 +62,11 @@ def _comparison(comparison: Comparison, block: Block) -> Iterator[str]:
         yield f"{_said(a, b, mean.difference, mean.p_holm)} over {place} of {block.dataset} ({_overall(mean)})"
 
 
-def _said(a: str, b: str, difference: float, p: float | None) -> str:
+def _said(a: str, b: str, difference: float, p: float) -> str:
     points = f"{abs(difference):.1f} points"
     if points == "0.0 points":
         return f"{a} is level with {b}"
-    doubt = "" if p is None or p < LEVEL else ", not significantly,"
+    doubt = "" if p < LEVEL else ", not significantly,"
     return f"{a} is {points} {'above' if difference > 0 else 'below'} {b}{doubt}"
 
 
@@ -82,8 +88,8 @@ def _overall(mean: Overall) -> str:
         parts.insert(1, f"± {mean.deviation:.1f} over seeds")
     if mean.bootstrap is not None:
         parts.append(f"hierarchical bootstrap {mean.bootstrap.low:.1f} to {mean.bootstrap.high:.1f}")
-    if mean.p is not None and mean.p_holm is not None:
-        parts.append(f"sign flips over seeds {_p(mean.p, mean.p_holm)}")
+    test = "sign flips over seeds" if len(mean.seeds) > 1 else "McNemar by group over splits"
+    parts.append(f"{test} {_p(mean.p, mean.p_holm)}")
     return "; ".join(parts)
 
 

@@ -1,7 +1,7 @@
 """From records and published rows to a grid: its rows, groups and footnotes."""
 
-from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from xdcbench.config.table import Table
@@ -9,7 +9,7 @@ from xdcbench.errors import UserError
 from xdcbench.results.published import Published, choose
 from xdcbench.results.records import Record
 from xdcbench.results.tables.cells import (
-    Intervals,
+    CellStatistics,
     Item,
     counterpart,
     measured_cell,
@@ -18,22 +18,38 @@ from xdcbench.results.tables.cells import (
     split_settings,
     value_of,
 )
-from xdcbench.results.tables.footnotes import cell_notes, number_notes, published_notes, record_notes
-from xdcbench.results.tables.grid import Cell, Grid, Group, Row, ranked
+from xdcbench.results.tables.chance import chance_rows
+from xdcbench.results.tables.footnotes import (
+    cell_notes,
+    number_details,
+    number_notes,
+    published_details,
+    published_notes,
+    record_details,
+    record_notes,
+)
+from xdcbench.results.tables.grid import Cell, Grid, Group, Row
 from xdcbench.results.tables.placing import Placed, near, place, place_apart, same_frames, unique
+from xdcbench.results.tables.ranks import ranked
 from xdcbench.results.tables.unavailable import UnavailableResult
 from xdcbench.utils.format import natural
 from xdcbench.utils.messages import unknown_name
 
+_DATASETS = ("pretrain_data", "dataset")
+"""Fields that name a dataset."""
 SYNTHETIC, REAL, PUBLISHED = "measured (synthetic data)", "measured", "published"
 
 
 @dataclass(frozen=True)
-class MethodNames:
-    """``titles`` for display; ``printed_as``, the names in published.csv. Other methods are called as they are."""
+class Names:
+    """``titles`` of methods; ``printed_as``, their names in published.csv; titles of ``datasets``.
+
+    Others are called as they are.
+    """
 
     titles: Mapping[str, str] = field(default_factory=dict)
     printed_as: Mapping[str, str] = field(default_factory=dict)
+    datasets: Mapping[str, str] = field(default_factory=dict)
 
 
 def build(
@@ -41,61 +57,117 @@ def build(
     records: Sequence[Record],
     published: Sequence[Published],
     *,
-    names: MethodNames | None = None,
-    intervals: Intervals | None = None,
+    names: Names | None = None,
+    statistics: CellStatistics | None = None,
     lacks: Sequence[UnavailableResult] = (),
 ) -> Grid:
     """Fill a table; the order of ``records`` does not matter, and a run that comes twice counts once.
 
     Numbers from synthetic worlds, from real data and from papers form separate groups; so do published ones, of
     which ``table.published`` chooses, that do not state their frames or protocol. What comes close to a column but
-    differs in protocol, split or frames is left out, and a footnote counts it. ``intervals`` gives measured cells
-    theirs; ``lacks`` are what a plan asks for and this machine cannot measure.
+    differs in protocol, split or frames is left out, and a footnote counts it. ``statistics`` judges measured
+    numbers; ``lacks`` are what a plan asks for and this machine cannot measure.
 
     Raises:
         UserError: the table names a record field or a published row that does not exist.
     """
     _check_fields(table)
+    held = _hold(table, records, published)
+    judged = statistics or CellStatistics()
+    fill = _Fill(table, names or Names(), judged, held.printed)
+    groups = _groups(held, fill, [lack for lack in lacks if _within(lack, table)])
+    return Grid(
+        table.title,
+        table.rows,
+        tuple(column.title for column in table.columns),
+        groups,
+        tuple(_notes(table, held, groups, fill.names.datasets)),
+        table.figure,
+        tuple(_details(table, held, groups)),
+    )
+
+
+@dataclass(frozen=True)
+class _Held:
+    """What a table shows: numbers by column, published ones ``apart`` by what they leave open; and what it leaves out.
+
+    ``unfit`` counts measured numbers that came close to a column, ``unfit_printed`` published ones, by reason.
+    ``clashes`` are repetitions of a run's number with another value.
+    """
+
+    measured: Placed[Record]
+    printed: Placed[Published]
+    apart: Mapping[str, Placed[Published]]
+    unfit: Counter[str]
+    unfit_printed: Counter[str]
+    clashes: int
+
+    @property
+    def records(self) -> list[Record]:
+        return [record for _, record in self.measured]
+
+    @property
+    def shown(self) -> list[Published]:
+        return [row for part in (self.printed, *self.apart.values()) for _, row in part]
+
+
+def _hold(table: Table, records: Sequence[Record], published: Sequence[Published]) -> _Held:
     columns = table.columns
     runs, clashes = unique(r for r in near(records, columns) if _within(r, table))
     measured, unfit = place(runs, columns)
     stated, apart = place_apart(choose(published, table.published), columns)
     printed, unfit_printed = place(stated, columns)
     printed, other_frames = same_frames(printed, measured, columns)
-    lacking = [(i, k) for k in lacks if _within(k, table) for i, c in enumerate(columns) if k.under(c)]
-    fill = _Fill(table, names or MethodNames(), intervals, printed)
+    return _Held(measured, printed, apart, unfit, unfit_printed + other_frames, clashes)
 
-    def rows_of(world: str) -> tuple[Row, ...]:
-        of_world = [(i, r) for i, r in measured if (r.world == "real") == (world == "real")]
-        return ranked(fill.rows(of_world, [(i, lack) for i, lack in lacking if lack.world == world]))
 
-    groups = tuple(
-        Group(title, tuple(rows))
-        for title, rows in (
-            (SYNTHETIC, rows_of("synthetic")),
-            (REAL, rows_of("real")),
-            (PUBLISHED, fill.rows(printed)),
-            *((f"{PUBLISHED}, {words}", fill.rows(part)) for words, part in sorted(apart.items())),
-        )
-        if rows
+def _groups(held: _Held, fill: "_Fill", lacks: Sequence[UnavailableResult]) -> tuple[Group, ...]:
+    columns = fill.table.columns
+    lacking = [(i, lack) for lack in lacks for i, column in enumerate(columns) if lack.under(column)]
+
+    def measured(title: str, world: str) -> Group:
+        of_world = [(i, r) for i, r in held.measured if (r.world == "real") == (world == "real")]
+        rows = fill.rows(of_world, [(i, lack) for i, lack in lacking if lack.world == world])
+        chance = chance_rows(rows, len(fill.table.rows), len(columns))
+        return Group(title, ranked(rows, fill.statistics.test), chance)
+
+    every = (
+        measured(SYNTHETIC, "synthetic"),
+        measured(REAL, "real"),
+        Group(PUBLISHED, tuple(fill.rows(held.printed))),
+        *(
+            Group(f"{PUBLISHED}, {words}", tuple(fill.rows(part)))
+            for words, part in sorted(held.apart.items())
+        ),
     )
-    shown = [row for part in (printed, *apart.values()) for _, row in part]
-    notes = [
-        *table.footnotes,
-        *(f"Only {name} {', '.join(said(v) or 'none' for v in some)}." for name, some in table.where.items()),
-        *cell_notes(groups, columns),
-        *number_notes(groups, columns, synthetic=SYNTHETIC),
-        *record_notes([record for _, record in measured]),
-        *published_notes(shown),
-        *(f"Left out: {n} {why}." for why, n in sorted((unfit + unfit_printed + other_frames).items())),
-    ]
-    if clashes:
-        notes.append(
-            f"Records that repeat a run's number with another value: {clashes}; one of each is shown."
-        )
+    return tuple(group for group in every if group.rows)
+
+
+def _notes(table: Table, held: _Held, groups: Sequence[Group], titles: Mapping[str, str]) -> Iterator[str]:
+    """What a reader needs; ``titles`` are those of datasets."""
+    yield from table.footnotes
+    yield from cell_notes(groups, table.columns)
+    yield from number_notes(groups, table.columns, titles)
+    yield from record_notes(held.records)
+    yield from published_notes(held.shown)
+    if held.unfit:
+        n = held.unfit.total()
+        yield f"Left out, since protocol, split or frames are not those of a column: {n}."
+    if held.clashes:
+        yield f"Records that repeat a run's number with another value: {held.clashes}; one of each is shown."
     if not groups:
-        notes.append("No record fits this table.")
-    return Grid(table.title, table.rows, tuple(c.title for c in columns), groups, tuple(notes), table.figure)
+        yield "No record fits this table."
+
+
+def _details(table: Table, held: _Held, groups: Sequence[Group]) -> Iterator[str]:
+    """Where the numbers come from."""
+    for name, some in table.where.items():
+        yield f"Only {name} {', '.join(said(value) or 'none' for value in some)}."
+    yield from number_details(groups, table.columns, synthetic=SYNTHETIC)
+    yield from record_details(held.records)
+    yield from published_details(held.shown)
+    for why, n in sorted((held.unfit + held.unfit_printed).items()):
+        yield f"Left out: {n} {why}."
 
 
 def _check_fields(table: Table) -> None:
@@ -114,8 +186,8 @@ class _Fill:
     """Makes rows of what stands under the columns of a table; fields as in ``build``."""
 
     table: Table
-    names: MethodNames
-    intervals: Intervals | None
+    names: Names
+    statistics: CellStatistics
     printed: Placed[Published]
 
     def rows(self, placed: Placed[Item], lacking: Sequence[tuple[int, UnavailableResult]] = ()) -> list[Row]:
@@ -141,10 +213,9 @@ class _Fill:
         return tuple(said(value_of(item, name)) for name in self.table.rows)
 
     def shown(self, labels: Sequence[str]) -> tuple[str, ...]:
+        titles = {"method": self.names.titles, **dict.fromkeys(_DATASETS, self.names.datasets)}
         named = zip(self.table.rows, labels, strict=True)
-        return tuple(
-            self.names.titles.get(label, label) if name == "method" else label for name, label in named
-        )
+        return tuple(titles.get(name, {}).get(label, label) for name, label in named)
 
     def rank(self, labels: Sequence[str]) -> tuple[int, int]:
         """Place of a row's method in the order that the table states, then of its pretraining data there."""
@@ -174,6 +245,6 @@ class _Fill:
             return published_cell(rows) if rows else Cell(absent=absent)
         method = self.names.printed_as.get(records[0].method, records[0].method)
         beside = [row for i, row in self.printed if i == at]
-        cell = measured_cell(records, self.intervals)
+        cell = measured_cell(records, self.statistics.of(records, every=self.table.intervals))
         reference = counterpart(records[0], cell, self.table.columns[at], beside, method)
         return replace(cell, reference=reference)

@@ -3,6 +3,7 @@
 import json
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from statistics import fmean, stdev
 from typing import Any, TypeVar
 
@@ -37,6 +38,37 @@ def seed_name(record: Record) -> str:
 Intervals = Callable[[Sequence[Record]], tuple[float, float] | None]
 """From the records of a cell to the ends of its interval."""
 
+ColumnTest = Callable[[Sequence[Record], Sequence[Sequence[Record]]], Sequence[float | None]]
+"""From the records of a column's first number, and those of each other one, to p values of the differences, corrected
+for all pairs; None where two cannot be paired."""
+
+FEW_ITEMS = 200
+"""Below so many test items a number is shown with its interval."""
+
+
+@dataclass(frozen=True)
+class CellStatistics:
+    """What judges the numbers of a table: ``intervals`` of cells, and the ``test`` of a column.
+
+    ``every`` gives intervals to all cells, not only to those of ``FEW_ITEMS``.
+    """
+
+    intervals: Intervals | None = None
+    test: ColumnTest | None = None
+    every: bool = False
+
+    def of(self, records: Sequence[Record], *, every: bool) -> Intervals | None:
+        """What gives a cell its interval, None where it shows none; ``every``: as if all cells had theirs."""
+        return self.intervals if every or self.every or items_used(records) < FEW_ITEMS else None
+
+
+def items_used(records: Sequence[Record]) -> int:
+    """Test items behind a cell: a sum over splits, each with its worst seed."""
+    by_split: dict[str, list[int]] = defaultdict(list)
+    for record in records:
+        by_split[record.split].append(record.items_used)
+    return sum(map(min, by_split.values()))
+
 
 def measured_cell(records: Sequence[Record], intervals: Intervals | None = None) -> Cell:
     """One cell from the records of one setting, over its seeds and splits.
@@ -66,11 +98,13 @@ def measured_cell(records: Sequence[Record], intervals: Intervals | None = None)
         splits=tuple(sorted(by_split)),
         splits_missing=tuple(sorted(available - common)),
         seeds=tuple(sorted(splits_of)),
-        runs=tuple(sorted({record.run for record in records})),
-        items_used=sum(min(r.items_used for r in part) for part in by_split.values()),
+        records=tuple(records),
+        items_used=items_used(records),
         items_expected=sum(max(r.items_expected for r in part) for part in by_split.values()),
         items_failed=sum(max(r.items_failed for r in part) for part in by_split.values()),
+        counted="training" if first.protocol == "round" else "test",
         status="measured",
+        metric=first.metric,
         higher_is_better=first.higher_is_better,
         dataset=first.dataset,
         fingerprint=first.fingerprint,
@@ -98,6 +132,7 @@ def published_cell(rows: Sequence[Published]) -> Cell:
         splits=(row.split,),
         status=row.status,
         source=row.id,
+        metric=row.metric,
         dataset=row.dataset,
     )
 

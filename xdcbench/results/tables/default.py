@@ -21,6 +21,7 @@ from xdcbench.config.evaluation import (
 from xdcbench.config.stages import EvaluationStage
 from xdcbench.config.table import Column, Table
 from xdcbench.results.records import Record
+from xdcbench.results.tables.titles import dataset_titles
 from xdcbench.utils.format import natural
 
 WORDS = {"top1": "top-1", "mAP": "mAP", "cluster_accuracy": "cluster accuracy"}
@@ -137,8 +138,11 @@ def default_tables(measurements: Iterable[Measurement], methods: Iterable[str] =
     columns: dict[str, list[Column]] = defaultdict(list)
     for one, some in splits.items():
         columns[one.dataset].append(_column(one, split="mean" if len(some) > 1 else next(iter(some))))
+    titles = dataset_titles()
     return {
-        f"dataset-{name}": Table(title=f"Results on {name} (%)", methods=tuple(methods), columns=tuple(of))
+        f"dataset-{name}": Table(
+            title=f"Results on {titles.get(name, name)} (%)", methods=tuple(methods), columns=tuple(of)
+        )
         for name, of in columns.items()
     }
 

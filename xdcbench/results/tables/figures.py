@@ -31,7 +31,7 @@ _BETWEEN = 0.75
 """Height between two rows of panels, inches: the axis of one and the title of the other."""
 ACROSS = 4
 """Panels side by side, at most."""
-_STYLE: dict[Any, Any] = {
+STYLE: dict[Any, Any] = {
     "svg.hashsalt": "xdcbench",  # the same table gives the same bytes
     "svg.fonttype": "none",
     "pdf.fonttype": 42,
@@ -94,7 +94,7 @@ def draw(grid: Grid, chart: Chart, fmt: FigureFormat) -> bytes | None:
     below = [_LABELS, _ENTRY * math.ceil(len(lines) / 2) + _GAP, _NOTE * len(notes) + _GAP]
     down, across = layout(len(grid.columns))
     height = _TITLES + _PANEL * down + _BETWEEN * (down - 1) + sum(below)
-    with rc_context(_STYLE):
+    with rc_context(STYLE):
         figure = Figure(figsize=(max(6.4, 3.2 * across), height))
         {"svg": FigureCanvasSVG, "pdf": FigureCanvasPdf}[fmt](figure)
         _panels(figure, grid, chart, lines)

@@ -1,21 +1,18 @@
-"""What a table says under itself: items, splits, seeds, settings and sources of the numbers shown."""
+"""What a table says under itself: for readers, what its numbers are; as details, where they come from."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from xdcbench.config.table import Column
 from xdcbench.results.published import LEGEND, MARKS, Published
 from xdcbench.results.records import Record
 from xdcbench.results.tables.cells import seed_name
-from xdcbench.results.tables.grid import ABSENT, NOTHING, Cell, Group
+from xdcbench.results.tables.grid import ABSENT, NOTHING, Cell, Group, Row
 
-INTERVALS = "In brackets: 95 % interval of what other test items would have given, groups kept together."
+INTERVALS = "In brackets: 95 % interval over test items."
 SHARED = "Trained by several processes, each of which normalizes over its share of a batch:"
-DELTA = (
-    "In parentheses: measured minus published, in points, where method, architecture, pretraining data, dataset, "
-    "protocol, split and frames agree."
-)
+DELTA = "In parentheses: measured minus published, in points, where all settings agree."
 
 
 def cell_notes(groups: Sequence[Group], columns: Sequence[Column]) -> list[str]:
@@ -38,25 +35,18 @@ def cell_notes(groups: Sequence[Group], columns: Sequence[Column]) -> list[str]:
     ]
 
 
-def number_notes(groups: Sequence[Group], columns: Sequence[Column], *, synthetic: str) -> list[str]:
-    """Item counts, missing splits and numbers of seeds of the measured cells.
-
-    ``synthetic`` is the title of the group whose numbers come from synthetic worlds.
-    """
-    items: dict[str, None] = {}
+def number_notes(groups: Sequence[Group], columns: Sequence[Column], titles: Mapping[str, str]) -> list[str]:
+    """Item counts, missing splits and numbers of seeds of the measured cells; ``titles`` are those of datasets."""
+    items: dict[str, dict[str, None]] = defaultdict(dict)
     missing: dict[str, list[str]] = defaultdict(list)
     seeds: dict[int, list[str]] = defaultdict(list)
-    for group in groups:
-        for row in group.rows:
-            for column, cell in zip(columns, row.cells, strict=True):
-                if cell.status != "measured":
-                    continue
-                items[_items_in_words(cell, synthetic=group.title == synthetic)] = None
-                if cell.n > 1:
-                    seeds[cell.n].append(f"{' '.join(row.shown)} / {column.title}")
-                if column.split == "mean" and cell.splits_missing:
-                    missing[_missing_in_words(cell, column, group.title)].append(" ".join(row.shown))
-    notes = list(items)
+    for group, row, column, cell in _measured(groups, columns):
+        items[cell.counted][_items_in_short(cell, titles)] = None
+        if cell.n > 1:
+            seeds[cell.n].append(f"{' '.join(row.shown)} / {column.title}")
+        if column.split == "mean" and cell.splits_missing:
+            missing[_missing_in_words(cell, column, group.title)].append(" ".join(row.shown))
+    notes = [f"{kind.capitalize()} items: {'; '.join(some)}." for kind, some in sorted(items.items())]
     notes += [f"{text}: {', '.join(rows)}." for text, rows in missing.items()]
     for n, places in sorted(seeds.items()):
         where = "" if len(seeds) == 1 else f": {', '.join(places)}"
@@ -64,13 +54,46 @@ def number_notes(groups: Sequence[Group], columns: Sequence[Column], *, syntheti
     return notes
 
 
+def number_details(groups: Sequence[Group], columns: Sequence[Column], *, synthetic: str) -> list[str]:
+    """Items, splits and data of the measured cells, then the runs behind each.
+
+    ``synthetic`` is the title of the group whose numbers come from synthetic worlds.
+    """
+    items: dict[str, None] = {}
+    runs: list[str] = []
+    for group, row, column, cell in _measured(groups, columns):
+        items[_items_in_words(cell, synthetic=group.title == synthetic)] = None
+        keys = " ".join(cell.runs)
+        runs.append(f"{' '.join(row.shown)} / {column.title}: seeds {', '.join(cell.seeds)}; runs {keys}.")
+    return [*items, *runs]
+
+
+def _measured(
+    groups: Sequence[Group], columns: Sequence[Column]
+) -> Iterator[tuple[Group, Row, Column, Cell]]:
+    for group in groups:
+        for row in group.rows:
+            for column, cell in zip(columns, row.cells, strict=True):
+                if cell.status == "measured":
+                    yield group, row, column, cell
+
+
+def _splits(cell: Cell) -> str:
+    return f"{'split' if len(cell.splits) == 1 else 'splits'} {', '.join(cell.splits)}"
+
+
+def _items_in_short(cell: Cell, titles: Mapping[str, str]) -> str:
+    whole = "" if cell.items_used == cell.items_expected else f" of {cell.items_expected}"
+    subset = f" (subset: {cell.subset})" if cell.subset else ""
+    return f"{titles.get(cell.dataset, cell.dataset)}{subset}, {_splits(cell)}: {cell.items_used}{whole}"
+
+
 def _items_in_words(cell: Cell, *, synthetic: bool) -> str:
     world = ", synthetic" if synthetic else ""
     subset = f", subset: {cell.subset}" if cell.subset else ""
-    splits = f"{'split' if len(cell.splits) == 1 else 'splits'} {', '.join(cell.splits)}"
     return (
-        f"{cell.dataset}{world} (data {cell.fingerprint[:8]}{subset}), {splits}: {cell.items_used} of "
-        f"{cell.items_expected} test items used, {cell.items_failed} failed{_guesses_in_words(cell)}."
+        f"{cell.dataset}{world} (data {cell.fingerprint[:8]}{subset}), {_splits(cell)}: {cell.items_used} of "
+        f"{cell.items_expected} {cell.counted} items used, {cell.items_failed} failed{_guesses_in_words(cell)}."
     )
 
 
@@ -90,33 +113,41 @@ def _missing_in_words(cell: Cell, column: Column, group: str) -> str:
 
 
 def record_notes(records: Sequence[Record]) -> list[str]:
-    """Seeds, selection, epochs, suites, schema, prepared shards and numbers of processes of what is shown."""
+    """Seeds, and what a reader must know of the training behind what is shown."""
+    if not records:
+        return []
+    subsets = sorted(
+        {(f"Encoders of {r.pretrain_data}", r.pretrain_subset) for r in records if r.pretrain_subset}
+    )
+    stopped = sum(record.outcomes.get("converged") is False for record in records)
+    return [
+        f"Seeds: {_listed(seed_name(r) for r in records)}.",
+        *(f"{name} learned from a subset: {words}." for name, words in subsets),
+        *([f"Fits that stopped before they converged: {stopped} of {len(records)} runs."] if stopped else []),
+    ]
+
+
+def record_details(records: Sequence[Record]) -> list[str]:
+    """Selection, epochs, suites, schema, prepared shards and numbers of processes of what is shown."""
     if not records:
         return []
     epochs: dict[str, set[int]] = defaultdict(set)
     for record in records:
         epochs[record.evaluation].add(record.epochs)
     in_words = {"last": "last epoch", "val-best": "best epoch on held-out training items"}
-
-    def listed(values: Iterable[Any]) -> str:
-        return ", ".join(map(str, sorted(set(values))))
-
-    subsets = sorted(
-        {(f"Encoders of {r.pretrain_data}", r.pretrain_subset) for r in records if r.pretrain_subset}
-    )
     processes = [r.hyperparameters["processes"] for r in records if "processes" in r.hyperparameters]
-    stopped = sum(record.outcomes.get("converged") is False for record in records)
     return [
-        *([f"Fits that stopped before they converged: {stopped} of {len(records)} runs."] if stopped else []),
-        *([f"{SHARED} {listed(processes)} ({len(processes)} of {len(records)} runs)."] if processes else []),
-        *(f"{name} learned from a subset: {words}." for name, words in subsets),
+        *([f"{SHARED} {_listed(processes)} ({len(processes)} of {len(records)} runs)."] if processes else []),
         *dict.fromkeys(_shards_in_words(record) for record in records if record.shards),
-        f"Seeds: {listed(seed_name(r) for r in records)}. "
-        f"Selection: {listed(in_words[r.selection] for r in records)}. "
-        f"Epochs: {'; '.join(f'{name} {listed(some)}' for name, some in sorted(epochs.items()))}. "
-        f"Suites: {listed(r.suite for r in records)}. "
-        f"Record schema: {listed(r.schema_version for r in records)}.",
+        f"Selection: {_listed(in_words[r.selection] for r in records)}. "
+        f"Epochs: {'; '.join(f'{name} {_listed(some)}' for name, some in sorted(epochs.items()))}. "
+        f"Suites: {_listed(r.suite for r in records)}. "
+        f"Record schema: {_listed(r.schema_version for r in records)}.",
     ]
+
+
+def _listed(values: Iterable[Any]) -> str:
+    return ", ".join(map(str, sorted(set(values))))
 
 
 def _shards_in_words(record: Record) -> str:
@@ -129,17 +160,25 @@ def _shards_in_words(record: Record) -> str:
 
 
 def published_notes(rows: Sequence[Published]) -> list[str]:
-    """The legend of marks, then sources, selection and remarks of the published numbers."""
+    """The legend of marks, then the sources of the published numbers."""
     if not rows:
         return []
     sources = "; ".join(dict.fromkeys(row.source for row in rows))
-    selection = ", ".join(sorted({row.selection for row in rows}))
+    statuses = {row.status for row in rows}
+    marks = [f"{MARKS[status]} {LEGEND[status]}." for status in LEGEND if status in statuses]
+    return [*marks, f"Published numbers from: {sources}."]
+
+
+def published_details(rows: Sequence[Published]) -> list[str]:
+    """Selection and remarks of the published numbers."""
+    if not rows:
+        return []
     remarks: dict[str, dict[str, None]] = defaultdict(dict)
     for row in rows:
         if row.note:
             remarks[row.note][row.method] = None
-    marks = [
-        f"{MARKS[status]} {LEGEND[status]}." for status in LEGEND if status in {row.status for row in rows}
+    selection = ", ".join(sorted({row.selection for row in rows}))
+    return [
+        f"Selection of published numbers: {selection}.",
+        *(f"{note}: {', '.join(who)}." for note, who in remarks.items()),
     ]
-    about = f"Published numbers from: {sources}. Their selection: {selection}."
-    return [*marks, about, *(f"{note}: {', '.join(who)}." for note, who in remarks.items())]

@@ -1,11 +1,11 @@
-"""The finished table: cells with all that is needed to judge a number, in rows and groups; and its best numbers."""
+"""The finished table: cells with all that is needed to judge a number, in rows and groups."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 from xdcbench.config.table import Chart
 from xdcbench.results.published import MARKS, Status
+from xdcbench.results.records import Record
 from xdcbench.utils.format import LONG, change
 
 NOTHING, ABSENT = "—", "n/a"
@@ -29,6 +29,9 @@ class Cell:
     seed lacks. ``interval`` holds the ends of the 95 % interval from the test items, where it was asked for
     and there is one. ``source`` is the id of a published row, ``status`` "" where there is no number.
     ``guesses`` holds the per cent that a uniform guess and the most frequent class get, None where that is not known.
+    ``rank`` is "best" where a test tells the number from others of its column, ``p`` is Holm's adjusted p of its
+    difference from the best, None without a test. ``counted`` says what the items are: those that were tested, or
+    those that were learned from. ``status`` is "chance" in a row of guesses.
     ``absent`` says why a number that a suite asks for cannot be measured on this machine, "" otherwise.
     """
 
@@ -41,12 +44,14 @@ class Cell:
     splits: tuple[str, ...] = ()
     splits_missing: tuple[str, ...] = ()
     seeds: tuple[str, ...] = ()
-    runs: tuple[str, ...] = ()
+    records: tuple[Record, ...] = ()
     items_used: int | None = None
     items_expected: int | None = None
     items_failed: int | None = None
-    status: Status | Literal["measured", ""] = ""
+    counted: Literal["test", "training"] = "test"
+    status: Status | Literal["measured", "chance", ""] = ""
     source: str = ""
+    metric: str = ""
     higher_is_better: bool = True
     dataset: str = ""
     fingerprint: str = ""
@@ -54,7 +59,13 @@ class Cell:
     guesses: tuple[float, float] | None = None
     absent: str = ""
     reference: Reference | None = None
-    rank: Literal["best", "second", ""] = ""
+    rank: Literal["best", ""] = ""
+    p: float | None = None
+
+    @property
+    def runs(self) -> tuple[str, ...]:
+        """Keys of the runs behind the number, sorted."""
+        return tuple(sorted({record.run for record in self.records}))
 
     @property
     def digits(self) -> int:
@@ -66,12 +77,13 @@ class Cell:
         """What a reader sees, in parts: ``value``, ``spread``, ``interval`` and ``mark``; "" where there is none."""
         d = self.digits
         if self.value is None or self.status == "":
-            return {"value": ABSENT if self.absent else NOTHING, "spread": "", "interval": "", "mark": ""}
+            said = "" if self.status == "chance" else ABSENT if self.absent else NOTHING
+            return {"value": said, "spread": "", "interval": "", "mark": ""}
         return {
             "value": f"{self.value:z.{d}f}",
             "spread": "" if self.spread is None else f"± {self.spread:z.{d}f}",
             "interval": "" if self.interval is None else "[{:z.{d}f}, {:z.{d}f}]".format(*self.interval, d=d),
-            "mark": "" if self.status == "measured" else MARKS[self.status],
+            "mark": "" if self.status == "measured" or self.status == "chance" else MARKS[self.status],
         }
 
     @property
@@ -127,17 +139,19 @@ class Row:
 
 @dataclass(frozen=True)
 class Group:
-    """Rows that may be compared with each other."""
+    """Rows that may be compared with each other; ``chance`` are rows of what guesses get there."""
 
     title: str
     rows: tuple[Row, ...]
+    chance: tuple[Row, ...] = ()
 
 
 @dataclass(frozen=True)
 class Grid:
     """A finished table, before it takes a format.
 
-    ``fields`` name the labels, ``columns`` the cells; ``chart`` says how it is drawn, if at all.
+    ``fields`` name the labels, ``columns`` the cells; ``chart`` says how it is drawn, if at all. ``footnotes`` are
+    what a reader needs, ``details`` where the numbers come from.
     """
 
     title: str
@@ -146,6 +160,7 @@ class Grid:
     groups: tuple[Group, ...]
     footnotes: tuple[str, ...]
     chart: Chart | None = None
+    details: tuple[str, ...] = ()
 
     @property
     def runs(self) -> frozenset[str]:
@@ -163,26 +178,3 @@ class Grid:
 
 def _separated(label: str) -> str:
     return f"{int(label):,}" if label.isdecimal() and int(label) >= LONG else label
-
-
-def ranked(rows: Sequence[Row]) -> tuple[Row, ...]:
-    """The rows with the best and the second number of each column named so, and all that read the same.
-
-    A column with one number, or with numbers on different test items, has neither.
-    """
-    columns = [_ranked_column(column) for column in zip(*(row.cells for row in rows), strict=True)]
-    return tuple(replace(row, cells=tuple(column[i] for column in columns)) for i, row in enumerate(rows))
-
-
-def _ranked_column(column: Sequence[Cell]) -> list[Cell]:
-    numbers = {i: round(cell.value, cell.digits) for i, cell in enumerate(column) if cell.value is not None}
-    if len(numbers) < 2 or len({column[i].test_items for i in numbers}) > 1:
-        return list(column)
-    higher = column[next(iter(numbers))].higher_is_better
-    best, second, *_ = [*sorted(set(numbers.values()), reverse=higher), None]
-    return [
-        cell
-        if numbers.get(i) is None
-        else replace(cell, rank="best" if numbers[i] == best else "second" if numbers[i] == second else "")
-        for i, cell in enumerate(column)
-    ]

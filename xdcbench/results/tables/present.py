@@ -1,7 +1,6 @@
 """Tables of results folders, written in every format."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any, get_args
@@ -14,11 +13,13 @@ from xdcbench.config.released import registry, release_of
 from xdcbench.config.table import Table
 from xdcbench.results.published import load_published
 from xdcbench.results.records import Record
-from xdcbench.results.tables.build import MethodNames, build
-from xdcbench.results.tables.cells import Intervals
+from xdcbench.results.tables.build import Names, build
+from xdcbench.results.tables.cells import CellStatistics
 from xdcbench.results.tables.default import default_tables, measurements_of_records
 from xdcbench.results.tables.grid import Grid
 from xdcbench.results.tables.render import Format, render
+from xdcbench.results.tables.texts import Look
+from xdcbench.results.tables.titles import dataset_titles
 from xdcbench.results.tables.unavailable import UnavailableResult
 from xdcbench.utils.io import atomic_write, writing
 
@@ -27,25 +28,28 @@ SUPERVISED = "supervised"
 FORMATS: tuple[Format, ...] = get_args(Format)
 
 
-@dataclass(frozen=True)
-class ShownIntervals:
-    """Where cells get their intervals from: in every table, or in those whose files say that they show them."""
-
-    of: Intervals
-    every: bool = True
-
-
 def load_tables(names: Iterable[str]) -> dict[str, Table]:
     """Tables of the library by name, and files by path, each under the name of its file."""
     return {Path(name).stem: load_table(name) for name in names}
 
 
-def all_grids(records: Sequence[Record], intervals: ShownIntervals | None = None) -> dict[str, Grid]:
-    """Every table of the library, then default ones of the numbers that stand in none of those."""
-    library = grids(load_tables(library_names(folder("tables"))), records, intervals=intervals)
+def measured_alone(tables: Mapping[str, Table]) -> dict[str, Table]:
+    """Tables without published numbers."""
+    return {name: table.model_copy(update={"published": ()}) for name, table in tables.items()}
+
+
+def all_grids(
+    records: Sequence[Record], statistics: CellStatistics | None = None, *, published: bool = True
+) -> dict[str, Grid]:
+    """Every table of the library, then default ones of the numbers that stand in none of those.
+
+    ``published``: whether published numbers stand beside the measured ones.
+    """
+    tables = load_tables(library_names(folder("tables")))
+    library = grids(tables if published else measured_alone(tables), records, statistics=statistics)
     shown = frozenset().union(*(grid.runs for grid in library.values()))
     rest = default_tables(measurements_of_records(r for r in records if r.run not in shown))
-    return library | grids(rest, records, intervals=intervals)
+    return library | grids(rest, records, statistics=statistics)
 
 
 def grids(
@@ -54,7 +58,7 @@ def grids(
     *,
     titles: Mapping[str, str] | None = None,
     encoders: Mapping[str, PretrainedEncoders] | None = None,
-    intervals: ShownIntervals | None = None,
+    statistics: CellStatistics | None = None,
     lacks: Sequence[UnavailableResult] = (),
 ) -> dict[str, Grid]:
     """Tables by name, filled with ``records`` and what was published beside them.
@@ -72,8 +76,10 @@ def grids(
             if release := release_of(part):
                 printed_as[name] = release.method
     printed_as |= {name: SUPERVISED for name, tree in _methods().items() if tree.get("family") == SUPERVISED}
-    called = MethodNames(
-        {SUPERVISED: "Supervised", **released, **method_titles(), **pretrained, **(titles or {})}, printed_as
+    called = Names(
+        {SUPERVISED: "Supervised", **released, **method_titles(), **pretrained, **(titles or {})},
+        printed_as,
+        dataset_titles(),
     )
     return {
         name: build(
@@ -81,7 +87,7 @@ def grids(
             records,
             published,
             names=called,
-            intervals=intervals.of if intervals and (intervals.every or table.intervals) else None,
+            statistics=statistics,
             lacks=lacks,
         )
         for name, table in tables.items()
@@ -99,8 +105,8 @@ def _methods() -> Mapping[str, Mapping[str, Any]]:
     return {path.stem: read(path) for path in sorted((folder("baselines") / "methods").glob("*.yaml"))}
 
 
-def write_tables(tables: dict[str, Grid], out: Path, formats: Iterable[Format] = FORMATS) -> list[Path]:
-    """Write each table as ``<out>/<name>.<format>``, with its figure as SVG and PDF where it has one.
+def write_tables(tables: dict[str, Grid], out: Path, look: Look | None = None) -> list[Path]:
+    """Write each table as ``<out>/<name>.<format>`` in every format, and its figure as SVG and PDF if it has one.
 
     A folder that cannot be written is a UserError.
     """
@@ -108,7 +114,7 @@ def write_tables(tables: dict[str, Grid], out: Path, formats: Iterable[Format] =
     with writing(f"tables to {out}", "give another folder with --output"):
         out.mkdir(parents=True, exist_ok=True)
         for name, grid in tables.items():
-            contents: dict[str, bytes] = {fmt: render(grid, fmt).encode() for fmt in formats}
+            contents: dict[str, bytes] = {fmt: render(grid, fmt, look).encode() for fmt in FORMATS}
             if grid.chart is not None:
                 from xdcbench.results.tables.figures import FIGURE_FORMATS, draw
 

@@ -57,6 +57,15 @@ def r2plus1d_34(classes: int) -> VideoResNet:
     return net
 
 
+def tclr_net() -> VideoResNet:
+    """torchvision's R(2+1)D-18 with TCLR's two changes, as SEVERE's code makes them."""
+    net = r2plus1d_18(weights=None)
+    opening: Any = net.layer4[0]
+    opening.conv1[0] = nn.Conv3d(256, 512, 3, (1, 2, 2), (2, 1, 1), dilation=(2, 1, 1), bias=False)
+    opening.downsample[0] = nn.Conv3d(256, 512, 1, (1, 2, 2), bias=False)
+    return net
+
+
 def resnet9() -> ResNet:
     """torchvision's ResNet with one block per stage, one channel and no classifier."""
     net = ResNet(FlatBlock, [1, 1, 1, 1])
@@ -194,6 +203,10 @@ def _severe(name: str, bare: dict[str, Any], fill: Fill) -> object:
     if name == "severe_rspnet":
         both = {f"encoder_q.encoder.base_network.{numbered(n)}": t for n, t in video.items()}
         return {"model": both | under("encoder_q.", head) | {"encoder_k.x": torch.zeros(1)}}
+    if name == "severe_tclr":
+        dilated = tclr_net().state_dict()
+        kept = fill({n: t.shape for n, t in dilated.items() if not n.startswith("fc.")})
+        return {"state_dict": under("module.0.", kept) | under("module.1.", head), "epoch": 400}
     assert name == "severe_ctp"
     return {"state_dict": {f"backbone.{ctp_name(n)}": t for n, t in video.items()} | under("head.", head)}
 

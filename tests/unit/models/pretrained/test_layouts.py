@@ -23,6 +23,7 @@ from tests.unit.models.pretrained.layouts import (
     r2plus1d_34,
     resnet9,
     saved,
+    tclr_net,
     zipped,
 )
 from tests.unit.models.pretrained.serving import Server, serving
@@ -287,6 +288,18 @@ def test_a_file_without_an_address_is_given_by_path(clips: Tensor, tmp_path: Pat
     expected = torchvision_features(plain, clips)
     torch.testing.assert_close(features(work, "video", clips), expected, rtol=1e-4, atol=1e-4)
     assert not own_cache.exists()
+
+
+def test_tclr_takes_rgb_clips_and_sees_them_as_it_has_learned(clips: Tensor, tmp_path: Path) -> None:
+    """Its features of a clip are those of its own network on the same clip with blue first."""
+    content: Any = content_of("severe_tclr", random)
+    path = tmp_path / "rpd18kin400.pth"
+    path.write_bytes(saved(content))
+    work = made(entry(video={"weights": "severe_tclr", "file": str(path)}), tmp_path / "run")
+    expected = torchvision_features(own(content, "state_dict", prefix="module.0."), clips.flip(1), tclr_net())
+    torch.testing.assert_close(features(work, "video", clips), expected, rtol=1e-4, atol=1e-4)
+    encoder = load_encoders(work, ("video",), device=torch.device("cpu"))["video"]
+    assert (encoder.input.mean, encoder.input.std) == ((0, 0, 0), (1, 1, 1)), "no normalization"
 
 
 # ------------------------------------------------------------------------------------------- bad input

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.reports.results.made_results import write
+from tests.unit.reports.results.made_results import record, write
 from xdcbench.reports.gather import gather
 from xdcbench.reports.results.charts import XAxis
 from xdcbench.reports.results.learning import overlays
@@ -59,7 +59,7 @@ def test_pretraining_and_clusters_of_a_results_folder(tmp_path: Path) -> None:
 
 
 def test_tables_of_the_paper_come_first_by_their_number() -> None:
-    cell = Cell(value=1.0, status="measured", runs=("a",))
+    cell = Cell(value=1.0, status="measured", records=(record("a", "xdc", "knn", "top1", 1.0),))
     full = Grid("t", ("method",), ("x",), (Group("measured", (Row(("XDC",), "", (cell,)),)),), ())
     empty = Grid("t", ("method",), ("x",), (), ())
     names = ("across", "table10", "grid", "table2", "table1", "dataset-mine")

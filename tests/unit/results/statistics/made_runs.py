@@ -7,7 +7,7 @@ import pandas as pd
 
 from xdcbench.results.records import Record
 from xdcbench.results.statistics.compare import Block
-from xdcbench.results.statistics.verdict import verdict_lines
+from xdcbench.results.statistics.verdict import notes, verdict_lines
 
 Maker = Callable[..., Record]
 Measure = Callable[..., Record]
@@ -38,4 +38,4 @@ def only(blocks: Sequence[Block]) -> Block:
 
 
 def text(blocks: Sequence[Block]) -> str:
-    return "\n".join(verdict_lines(blocks))
+    return "\n".join([*verdict_lines(blocks), *notes(blocks)])

@@ -117,6 +117,13 @@ def test_all_pairs_are_one_family_of_holm(out: Path, measure: Measure) -> None:
     assert "cdc is" in text([block]) and "sdc" in text([block])
 
 
+def flips(differences: np.ndarray) -> float:
+    """Two-sided p of the sum where each group's difference may have either sign, by the binomials of ones."""
+    rng = np.random.default_rng(0)
+    sums = rng.choice([-1, 1], (50_000, len(differences))) @ differences
+    return pytest.approx(float((abs(sums) >= abs(differences.sum())).mean()), abs=0.005)  # type: ignore[return-value]
+
+
 def test_over_splits_of_one_seed(out: Path, measure: Measure) -> None:
     for name, share in (("xdc", 0.9), ("sdc", 0.4)):
         for split in ("1", "2", "3"):
@@ -125,7 +132,12 @@ def test_over_splits_of_one_seed(out: Path, measure: Measure) -> None:
     mean = block.comparisons[0].overall
     assert mean is not None
     assert mean.difference == pytest.approx(np.mean([one.difference for one in block.comparisons[0].duels]))
-    assert (mean.splits, mean.deviation, mean.p, mean.bootstrap) == (("1", "2", "3"), None, None, None)
+    assert (mean.splits, mean.deviation, mean.bootstrap) == (("1", "2", "3"), None, None)
+    counts = pd.concat(
+        [table(rights(0.9, s, n=20 * s)).assign(b=rights(0.4, s, n=20 * s)) for s in (1, 2, 3)]
+    )
+    gains = counts["prediction"] - counts["b"]
+    assert mean.p == mean.p_holm == flips(gains.groupby(counts["group"]).sum().to_numpy())
     assert mean.interval is not None and mean.interval.method == "bootstrap"
     assert f"xdc is {mean.difference:.1f} points above sdc over splits 1, 2, 3 of ucf101" in text([block])
 
@@ -244,7 +256,7 @@ def test_blocks_are_chosen_and_what_is_absent_is_named(out: Path, measure: Measu
         ("probe", "hmdb51", ("cdc",)),
     ]
     assert "not measured for cdc" in text(compare(["xdc", "sdc", "cdc"], [out]))
-    assert "probe on hmdb51: not measured for cdc" in text(compare(["xdc", "cdc"], [out]))
+    assert "not measured for cdc: probe on hmdb51." in text(compare(["xdc", "cdc"], [out]))
     assert only(compare(["xdc", "sdc"], [out], dataset="hmdb51")).evaluation == "probe"
     assert only(compare(["xdc", "sdc"], [out], evaluation="finetune")).dataset == "ucf101"
 
@@ -263,7 +275,7 @@ def test_command_prints_and_writes(
     measure("xdc", rights(0.9, 1))
     measure("sdc", rights(0.5, 2))
     file = out / "verdict.json"
-    words = ["xdcbench", "compare", "xdc", "sdc", "--results", str(out), "--output", str(file)]
+    words = ["xdcbench", "compare", "xdc", "sdc", "--details", "--results", str(out), "--output", str(file)]
     monkeypatch.setattr(sys, "argv", words)
     with pytest.raises(SystemExit) as end:
         main.main()
@@ -271,7 +283,7 @@ def test_command_prints_and_writes(
     assert "above sdc on ucf101 split 1" in capsys.readouterr().out
     content = json.loads(file.read_text())
     (duel,) = content["blocks"][0]["comparisons"][0]["duels"]
-    assert content["schema_version"] == 2
+    assert content["schema_version"] == 3
     assert duel["interval"]["low"] < duel["difference"] < duel["interval"]["high"]
     monkeypatch.setattr(sys, "argv", [*words[:-1], str(out / "nowhere" / "verdict.json")])
     with pytest.raises(SystemExit) as end:

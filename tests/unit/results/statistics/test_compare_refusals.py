@@ -37,9 +37,7 @@ def test_other_settings_are_marked(out: Path, measure: Measure) -> None:
     measure(
         "sdc", rights(0.5, 2), hyperparameters={"frames": 32}, config={"schedule": {"lr": 0.2}, "clips": 2}
     )
-    assert "note: they differ in frames 8 and 32; schedule.lr 0.1 and 0.2" in text(
-        compare(["xdc", "sdc"], [out])
-    )
+    assert "they differ in frames 8 and 32; schedule.lr 0.1 and 0.2" in text(compare(["xdc", "sdc"], [out]))
 
 
 def test_duplicates_are_refused(out: Path, measure: Measure) -> None:

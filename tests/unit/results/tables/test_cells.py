@@ -1,6 +1,4 @@
 from collections.abc import Callable
-from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import pytest
@@ -10,7 +8,7 @@ from hypothesis import strategies as st
 from xdcbench.results.published import Status
 from xdcbench.results.records import Record
 from xdcbench.results.tables.cells import measured_cell, value_of
-from xdcbench.results.tables.grid import Cell, Reference, Row, ranked
+from xdcbench.results.tables.grid import Cell, Reference, Row
 
 PER_CENT = st.floats(0, 100)
 
@@ -73,61 +71,6 @@ def test_a_split_that_one_seed_lacks_is_missing(record: Callable[..., Record]) -
 )
 def test_text(cell: Cell, text: str) -> None:
     assert cell.text == text
-
-
-def _column(*values: float | None, higher: bool = True) -> list[Row]:
-    return [
-        Row(
-            (f"m{i}",),
-            "",
-            (
-                Cell(value=v, unit="%", status="measured", higher_is_better=higher)
-                if v is not None
-                else Cell(),
-            ),
-        )
-        for i, v in enumerate(values)
-    ]
-
-
-@pytest.mark.parametrize(
-    ("values", "higher", "ranks"),
-    [
-        ((70.0, 71.0, None), True, ["second", "best", ""]),
-        ((70.0, 71.0), False, ["best", "second"]),
-        ((71.02, 70.98, 60.0), True, ["best", "best", "second"]),  # both read 71.0
-        ((50.0, 71.0, 60.0, 60.04), True, ["", "best", "second", "second"]),
-        ((71.0, 71.0), True, ["best", "best"]),
-        ((71.0,), True, [""]),
-        ((71.0, None), True, ["", ""]),
-        ((None, None), True, ["", ""]),
-        ((), True, []),
-    ],
-)
-def test_the_best_and_second_that_read_so(
-    values: tuple[float | None, ...], higher: bool, ranks: list[str]
-) -> None:
-    assert [row.cells[0].rank for row in ranked(_column(*values, higher=higher))] == ranks
-
-
-@pytest.mark.parametrize(
-    "changes", [{"subset": "5 per class"}, {"fingerprint": "dead"}, {"splits": ("1",)}, {"frames": 32}]
-)
-def test_no_best_among_different_test_items(changes: dict[str, Any]) -> None:
-    first, second = _column(70.0, 71.0)
-    other = replace(second, cells=(replace(second.cells[0], **changes),))
-    assert [row.cells[0].rank for row in ranked([first, other])] == ["", ""]
-
-
-@given(st.lists(st.one_of(st.none(), PER_CENT), min_size=2, max_size=8))
-def test_ranks_are_those_of_the_numbers_as_read(values: list[float | None]) -> None:
-    cells = [row.cells[0] for row in ranked(_column(*values))]
-    read = [None if v is None else round(v, 1) for v in values]
-    places = sorted({v for v in read if v is not None}, reverse=True)
-    names = (
-        dict(zip(places, ("best", "second"), strict=False)) if sum(v is not None for v in read) > 1 else {}
-    )
-    assert [cell.rank for cell in cells] == ["" if v is None else names.get(v, "") for v in read]
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,9 @@
 from collections.abc import Callable
 
 from xdcbench.results.records import Record
+from xdcbench.results.tables.cells import CellStatistics
 from xdcbench.results.tables.default import default_tables, measurements_of_records
-from xdcbench.results.tables.present import ShownIntervals, all_grids
+from xdcbench.results.tables.present import all_grids
 from xdcbench.results.tables.render import render
 
 Maker = Callable[..., Record]
@@ -80,11 +81,11 @@ def test_only_numbers_that_no_table_of_the_library_shows_have_a_default_one(make
     known = make_record(run="known")
     own = make_record(run="own", dataset="mine", value=33.25)
     assert "dataset-kinetics400" not in all_grids([known])
-    made = all_grids([known, own], ShownIntervals(lambda _: (30.0, 40.0)))
+    made = all_grids([known, own], CellStatistics(lambda _: (30.0, 40.0), every=True))
     assert made["probes"].runs == {"known"} and made["dataset-mine"].runs == {"own"}
     text = render(made["dataset-mine"], "txt")
     assert "Results on mine (%)" in text and "linear_probe (video), top-1" in text
-    assert "[30.0, 40.0]" in text and "498 of 500 test items used" in text
+    assert "[30.0, 40.0]" in text and "mine, split official: 498 of 500" in text
 
 
 def test_an_empty_folder_has_no_default_table() -> None:

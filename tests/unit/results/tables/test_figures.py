@@ -125,7 +125,7 @@ def test_figures_are_written_beside_the_tables(tmp_path: Path) -> None:
         f"{table}.{fmt}" for table in ("table2", "table3") for fmt in ("svg", "pdf")
     }
     texts = _texts((tmp_path / "table2.svg").read_bytes())
-    assert {"XDC, kinetics400 (published)‡", "1024", "ESC-50"} <= set(texts)
+    assert {"XDC, Kinetics-400 (published)‡", "1024", "ESC-50"} <= set(texts)
     texts = _texts((tmp_path / "table3.svg").read_bytes())
     assert "Not drawn: Scratch none 0." in texts and "65 M" in texts
 

@@ -1,3 +1,4 @@
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -7,15 +8,16 @@ from xdcbench.config.models import PretrainedEncoders, PretrainedVideo
 from xdcbench.errors import UserError
 from xdcbench.pipeline.catalog import rows
 from xdcbench.results.records import Record
+from xdcbench.results.tables.cells import CellStatistics
 from xdcbench.results.tables.present import (
     FORMATS,
-    ShownIntervals,
     grids,
     load_tables,
     method_titles,
     write_tables,
 )
 from xdcbench.results.tables.render import render
+from xdcbench.results.tables.texts import Look
 
 Maker = Callable[..., Record]
 
@@ -26,19 +28,24 @@ def test_grid_holds_the_records_of_its_columns(make_record: Maker) -> None:
     assert "91.2" in text or "91.3" in text
 
 
-def test_chance_stands_beside_the_items(make_record: Maker) -> None:
+def test_chance_is_a_row_below_the_numbers(make_record: Maker) -> None:
     outcomes = {"chance": 25.0, "most_frequent_class": 34.09}
-    text = render(
-        grids(load_tables(["probes"]), [make_record(value=91.25, outcomes=outcomes)])["probes"], "txt"
-    )
-    assert "failed; chance 25.0 %, the most frequent class 34.1 %." in text
+    grid = grids(load_tables(["probes"]), [make_record(value=91.25, outcomes=outcomes)])["probes"]
+    text = render(grid, "txt")
+    assert re.search(r"^chance +25\.0$", text, re.MULTILINE)
+    assert re.search(r"^most frequent class +34\.1$", text, re.MULTILINE)
+    assert "chance 25.0 %, the most frequent class 34.1 %." in render(grid, "txt", Look(details=True))
 
 
 @pytest.mark.parametrize(
-    ("stated", "every", "shown"), [(True, False, 1), (False, False, 0), (False, True, 1)]
+    ("stated", "every", "items", "shown"),
+    [
+        *((True, False, 498, 1), (False, False, 498, 0), (False, True, 498, 1)),
+        *((False, False, 200, 0), (False, False, 199, 1)),
+    ],
 )
-def test_a_table_may_ask_for_its_intervals(
-    tmp_path: Path, make_record: Maker, stated: bool, every: bool, shown: int
+def test_intervals_of_tables_that_state_them_and_of_few_items(
+    tmp_path: Path, make_record: Maker, stated: bool, every: bool, items: int, shown: int
 ) -> None:
     own = tmp_path / "mine.yaml"
     own.write_text(
@@ -47,10 +54,17 @@ def test_a_table_may_ask_for_its_intervals(
     )
     made = grids(
         load_tables([str(own)]),
-        [make_record(value=91.25)],
-        intervals=ShownIntervals(lambda _: (80.0, 99.0), every),
+        [make_record(value=91.25, items_used=items)],
+        statistics=CellStatistics(lambda _: (80.0, 99.0), every=every),
     )
     assert render(made["mine"], "txt").count("[80.0, 99.0]") == shown
+
+
+def test_datasets_have_their_titles_in_rows() -> None:
+    labels = {
+        row.labels[1] for group in grids(load_tables(["table5"]), [])["table5"].groups for row in group.rows
+    }
+    assert {"none", "Kinetics-400", "AudioSet", "IG-Random"} <= labels
 
 
 def test_grids_are_named_by_table_also_where_given_by_path(tmp_path: Path, make_record: Maker) -> None:
