@@ -28,10 +28,8 @@ app = typer.Typer(rich_markup_mode=None)
 @app.command(
     epilog=examples(
         "xdcbench clusters xdc",
-        "xdcbench clusters round-0123456789ab --round 1",
         "xdcbench clusters xdc sdc",
         "xdcbench clusters xdc --round 1 --round 3",
-        "xdcbench clusters xdc --nearest 5 --single-file --output shared",
     )
 )
 def clusters(
@@ -73,7 +71,7 @@ def clusters(
     num_workers: NumWorkersOption = 0,
     trust_code: TrustOption = False,
 ) -> None:
-    """Write an HTML page of a round's clusters, or of two rounds side by side. Videos and audio play."""
+    """Write an HTML page of the clusters of one or two rounds. Videos and audio play; two rounds stand side by side."""
     wanted: list[int] | list[None] = numbers or [None]
     asked = [(run, number) for run in runs for number in wanted]
     if len(asked) > 2:
