@@ -37,7 +37,7 @@ FFMPEG = imageio_ffmpeg.get_ffmpeg_exe()
 
 
 def gallery(found: ClusteredRound, to: Path, *, nearest: int = 2, single_file: bool = False) -> list[str]:
-    lines = page.write_gallery(found, to, nearest=nearest, single_file=single_file, device="cpu", workers=0)
+    lines = page.write_gallery([found], to, nearest=nearest, single_file=single_file, device="cpu", workers=0)
     return list(lines)
 
 

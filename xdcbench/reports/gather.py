@@ -75,6 +75,11 @@ class Results:
         """All numbers of all runs, by key of the run."""
         return [record for run in self.runs.values() for record in run.records]
 
+    @cached_property
+    def _ends(self) -> dict[tuple[tuple[str, str, str], ...], tuple[float, float] | str | None]:
+        """Intervals that were computed once, or why there is none: tables and leaderboard share most cells."""
+        return {}
+
     def placeless(self, text: str) -> str:
         """A message that names the results folders as the page does, wherever they lie."""
         for store in self.stores:
@@ -85,11 +90,17 @@ class Results:
         """`cell_ends` in these folders; why a number that could have an interval lacks it is kept in ``lacking``."""
 
         def ends(records: Sequence[Record]) -> tuple[float, float] | None:
-            try:
-                return cell_ends(records, self.stores)
-            except UserError as error:
-                lacking[self.placeless(str(error))] = None
+            key = tuple(sorted((r.run, r.metric, str(sorted(r.hyperparameters.items()))) for r in records))
+            if key not in self._ends:
+                try:
+                    self._ends[key] = cell_ends(records, self.stores)
+                except UserError as error:
+                    self._ends[key] = self.placeless(str(error))
+            found = self._ends[key]
+            if isinstance(found, str):
+                lacking[found] = None
                 return None
+            return found
 
         return ends
 
