@@ -27,7 +27,7 @@ def new(
         Path, typer.Option("--output", metavar="DIR", help="Folder to write to, made if it is not there.")
     ] = Path(),
 ) -> None:
-    """Write a suite, dataset, method or encoder to begin from."""
+    """Write a suite, dataset, method or encoder to edit."""
     path = write_new(kind, name, output)
     command = _filled(
         _template(kind).read_text(encoding="utf-8").split("\n")[0], path, str(path), str(output)

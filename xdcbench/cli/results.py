@@ -74,7 +74,7 @@ def table(
         ),
     ] = None,
 ) -> None:
-    """Print tables of measured numbers beside published numbers."""
+    """Print tables of measured and published numbers."""
     from xdcbench.cli.output import TableRequest, table_lines
     from xdcbench.results.tables.texts import Look
 
@@ -151,7 +151,7 @@ def compare(
 
 @app.command("list", epilog=examples("xdcbench list suites", "xdcbench list weights"))
 def list_(what: Annotated[Listed, typer.Argument(help="What to list.")]) -> None:
-    """List methods, suites, datasets, tables, weights and more."""
+    """List suites, methods, datasets, tables and more."""
     from xdcbench.pipeline.catalog import rows
 
     listed = rows(what)
@@ -186,7 +186,7 @@ def show(
     run: Annotated[str, typer.Argument(metavar="RUN", help=RUN_HELP, autocompletion=complete_runs)],
     results: ResultsOption = RESULTS,
 ) -> None:
-    """Show a run: settings, numbers and files, or why it failed."""
+    """Show a run: settings, numbers, files; why it failed."""
     from xdcbench.cli.output import run_lines
 
     say(run_lines(run, results))

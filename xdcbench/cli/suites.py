@@ -102,7 +102,7 @@ def check(
         Path | None, typer.Option(metavar="FILE", help="Write every number, expected and found, as JSON.")
     ] = None,
 ) -> None:
-    """Run a suite in fp32; compare its numbers with a reference.
+    """Run a suite in fp32 and compare with a reference.
 
     Exit code 0: as expected. 1: a number moved. 2: cannot tell. Under GitHub Actions, moved numbers become
     annotations and a step summary.
