@@ -12,6 +12,7 @@ from mkdocs.structure.pages import Page
 from docs.hooks.commands import commands_page
 from docs.hooks.record import record_page
 from docs.hooks.settings import settings_page
+from docs.hooks.suites import suites_page
 
 ROOT = Path(__file__).parents[2]
 FROM_ROOT = {"reference/changes.md": "CHANGELOG.md", "reference/contributing.md": "CONTRIBUTING.md"}
@@ -28,6 +29,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     pages = {
         "reference/commands.md": commands_page(),
         "reference/settings.md": settings_page(),
+        "reference/suites.md": suites_page(),
         "reference/record.md": record_page(),
         **{uri: from_root(name) for uri, name in FROM_ROOT.items()},
     }

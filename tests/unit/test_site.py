@@ -12,12 +12,16 @@ from typer.main import get_command
 from docs.hooks.commands import commands, commands_page
 from docs.hooks.record import record_page
 from docs.hooks.settings import SECTIONS, configs, settings_page
+from docs.hooks.suites import suites_page
 from tests.conftest import ROOT
 from xdcbench.cli.main import app
 from xdcbench.results.records import Record
 
 DOCS = ROOT / "docs"
-GENERATED = {f"reference/{name}.md" for name in ("commands", "settings", "record", "changes", "contributing")}
+GENERATED = {
+    f"reference/{name}.md"
+    for name in ("commands", "settings", "suites", "record", "changes", "contributing")
+}
 PAGES = [ROOT / name for name in ("README.md", "CHANGELOG.md", "CONTRIBUTING.md")] + sorted(
     DOCS.rglob("*.md")
 )
@@ -97,6 +101,15 @@ def test_links_within_the_settings_lead_to_models() -> None:
     page = settings_page()
     headings = {heading.lower() for heading in re.findall(r"(?m)^### (.*)$", page)}
     assert set(re.findall(r"\]\(#(\w+)\)", page)) <= headings
+
+
+def test_every_suite_is_on_the_page_with_its_command_hardware_and_links() -> None:
+    page = suites_page()
+    sections = dict(zip(*[iter(re.split(r"(?m)^## (.*)$", page)[1:])] * 2, strict=True))
+    assert list(sections) == sorted(path.stem for path in (ROOT / "configs" / "suites").glob("*.yaml"))
+    assert all(f"xdcbench run --suite {name}" in text for name, text in sections.items())
+    assert all("**Hardware:**" in text and "**Time:**" in text for text in sections.values())
+    assert all((DOCS / "reference" / target).resolve().is_file() for target in LINK.findall(page))
 
 
 def test_every_field_of_a_record_is_explained() -> None:

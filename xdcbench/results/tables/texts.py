@@ -1,10 +1,10 @@
 """A finished table as texts, before a format escapes and aligns them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from xdcbench.results.tables.grid import Cell, Grid, Row
+from xdcbench.results.tables.grid import Cell, Grid, Group, Row
 
 MARKED = (
     "the best measured number of its group in a column, and those that a paired test (5 %, Holm over all pairs) does "
@@ -14,6 +14,7 @@ UNMARKED = (
     "No best number is marked: no paired test (5 %, Holm over all pairs) tells one from another, or none is above "
     "chance."
 )
+UNPAIRED = "Without a best number, since frames, splits or test items differ in the column: "
 
 
 @dataclass(frozen=True)
@@ -101,8 +102,18 @@ def _cell(cell: Cell) -> CellText:
     return CellText(flat(cell.text), flat(cell.delta_text), cell.rank == "best")
 
 
-def _mark_notes(grid: Grid, best: str) -> Sequence[str]:
+def _mark_notes(grid: Grid, best: str) -> list[str]:
     cells = [cell for group in grid.groups for row in group.rows for cell in row.cells]
-    if any(cell.rank for cell in cells):
-        return [f"{best}: {MARKED}"]
-    return [UNMARKED] if any(cell.p is not None for cell in cells) else []
+    notes = [f"{best}: {MARKED}"] if any(cell.rank for cell in cells) else []
+    if not notes and any(cell.p is not None for cell in cells):
+        notes = [UNMARKED]
+    unpaired = dict.fromkeys(title for group in grid.groups for title in _unpaired(group, grid.columns))
+    return [*notes, *([f"{UNPAIRED}{', '.join(unpaired)}."] if unpaired else [])]
+
+
+def _unpaired(group: Group, columns: Sequence[str]) -> Iterator[str]:
+    """Columns whose measured per cents are of different test items, so that none is tested against another."""
+    for title, column in zip(columns, zip(*(row.cells for row in group.rows), strict=True), strict=True):
+        shares = [cell for cell in column if cell.status == "measured" and cell.unit == "%"]
+        if len({cell.test_items for cell in shares}) > 1:
+            yield title

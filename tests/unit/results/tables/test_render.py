@@ -109,6 +109,16 @@ def test_text() -> None:
     assert "*" not in unmarked and "No best number is marked" in unmarked
 
 
+def test_a_column_of_different_clips_says_that_it_was_not_tested() -> None:
+    grid = _grid(ranked=False)
+    (first, second), published = grid.groups[0].rows, grid.groups[1]
+    longer = replace(second, cells=(replace(second.cells[0], frames=32, p=None), *second.cells[1:]))
+    rows = (replace(first, cells=(replace(first.cells[0], p=None), *first.cells[1:])), longer)
+    text = render(replace(grid, groups=(replace(grid.groups[0], rows=rows), published)), "txt")
+    assert "Without a best number, since frames, splits or test items differ in the column: UCF101." in text
+    assert "No best number is marked" not in text
+
+
 def test_csv_is_the_full_form() -> None:
     measured, lack, other, printed = _lines(_grid())
     assert measured == {
