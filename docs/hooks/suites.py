@@ -20,7 +20,9 @@ does and takes. [Write a suite](../how-to/own-suite.md) shows how to write one. 
 
 def suites_page() -> str:
     """Every suite with its command, hardware, time and expected score, in Markdown."""
-    return INTRODUCTION + "".join(section(path) for path in sorted(SUITES.glob("*.yaml")))
+    return INTRODUCTION + "".join(
+        section(path) for path in sorted(SUITES.glob("*.yaml"), key=lambda path: path.stem)
+    )
 
 
 def section(path: Path) -> str:

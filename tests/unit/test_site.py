@@ -19,8 +19,7 @@ from xdcbench.results.records import Record
 
 DOCS = ROOT / "docs"
 GENERATED = {
-    f"reference/{name}.md"
-    for name in ("commands", "settings", "suites", "record", "changes", "contributing")
+    f"reference/{name}.md" for name in ("commands", "settings", "suites", "record", "changes", "contributing")
 }
 PAGES = [ROOT / name for name in ("README.md", "CHANGELOG.md", "CONTRIBUTING.md")] + sorted(
     DOCS.rglob("*.md")

@@ -40,7 +40,7 @@ def list_(data_root: DataRootOption = None) -> None:
     """
     from xdcbench.cli.validation_output import list_lines
 
-    say(list_lines(data_root))
+    say(list_lines(data_root), wrap=True)
 
 
 @app.command(
@@ -79,7 +79,7 @@ def verify(
         lines, code = verify_lines(request, clip_seconds=min_seconds, part=share)
     else:
         lines, code = verify_shards_lines(request.name, shards, workers=processes(request), part=share)
-    say(lines)
+    say(lines, wrap=True)
     raise typer.Exit(code)
 
 

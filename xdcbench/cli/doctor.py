@@ -50,13 +50,15 @@ def lines(data_root: Path | None) -> Iterator[str]:
     lacking = [name for name in CODECS if name not in av.codecs_available]
     yield "decoders     " + (f"lacking {', '.join(lacking)}" if lacking else "all that the datasets need")
     yield f"disk         {short(shutil.disk_usage(Path.cwd()).free, 'B')} free here"
-    for name, _ in rows("datasets"):
-        yield f"data         {name:<12} {_data(name, data_root)}"
+    names = [name for name, _ in rows("datasets")]
+    width = max(map(len, names))
+    yield from (f"data         {name:<{width}}  {_data(name, data_root)}" for name in names)
 
 
 def _devices() -> Iterator[str]:
     cpu = torch.device("cpu")
-    yield f"cpu ({torch.get_num_threads()} threads, {'bf16' if has_bf16(cpu) else 'fp32 only'})"
+    threads = torch.get_num_threads()
+    yield f"cpu ({threads} thread{'' if threads == 1 else 's'}, {'bf16' if has_bf16(cpu) else 'fp32 only'})"
     for i in range(torch.cuda.device_count()):
         memory = torch.cuda.get_device_properties(i).total_memory
         precision = "bf16" if has_bf16(torch.device("cuda", i)) else "fp32 only"

@@ -14,6 +14,7 @@ import typer
 from xdcbench.errors import UserError
 from xdcbench.utils.distributed import is_main_process
 from xdcbench.utils.shown import safe_text
+from xdcbench.utils.wrapping import wrapped
 
 DataRootOption = Annotated[
     Path | None,
@@ -109,11 +110,13 @@ def numbers(text: str) -> tuple[int, ...]:
     return tuple(int(word) for word in found)
 
 
-def say(lines: Iterable[object]) -> None:
-    """Print lines; of several processes, the main process does."""
+def say(lines: Iterable[object], *, wrap: bool = False) -> None:
+    """Print lines; of several processes, the main process does. ``wrap`` breaks them between words on a terminal."""
     if is_main_process():
+        width = terminal_width() if wrap and sys.stdout.isatty() else 0
         for line in lines:
-            typer.echo(safe_text(str(line)))
+            for part in wrapped(safe_text(str(line)), width):
+                typer.echo(part)
 
 
 def terminal_width() -> int:

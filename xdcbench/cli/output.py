@@ -20,7 +20,7 @@ from xdcbench.pipeline.suite_tables import tables_of
 from xdcbench.pipeline.unavailable import unavailable_results
 from xdcbench.results.find_run import find_runs
 from xdcbench.results.records import RECORD_FILE, Record, read_records, write_record_file
-from xdcbench.results.run_facts import read_facts
+from xdcbench.results.run_facts import flat, read_facts
 from xdcbench.results.run_store import RunStore
 from xdcbench.results.tables.cells import CellStatistics
 from xdcbench.results.tables.grid import Grid
@@ -277,12 +277,17 @@ def _run_lines(key: str, store: RunStore) -> Iterator[str]:
     yield from (f"file       {path}" for path in sorted(run.iterdir()))
 
 
+def _said(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
 def _facts(run: Path, store: RunStore) -> Iterator[str]:
     facts = read_facts(run)
     for name in ("name", "key", "kind", "version", "suite", "seconds", "device", "commit"):
         yield f"{name:<10} {facts[name]}"
     yield f"{'inputs':<10} {', '.join(facts['inputs'].values()) or 'none'}"
-    yield f"{'settings':<10} {json.dumps(facts['science'])}"
+    settings = (f"{name}={_said(value)}" for name, value in flat(facts["science"]).items())
+    yield f"{'settings':<10} {', '.join(settings)}"
     for record in read_records([store], [run.name]):
         inner = " ".join(f"{k}={v}" for k, v in record.hyperparameters.items())
         items = f"{record.items_used} used, {record.items_failed} failed of {record.items_expected}"

@@ -162,7 +162,7 @@ def doctor(
     """Show versions, devices, decoders and datasets here."""
     from xdcbench.cli.doctor import lines
 
-    say(lines(data_root))
+    say(lines(data_root), wrap=True)
     if speed:
         from xdcbench.pipeline.costs.rates import speed_lines
 

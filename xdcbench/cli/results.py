@@ -156,7 +156,7 @@ def list_(what: Annotated[Listed, typer.Argument(help="What to list.")]) -> None
 
     listed = rows(what)
     width = max(22, *(len(name) for name, _ in listed))
-    say([f"{name:<{width}} {title}" for name, title in listed])
+    say([f"{name:<{width}} {title}" for name, title in listed], wrap=True)
 
 
 @app.command(epilog=examples("xdcbench runs", "xdcbench runs '*finetune*' --sort method"))
@@ -174,7 +174,7 @@ def runs(
     from xdcbench.results.listing import listed_runs, run_rows
     from xdcbench.results.run_store import RunStore
 
-    say(run_rows(listed_runs(RunStore.existing(results), pattern, order=sort)))
+    say(run_rows(listed_runs(RunStore.existing(results), pattern, order=sort)), wrap=True)
 
 
 @app.command(
@@ -189,7 +189,7 @@ def show(
     """Show a run: settings, numbers, files; why it failed."""
     from xdcbench.cli.output import run_lines
 
-    say(run_lines(run, results))
+    say(run_lines(run, results), wrap=True)
 
 
 @app.command(epilog=examples("xdcbench prune --dry-run", "xdcbench prune --encoders --keep 'xdc/*'"))

@@ -43,8 +43,8 @@ def run(options: RunOptions) -> None:
     if options.dry_run:
         from xdcbench.pipeline.costs.estimate import Machine, cost_lines
 
-        say(plan_lines(launch))
-        say(cost_lines(launch, Machine(options.devices or 1, options.clips_per_second)))
+        say(plan_lines(launch), wrap=True)
+        say(cost_lines(launch, Machine(options.devices or 1, options.clips_per_second)), wrap=True)
         if options.require_all:
             check_available(launch)
         return
@@ -119,5 +119,5 @@ def check(
             if update
             else check_against(request, baseline, tiers=tiers_of(tiers))
         )
-    say(tell(result, options.suite, junit=junit, json=json))
+    say(tell(result, options.suite, junit=junit, json=json), wrap=True)
     raise typer.Exit(result.code)

@@ -193,7 +193,8 @@ def speed(trial: Trial) -> Finding:
         trial.features(trial.usual).float().sum().item()  # waits for the device
         passes += 1
     rate = passes * len(trial.usual) / (time.perf_counter() - begun)
-    threads = f", {torch.get_num_threads()} threads" if trial.device.type == "cpu" else ""
+    count = torch.get_num_threads()
+    threads = f", {count} thread{'s' if count > 1 else ''}" if trial.device.type == "cpu" else ""
     return Finding(
         "speed", True, f"{rate:.3g} clips/s in batches of {len(trial.usual)} on {trial.device}{threads}"
     )

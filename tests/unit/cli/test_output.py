@@ -341,7 +341,7 @@ def test_show_tells_what_a_run_is_and_its_numbers(tmp_path: Path, make_record: M
         "kind": "linear_probe",
         "version": 1,
         "suite": "mini",
-        "science": {"name": "linear_probe"},
+        "science": {"name": "linear_probe", "fit": {"C": 0.1}},
         "inputs": {"features": "features-1", "data": "index-2"},
         "seconds": 1.5,
         "device": "cpu",
@@ -354,6 +354,7 @@ def test_show_tells_what_a_run_is_and_its_numbers(tmp_path: Path, make_record: M
     text = "\n".join(run_lines("000", tmp_path))
     for said in (
         "xdc/probe",
+        "settings   name=linear_probe, fit.C=0.1",
         "features-1, index-2",
         "91.250%",
         "498 used, 2 failed of 500",

@@ -83,6 +83,9 @@ def cost_lines(launch: "Launch", machine: Machine | None = None) -> Iterator[str
         return Estimate(work, seconds(work, rates, context.num_workers) / 3600 if rates else None)
 
     stages = [(stage, estimated(stage)) for stage in to_do(launch.plan, store)]
+    if not stages:
+        yield "nothing to do"
+        return
     here = [(stage.kind, estimate) for stage, estimate in stages if not stage.reason]
     rows = {kind: _sum(estimate for of, estimate in here if of == kind) for kind in COUNTED}
     rows["other"] = _sum(estimate for kind, estimate in here if kind not in COUNTED)
@@ -131,6 +134,9 @@ def how_long(whole: Estimate, models: Models, machine: Machine) -> str:
     A device that trains on so many clips per second counts as one of as many FLOP/s; reading is to keep up.
     """
     work, hours = whole.work, whole.hours
+    if not work.clips:
+        why = "`run` lists the items first" if work.unknown else "no media is decoded"
+        return f"how long: not known, since {why}"
     if machine.clips_per_second is not None:
         each = training_flop(models.video) + training_flop(models.audio)
         hours = sum(work.flop.values()) / (machine.clips_per_second * each) / 3600

@@ -1,11 +1,11 @@
 """Tables as plain text: aligned by the widths of characters, in blocks of columns where a terminal is narrow."""
 
-import textwrap
 from collections.abc import Iterator, Sequence
 
 from rich.cells import cell_len
 
 from xdcbench.results.tables.texts import CellText, TextRow, Texts
+from xdcbench.utils.wrapping import wrapped
 
 BEST = "*"
 GAP = 2
@@ -17,25 +17,13 @@ def plain(texts: Texts, width: int = 0) -> str:
     A table that is too wide is cut into blocks of columns, each with the labels. Where labels leave no room for that,
     each row becomes a list.
     """
-    parts = [_wrapped(texts.title, width), *_bodies(texts, width)]
+    parts = [wrapped(texts.title, width), *_bodies(texts, width)]
     parts += [_notes(notes, width) for notes in (texts.notes, texts.details) if notes]
     return "\n\n".join("\n".join(lines) for lines in parts) + "\n"
 
 
-def _wrapped(text: str, width: int, indent: str = "", hanging: str = "") -> list[str]:
-    if not width:
-        return [indent + text]
-    return textwrap.wrap(
-        text,
-        max(width, 20),
-        initial_indent=indent,
-        subsequent_indent=indent + hanging,
-        break_on_hyphens=False,
-    )
-
-
 def _notes(notes: Sequence[str], width: int) -> list[str]:
-    return [line for note in notes for line in _wrapped(note, width, "  ", "  ")]
+    return [line for note in notes for line in wrapped(f"  {note}", width)]
 
 
 def _cell(cell: CellText) -> str:
@@ -96,8 +84,8 @@ def _lists(texts: Texts, width: int) -> Iterator[list[str]]:
     for group in texts.groups:
         yield [f"[{group.title}]"]
         for row in group.rows:
-            lines = _wrapped(", ".join(filter(None, row.labels)), width, "", "  ")
+            lines = wrapped(", ".join(filter(None, row.labels)), width)
             for name, cell in zip(texts.columns, row.cells, strict=True):
                 if cell.text:
-                    lines += _wrapped(f"{name}: {_cell(cell)}", width, "  ", "  ")
+                    lines += wrapped(f"  {name}: {_cell(cell)}", width)
             yield lines
