@@ -12,8 +12,8 @@ SUBJECT = re.compile(r"\b(Hardware|Time|Pretraining|Score to expect):")
 INTRODUCTION = """\
 # Suites
 
-A suite names methods, data and evaluations. `xdcbench list suites` prints those of the library, and `--dry-run` what one
-does and takes. [Write a suite](../how-to/own-suite.md) shows how to write one. `DIR` is a folder of
+A suite names methods, data and evaluations. `xdcbench list suites` prints those of the library, and `--dry-run` what
+one does and takes. [Write a suite](../how-to/own-suite.md) shows how to write one. `DIR` is a folder of
 [datasets](../how-to/get-datasets.md).
 """
 
