@@ -185,6 +185,7 @@ SMOKE = ("run", "--suite", "smoke", "--dry-run", "--device", "cpu")
         ((*SMOKE[:3], "--device", "cpu", "--results", "file"), "cannot write results to file"),
         (("run", "--suite", "real-small", "--data-root", "nowhere"), "--data-root nowhere is no folder"),
         (("check", "--suite", "smok"), "did you mean 'smoke'"),
+        (("run", "--suite", "real-small", "--shards", "nowhere"), "no shards.json there"),
         (("check", "--suite", "mini", "--baseline", "no.json"), "no reference no.json"),
         (("table", "--results", "."), "is no results folder"),
         (("table",), "results is no results folder"),

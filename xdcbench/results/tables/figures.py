@@ -186,7 +186,8 @@ def _bar(cell: Cell) -> tuple[tuple[float, float], str]:
         return (0.0, 0.0), ""
     low, high = cell.ends
     kind = "95 % interval from the test items" if cell.spread is None else "standard deviation over seeds"
-    return (cell.value - low, high - cell.value), kind
+    # The end at 100 % may lie a rounding error below it.
+    return (max(cell.value - low, 0.0), max(high - cell.value, 0.0)), kind
 
 
 def _panels(figure: "Figure", grid: Grid, chart: Chart, lines: Sequence[TableLine]) -> None:

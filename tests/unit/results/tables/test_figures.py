@@ -76,6 +76,13 @@ def test_points_lie_where_their_numbers_are() -> None:
     assert float(y0) < float(y1), "73.1 at k 128 lies below 73.8 at k 64: y grows downwards"
 
 
+def test_an_interval_may_end_a_rounding_error_below_its_number() -> None:
+    """Wilson's at 8 of 8 items."""
+    grid = _grid()
+    row = Row(("XDC", "64"), "", (_cell(100.0, interval=(67.6, 99.99999999999999)), Cell()))
+    assert draw(replace(grid, groups=(Group("measured", (row,)),)), CHART, "svg")
+
+
 def test_interval_stands_for_a_spread() -> None:
     grid = _grid()
     row = Row(("XDC", "64"), "", (_cell(70.0, interval=(68.0, 71.5)), Cell()))
