@@ -11,6 +11,7 @@ from mkdocs.structure.pages import Page
 
 from docs.hooks.commands import commands_page
 from docs.hooks.record import record_page
+from docs.hooks.samples import sample_files
 from docs.hooks.settings import settings_page
 from docs.hooks.suites import suites_page
 
@@ -35,6 +36,8 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     }
     for uri, text in pages.items():
         files.append(File.generated(config, uri, content=text))
+    for file in sample_files(config):
+        files.append(file)
     return files
 
 

@@ -15,12 +15,14 @@ from docs.hooks.settings import SECTIONS, configs, settings_page
 from docs.hooks.suites import suites_page
 from tests.conftest import ROOT
 from xdcbench.cli.main import app
+from xdcbench.config.load import load_suite
 from xdcbench.results.records import Record
 
 DOCS = ROOT / "docs"
 GENERATED = {
     f"reference/{name}.md" for name in ("commands", "settings", "suites", "record", "changes", "contributing")
 }
+SAMPLES = {"samples/report/index.html"}
 PAGES = [ROOT / name for name in ("README.md", "CHANGELOG.md", "CONTRIBUTING.md")] + sorted(
     DOCS.rglob("*.md")
 )
@@ -34,7 +36,7 @@ def test_links_to_files_lead_to_files(page: Path) -> None:
         if "://" in target:
             continue
         path = (page.parent / target).resolve()
-        made = path.is_relative_to(DOCS) and path.relative_to(DOCS).as_posix() in GENERATED
+        made = path.is_relative_to(DOCS) and path.relative_to(DOCS).as_posix() in GENERATED | SAMPLES
         assert path.exists() or made, f"{target} leads nowhere"
 
 
@@ -57,6 +59,11 @@ def test_the_index_of_a_part_lists_its_pages(part: str) -> None:
         Path(uri).name for uri in GENERATED if uri.startswith(part)
     }
     assert pages - {"index.md"} <= set(LINK.findall((DOCS / part / "index.md").read_text()))
+
+
+def test_the_sample_pages_come_from_a_suite_that_needs_no_data() -> None:
+    suite = load_suite(str(DOCS / "hooks" / "sample.yaml"))
+    assert suite.world is not None and {"sdc", "xdc"} <= suite.methods.keys()
 
 
 def test_the_site_asks_no_network_for_fonts_or_scripts() -> None:

@@ -53,7 +53,7 @@ def write_gallery(
     everything = [preview for of in made for preview in of.values()]
     gone = sum(bool(preview.gone) for preview in everything)
     count = sum(len(clusters) for side in sides for clusters in side.clusters.values())
-    yield f"gallery {to / 'index.html'} ({count} clusters, {len(everything)} items)"
+    yield f"clusters {to / 'index.html'} ({count} clusters, {len(everything)} items)"
     if gone:
         yield f"{gone} of {len(everything)} items could not be read any more; their places say why"
 
