@@ -53,5 +53,5 @@ def validate_encoder(
     from xdcbench.pipeline.encoder_validation import Request, validation_lines
 
     lines, code = validation_lines(Request(spec, modality, data, tuple(overrides or ()), device, trust_code))
-    say(lines)
+    say(lines, wrap=True)
     raise typer.Exit(code)

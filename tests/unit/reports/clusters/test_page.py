@@ -113,7 +113,7 @@ def test_the_command(results: Results, files: Path, tmp_path: Path) -> None:
     ]
     done = CliRunner().invoke(app, [*map(str, words), "--data-root", str(files)])
     assert done.exit_code == 0, done.output
-    assert f"gallery {tmp_path / 'page' / 'index.html'} (" in done.output
+    assert f"clusters {tmp_path / 'page' / 'index.html'} (" in done.output
     text = (tmp_path / "page" / "index.html").read_text()
     assert results[1]["xdc/1"] in text
     cards = [part.count('class="card') for part in text.split("<article")[1:]]
