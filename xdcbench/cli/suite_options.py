@@ -74,6 +74,14 @@ class SuiteOptions:
     seeds: Annotated[str, typer.Option(metavar="0,1", help="Pretraining seeds, instead of the suite's.")] = ""
     data_root: DataRootOption = None
     shards: ShardsOption = None
+    scratch: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DIR",
+            help="Folder of the node to which prepared shards are copied before they are read. A variable in single "
+            "quotes, such as '$TMPDIR', is that of the node.",
+        ),
+    ] = None
     cache_bytes: Annotated[
         int | None,
         typer.Option(

@@ -22,6 +22,7 @@ from xdcbench.data.media.probe import LENGTHS
 from xdcbench.data.scan import scan
 from xdcbench.data.scanning.items import CHUNK, LABELS, MISSING, SPLIT
 from xdcbench.data.shards.reader import CHANGED, ShardReader, open_shards
+from xdcbench.data.shards.scratch import on_scratch
 from xdcbench.data.synthetic.read import read_world
 from xdcbench.errors import MediaError, UserError
 from xdcbench.utils.documents import RUN_AGAIN, read_as, write_json
@@ -160,11 +161,15 @@ class Index(_Facts):
 
 
 def media_of(index: Index, context: Context) -> Path | ShardReader:
-    """Where the files of an index are read: its folder, or its shards."""
+    """Where the files of an index are read: its folder, or its shards, copied first where a scratch disk is given."""
     prepared = context.prepared.get(index.name)
     if prepared and index.shards is not None:
-        return open_shards(str(prepared))
-    return context.roots[index.name]
+        root: Path | ShardReader = open_shards(str(prepared))
+    else:
+        root = context.roots[index.name]
+    if context.scratch is None or not isinstance(root, ShardReader):
+        return root
+    return on_scratch(root, context.scratch)
 
 
 def run(config: IndexStage, inputs: dict[str, Path], work: Path, context: Context) -> None:

@@ -51,6 +51,7 @@ class Request:
     filter: str = ""
     data_root: Path | None = None
     shards: Sequence[str] = ()
+    scratch: str | None = None
     cache_bytes: int | None = None
     decoded_bytes: int | None = None
     results: Path = Path("results")
@@ -145,6 +146,7 @@ def plan_launch(request: Request, *, write: bool = True) -> Launch:
         decoded=DecodedItems(
             (default_decoded_bytes() if request.decoded_bytes is None else request.decoded_bytes) // jobs
         ),
+        scratch=request.scratch,
         cache=store.root / "cache",
         checkpoint_seconds=request.checkpoint_seconds,
         keep_checkpoints=request.keep_checkpoints,
@@ -154,6 +156,8 @@ def plan_launch(request: Request, *, write: bool = True) -> Launch:
         consent=request.consent,
         accept_license=request.accept_license,
     )
+    if request.scratch is not None and not (shards or context.prepared):
+        log.warning("--scratch: %s reads no prepared shards, and none are copied", suite.name)
     if write and is_main_process():
         forget_stale(whole, sources, store)
     return Launch(plan, store, context, whole, jobs, resolved.get("auto"))

@@ -96,7 +96,7 @@ def test_a_percent_sign_in_a_path_is_no_pattern(stages: tuple[Stage, ...], place
 def test_a_task_of_an_array_runs_its_own_stage(
     stages: tuple[Stage, ...], place: Place, tmp_path: Path
 ) -> None:
-    words = ["run", "--set", "a.b=it's $HOME"]
+    words = ["run", "--set", "a.b=it's a", "--scratch", "$HOME"]
     script = job_script(Batch(stages[:3], ASKED), words, on_python(tmp_path), place)
     assert "--array=0-2" in options(script)
     assert f'--output="{place.results}/jobs/logs/%A_%a.txt"' in options(script)
