@@ -13,7 +13,7 @@ from xdcbench.pipeline.costs.sizes import sizes_of
 from xdcbench.pipeline.costs.work import Works
 from xdcbench.pipeline.graph import Stage
 from xdcbench.pipeline.launch import Launch, Request
-from xdcbench.pipeline.needed import needed_keys
+from xdcbench.pipeline.needed import missing_stages
 from xdcbench.pipeline.slurm import client
 from xdcbench.pipeline.slurm.batches import Batch, batches_of, inputs_of
 from xdcbench.pipeline.slurm.script import Place, job_script
@@ -41,12 +41,6 @@ class Submission:
     numbers: dict[str, str] = field(default_factory=dict)
 
 
-def missing_stages(launch: Launch) -> list[Stage]:
-    """Stages that must run and can, in the order of the plan."""
-    needed = needed_keys(launch.plan, launch.store, "missing")
-    return [stage for stage in launch.plan.stages if stage.key in needed and not stage.reason]
-
-
 def submit_missing(target: Target) -> Submission:
     """Submit what is missing and not queued.
 
@@ -58,7 +52,7 @@ def submit_missing(target: Target) -> Submission:
     with folder.submitting():
         place = Place(folder.results, Path.cwd(), folder.token())
         folder.write_suite(target.launch.plan.suite.name, target.launch.plan.stages)
-        missing = missing_stages(target.launch)
+        missing = missing_stages(target.launch.plan, target.launch.store)
         queued = _still_queued(missing, folder)
         submission = Submission(queued=len(queued), numbers=dict(queued))
         rest = [stage for stage in missing if stage.key not in queued]
@@ -71,7 +65,7 @@ def dry_lines(target: Target) -> Iterator[str]:
     """The scripts that would be submitted, each below the command that would submit it."""
     folder = target.launch.store.root.absolute()
     place = Place(folder, Path.cwd(), "TOKEN")
-    missing = missing_stages(target.launch)
+    missing = missing_stages(target.launch.plan, target.launch.store)
     keys = {stage.key for stage in missing}
     for batch, script in _scripts(missing, target, place, client.max_array_size()):
         after = [f"JOB_OF_{key}" for key in batch.inputs if key in keys]
