@@ -14,7 +14,16 @@ from pathlib import Path
 from typing import Any
 
 PROGRAMS = ("sbatch", "squeue", "sacct", "scancel", "scontrol")
-ENDED = ("COMPLETED", "FAILED", "CANCELLED", "NODE_FAIL", "TIMEOUT", "OUT_OF_MEMORY", "PREEMPTED")
+ENDED = (
+    "COMPLETED",
+    "FAILED",
+    "CANCELLED",
+    "NODE_FAIL",
+    "TIMEOUT",
+    "OUT_OF_MEMORY",
+    "PREEMPTED",
+    "BOOT_FAIL",
+)
 Jobs = dict[str, dict[str, Any]]
 
 
@@ -152,9 +161,8 @@ def _squeue(cluster: FakeSlurm, settings: dict[str, Any], words: list[str]) -> N
     if not found:
         sys.exit("slurm_load_jobs error: Invalid job id specified")
     for number, job in found.items():
-        sys.stdout.write(
-            f"{number}|{job['state']}|{'Dependency' if job['after'] else 'None'}|{job['name']}\n"
-        )
+        reason = job.get("reason", "Dependency" if job["after"] else "None")
+        sys.stdout.write(f"{number}|{job['state']}|{reason}|{job['name']}\n")
 
 
 def _sacct(cluster: FakeSlurm, settings: dict[str, Any], words: list[str]) -> None:
