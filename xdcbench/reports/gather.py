@@ -11,8 +11,9 @@ from xdcbench.errors import UserError
 from xdcbench.results.records import Record, read_records
 from xdcbench.results.run_facts import RunFacts, read_facts
 from xdcbench.results.run_store import RunStore
+from xdcbench.results.statistics.column_test import column_ps
 from xdcbench.results.statistics.predictions import cell_ends
-from xdcbench.results.tables.cells import Intervals
+from xdcbench.results.tables.cells import CellStatistics, Intervals
 from xdcbench.utils.documents import LISTING, RUN_AGAIN, json_lines, read_as
 from xdcbench.utils.secrets import redact
 
@@ -85,6 +86,14 @@ class Results:
         for store in self.stores:
             text = text.replace(str(store.root), store.root.resolve().name)
         return text
+
+    def statistics(self, lacking: dict[str, None]) -> CellStatistics:
+        """What judges the numbers in these folders; ``lacking`` is as of `ends_or_reason`."""
+        return CellStatistics(
+            self.ends_or_reason(lacking),
+            lambda first, others: column_ps(first, others, self.stores),
+            every=True,
+        )
 
     def ends_or_reason(self, lacking: dict[str, None]) -> Intervals:
         """`cell_ends` in these folders; why a number that could have an interval lacks it is kept in ``lacking``."""
