@@ -1,5 +1,10 @@
 """Time to plan the full suite; a bound of the design, reported with the number of its stages."""
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
@@ -11,6 +16,9 @@ pytestmark = pytest.mark.bench
 
 BOUND = 3.0
 """Seconds."""
+
+DRY_RUN = 10.0
+"""Processor seconds of the command, whose plan has two datasets of 65 million items."""
 
 
 def plan_full() -> Plan:
@@ -27,3 +35,15 @@ def test_full_suite_with_three_seeds_and_all_data(benchmark: BenchmarkFixture) -
     benchmark.extra_info["stages"] = len(plan.stages)
     assert benchmark.stats is not None
     assert benchmark.stats.stats.min < BOUND
+
+
+def test_the_dry_run_of_the_full_suite(tmp_path: Path) -> None:
+    before = os.times()
+    words = ("run", "--suite", "full", "--dry-run", "--device", "cpu", "--results", str(tmp_path / "out"))
+    done = subprocess.run(
+        [sys.executable, "-m", "xdcbench", *words], capture_output=True, text=True, check=True
+    )
+    after = os.times()
+    assert "ig_kinetics 65 M, ig_random 65 M" in done.stdout + done.stderr
+    seconds = sum(after[2:4]) - sum(before[2:4])
+    assert seconds < DRY_RUN

@@ -84,7 +84,7 @@ def shards(out: Path) -> dict[str, float]:
 def index(out: Path) -> dict[str, float]:
     found: dict[str, float] = {}
     for folder, about in stages(out, "index"):
-        items = pd.read_parquet(folder / "items.parquet")
+        items = pd.read_feather(folder / "items.arrow")
         found[f"{about['name']} seconds"] = float(items["duration"].sum())
         found[f"{about['name']} labels"] = float((items["label"] * np.arange(len(items))).sum())
         for column in (name for name in items if name.startswith("split:")):

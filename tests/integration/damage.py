@@ -65,7 +65,7 @@ FILES: Mapping[str, str] = MappingProxyType(
         "assignments.parquet": "runs/round-*/assignments.parquet",
         "clusters.json": "runs/round-*/clusters.json",
         "metrics.jsonl": "runs/round-*/metrics.jsonl",
-        "items.parquet": "runs/index-*/items.parquet",
+        "items.arrow": "runs/index-*/items.arrow",
         "index.json": "runs/index-*/index.json",
         "world's wav": "runs/world-*/esc50/audio/*.wav",
         "manifest.json": "runs/linear_probe-*/manifest.json",

@@ -4,9 +4,11 @@ import os
 import subprocess
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from tests.integration.helpers import one_thread, records, xdcbench
+from xdcbench.utils.manifest import write_manifest
 
 pytestmark = pytest.mark.slow
 
@@ -56,6 +58,19 @@ def test_a_touched_file_is_indexed_again_and_keys_stay(data: Path) -> None:
     assert before in {path.name for path in out.glob("runs/index-*")}
     assert "files or lists" not in run(data).stderr
     assert len(records(out)) == 1
+
+
+def test_an_index_of_another_version_is_made_again_and_keys_stay(data: Path) -> None:
+    before = only_the_index(data)
+    (run_folder,) = (data.parent / "out").glob("runs/index-*")
+    rewritten = run_folder / "items.parquet"
+    pd.read_feather(run_folder / "items.arrow").to_parquet(rewritten)
+    (run_folder / "items.arrow").unlink()
+    write_manifest(run_folder)
+    done = run(data, "--filter", "*esc50", "--stage", "index-*")
+    assert done.returncode == 0, done.stderr
+    assert "its index is of another version of xdcbench and is made again" in done.stderr
+    assert (run_folder / "items.arrow").is_file() and not rewritten.exists() and run_folder.name == before
 
 
 def test_other_content_of_equal_size_has_other_keys_where_content_counts(data: Path) -> None:

@@ -43,7 +43,7 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     [
         ("records.json of a probe", "gone"),
         ("features.npy", "half_zeroed"),
-        ("items.parquet", "cut"),
+        ("items.arrow", "cut"),
         ("results.json", "zeroed"),
     ],
 )

@@ -35,7 +35,7 @@ def test_a_round_keeps_what_it_made(pico: Path) -> None:
     for folder in rounds:
         assignments = pd.read_parquet(folder / "assignments.parquet")
         index = json.loads((folder / "run.json").read_text())["inputs"]["data"]
-        items = pd.read_parquet(pico / "runs" / index / "items.parquet")
+        items = pd.read_feather(pico / "runs" / index / "items.arrow")
         train = items["split:official"] == "train"
         assert assignments["id"].tolist() == items["id"].tolist()
         for name in ("a", "v"):

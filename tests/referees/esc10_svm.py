@@ -40,7 +40,7 @@ def search(
 
 
 def main(data: str, features: str, split: str, seed: str) -> None:
-    items = pd.read_parquet(Path(data) / "items.parquet")
+    items = pd.read_feather(Path(data) / "items.arrow")
     x = np.load(Path(features) / "features.npy", allow_pickle=False)
     usable = np.isfinite(x).all(axis=(1, 2))
     train, test = (np.flatnonzero(usable & (items[f"split:{split}"] == part)) for part in ("train", "test"))

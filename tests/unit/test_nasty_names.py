@@ -156,7 +156,7 @@ def test_logs_and_errors_of_a_run(xdcbench: Command, mine: Path, tmp_path: Path)
     clean(done.text)
     (log,) = (tmp_path / "results/runs").glob("index-*/log.txt")
     clean(log.read_text())
-    items = pd.read_parquet(log.with_name("items.parquet"))
+    items = pd.read_feather(log.with_name("items.arrow"))
     assert f"gone{NASTY}.wav" in set(items["path"]), "what is stored is true"
 
 

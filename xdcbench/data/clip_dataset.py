@@ -1,10 +1,10 @@
 """Clips: which are drawn from an item, where they lie in time and frame, and reading one."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TypeVar, overload
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -23,7 +23,8 @@ from xdcbench.data.shards.layout import Kind
 from xdcbench.data.shards.reader import CHANGED, ShardReader
 from xdcbench.data.slots import Slots
 from xdcbench.errors import UserError
-from xdcbench.utils.runtime import Stream, numpy_generator
+from xdcbench.utils.lazy_sequence import LazySequence
+from xdcbench.utils.runtime import Stream, UniformRows, numpy_generator
 
 Kept = TypeVar("Kept", Frames, Track)
 
@@ -95,47 +96,39 @@ class Batch:
 
 def random_clip(row: int, augment: Augment, rng: np.random.Generator) -> ClipSpec:
     """A training clip; the number of random values drawn does not depend on the settings."""
-    return RandomClipSpecs(np.array([row]), augment, rng)[0]
+    return random_clips(np.array([row]), augment, rng)[0]
 
 
-class RandomClipSpecs(Sequence[ClipSpec]):
-    """Training clips of the items in ``rows``, as ``random_clip`` draws them one after another, in 48 bytes each."""
+def random_clips(rows: np.ndarray, augment: Augment, rng: np.random.Generator) -> LazySequence[ClipSpec]:
+    """Training clips of the items in ``rows``, int64 (n,), as ``random_clip`` draws them one after another."""
+    values = UniformRows(rng, len(rows), 5)
+    random_crop = augment.crop == "random"
 
-    def __init__(self, rows: np.ndarray, augment: Augment, rng: np.random.Generator) -> None:
-        self.rows, self.augment, self.values = rows, augment, rng.random((len(rows), 5))
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    @overload
-    def __getitem__(self, at: int) -> ClipSpec: ...
-
-    @overload
-    def __getitem__(self, at: slice) -> list[ClipSpec]: ...
-
-    def __getitem__(self, at: int | slice) -> ClipSpec | list[ClipSpec]:
-        """The spec at a position, or those of a slice."""
-        if isinstance(at, slice):
-            return [self[position] for position in range(*at.indices(len(self)))]
-        place, up, left, scale, flip = self.values[at].tolist()
-        random_crop = self.augment.crop == "random"
+    def spec(at: int) -> ClipSpec:
+        place, up, left, scale, flip = values[at].tolist()
         return ClipSpec(
-            row=int(self.rows[at]),
-            place=place if self.augment.temporal_crop == "random" else 0.5,
+            row=int(rows[at]),
+            place=place if augment.temporal_crop == "random" else 0.5,
             crop=(up, left) if random_crop else (0.5, 0.5),
             scale=scale if random_crop else None,
-            flip=self.augment.flip and flip < 0.5,
+            flip=augment.flip and flip < 0.5,
         )
 
+    return LazySequence(len(rows), spec)
 
-def even_clips(rows: Iterable[int], clips: int, *, last_start: float | None = None) -> list[ClipSpec]:
+
+def even_clips(
+    rows: Sequence[int] | np.ndarray, clips: int, *, last_start: float | None = None
+) -> LazySequence[ClipSpec]:
     """``clips`` test clips of each item, center crop, at ``linspace(0, last_start, clips)``; one in the middle.
 
     ``last_start`` is in seconds, of the longest of video and audio; None is the last that fits. Starts beyond it are
     clamped to it, as GDT and SeLaVi do (protocol.md).
     """
     places = [0.5] if clips == 1 else [i / (clips - 1) for i in range(clips)]
-    return [ClipSpec(int(row), place, last_start) for row in rows for place in places]
+    return LazySequence(
+        len(rows) * clips, lambda at: ClipSpec(int(rows[at // clips]), places[at % clips], last_start)
+    )
 
 
 def training_clips(
@@ -146,7 +139,7 @@ def training_clips(
     epoch: int,
     clips: int | None = None,
     weights: np.ndarray | None = None,
-) -> RandomClipSpecs:
+) -> LazySequence[ClipSpec]:
     """The clips of one training epoch, shuffled; depends on seed, epoch and rows alone.
 
     Args:
@@ -162,9 +155,11 @@ def training_clips(
     if weights is not None:
         chosen = rng.choice(rows, size=count, p=weights / weights.sum())
     else:
-        passes = -(-count // len(rows))
-        chosen = np.concatenate([rng.permutation(rows) for _ in range(passes)])[:count]
-    return RandomClipSpecs(chosen, augment, rng)
+        chosen = np.empty(count, dtype=rows.dtype)
+        for begin in range(0, count, len(rows)):
+            part = chosen[begin : begin + len(rows)]
+            part[:] = rng.permutation(rows)[: len(part)]
+    return random_clips(chosen, augment, rng)
 
 
 class ClipDataset(Dataset[dict[Modality, Tensor]]):
@@ -284,10 +279,10 @@ class ClipDataset(Dataset[dict[Modality, Tensor]]):
         return float(self.begins[spec.row]) + begin + (span - seconds) / 2
 
 
-def _rows(index: Index, root: Path | ShardReader) -> np.ndarray:
+def _rows(index: Index, root: Path | ShardReader) -> Sequence[int] | np.ndarray:
     """Rows of the items in the shards, int64; in a folder, in which they are found by path, those of the index."""
     if not isinstance(root, ShardReader):
-        return np.arange(len(index.items))
+        return range(len(index.items))
     if (index.shards or {}).get("fingerprint") != root.manifest.fingerprint:
         raise UserError(
             f"{index.name} was not indexed from the shards {root.where} as they are now; {CHANGED}"

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 PREPARED = "prepared"
 """Folder of the shards in the run directory of a stage that prepares them."""
 
+INDEX_ITEMS = "items.arrow"
+"""File of the items in the run directory of an index stage."""
+
 
 @dataclass(frozen=True)
 class Context:

@@ -27,7 +27,7 @@ def batches(
     Of several processes, each reads its share of every batch, which may be nothing (``shares``).
 
     Args:
-        size: clips per batch, over all processes.
+        size: clips per batch, over all processes; at most, where there are ``groups``.
         workers: processes that read; with 0 this one does, and nothing watches it.
         patience: seconds that a worker may take to read one item.
         groups: positions of the specs of each of this process's batches, in place of its share.
@@ -39,7 +39,7 @@ def batches(
     loader = RestartingLoader(
         clips,
         lambda: ([(position, specs[position]) for position in part] for part in parts),
-        size=max(map(len, parts), default=0),
+        size=max(map(len, parts), default=0) if groups is None else size,
         workers=min(workers, len(parts)),
         patience=patience,
     )

@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from xdcbench.data.media.local_file import FileState, LocalFile, state_of
-from xdcbench.data.scanning.items import MISSING, Scan, fingerprint
+from xdcbench.data.scanning.items import MISSING, Scan, csv_parts, fingerprint
 from xdcbench.errors import UserError
 from xdcbench.utils.arrays import read_table
 from xdcbench.utils.cores import available_cores
@@ -28,6 +30,8 @@ LOOKS = 8
 """Files whose time of change is asked for at once; a network answers late."""
 CHUNK = 1 << 20
 """Bytes that are hashed at once."""
+WAITING = 100_000
+"""Files that wait to be looked at, at most."""
 KEEP_EVERY = 2000
 """Files after which hashes are kept."""
 
@@ -60,7 +64,8 @@ def fingerprints(found: Scan, root: Path, mode: Mode, cache: Path | None) -> Fin
     """
     files = found.items[["path", "bytes"]].assign(mtime=mtimes(found.items, root))
     digest = hashlib.sha256("\0".join(found.classes).encode())
-    digest.update(files.sort_values("path").to_csv(index=False, lineterminator="\n").encode())
+    for part in csv_parts(files.sort_values("path")):
+        digest.update(part)
     hashes = contents(files, root, cache) if mode == "content" else None
     return Fingerprints(fingerprint(found, hashes), digest.hexdigest()[:16])
 
@@ -106,8 +111,8 @@ def require_planned(planned: str | None, now: str, root: Path, cache: Path) -> N
         raise UserError(f"{root} changed while this run was planned; give the same command again")
 
 
-def mtimes(items: pd.DataFrame, root: Path) -> list[int]:
-    """Time of change of each of ``items`` (path below ``root``, bytes), ns; `MISSING` where the scan saw no file.
+def mtimes(items: pd.DataFrame, root: Path) -> NDArray[np.int64]:
+    """Time of change of each of ``items`` (path below ``root``, bytes), ns, int64; `MISSING` where no file was seen.
 
     Raises:
         MediaUnreachableError: a file that the scan saw is not there now.
@@ -116,8 +121,12 @@ def mtimes(items: pd.DataFrame, root: Path) -> list[int]:
     def look(path: str, size: int) -> int:
         return MISSING if size == MISSING else state_of(root / path).mtime
 
+    found = np.empty(len(items), dtype=np.int64)
     with ThreadPoolExecutor(LOOKS) as pool:
-        return list(pool.map(look, items["path"], items["bytes"]))
+        for begin in range(0, len(items), WAITING):
+            part = items.iloc[begin : begin + WAITING]
+            found[begin : begin + len(part)] = list(pool.map(look, part["path"], part["bytes"]))
+    return found
 
 
 def _hashed(todo: Sequence[File], root: Path) -> Iterator[tuple[File, str]]:

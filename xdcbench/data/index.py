@@ -13,19 +13,19 @@ import pandas as pd
 from xdcbench.config.base import Modality
 from xdcbench.config.data import Dataset, Subset
 from xdcbench.config.stages import IndexStage
-from xdcbench.data.context import PREPARED, Context
+from xdcbench.data.context import INDEX_ITEMS, PREPARED, Context
 from xdcbench.data.fingerprints import Fingerprints, fingerprints, require_planned
 from xdcbench.data.known_lengths import lengths_hash, verified_lengths, with_lengths
 from xdcbench.data.media import Indexed, probe
 from xdcbench.data.media.local_file import FileState, state_of
 from xdcbench.data.media.probe import LENGTHS
 from xdcbench.data.scan import scan
-from xdcbench.data.scanning.items import LABELS, MISSING, SPLIT
+from xdcbench.data.scanning.items import CHUNK, LABELS, MISSING, SPLIT
 from xdcbench.data.shards.reader import CHANGED, ShardReader, open_shards
 from xdcbench.data.synthetic.read import read_world
 from xdcbench.errors import MediaError, UserError
-from xdcbench.utils.arrays import read_table
 from xdcbench.utils.documents import RUN_AGAIN, read_as, write_json
+from xdcbench.utils.mapped_table import map_table, write_table
 from xdcbench.utils.progress import log, track
 
 PROBES = 4
@@ -82,7 +82,8 @@ class Index(_Facts):
     shared clock, on which video starts at 0; seconds, 0 without the track; nan where not ok), video and audio (whether
     the file has such a track). ``shards`` describes the prepared shards that the items are read from, None for files.
     ``stamp`` is as of `Fingerprints`, empty for shards. ``strengths`` are those of the synthetic world by group
-    (`Factors.groups`); none for real data.
+    (`Factors.groups`); none for real data. Loaded, ``items`` is a view of a file that all processes share, as
+    ``map_table`` says; whoever takes rows takes columns first.
     """
 
     items: pd.DataFrame
@@ -95,8 +96,8 @@ class Index(_Facts):
         Raises:
             UserError: a file of it is missing or damaged.
         """
-        facts, path = read_as(_Facts, run / "index.json", fix=RUN_AGAIN), run / "items.parquet"
-        items = read_table(path, fix=RUN_AGAIN)
+        facts, path = read_as(_Facts, run / "index.json", fix=RUN_AGAIN), run / INDEX_ITEMS
+        items = map_table(path, fix=RUN_AGAIN)
         if lost := [name for name in COLUMNS if name not in items]:
             raise UserError(f"{path} has no column {lost[0]}. Try: {RUN_AGAIN}")
         return cls(**vars(facts), items=items)
@@ -104,7 +105,8 @@ class Index(_Facts):
     def save(self, run: Path) -> None:
         """Write what ``load`` reads."""
         facts = {k: v for k, v in vars(self).items() if k != "items"}
-        self.items.to_parquet(run / "items.parquet", index=False)
+        few = ["reason", *(column for column in map(str, self.items) if column.startswith(SPLIT))]
+        write_table(run / INDEX_ITEMS, self.items, categories=few)
         write_json(run / "index.json", facts)
 
     def rows(self, split: str, part: str, *, tracks: tuple[Modality, ...] = ()) -> np.ndarray:
@@ -120,8 +122,8 @@ class Index(_Facts):
 
     def unreadable(self, rows: np.ndarray) -> np.ndarray:
         """Those of ``rows`` whose file is there but could not be opened."""
-        items = self.items.iloc[rows]
-        unreadable: np.ndarray = rows[(~items["ok"] & (items["bytes"] != MISSING)).to_numpy()]
+        ok, size = (self.items[name].to_numpy()[rows] for name in ("ok", "bytes"))
+        unreadable: np.ndarray = rows[~ok & (size != MISSING)]
         return unreadable
 
     def names(self, rows: Iterable[int]) -> tuple[str, ...]:
@@ -144,16 +146,16 @@ class Index(_Facts):
         seen, begin, heard = (
             self.items[name].to_numpy() for name in ("video_seconds", "audio_start", "audio_seconds")
         )
-        together = (np.abs(begin) <= TOGETHER) & (np.abs(begin + heard - seen) <= TOGETHER)
         if video:
-            return np.zeros(len(seen)), seen
+            return np.broadcast_to(0.0, len(seen)), seen
+        together = (np.abs(begin) <= TOGETHER) & (np.abs(begin + heard - seen) <= TOGETHER)
         alone = self.items["audio"].to_numpy() & ~together
         return np.where(alone, begin, 0.0), np.where(alone, heard, seen)
 
     @property
     def labels(self) -> np.ndarray:
-        """Class of each item, int64; -1 where there is none."""
-        labels: np.ndarray = self.items["label"].to_numpy(dtype=np.int64, copy=True)
+        """Class of each item, int64, read-only; -1 where there is none."""
+        labels: np.ndarray = self.items["label"].to_numpy(dtype=np.int64)
         return labels
 
 
@@ -243,8 +245,8 @@ def prepared(config: IndexStage, shards: ShardReader) -> pd.DataFrame:
 
 def write_failed(work: Path, index: Index, failed: Mapping[int, str]) -> None:
     """Write ``failed.json``: id and reason of every listed item that a stage could not read."""
-    items = index.items
-    known = items[~items["ok"]]
+    items = index.items[["id", "reason"]]
+    known = items[~index.items["ok"]]
     named = dict(zip(known["id"], known["reason"], strict=True))
     named |= {items["id"].iloc[row]: reason for row, reason in sorted(failed.items())}
     write_json(work / "failed.json", named)
@@ -314,22 +316,25 @@ def probe_all(items: pd.DataFrame, root: Path) -> pd.DataFrame:
         lengths = {name: getattr(info, name) for name in unknown}
         return blank | {"ok": True, **lengths, "video": info.has_video, "audio": info.has_audio}
 
-    rows = []
+    tables = []
     with track("opening files", len(items)) as tick, ThreadPoolExecutor(PROBES) as pool:
-        for path, row in zip(items["path"], pool.map(look, items["path"], items["bytes"]), strict=True):
-            if not row["ok"]:
-                log.warning("not used: %s (%s)", path, row["reason"])
-            rows.append(row)
-            tick()
-    return pd.DataFrame(rows, columns=["mtime", *FACTS])
+        for begin in range(0, max(1, len(items)), CHUNK):
+            part, rows = items.iloc[begin : begin + CHUNK], []
+            for path, row in zip(part["path"], pool.map(look, part["path"], part["bytes"]), strict=True):
+                if not row["ok"]:
+                    log.warning("not used: %s (%s)", path, row["reason"])
+                rows.append(row)
+                tick()
+            tables.append(pd.DataFrame(rows, columns=["mtime", *FACTS]))
+    return pd.concat(tables, ignore_index=True)
 
 
 def _check_failed(name: str, dataset: Dataset, items: pd.DataFrame) -> None:
-    here = items[items["bytes"] != MISSING]
-    failed = here[~here["ok"]]
-    if len(failed) > dataset.max_failed * len(here):
+    here = items["bytes"] != MISSING
+    failed, count = items[here & ~items["ok"]], int(here.sum())
+    if len(failed) > dataset.max_failed * count:
         first = failed.iloc[0]
         raise UserError(
-            f"{name}: {len(failed)} of {len(here)} files are unreadable, first {first['path']} "
+            f"{name}: {len(failed)} of {count} files are unreadable, first {first['path']} "
             f"({first['reason']}); mend them or raise datasets.{name}.max_failed above {dataset.max_failed}"
         )

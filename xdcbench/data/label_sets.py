@@ -1,6 +1,7 @@
 """The labels of a multi-label dataset, whose items have several classes each."""
 
 import numpy as np
+import pyarrow as pa
 from scipy.sparse import csr_array
 
 from xdcbench.data.index import Index
@@ -20,9 +21,9 @@ def labeled(index: Index) -> np.ndarray:
 
 def label_sets(index: Index) -> csr_array:
     """The classes of each item of a multi-label dataset, float32 (items, classes) of 0 and 1."""
-    each = index.items[LABELS]
-    ends = np.concatenate([[0], np.cumsum(each.map(len))])
-    indices = np.concatenate([np.zeros(0, dtype=np.int64), *each])
+    each = pa.chunked_array([pa.array(index.items[LABELS], pa.list_(pa.int64()))]).combine_chunks()
+    ends = each.offsets.to_numpy().astype(np.int64)
+    indices = each.values.to_numpy()[: ends[-1]]
     ones = np.ones(len(indices), dtype=np.float32)
     return csr_array((ones, indices, ends), shape=(len(each), len(index.classes)))
 

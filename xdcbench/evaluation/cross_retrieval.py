@@ -42,7 +42,7 @@ def run(config: EvaluationStage, inputs: dict[str, Path], work: Path, context: C
     closest = torch.argsort(distances, stable=True)
     gallery, clusters = gallery[closest.numpy()], clusters[closest]
     chances = cluster_chances(inputs["encoders"], settings, queries, test)
-    labels = torch.from_numpy(index.labels)
+    labels = torch.tensor(index.labels)
     found = rank_gallery((part[:, clusters] for part in chances.split(256)), labels[test], labels[gallery])
     encoders = load_encoder_metadata(inputs["encoders"])
     write_ranking(
@@ -56,7 +56,7 @@ def run(config: EvaluationStage, inputs: dict[str, Path], work: Path, context: C
 
 def with_both(index: Index, rows: np.ndarray) -> np.ndarray:
     """Those of ``rows`` that have a video and an audio track."""
-    both: np.ndarray = rows[(index.items["video"] & index.items["audio"]).to_numpy()[rows]]
+    both: np.ndarray = rows[index.items[["video", "audio"]].iloc[rows].all(axis=1)]
     return both
 
 

@@ -2,7 +2,7 @@
 
 import shutil
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import lru_cache, partial
 from hashlib import sha256
 from pathlib import Path
 
@@ -31,6 +31,7 @@ from xdcbench.utils.arrays import load_array
 from xdcbench.utils.code import Consent
 from xdcbench.utils.distributed import barrier, is_main_process
 from xdcbench.utils.documents import LISTING, RUN_AGAIN, read_as, write_json
+from xdcbench.utils.lazy_sequence import LazySequence
 from xdcbench.utils.runtime import Stream, numpy_generator, pick_device
 
 EXTRACTED = "extracted"
@@ -71,16 +72,12 @@ def run(config: FeaturesStage, inputs: dict[str, Path], work: Path, context: Con
     if config.test_split:
         there = there & np.isin(np.arange(len(there)), index.listed(config.test_split, "test"))
     each = config.num_clips + config.num_augmented_clips
-    nothing: list[ClipSpec | None] = [None] * each
     clips_of_row = partial(clips_of, config, index, frames=metadata.models.video.input.frames)
-    specs = [
-        spec for row, is_there in enumerate(there) for spec in (clips_of_row(row) if is_there else nothing)
-    ]
+    recent = lru_cache(maxsize=1)(clips_of_row)
+    specs = LazySequence(len(there) * each, lambda at: recent(at // each)[at % each])
     label = f"{metadata.method}: {config.modality} features of {index.name}"
     inference = Inference(config.precision, device, context.num_workers, label)
-    found, failed = extract(
-        encoders, clips, specs, inference, into=work / EXTRACTED, shape=(len(there), each)
-    )
+    found, failed = extract(encoders, clips, specs, inference, into=work / EXTRACTED, there=there)
     check_failed(index, np.flatnonzero(there), failed, limit=index.max_failed)
     bad = first_non_finite(found[config.modality], np.setdiff1d(np.flatnonzero(there), list(failed)))
     if bad is not None:
@@ -123,7 +120,7 @@ def clips_of(config: FeaturesStage, index: Index, row: int, *, frames: int) -> l
     even = even_clips([row], config.num_clips, last_start=config.last_start)
     item = int.from_bytes(sha256(index.items["id"].iloc[row].encode()).digest()[:8])
     rng = numpy_generator(item)
-    specs = even + [random_clip(row, config.augment, rng) for _ in range(config.num_augmented_clips)]
+    specs = [*even] + [random_clip(row, config.augment, rng) for _ in range(config.num_augmented_clips)]
     if config.frame_order is None:
         return specs
     order = frame_order(config.frame_order, frames, numpy_generator(item, config.seed, Stream.FRAME_ORDER))

@@ -208,7 +208,7 @@ def judge_of(index: Index) -> Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]:
         return lambda logits, rows: multi_label_loss(
             logits, torch.from_numpy(sets[rows.numpy()].toarray()).to(logits.device, non_blocking=True)
         )
-    labels = torch.from_numpy(index.labels)
+    labels = torch.tensor(index.labels)
     return lambda logits, rows: single_label_loss(logits, labels[rows].to(logits.device, non_blocking=True))
 
 

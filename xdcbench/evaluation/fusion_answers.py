@@ -70,17 +70,17 @@ def by_rank(inputs: Inputs, task: Task) -> Iterator[Answer]:
     gallery = unordered(index, task.train)
     at = pd.Series(np.arange(len(task.train)), index=task.train)[gallery].to_numpy(copy=True)
     train, test = (normalize(torch.from_numpy(x).float(), dim=1) for x in inputs)
-    labels = torch.from_numpy(index.labels)
+    labels = torch.tensor(index.labels)
     found = rank_gallery(cosines(test, train[at]), labels[task.test], labels[gallery])
     nearest = gallery[found.nearest]
-    ids = index.items["id"].to_numpy()[nearest]
+    ids = index.items["id"].iloc[nearest].to_numpy()
     yield Answer(index.labels[nearest], ranks=found.rank, nearest=ids)
 
 
 def by_few(inputs: Inputs, task: Task) -> Iterator[Answer]:
     """The classes that probes predict which learn from a few training items of each class, by draw and number."""
     (x, queries), index, settings = inputs, task.index, task.settings
-    labels, ids = index.labels[task.train], index.items["id"].to_numpy()[task.train]
+    labels, ids = index.labels[task.train], index.items["id"].iloc[task.train].to_numpy()
     for draw in range(settings.num_draws):
         order = shuffled(ids, seed=task.seed, draw=draw)
         for name, want in shots(settings.per_class, settings.fractions).items():

@@ -34,7 +34,7 @@ def run(config: EvaluationStage, inputs: dict[str, Path], work: Path, context: C
     check_ks(config.name, settings.ks, len(train))
     voters = unordered(index, train)
     similarities = cosines(unit_vectors(features, index, test), unit_vectors(features, index, voters))
-    labels = torch.from_numpy(index.labels)
+    labels = torch.tensor(index.labels)
     voted = vote(similarities, labels[voters], ks=settings.ks, temperature=settings.temperature)
     encoders = load_encoder_metadata(inputs["features"])
     evaluation = Evaluation(config, index, encoders, test, features.failed, work, context)

@@ -44,7 +44,9 @@ def run(config: EvaluationStage, inputs: dict[str, Path], work: Path, context: C
     x, labels = np.asarray(features.of[train]), index.labels[train]
     chosen: dict[str, Any] = {}
     if settings.Cs:
-        settings, chosen = choose_c(x, labels, index.items["group"].to_numpy()[train], settings, config.seed)
+        settings, chosen = choose_c(
+            x, labels, index.items["group"].iloc[train].to_numpy(), settings, config.seed
+        )
     scores, outcomes = probe(
         x,
         labels,

@@ -25,7 +25,7 @@ def run(config: EvaluationStage, inputs: dict[str, Path], work: Path, context: C
     index, features = Index.load(inputs["data"]), load_features(inputs["features"])
     train, test = split_rows(config, index, features)
     x, labels = np.asarray(features.of[train]), index.labels[train]
-    groups = index.items["group"].to_numpy()[train]
+    groups = index.items["group"].iloc[train].to_numpy()
     c, folds = choose_c(x, labels, groups, settings=settings, seed=config.seed)
     scores, converged = svm(
         x, labels, np.asarray(features.of[test]), c=c, classes=len(index.classes), settings=settings

@@ -28,7 +28,7 @@ def run(config: EvaluationStage, inputs: dict[str, Path], work: Path, context: C
     assert isinstance(settings, LowShot)
     index, features = Index.load(inputs["data"]), load_features(inputs["features"])
     train, test = split_rows(config, index, features)
-    labels, ids = index.labels, index.items["id"].to_numpy()
+    labels, ids = index.labels, index.items["id"].iloc[train].to_numpy()
     x = np.asarray(features.of[test])
     wanted = shots(settings.per_class, settings.fractions)
     encoders = load_encoder_metadata(inputs["features"])
@@ -37,7 +37,7 @@ def run(config: EvaluationStage, inputs: dict[str, Path], work: Path, context: C
     measures, tables = [], []
     with track(f"{config.name}: probes", len(wanted) * settings.num_draws) as tick:
         for draw in range(settings.num_draws):
-            order = train[shuffled(ids[train], seed=config.seed, draw=draw)]
+            order = train[shuffled(ids, seed=config.seed, draw=draw)]
             for name, want in wanted.items():
                 few, short = take(order, labels, want)
                 scores, outcomes = probe(

@@ -23,7 +23,7 @@ def top1_difference(
         hyperparameters: what tells the two from others.
     """
     index, rows, config = evaluation.index, evaluation.rows, evaluation.config
-    groups = index.items["group"].to_numpy(str)[rows]
+    groups = index.items["group"].iloc[rows].to_numpy(str)
     first, second = ((of == index.labels[rows]).astype(np.float64) for of in predicted)
     seed, key = str(config.seed), evaluation.work.name
     found = paired_result(Unit(config.split, seed, seed), (key, key), Pairs(groups, first, second, 0, 0))

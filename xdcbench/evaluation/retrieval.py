@@ -50,7 +50,7 @@ def run(config: EvaluationStage, inputs: dict[str, Path], work: Path, context: C
     train, test = split_rows(config, index, features)
     check_depths(config.settings.ks, len(train))
     gallery = unordered(index, train)
-    labels = torch.from_numpy(index.labels)
+    labels = torch.tensor(index.labels)
     found = rank_gallery(
         cosines(unit_vectors(features, index, test), unit_vectors(features, index, gallery)),
         labels[test],
@@ -75,7 +75,7 @@ def write_ranking(
         {
             "prediction": index.labels[nearest],
             "rank": found.rank,
-            "nearest": index.items["id"].to_numpy()[nearest],
+            "nearest": index.items["id"].iloc[nearest].to_numpy(),
         }
     )
     metrics = [Metric(f"recall_at_{k}", found.recall(k)) for k in ks]
@@ -102,7 +102,7 @@ def unordered(index: Index, rows: np.ndarray) -> np.ndarray:
     An index lists class after class: in its order, an encoder whose features are all equal would find
     one class at every depth, and not what chance finds.
     """
-    ids = index.items["id"].to_numpy()[rows]
+    ids = index.items["id"].iloc[rows]
     return rows[np.argsort([sha256(name.encode()).digest() for name in ids], kind="stable")]
 
 

@@ -88,7 +88,7 @@ def hold_out(index: Index, rows: np.ndarray, *, share: float, seed: int) -> tupl
     Raises:
         UserError: the part to learn from lacks a class, or there are too few groups.
     """
-    groups, labels = index.items["group"].to_numpy()[rows], index.labels[rows]
+    groups, labels = index.items["group"].iloc[rows].to_numpy(), index.labels[rows]
     folds = max(2, round(1 / share))
     if folds > len(np.unique(groups)):
         raise UserError(

@@ -196,7 +196,7 @@ def write_results(
     fields = _fields(evaluation) | fields
     write_failed(work, index, evaluation.failed)
     times = len(predictions) // len(rows)
-    items = index.items.iloc[np.tile(rows, times)][["id", "group", "label"]].reset_index(drop=True)
+    items = index.items[["id", "group", "label"]].iloc[np.tile(rows, times)].reset_index(drop=True)
     pd.concat([items, predictions], axis=1).to_parquet(work / "predictions.parquet", index=False)
     write_records(
         work,

@@ -4,7 +4,6 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
 
 import numpy as np
 import torch
@@ -14,6 +13,7 @@ from xdcbench.data.clip_dataset import ClipDataset, ClipSpec
 from xdcbench.data.dataloader import batches
 from xdcbench.models.encoders import Encoder, encode
 from xdcbench.utils.distributed import all_gather_dict, all_gather_object, all_gather_rows, contiguous_shard
+from xdcbench.utils.lazy_sequence import LazySequence
 from xdcbench.utils.matrix import Blocks, block_of
 from xdcbench.utils.precision import Precision
 from xdcbench.utils.progress import track
@@ -47,42 +47,45 @@ class Inference:
 def extract(
     encoders: Mapping[Modality, Encoder],
     clips: ClipDataset,
-    specs: Sequence[ClipSpec | None],
+    specs: Sequence[ClipSpec],
     inference: Inference,
     *,
     into: Path | None = None,
-    shape: tuple[int, ...] | None = None,
+    there: np.ndarray | None = None,
 ) -> tuple[dict[Modality, np.ndarray], dict[int, str]]:
     """Encode ``specs`` in eval mode; of several processes, each reads its share and all get the whole.
 
     A batch holds the same clips for every number of processes, so that none of them moves a bit of the result.
 
     Args:
-        specs: what to encode; None is not read.
+        specs: what to encode; of each item the same number.
         into: folder of the features, ``<modality>.npy``, which then need not fit in memory. What an
             interrupted attempt has left there is not read again, nor are its unreadable items.
-        shape: of the rows, in place of (len(specs),).
+        there: which items are read, bool (items,); features are then (items, clips, features). None: all, and
+            features are (len(specs), features).
 
     Returns:
-        Features, float32 (*shape, features) per modality, NaN where there was nothing to read or it could
+        Features, float32, per modality, NaN where there was nothing to read or it could
         not be read, and the reason for each unreadable item by its position in the index.
     """
     for encoder in encoders.values():
         encoder.eval()
     widths = {modality: encoder.features for modality, encoder in encoders.items()}
-    shape = shape or (len(specs),)
+    there, shape = (
+        (np.ones(len(specs), dtype=bool), (len(specs),))
+        if there is None
+        else (there, (len(there), len(specs) // len(there)))
+    )
     size = block_of(math.prod(shape), BATCH)
     kept = Blocks(into, widths, shape, block=size) if into else Held(widths, shape, block=size)
-    parts = [
-        (block, block[begin : begin + BATCH])
-        for block in kept.missing()
-        for begin in range(0, len(block), BATCH)
-    ]
-    groups = [[position for position in part if specs[position] is not None] for _, part in parts]
-    with track(inference.label, sum(map(len, groups))) as tick:
-        wanted = cast("Sequence[ClipSpec]", specs)
-        read = batches(clips, wanted, size=BATCH, workers=inference.workers, groups=groups)
-        for (block, part), batch in zip(parts, read, strict=True):
+    missing = kept.missing()
+    work = WorkList(missing, there, len(specs) // len(there), size // BATCH)
+    with track(inference.label, work.clips) as tick:
+        read = batches(
+            clips, specs, size=min(BATCH, len(specs)), workers=inference.workers, groups=work.groups
+        )
+        for number, batch in enumerate(read):
+            block, part = work.part(number)
             if part.start == block.start:
                 values = {m: np.full((len(block), width), np.nan, np.float32) for m, width in widths.items()}
                 failed: dict[int, str] = {}
@@ -97,6 +100,44 @@ def extract(
             if part.stop == block.stop:
                 kept.put(block, values, failed)
     return kept.whole()
+
+
+@dataclass(frozen=True)
+class WorkList:
+    """The batches of the blocks that are missing, none of which is held.
+
+    Attributes:
+        blocks: positions of clips, whole batches but for the last.
+        there: which items are read, bool (items,).
+        each: clips of an item.
+        batches: of a whole block.
+    """
+
+    blocks: Sequence[range]
+    there: np.ndarray
+    each: int
+    batches: int
+
+    @property
+    def clips(self) -> int:
+        """How many are read."""
+        return sum(len(self._read(block)) for block in self.blocks)
+
+    @property
+    def groups(self) -> Sequence[Sequence[int]]:
+        """Positions of the clips that are read in each batch."""
+        count = sum(math.ceil(len(block) / BATCH) for block in self.blocks)
+        return LazySequence(count, lambda number: self._read(self.part(number)[1]).tolist())
+
+    def part(self, number: int) -> tuple[range, range]:
+        """The block of a batch, and the positions of the batch itself."""
+        block = self.blocks[number // self.batches]
+        return block, block[number % self.batches * BATCH :][:BATCH]
+
+    def _read(self, part: range) -> np.ndarray:
+        positions = np.arange(part.start, part.stop)
+        read: np.ndarray = positions[self.there[positions // self.each]]
+        return read
 
 
 def first_non_finite(features: np.ndarray, rows: np.ndarray) -> int | None:

@@ -11,7 +11,7 @@ from xdcbench.config.consistency import check, pretrain_of, settings_of
 from xdcbench.config.load import load_suite
 from xdcbench.config.stages import AssignmentsStage, IndexStage, ShardsStage
 from xdcbench.config.suite import Suite
-from xdcbench.data.context import PREPARED, Context, Source
+from xdcbench.data.context import INDEX_ITEMS, PREPARED, Context, Source
 from xdcbench.data.decoded import DecodedItems
 from xdcbench.errors import UserError
 from xdcbench.models.pretrained.origins import Origin, find_origin, must_be_built
@@ -303,9 +303,14 @@ def find_earlier(suite: Suite, store: RunStore) -> dict[str, AssignmentsStage]:
 
 
 def forget_stale(plan: Plan, sources: Mapping[str, Source], store: RunStore) -> None:
-    """Remove indexes of files that were written again, so that they are made again; keys and other runs stay."""
+    """Remove indexes of another version, or of files that were written again; keys and other runs stay."""
     for stage in plan.stages:
         if not isinstance(stage.config, IndexStage) or not store.complete(stage.key):
+            continue
+        if not (store.path(stage.key) / INDEX_ITEMS).exists():
+            log.warning("%s: its index is of another version of xdcbench and is made again", stage.name)
+            with store.building(stage.key):
+                shutil.rmtree(store.path(stage.key))
             continue
         source = sources.get(stage.config.name)
         if source is None or not source.stamp or stage.media:  # shards hold what they were made of

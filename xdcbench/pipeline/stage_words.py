@@ -7,6 +7,7 @@ from pathlib import Path
 from statistics import fmean
 
 from xdcbench.config.stages import FeaturesStage, IndexStage, RoundStage
+from xdcbench.data.context import INDEX_ITEMS
 from xdcbench.pipeline.graph import Stage
 from xdcbench.results.records import Record, read_file
 from xdcbench.utils.format import number
@@ -46,10 +47,10 @@ def result_words(stage: Stage, run: Path) -> list[str]:
 
 
 def _index_words(run: Path) -> Iterator[str]:
-    if (run / "items.parquet").exists() and (run / "index.json").exists():
-        from pyarrow import parquet
+    if (run / INDEX_ITEMS).exists() and (run / "index.json").exists():
+        from xdcbench.utils.mapped_table import map_batch
 
-        items = parquet.read_metadata(run / "items.parquet").num_rows
+        items = map_batch(run / INDEX_ITEMS).num_rows
         classes = json.loads((run / "index.json").read_text(encoding="utf-8"))["classes"]
         yield f"{items:,} items, {len(classes)} classes"
 

@@ -40,7 +40,6 @@ class Learner:
         self.config, self.settings = config, config.pretrain
         self.labels, self.encoders, self.clips = labels, encoders, clips
         self.device, self.workers = device, workers
-        self.targets = {name: torch.from_numpy(of) for name, of in labels.of.items()}
         seed = int(numpy_generator(config.seed, config.round, Stream.PRETRAINING_HEADS).integers(2**31))
         with seeded(seed):
             self.heads: dict[Modality, Heads] = {
@@ -126,7 +125,8 @@ class Learner:
             The loss, and whether the highest score of each clip is that of a label of its item, bool (B,).
         """
         if source not in self.labels.several:
-            return single_label_loss(scores, self.targets[source][rows].to(self.device, non_blocking=True))
+            labels = torch.from_numpy(self.labels.of[source][rows.numpy()]).long()
+            return single_label_loss(scores, labels.to(self.device, non_blocking=True))
         sets = torch.from_numpy(self.labels.several[source][rows.numpy()].toarray())
         return multi_label_loss(scores, sets.to(self.device, non_blocking=True))
 

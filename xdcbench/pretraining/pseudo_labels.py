@@ -3,7 +3,7 @@
 import json
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
@@ -19,7 +19,7 @@ from xdcbench.clustering.metrics import nmi
 from xdcbench.config.base import DISTANCE, Modality
 from xdcbench.config.pretraining import Augment
 from xdcbench.config.stages import RoundStage
-from xdcbench.data.clip_dataset import ClipSpec, even_clips, random_clip
+from xdcbench.data.clip_dataset import ClipSpec, even_clips, random_clips
 from xdcbench.data.index import Index
 from xdcbench.data.label_sets import is_multi_label, label_sets
 from xdcbench.errors import EqualFeaturesError, UserError
@@ -27,11 +27,13 @@ from xdcbench.models.diagnosis import why_equal, why_not_finite
 from xdcbench.models.inference import extract, first_non_finite
 from xdcbench.pretraining.clustering import Points, cluster, facts
 from xdcbench.pretraining.round_context import RoundContext
-from xdcbench.utils.arrays import read_table
+from xdcbench.utils.arrays import load_array, table_parts
 from xdcbench.utils.distributed import barrier, is_main_process, on_main_process
 from xdcbench.utils.documents import LISTING, RUN_AGAIN, read_as, read_cache, write_json
-from xdcbench.utils.io import file_hash
+from xdcbench.utils.io import atomic_write, file_hash
+from xdcbench.utils.lazy_sequence import LazySequence
 from xdcbench.utils.manifest import CHECKPOINTS
+from xdcbench.utils.mapped_table import places
 from xdcbench.utils.messages import unknown_name
 from xdcbench.utils.progress import log
 from xdcbench.utils.runtime import Stream, numpy_generator
@@ -44,13 +46,16 @@ CLUSTERS, ASSIGNMENTS, CENTROIDS = "clusters.json", "assignments.parquet", "cent
 FEATURES = "features"
 """Folder in work of what is clustered; it is not kept."""
 
+LABELS_MAPPED = "labels"
+"""Folder in work of the labels that all processes of a round map; it is not kept."""
+
 
 @dataclass(frozen=True)
 class PseudoLabels:
     """Labels of every item of an index.
 
     Attributes:
-        of: int64 (items,) per source, -1 where an item has none; the first of an item's several.
+        of: integers (items,) per source, -1 where an item has none; the first of an item's several.
         sizes: number of classes or clusters per source.
         facts: what is worth recording of each clustering.
         failed: reason per item that could not be read.
@@ -95,6 +100,18 @@ def make_pseudo_labels(this_round: RoundContext) -> PseudoLabels:
         first = np.append(sets.indices, UNLABELLED)[sets.indptr[:-1]]
         labels.of["labels"] = np.where(np.diff(sets.indptr) > 0, first, UNLABELLED)
     return labels
+
+
+def shared(labels: PseudoLabels, folder: Path) -> PseudoLabels:
+    """The labels, int32 in files that all processes map, so that none holds a copy."""
+    paths = {name: folder / f"{name}.npy" for name in labels.of}
+    if is_main_process():
+        folder.mkdir(exist_ok=True)
+        for name, path in paths.items():
+            with atomic_write(path) as part, part.open("wb") as file:
+                np.save(file, labels.of[name].astype(np.int32), allow_pickle=False)
+    barrier()
+    return replace(labels, of={name: load_array(path, mmap_mode="r") for name, path in paths.items()})
 
 
 def add_earlier(labels: PseudoLabels, name: str, run: Path, this_round: RoundContext) -> None:
@@ -165,16 +182,17 @@ def extract_and_cluster(this_round: RoundContext) -> PseudoLabels:
     try:
         return cluster_all(this_round, features, failed)
     except EqualFeaturesError as error:
-        reason = why_equal(used, this_round.clips, [specs[at] for at in read], this_round.inference)
+        read_specs = LazySequence(len(read), lambda at: specs[int(read[at])])
+        reason = why_equal(used, this_round.clips, read_specs, this_round.inference)
         raise EqualFeaturesError(f"{this_round.label}: {error}; {reason}") from error
 
 
-def clips_of(config: RoundStage, rows: np.ndarray) -> list[ClipSpec]:
+def clips_of(config: RoundStage, rows: np.ndarray) -> LazySequence[ClipSpec]:
     """The clip of each item that is clustered."""
     if config.pretrain.cluster_clip == "center":
         return even_clips(rows, 1)
     rng = numpy_generator(config.seed, config.round, Stream.RANDOM_CLIPS)
-    return [random_clip(int(row), Augment(flip=False, crop="center"), rng) for row in rows]
+    return random_clips(rows, Augment(flip=False, crop="center"), rng)
 
 
 def cluster_all(
@@ -191,10 +209,11 @@ def cluster_all(
         seed = int(numpy_generator(config.seed, config.round, Stream.KMEANS, number).integers(2**31))
         points = Points(clustering, features, read, this_round.work / FEATURES)
         found = cluster(points, config.pretrain, seed=seed, device=this_round.device)
-        of = np.full(len(index.items), UNLABELLED, dtype=np.int64)
+        of = np.full(len(index.items), UNLABELLED, dtype=np.int32)
         of[rows[read]] = found.assignments
-        distances[name] = np.full(len(index.items), np.nan, dtype=np.float32)
-        distances[name][rows[read]] = found.distances
+        if is_main_process():
+            distances[name] = np.full(len(index.items), np.nan, dtype=np.float32)
+            distances[name][rows[read]] = found.distances
         labels.of[name], labels.sizes[name] = of, clustering.k
         past = before.of.get(name) if before else None
         agreed = partial(agreement, of, index.labels, rows[read], clustering.k, past)
@@ -216,10 +235,10 @@ def agreement(
     """Facts of a clustering of ``rows``, with NMI to the round before where that has it too.
 
     Args:
-        of: int64 (items,), clusters.
+        of: int32 (items,), clusters.
         classes: int64 (items,).
         rows: those that were clustered.
-        before: as ``of``, of the round before.
+        before: int64 (items,), those of the round before.
     """
     found = facts(of[rows], classes[rows], k)
     return found if before is None else found | {"nmi_previous": nmi(of, before)}
@@ -233,7 +252,8 @@ def write_clusters(
     ``distances``, float32 (items,) by clustering, NaN where an item has none, become columns ``<name>_distance``.
     """
     columns = {f"{name}{DISTANCE}": of for name, of in distances.items()}
-    table = pd.DataFrame({"id": index.items["id"].to_numpy(), **labels.of, **columns})
+    of = {name: clusters.astype(np.int64) for name, clusters in labels.of.items()}
+    table = pd.DataFrame({"id": index.items["id"], **of, **columns}, copy=False)
     # A dictionary of distances, nearly all of which differ, would be half as much again.
     table.to_parquet(run / ASSIGNMENTS, index=False, use_dictionary=["id", *labels.of])
     hashes = {name: file_hash(run / name) for name in (ASSIGNMENTS, CENTROIDS) if (run / name).exists()}
@@ -256,7 +276,11 @@ def read_clusters(run: Path, index: Index) -> PseudoLabels | None:
     if not (run / CLUSTERS).exists():
         return None
     rest = read_saved_labels(run)
-    table = read_table(run / ASSIGNMENTS, ["id", *rest["sizes"]], fix=RUN_AGAIN)
-    table = table.set_index("id").reindex(index.items["id"])
-    of = {name: table[name].fillna(UNLABELLED).to_numpy(dtype=np.int64, copy=True) for name in rest["sizes"]}
+    of = {name: np.full(len(index.items), UNLABELLED, dtype=np.int32) for name in rest["sizes"]}
+    begin = 0
+    for part in table_parts(run / ASSIGNMENTS, ["id", *of], fix=RUN_AGAIN):
+        at = places(part["id"], index.items["id"], begin=begin)
+        for name, clusters in of.items():
+            clusters[at[at >= 0]] = part[name].to_numpy()[at >= 0]
+        begin += len(part)
     return PseudoLabels(of, rest["sizes"], rest["facts"], rest["failed"])

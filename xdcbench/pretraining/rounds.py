@@ -1,5 +1,6 @@
 """The loop of deep clustering: a round extracts, clusters and trains. One loop serves every method."""
 
+import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -21,7 +22,13 @@ from xdcbench.models.encoders import (
 )
 from xdcbench.models.weights import save_weights
 from xdcbench.pretraining.learner import Learner
-from xdcbench.pretraining.pseudo_labels import UNLABELLED, PseudoLabels, make_pseudo_labels
+from xdcbench.pretraining.pseudo_labels import (
+    LABELS_MAPPED,
+    UNLABELLED,
+    PseudoLabels,
+    make_pseudo_labels,
+    shared,
+)
 from xdcbench.pretraining.round_context import RoundContext
 from xdcbench.results.records import Record, write_records
 from xdcbench.training import should_stop
@@ -39,7 +46,7 @@ def run(config: RoundStage, inputs: dict[str, Path], work: Path, context: Contex
     previous, workers = inputs["encoders"], context.num_workers
     earlier = {name: inputs[f"labels/{name}"] for name in config.assignments}
     this_round = RoundContext(config, index, rows, encoders, clips, previous, work, device, workers, earlier)
-    labels = make_pseudo_labels(this_round)
+    labels = shared(make_pseudo_labels(this_round), work / LABELS_MAPPED)
     check_failed(index, rows, labels.failed, limit=config.pretrain.max_failed)
     learner = Learner(config, labels, encoders, clips, device, context.num_workers)
     if not config.pretrain.reset_heads:
@@ -86,6 +93,7 @@ def run(config: RoundStage, inputs: dict[str, Path], work: Path, context: Contex
     for modality, heads in learner.heads.items():
         sources = {"sources": " ".join(heads.sizes)}
         save_weights(heads, work / f"{modality}_heads.safetensors", metadata=sources)
+    shutil.rmtree(work / LABELS_MAPPED, ignore_errors=True)
     write_failed(work, index, failed)
     write_records(work, list(records(this_round, new, labels, history, failed, context)))
 
@@ -99,7 +107,8 @@ def split_rows(rows: np.ndarray, labels: PseudoLabels, config: RoundStage) -> tu
     sources = {source for heads in config.heads.values() for source in heads}
     labeled = np.all([labels.of[source][rows] != UNLABELLED for source in sources], axis=0)
     order = numpy_generator(config.seed, Stream.VALIDATION_ITEMS).permutation(len(rows))
-    held = np.isin(np.arange(len(rows)), order[: int(config.pretrain.val_fraction * len(rows))])
+    held = np.zeros(len(rows), dtype=bool)
+    held[order[: int(config.pretrain.val_fraction * len(rows))]] = True
     if (labeled & ~held).sum() < 2:
         raise UserError(f"{config.method}: only {(labeled & ~held).sum()} labeled items to learn from")
     return rows[labeled & ~held], rows[labeled & held]

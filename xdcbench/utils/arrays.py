@@ -1,15 +1,19 @@
 """Arrays and tables from files that may be damaged: read whole, or refused in one line with the path and the fix."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from xdcbench.errors import UserError
 from xdcbench.utils.documents import RESTORE
+from xdcbench.utils.messages import first_line
 
 HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
 
@@ -42,11 +46,23 @@ def read_table(path: Path, columns: Sequence[str] | None = None, *, fix: str = R
     Raises:
         UserError: the file is missing or damaged, or has no such column.
     """
+    with _readable(path, fix):
+        return pd.read_parquet(path, columns=None if columns is None else list(columns))
+
+
+def table_parts(path: Path, columns: Sequence[str], *, fix: str = RESTORE) -> Iterator[pa.RecordBatch]:
+    """These columns of the table of a Parquet file, some rows at a time; otherwise as ``read_table``."""
+    with _readable(path, fix), pq.ParquetFile(path) as file:
+        if lost := [name for name in columns if name not in file.schema_arrow.names]:
+            raise ValueError(f"no column {lost[0]}")
+        yield from file.iter_batches(columns=list(columns))
+
+
+@contextmanager
+def _readable(path: Path, fix: str) -> Iterator[None]:
     if path.is_dir():  # which pandas reads as a table in parts
         raise UserError(f"{path} is a folder, no table. Try: {fix}")
     try:
-        return pd.read_parquet(path, columns=None if columns is None else list(columns))
+        yield
     except Exception as error:  # of Arrow, of pandas for its metadata, of the system
-        reason = error.strerror if isinstance(error, OSError) else None
-        said = reason or (str(error).splitlines() or [type(error).__name__])[0]
-        raise UserError(f"{path} cannot be read ({said}). Try: {fix}") from error
+        raise UserError(f"{path} cannot be read ({first_line(error)}). Try: {fix}") from error

@@ -15,3 +15,9 @@ def unknown_name(what: str, value: str, known: Iterable[str]) -> str:
 def comma_separated(values: Iterable[str]) -> str:
     """Comma-separated values for a message, or a word for none."""
     return ", ".join(values) or "none"
+
+
+def first_line(error: Exception) -> str:
+    """What an error says, in one line; of the system, its own words."""
+    reason = error.strerror if isinstance(error, OSError) else None
+    return reason or (str(error).splitlines() or [type(error).__name__])[0]

@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from enum import IntEnum
+from typing import Any
 
 import numpy as np
 import torch
@@ -96,6 +97,35 @@ class Stream(IntEnum):
     PAGE_SAMPLE = 7
     PROBE_EPOCH = 8
     FRAME_ORDER = 9
+    PAGE_CHANCE = 10
+
+
+class UniformRows:
+    """Rows of values that are uniform in [0, 1), as ``rng.random((count, width))`` draws them, in little memory.
+
+    ``rng`` is left as that leaves it. Blocks of rows are drawn again when they are asked for.
+    """
+
+    BLOCK = 4096
+
+    def __init__(self, rng: np.random.Generator, count: int, width: int) -> None:
+        self.state: Any = rng.bit_generator.state
+        self.count, self.width = count, width
+        self.block: np.ndarray = rng.random((min(count, self.BLOCK), width))
+        self.first = 0
+        rng.bit_generator.advance(max(0, count - self.BLOCK) * width)  # type: ignore[attr-defined]
+
+    def __getitem__(self, at: int) -> np.ndarray:
+        """Float64 (width,) of a row."""
+        if not self.first <= at < self.first + len(self.block):
+            self.first = at // self.BLOCK * self.BLOCK
+            bits = np.random.PCG64()
+            bits.state = self.state
+            bits.advance(self.first * self.width)
+            rows = min(self.BLOCK, self.count - self.first)
+            self.block = np.random.Generator(bits).random((rows, self.width))
+        row: np.ndarray = self.block[at - self.first]
+        return row
 
 
 def numpy_generator(*parts: int) -> np.random.Generator:

@@ -24,6 +24,7 @@ from xdcbench.results.run_store import PRUNED, RunStore
 from xdcbench.results.tables.texts import Look
 from xdcbench.utils.documents import write_json
 from xdcbench.utils.manifest import write_manifest
+from xdcbench.utils.mapped_table import write_table
 
 Maker = Callable[..., Record]
 
@@ -37,7 +38,8 @@ def toy(config: Config, inputs: dict[str, Path], work: Path, context: Context) -
         table = pd.DataFrame({name: pd.Series(dtype=bool) for name in columns})
         for split in config.dataset.splits:
             table[f"split:{split}"] = pd.Series(dtype=str)
-        table.to_parquet(work / "items.parquet")
+        splits = [f"split:{split}" for split in config.dataset.splits]
+        write_table(work / "items.arrow", table, categories=splits)
         write_json(work / "index.json", {"classes": []})
     (work / "ran.txt").write_text(",".join(sorted(inputs)))
 

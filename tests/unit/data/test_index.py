@@ -216,7 +216,7 @@ def test_what_is_saved_is_loaded(tmp_path: Path) -> None:
     assert {k: v for k, v in vars(again).items() if k != "items"} == {
         k: v for k, v in vars(index).items() if k != "items"
     }
-    assert_frame_equal(again.items, index.items, check_dtype=False)
+    assert_frame_equal(again.items.astype(index.items.dtypes), index.items)
     assert again.labels.dtype == np.int64
     assert again.labels.tolist() == [0, 1, 2, -1]
 

@@ -1,6 +1,6 @@
 """Features of frozen encoders: against one clip at a time, with unreadable items, without side effects."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -94,10 +94,15 @@ def test_only_what_is_asked_for_is_encoded(
 
 
 def into(
-    folder: Path, encoders: Mapping[Modality, Encoder], index: Index, root: Path, specs: list[ClipSpec | None]
+    folder: Path,
+    encoders: Mapping[Modality, Encoder],
+    index: Index,
+    root: Path,
+    specs: Sequence[ClipSpec],
+    there: np.ndarray | None = None,
 ) -> tuple[dict[Modality, np.ndarray], dict[int, str]]:
     clips = ClipDataset(index, root, video=MODELS.video.input, audio=MODELS.audio.input)
-    return extract(encoders, clips, specs, Inference("fp32", CPU, 0, "x"), into=folder)
+    return extract(encoders, clips, specs, Inference("fp32", CPU, 0, "x"), into=folder, there=there)
 
 
 def test_a_killed_extraction_goes_on_without_reading_again(
@@ -139,11 +144,11 @@ def test_files_hold_what_memory_would_and_nothing_is_nan(
     index: Index, encoders: dict[Modality, Encoder], world: Path, tmp_path: Path
 ) -> None:
     rows = [0, 2, 3]
-    held, _ = features(encoders, index, world / "kinetics400", rows, 1)
-    specs: list[ClipSpec | None] = [*even_clips(rows[:1], 1), None, *even_clips(rows[1:], 1)]
-    found, failed = into(tmp_path, encoders, index, world / "kinetics400", specs)
+    held, _ = features(encoders, index, world / "kinetics400", rows, 2)
+    there = np.array([True, False, True, True])
+    found, failed = into(tmp_path, encoders, index, world / "kinetics400", even_clips(range(4), 2), there)
     assert failed == {}
     for modality in BOTH:
         assert np.isnan(found[modality][1]).all()
-        assert np.array_equal(found[modality][[0, 2, 3]], held[modality])
+        assert np.array_equal(found[modality][there].reshape(6, -1), held[modality])
         assert np.array_equal(np.load(tmp_path / f"{modality}.npy"), found[modality], equal_nan=True)

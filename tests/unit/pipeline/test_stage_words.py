@@ -17,6 +17,7 @@ from xdcbench.pipeline.graph import Stage
 from xdcbench.pipeline.stage_words import result_words, stage_title
 from xdcbench.results.records import Record, write_records
 from xdcbench.utils.documents import write_json
+from xdcbench.utils.mapped_table import write_table
 
 Maker = Callable[..., Record]
 
@@ -91,7 +92,7 @@ def test_features_and_indexes_tell_their_size(tmp_path: Path) -> None:
     write_json(tmp_path / "failed.json", {"x": "no audio"})
     assert words(features, tmp_path) == ["30 items, 2 clips each, 64 features, 1 unreadable"]
     index = IndexStage.model_construct(name="esc50")
-    pd.DataFrame({"id": ["a", "b"]}).to_parquet(tmp_path / "items.parquet")
+    write_table(tmp_path / "items.arrow", pd.DataFrame({"id": ["a", "b"]}))
     write_json(tmp_path / "index.json", {"classes": ["dog"]})
     assert result_words(cast("Stage", SimpleNamespace(config=index)), tmp_path) == ["2 items, 1 classes"]
 

@@ -110,7 +110,7 @@ def test_every_readable_item_has_one_label_and_no_other_has(tmp_path: Path) -> N
     labeled = sorted(set(ROWS.tolist()) - set(failed))
     for name, size in (("v", 3), ("a", 4)):
         of = labels.of[name]
-        assert of.shape == (N,) and of.dtype == np.int64
+        assert of.shape == (N,) and of.dtype == np.int32
         assert np.flatnonzero(of >= 0).tolist() == labeled
         assert (np.delete(of, labeled) == -1).all()
         assert set(of[labeled]) == set(range(size))
@@ -277,7 +277,7 @@ def test_the_clip_that_is_clustered(
         (tmp_path / str(place)).mkdir()
         config = round_config("xdc", number=number, cluster_clip=how)
         labeled(config, tiny_runs, world / "kinetics400", tmp_path / str(place))
-    center, one, same, next_round = seen
+    center, one, same, next_round = map(list, seen)
     assert {d.place for d in center} == {0.5}
     assert one == same and one != next_round
     assert len({d.place for d in one}) == len(one)

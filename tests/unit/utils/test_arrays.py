@@ -22,6 +22,7 @@ from xdcbench.models.weights import read_tensors
 from xdcbench.training.checkpoints import Checkpoints
 from xdcbench.utils.arrays import load_array, read_table
 from xdcbench.utils.documents import write_json
+from xdcbench.utils.mapped_table import map_table, write_table
 from xdcbench.utils.matrix import mapped, write_rows
 from xdcbench.utils.tensors import read_safetensors, save_tensors
 
@@ -44,6 +45,13 @@ def matrix(folder: Path) -> Path:
 def table(folder: Path) -> Path:
     path = folder / "x.parquet"
     pd.DataFrame({"id": [f"i{n}" for n in range(500)], "value": np.arange(500.0)}).to_parquet(path)
+    return path
+
+
+def mapped_table(folder: Path) -> Path:
+    path = folder / "x.arrow"
+    rows = pd.DataFrame({"id": [f"i{n}" for n in range(500)], "value": np.arange(500.0), "ok": True})
+    write_table(path, rows.assign(part="train", labels=[(0, 1)] * 500), categories=["part"])
     return path
 
 
@@ -71,6 +79,7 @@ READERS: dict[str, tuple[Callable[[Path], Path], Callable[[Path], Any]]] = {
     "mapped array": (array, lambda path: load_array(path, mmap_mode="r")),
     "matrix": (matrix, mapped),
     "table": (table, read_table),
+    "mapped table": (mapped_table, map_table),
     "safetensors": (safetensors, read_safetensors),
     "centroids": (assigners, load_assigners),
     "torch file": (weights, read_tensors),
@@ -99,8 +108,8 @@ def test_damage_is_named(tmp_path: Path, kind: str) -> None:
     read(path)
     whole = path.read_bytes()
     for what, content in damaged(whole).items():
-        if (kind, what) == ("torch file", "huge header"):
-            continue  # a zip's names and sizes are also at its end, where torch reads them
+        if what == "huge header" and kind in ("torch file", "mapped table"):
+            continue  # a zip's names and sizes, and Arrow's, are also at its end, where they are read
         path.write_bytes(content)
         with pytest.raises(UserError) as error:
             read(path)
@@ -160,9 +169,11 @@ def test_an_index_without_a_column_is_named(tmp_path: Path) -> None:
 
     small_index([0, 1], ["train", "test"]).save(tmp_path)
     Index.load(tmp_path)
-    items = tmp_path / "items.parquet"
-    pd.read_parquet(items).drop(columns="label").to_parquet(items)
-    with pytest.raises(UserError, match=r"items\.parquet has no column label"):
+    items = tmp_path / "items.arrow"
+    rest = map_table(items).drop(columns="label")
+    items.unlink()  # it is mapped
+    write_table(items, rest)
+    with pytest.raises(UserError, match=r"items\.arrow has no column label"):
         Index.load(tmp_path)
 
 

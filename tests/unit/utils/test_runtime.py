@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from xdcbench.errors import UserError
 from xdcbench.utils import runtime
-from xdcbench.utils.runtime import autocast, numpy_generator, pick_device, resolve_precision
+from xdcbench.utils.runtime import UniformRows, autocast, numpy_generator, pick_device, resolve_precision
 
 CPU = torch.device("cpu")
 
@@ -80,3 +80,13 @@ def test_a_generator_depends_on_its_parts_alone(parts: list[int]) -> None:
 
 def test_the_order_of_parts_counts() -> None:
     assert numpy_generator(1, 2).random() != numpy_generator(2, 1).random()
+
+
+@pytest.mark.parametrize("count", [1, UniformRows.BLOCK, 3 * UniformRows.BLOCK + 7])
+def test_rows_of_values_are_those_of_one_draw(count: int) -> None:
+    own, referee = numpy_generator(5), numpy_generator(5)
+    own.permutation(11), referee.permutation(11)
+    rows, expected = UniformRows(own, count, 5), referee.random((count, 5))
+    for at in [0, count - 1, *numpy_generator(1).integers(count, size=50).tolist()]:
+        assert np.array_equal(rows[at], expected[at])
+    assert own.random() == referee.random()

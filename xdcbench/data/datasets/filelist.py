@@ -4,6 +4,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -49,7 +50,7 @@ def scan(root: Path, dataset: Dataset) -> Scan:
         sources = (root / chosen["list"],)
         rows = _rows(sources[0], dataset, chosen)
         _refuse_backslashes(rows, files, root, sources[0])
-    ids = rows["listed"].str.replace(r"(?<=[^/])\.[^./]*$", "", regex=True)
+    ids = rows["listed"].str.replace(r"([^/])\.[^./]*$", r"\1", regex=True)
     rows = rows.assign(id=ids, label=rows.get("label", ""), group=rows.get("group", ids))
     if sources:
         rows["label"] = one_spelling(rows["label"], sources[0], known=chosen["classes"] or ())
@@ -62,10 +63,11 @@ def scan(root: Path, dataset: Dataset) -> Scan:
         check_known(rows["label"], indices, sources[0], "options.classes")
     rows = rows.assign(label=rows["label"].map(indices)).sort_values("listed")
     items, extra = place(rows, files, "listed")
-    items["bytes"] = [
-        _bytes(root / path) if size == MISSING else size
-        for path, size in zip(items["path"], items["bytes"], strict=True)
-    ]
+    sizes = items["bytes"].to_numpy(copy=True)
+    elsewhere = np.flatnonzero(sizes == MISSING)
+    for at, path in zip(elsewhere, items["path"].iloc[elsewhere], strict=True):
+        sizes[at] = _bytes(root / path)
+    items["bytes"] = sizes
     (split,) = dataset.splits
     items = table(items.rename(columns={"split": SPLIT + split}), [split])
     strays = set(others) - set(items["path"])
@@ -97,7 +99,7 @@ def _rows(path: Path, dataset: Dataset, chosen: dict[str, Any]) -> pd.DataFrame:
             raise UserError(f"{path}: no column `{column}`; set `options.{option}` to one of {there}")
     # Two options may name one column.
     rows = pd.DataFrame({option: rows[column] for option, column in names.items()}, index=rows.index)
-    rows = rows.astype("object").fillna("").astype("str").apply(lambda column: column.str.strip())
+    rows = rows.apply(_stripped)
     rows = rows.rename(columns={"path": "listed"})
     rows["listed"] = rows["listed"].str.replace(r"^(?:\./)+", "", regex=True)
     empty = rows[rows["listed"] == ""]
@@ -106,6 +108,12 @@ def _rows(path: Path, dataset: Dataset, chosen: dict[str, Any]) -> pd.DataFrame:
     if "split" in rows:
         check_known(rows["split"], ("train", "test", ""), path, "train, test")
     return one_per(rows, "listed", path)
+
+
+def _stripped(column: pd.Series) -> pd.Series:
+    """Values as strings without space around them, empty where there is none."""
+    filled = column if isinstance(column.dtype, pd.StringDtype) else column.astype("object")
+    return filled.fillna("").astype("str").str.strip()
 
 
 def _read_parquet(path: Path) -> pd.DataFrame:

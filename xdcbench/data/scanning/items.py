@@ -4,7 +4,7 @@ import hashlib
 import logging
 import os
 from array import array
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -78,10 +78,16 @@ def fingerprint(scan: Scan, contents: Sequence[str] | None = None) -> str:
     own = [] if contents is None else ["contents"]
     rows = items[["id", "bytes", "label", "group", *splits, *several, *own]].sort_values("id")
     digest = hashlib.sha256()
-    for start in range(0, len(rows), CHUNK):
-        part = rows.iloc[start : start + CHUNK]
-        digest.update(part.to_csv(index=False, header=not start, lineterminator="\n").encode())
+    for part in csv_parts(rows):
+        digest.update(part)
     return digest.hexdigest()
+
+
+def csv_parts(rows: pd.DataFrame) -> Iterator[bytes]:
+    """A table as csv with a header, some rows at a time."""
+    for start in range(0, max(1, len(rows)), CHUNK):
+        part = rows.iloc[start : start + CHUNK]
+        yield part.to_csv(index=False, header=not start, lineterminator="\n").encode()
 
 
 def media_files(root: Path, dataset: Dataset, below: str = "") -> tuple[pd.DataFrame, tuple[str, ...]]:

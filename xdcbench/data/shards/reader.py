@@ -114,20 +114,15 @@ class ShardReader:
             )
         return whole
 
-    @cached_property
-    def ids(self) -> "pd.Index":
-        """Ids of the items, in the order of the rows."""
-        return self.items(["id"]).set_index("id").index
-
     def rows(self, ids: "pd.Series") -> NDArray[np.int64]:
         """Rows of the items with these ids, int64.
 
         Raises:
             UserError: the shards lack one of them.
         """
-        import pandas as pd
+        from xdcbench.utils.mapped_table import places
 
-        found: NDArray[np.int64] = self.ids.get_indexer(pd.Index(ids)).astype(np.int64)
+        found: NDArray[np.int64] = places(ids, self.items(["id"])["id"])
         if (found < 0).any():
             raise UserError(f"{self.where} has no item {ids.iloc[int((found < 0).argmax())]!r}; {CHANGED}")
         return found

@@ -8,7 +8,7 @@ from typing import Any, Literal
 from xdcbench.config.base import Modality
 from xdcbench.config.data import Dataset, World
 from xdcbench.config.stages import IndexStage, ShardsStage, WorldStage
-from xdcbench.errors import UserError
+from xdcbench.data.context import INDEX_ITEMS
 from xdcbench.pipeline.graph import Stage
 from xdcbench.results.run_store import RunStore
 from xdcbench.utils.documents import RUN_AGAIN, read_as
@@ -61,27 +61,24 @@ def sizes_of(index: Stage, store: RunStore) -> Sizes | None:
 
 def _of_index(run: Path, dataset: Dataset) -> Sizes:
     """Counts of a complete index run; reads only the columns that it counts, for there may be millions of rows."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-    import pyarrow.parquet as pq
+    from xdcbench.utils.mapped_table import map_batch
 
-    columns = ["ok", "video", "audio", *(f"split:{split}" for split in dataset.splits)]
-    path = run / "items.parquet"
-    try:
-        items = pq.read_table(path, columns=columns)
-    except (OSError, pa.ArrowException) as error:
-        raise UserError(f"{path} cannot be read ({str(error).splitlines()[0]}). Try: {RUN_AGAIN}") from error
-    parts: dict[tuple[str, str, Tracks], int] = {}
+    items = map_batch(run / INDEX_ITEMS, fix=RUN_AGAIN)
+    there = {name: items.column(name).to_numpy(zero_copy_only=True) for name in ("ok", "video", "audio")}
+    parts: dict[tuple[str, str, Tracks], int] = {
+        (split, part, tracks): 0 for split in dataset.splits for part in PARTS for tracks in TRACKS
+    }
     whole: dict[Tracks, int] = {}
     for tracks in TRACKS:
-        usable = items["ok"]
+        usable = there["ok"]
         for track in sorted(tracks):
-            usable = pc.and_(usable, items[track])
-        whole[tracks] = pc.sum(usable).as_py() or 0
+            usable = usable & there[track]
+        whole[tracks] = int(usable.sum())
         for split in dataset.splits:
-            for part in PARTS:
-                inside = pc.and_(usable, pc.equal(items[f"split:{split}"], part))
-                parts[split, part, tracks] = pc.sum(inside).as_py() or 0
+            column = items.column(f"split:{split}")
+            for code, part in enumerate(column.dictionary.to_pylist()):
+                if part in PARTS:
+                    parts[split, part, tracks] = int((usable & (column.indices.to_numpy() == code)).sum())
     classes = len(read_as(dict[str, Any], run / "index.json").get("classes", ()))
     return Sizes("index", parts, whole, items.num_rows, classes)
 

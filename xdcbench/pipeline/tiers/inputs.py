@@ -37,7 +37,10 @@ def input_values(index: Index, source: Path | ShardReader, models: Models) -> Va
         for track in LEARNED_TRACKS[index.media]
         if index.media == "image" or index.items[track].iloc[rows].all()
     ]
-    specs = even_clips(rows, 2) + list(training_clips(rows, augment=Augment(flip=False), seed=0, epoch=0))
+    specs = [
+        *even_clips(rows, 2),
+        *training_clips(rows, augment=Augment(flip=False), seed=0, epoch=0),
+    ]
     if isinstance(source, Path):
         found[f"{name}/unreadable"] = _of_torn_file(index, source, tracks, models)
     for track in tracks:
@@ -72,7 +75,7 @@ def _of_torn_file(index: Index, source: Path, tracks: Sequence[Modality], models
         paths[rows[1]], mtimes[rows[1]] = file.name, MISSING
         torn = replace(index, items=index.items.assign(path=paths, mtime=mtimes))
         clips = ClipDataset(torn, source, **inputs)  # type: ignore[arg-type]
-        batch = _read(clips, even_clips(rows, 1))
+        batch = _read(clips, [*even_clips(rows, 1)])
     return f"read {batch.rows.tolist()}, failed {[row for row, _ in batch.failed]}"
 
 

@@ -45,12 +45,14 @@ def _measured(found: ClusteredRound, *, device: torch.device, workers: int) -> d
     tables = {name: found.table[name].fillna(-1).to_numpy(dtype=np.int64) for name in config.clusterings}
     clustered = np.flatnonzero(np.any([of >= 0 for of in tables.values()], axis=0))
     wanted = np.unique(np.concatenate([sample(of, seed=config.seed) for of in tables.values()]))
-    specs = dict(zip(clustered.tolist(), clips_of(config, clustered), strict=True))
+    specs = clips_of(config, clustered)
     encoders = load_encoders(found.encoders, needed, device=device, consent=found.consent)
     clips = clips_for(found.index, found.root, encoders)
     label = f"{config.method} round {config.round}: distances"
     inference = Inference(config.pretrain.precision, device, workers, label)
-    features, _ = extract(encoders, clips, [specs[row] for row in wanted.tolist()], inference)
+    features, _ = extract(
+        encoders, clips, [specs[at] for at in np.searchsorted(clustered, wanted).tolist()], inference
+    )
     distances = {}
     for name, clustering in config.clusterings.items():
         parts = [torch.from_numpy(features[modality]) for modality in clustering.features]

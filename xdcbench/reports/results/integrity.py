@@ -4,7 +4,7 @@ from typing import Any
 
 from xdcbench.data.index import Index
 from xdcbench.data.scanning.items import MISSING
-from xdcbench.reports.results.gather import Results, Run
+from xdcbench.reports.gather import Results, Run
 from xdcbench.results.records import Record
 
 
@@ -20,12 +20,11 @@ def datasets(results: Results) -> list[dict[str, Any]]:
 
 def _dataset(results: Results, run: Run) -> dict[str, Any]:
     index = Index.load(run.folder)
-    items = index.items
-    there = items[items["bytes"] != MISSING]
+    items = index.items[["id", "reason"]]
+    there = index.items["bytes"] != MISSING
+    unread = items[there & ~index.items["ok"]]
     failed = {
-        str(name): (str(reason), run.key)
-        for name, reason, ok in zip(there["id"], there["reason"], there["ok"], strict=True)
-        if not ok
+        str(name): (str(reason), run.key) for name, reason in zip(unread["id"], unread["reason"], strict=True)
     }
     users = [other for other in results.runs.values() if other.facts["inputs"].get("data") == run.key]
     for user in users:
@@ -41,10 +40,10 @@ def _dataset(results: Results, run: Run) -> dict[str, Any]:
         "subset": index.subset,
         "shards": index.shards is not None,
         "expected": len(items),
-        "found": len(there),
-        "decoded": len(there) - len(failed),
+        "found": int(there.sum()),
+        "decoded": int(there.sum()) - len(failed),
         "failed": [{"id": name, "reason": why, "key": key} for name, (why, key) in sorted(failed.items())],
-        "missing": [str(name) for name in items.loc[items["bytes"] == MISSING, "id"]],
+        "missing": [str(name) for name in items.loc[~there, "id"]],
         "verified": verified,
     }
 

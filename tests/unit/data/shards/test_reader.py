@@ -92,7 +92,7 @@ def test_a_subset_is_the_same_from_shards(prepared: Path, world: Path, tmp_path:
 def test_members_are_what_tar_finds(prepared: Path) -> None:
     shards = open_shards(str(prepared / "kinetics400"))
     suffixes: dict[Kind, str] = {"video": "mp4", "audio": "wav"}
-    for row in range(len(shards.ids)):
+    for row in range(len(shards.items(["id"]))):
         for kind in KINDS:
             member = shards.member(row, kind, "x")
             shard = shards.manifest.shards[shards.places[kind].shard[row]]

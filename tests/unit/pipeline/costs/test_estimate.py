@@ -218,3 +218,21 @@ def test_speed_is_said_and_kept(measured: Rates, tmp_path: Path, monkeypatch: py
     lines = list(speed_lines("cpu", tmp_path, precision="fp32", models=SMALL))
     assert {line[:21].strip() for line in lines[1:-1]} == set(RATES)
     assert load_rates(tmp_path / "cache", "cpu", "fp32", SMALL) == measured
+
+
+def test_the_full_suite_plans_65_million_items(tmp_path: Path) -> None:
+    """By hand: ten rounds of 45 epochs of a million clips; a thousandth of the items is held out."""
+    planned = launch(tmp_path, "full")
+    stages = {stage.name: stage for stage in planned.plan.stages}
+    own = {name.rsplit("/", 1)[1]: stage for name, stage in stages.items() if "ig_random" in name}
+    rounds = [own[f"round{number}"] for number in range(1, 11)]
+    before = [stages["init/seed0"], *rounds[:-1]]
+    for stage, encoders in zip(rounds, before, strict=True):
+        assert dict(stage.inputs) == {"data": stages["index/ig_random"], "encoders": encoders}
+        assert stage.reason.startswith("no place given for ig_random")
+    works = Works(lambda index: sizes_of(index, planned.store))
+    work = works.of(rounds[0])
+    assert work.clips["train video"] == work.clips["train audio"] == 45 * 10**6
+    assert work.clips["encode video"] == 65 * 10**6 + 45 * 65_000
+    used = [name for name, stage in stages.items() if rounds[-1] in dict(stage.inputs).values()]
+    assert len(used) == 13 and not any("round" in name.rsplit("/", 1)[1] for name in used)
