@@ -107,7 +107,10 @@ def test_records_are_a_local_runs_though_a_job_reaches_its_time_limit(
 
 
 def test_a_node_that_dies(environment: dict[str, str], pico: Path, tmp_path: Path) -> None:
-    """What Slurm may not queue again is failed and resumes by the same command; the rest Slurm queues again itself."""
+    """What Slurm may not queue again is failed and resumes by the same command; the rest Slurm queues again itself.
+
+    The node is in service again once its daemon answers.
+    """
     suite = Suite(tmp_path / "out", environment, "--filter", ROUND, "--checkpoint-seconds", 0)
     node = f"nodename={socket.gethostname().partition('.')[0]}"
     file = tmp_path / "cpu.yaml"
@@ -120,12 +123,10 @@ def test_a_node_that_dies(environment: dict[str, str], pico: Path, tmp_path: Pat
     (failed,) = [line for line in said.splitlines() if line.startswith("failed")]
     assert "NODE_FAIL. Try: the command that submitted it" in failed and key in failed
     file.write_text(usual)
-    suite.slurm("scontrol", "update", node, "state=resume")
     assert suite.run().startswith("submitted 1 stages as 1 jobs")
     suite.until(lambda: suite.slurm("squeue", "--noheader", "--format=%T") == "RUNNING")
     suite.slurm("scontrol", "update", node, "state=down", "reason=test")
     suite.until(lambda: suite.slurm("squeue", "--noheader", "--format=%T") == "PENDING")
-    suite.slurm("scontrol", "update", node, "state=resume")
     assert suite.wait().endswith("pico: 4 done\n")
     assert "resumes after" in suite.log(key)
     assert records(suite.out)[key] == records(pico)[key]

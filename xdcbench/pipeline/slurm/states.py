@@ -109,7 +109,9 @@ def _ended_job(number: str, state: str, log: Path) -> tuple[State, str]:
         return "lost", f"job {number} has completed, and its result is not here (log: {log})"
     if not log.exists():
         return "failed", f"job {number}: {state}, without a log. Try: a results folder that the nodes see"
-    return "failed", f"{_own_line(log) or f'job {number}: {state}'}{TRY.get(state, '')} (log: {log})"
+    # What Slurm ended says at most that it was asked to end.
+    said = (state == "FAILED" and _own_line(log)) or f"job {number}: {state}"
+    return "failed", f"{said}{TRY.get(state, '')} (log: {log})"
 
 
 def _last_error(attempts: Path, since: float) -> str:
