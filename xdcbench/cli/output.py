@@ -193,9 +193,9 @@ def cell_statistics(stores: Sequence[RunStore], *, every: bool) -> CellStatistic
             return None
 
     def test(first: Sequence[Record], others: Sequence[Sequence[Record]]) -> list[float | None]:
-        from xdcbench.results.statistics.column_test import column_ps
+        from xdcbench.results.statistics.column_test import cell_p, column_ps
 
-        return column_ps(first, others, stores)
+        return column_ps(first, others, lambda a, b: cell_p(a, b, stores))
 
     return CellStatistics(ends, test, every=every)
 
