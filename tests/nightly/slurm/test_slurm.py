@@ -133,15 +133,15 @@ def test_a_node_that_dies(environment: dict[str, str], pico: Path, tmp_path: Pat
 
 
 def test_a_part_of_smoke_has_the_records_of_a_local_run(environment: dict[str, str], tmp_path: Path) -> None:
-    """Two methods with their evaluations on audio; the scratch one and XDC."""
-    part = ("--suite", "smoke", "--methods", "scratch,xdc", "--filter", "*/audio_*")
+    """Three methods with their evaluations on audio."""
+    part = ("--suite", "smoke", "--methods", "scratch,sdc,xdc", "--filter", "*/audio_*")
     local = xdcbench("run", *part, "--results", tmp_path / "local", "--device", "cpu", env=environment)
     assert local.returncode == 0, local.stderr
     file = tmp_path / "cpu.yaml"
     suite = Suite(tmp_path / "out", environment)
     suite.words = ["run", *part, "--results", suite.out, "--executor", file]
-    assert suite.run().startswith("submitted 35 stages as ")
-    assert suite.wait().endswith("smoke: 35 done\n"), suite.status()
+    assert suite.run().startswith("submitted 51 stages as 30 jobs")
+    assert suite.wait().endswith("smoke: 51 done\n"), suite.status()
     assert records(suite.out) == records(tmp_path / "local") != {}
 
 
