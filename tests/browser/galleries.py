@@ -11,11 +11,11 @@ import torch
 from tests.unit.tiny import round_config, small_index
 from xdcbench.config.models import AudioInput
 from xdcbench.config.pretraining import Clustering
-from xdcbench.reports.clusters.clusters import clusters_of, labels_of
 from xdcbench.reports.clusters.media import write_audio, write_image, write_spectrogram, write_video
 from xdcbench.reports.clusters.origin import ClusteredRound
-from xdcbench.reports.clusters.page import page_data
 from xdcbench.reports.clusters.previews import Preview
+from xdcbench.reports.clusters.shown import ShownSide, page_data
+from xdcbench.reports.clusters.side import side_of
 from xdcbench.reports.html import render
 
 FILES = {"image": "jpg", "video": "mp4", "spectrogram": "png", "audio": "mp3"}
@@ -50,7 +50,36 @@ def write(
     Without classes, no item has a label.
     """
     made = media(folder / "media")
-    items = each * max(audio, video)
+    return written(folder, [clustered(folder, made, audio=audio, video=video, each=each, classes=classes)])
+
+
+def write_two(folder: Path) -> Path:
+    """Two rounds of the same items side by side: the second has a video cluster less."""
+    made = media(folder / "media")
+    sizes = ({"audio": 3, "video": 3}, {"audio": 3, "video": 2})
+    sides = [clustered(folder, made, **of, items=30, number=n + 1) for n, of in enumerate(sizes)]
+    return written(folder, sides)
+
+
+def written(folder: Path, sides: list[ShownSide]) -> Path:
+    """The page of one round, or of two."""
+    (folder / "index.html").write_text(render("gallery", page_data(sides, report="../../report/index.html")))
+    return folder / "index.html"
+
+
+def clustered(
+    folder: Path,
+    made: dict[str, Path],
+    *,
+    audio: int,
+    video: int,
+    each: int = 10,
+    items: int | None = None,
+    classes: tuple[str, ...] = CLASSES,
+    number: int = 2,
+) -> ShownSide:
+    """A round of XDC with previews in ``folder``, of which ``made`` are the files."""
+    items = items or each * max(audio, video)
     rng = np.random.default_rng(0)
     index = small_index(
         rng.integers(len(classes), size=items) if classes else [-1] * items, ["train"] * items
@@ -64,26 +93,23 @@ def write(
     }
     found = ClusteredRound(
         run=Path("round-0123456789ab"),
-        config=round_config("xdc", number=2).model_copy(update={"clusterings": clusterings}),
+        config=round_config("xdc", number=number).model_copy(update={"clusterings": clusterings}),
         encoders=Path("round-ba9876543210"),
         index=replace(index, classes=classes) if classes else index,
         root=folder,
         table=table,
         facts={name: {"purity": 0.5, "nmi_class": 0.25} if classes else {} for name in clusterings},
+        title="Kinetics-400",
     )
-    labels, distances = labels_of(found.index), rng.random(items)
-    sections = {
-        name: clusters_of(table[name].to_numpy(), distances, labels, nearest=10) for name in clusterings
-    }
-    wanted = sorted({row for clusters in sections.values() for c in clusters for row in c.nearest})
+    distances = rng.random(items)
+    side = side_of(found, dict.fromkeys(clusterings, distances), nearest=10)
+    wanted = sorted(side.wanted)
     previews = {}
     for row in wanted:
         names = {kind: f"{row:05d}.{suffix}" for kind, suffix in FILES.items()}
         for kind, name in names.items():
-            os.link(made[kind], folder / "media" / name)
+            if not (folder / "media" / name).exists():
+                os.link(made[kind], folder / "media" / name)
         previews[row] = Preview(**names)
     previews[wanted[-1]] = Preview(gone="No such file or directory")
-    (folder / "index.html").write_text(
-        render("gallery", page_data(found, sections, labels, previews, "media/{}".format))
-    )
-    return folder / "index.html"
+    return ShownSide(side, previews, "media/{}".format)

@@ -2,7 +2,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page
+from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import Visit
 from xdcbench.reports import html
@@ -52,9 +52,9 @@ def test_accessible_and_narrow(
 def test_keyboard_can_skip_to_the_content(visit: Visit, file: Path) -> None:
     page = visit(file)
     page.keyboard.press("Tab")
-    assert page.evaluate("document.activeElement.className") == "skip"
+    expect(page.locator(".skip")).to_be_focused()
     page.keyboard.press("Enter")
-    assert page.evaluate("document.activeElement.id") == "main"
+    expect(page.locator("#main")).to_be_focused()
 
 
 def test_policy_refuses_what_is_not_the_pages_own(browser, file: Path) -> None:

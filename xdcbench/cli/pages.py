@@ -28,15 +28,27 @@ app = typer.Typer(rich_markup_mode=None)
 @app.command(
     epilog=examples(
         "xdcbench clusters xdc",
-        "xdcbench clusters round-0123456789ab --round 1",
-        "xdcbench clusters xdc --nearest 5 --single-file --output shared",
+        "xdcbench clusters xdc sdc",
+        "xdcbench clusters xdc --round 1 --round 3",
     )
 )
 def clusters(
-    run: Annotated[str, typer.Argument(metavar="RUN", help=RUN_HELP, autocompletion=complete_runs)],
-    number: Annotated[
-        int | None,
-        typer.Option("--round", metavar="R", min=1, help="Show an earlier round of the same pretraining."),
+    runs: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="RUN [RUN]",
+            help=f"{RUN_HELP} Two are shown side by side.",
+            autocompletion=complete_runs,
+        ),
+    ],
+    numbers: Annotated[
+        list[int] | None,
+        typer.Option(
+            "--round",
+            metavar="R",
+            min=1,
+            help="Show an earlier round of the same pretraining; given twice, two rounds side by side.",
+        ),
     ] = None,
     nearest: Annotated[
         int, typer.Option(min=1, help="Items to show per cluster, nearest to its center first.")
@@ -45,7 +57,9 @@ def clusters(
     output: Annotated[
         Path | None,
         typer.Option(
-            "--output", metavar="DIR", help="Folder to write. Default: clusters/KEY in the results folder."
+            "--output",
+            metavar="DIR",
+            help="Folder to write. Default: clusters/KEY, or clusters/KEY--KEY, in the results folder.",
         ),
     ] = None,
     single_file: Annotated[
@@ -57,18 +71,28 @@ def clusters(
     num_workers: NumWorkersOption = 0,
     trust_code: TrustOption = False,
 ) -> None:
-    """Write an HTML page of a round's clusters. Videos and audio play; clusters are ordered by purity."""
-    require_run(run, results)
+    """Write an HTML page of the clusters of one or two rounds. Videos and audio play; two rounds stand side by side."""
+    wanted: list[int] | list[None] = numbers or [None]
+    asked = [(run, number) for run in runs for number in wanted]
+    if len(asked) > 2:
+        raise UserError(
+            f"{len(asked)} rounds are named, and a page shows one or two. Try: two runs, or one with two of --round"
+        )
+    for run in runs:
+        require_run(run, results)
     from xdcbench.reports.clusters.origin import find_round
     from xdcbench.reports.clusters.page import write_gallery
     from xdcbench.utils.code import Consent
 
-    consent = Consent(everything=trust_code)
-    found = find_round(run, number, results, data_root=data_root, shards=tuple(shards or ()), consent=consent)
+    consent, given = Consent(everything=trust_code), tuple(shards or ())
+    found = [
+        find_round(run, number, results, data_root=data_root, shards=given, consent=consent)
+        for run, number in asked
+    ]
     say(
         write_gallery(
             found,
-            output or results / "clusters" / found.run.name,
+            output or results / "clusters" / "--".join(one.run.name for one in found),
             nearest=nearest,
             single_file=single_file,
             device=device,

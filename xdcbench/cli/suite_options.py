@@ -147,7 +147,12 @@ class RunOptions(SuiteOptions):
         ),
     ] = ""
     stage: Annotated[
-        str, typer.Option(metavar="KEY", help="Run only the stage with this key. Its inputs must exist.")
+        str,
+        typer.Option(
+            metavar="KEY",
+            help="Run only the stage with this key. Its inputs must exist. Tables are written if nothing is missing "
+            "then.",
+        ),
     ] = ""
     policy: Annotated[
         PolicyName,

@@ -2,8 +2,10 @@
 
 import base64
 import hashlib
-from collections.abc import Mapping
+import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from urllib.parse import quote
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
@@ -14,17 +16,19 @@ ASSETS = Path(__file__).parent / "assets"
 """Templates, styles and scripts of all pages; ``base.*`` are in every page."""
 
 
-def render(page: str, data: Mapping[str, object]) -> str:
-    """One page: the template ``<page>.html``, with ``base`` and ``<page>`` styles and scripts inline.
+def render(page: str, data: Mapping[str, object], *, parts: Sequence[str] = ()) -> str:
+    """One page: the template ``<page>.html``, with the styles and scripts of ``base``, ``parts`` and ``<page>`` inline.
 
-    All text of ``data`` is made `visible` and escaped; what the template needs and ``data`` lacks is an error. The
-    page's policy forbids every request but for media beside the file or inside it, and every script but the ones
-    that are put in here, known by their hashes. The same data gives the same document.
+    ``parts`` are what several pages share, such as ``board``. All text of ``data`` is made `visible` and escaped; what
+    the template needs and ``data`` lacks is an error. The page's policy forbids every request but for media beside the
+    file or inside it, and every script but the ones that are put in here, known by their hashes. The same data gives
+    the same document.
     """
-    base_script, page_script = _asset("base.js"), _asset(f"{page}.js")
+    names = (*parts, page)
+    base_script, page_script = _asset("base.js"), "".join(_asset(f"{name}.js") for name in names)
     known = {
         "policy": _policy(base_script, page_script),
-        "style": Markup(_asset("base.css") + _asset(f"{page}.css")),
+        "style": Markup("".join(_asset(f"{name}.css") for name in ("base", *names))),
         "base_script": Markup(base_script),
         "page_script": Markup(page_script),
     }
@@ -37,6 +41,17 @@ def render(page: str, data: Mapping[str, object]) -> str:
         lstrip_blocks=True,
     )
     return environment.get_template(f"{page}.html").render(**data, **known)
+
+
+def download(text: str, media_type: str) -> str:
+    """A link that holds a text, for the browser to save without a network."""
+    content = base64.b64encode(text.encode()).decode()
+    return f"data:{media_type};charset=utf-8;base64,{content}"
+
+
+def relative_link(target: Path, page: Path) -> str:
+    """A link from one page to another that holds wherever the folder of both is moved."""
+    return quote(Path(os.path.relpath(target.resolve(), page.resolve().parent)).as_posix())
 
 
 def _visible(value: object) -> object:

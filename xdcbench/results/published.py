@@ -69,7 +69,10 @@ Count = Annotated[int | None, _count]
 
 @dataclass(frozen=True)
 class Published:
-    """One published number, in per cent. ``frames``, ``k``, ``pretrain_size``: None where not stated."""
+    """One published number, in per cent. ``frames``, ``k``, ``pretrain_size``: None where not stated.
+
+    ``differs`` says what its protocol does unlike this project's beyond that; empty where nothing is known.
+    """
 
     id: Name
     table: Annotated[int, _table]
@@ -87,6 +90,7 @@ class Published:
     value: Annotated[float, _per_cent]
     status: Status
     source: Name
+    differs: str
     note: str
 
 

@@ -5,6 +5,7 @@ import json
 import logging
 import math
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -79,11 +80,17 @@ def check(kind: Any, content: Any, name: str, *, fix: str = RESTORE) -> Any:
         UserError: a value is missing or of another type.
     """
     try:
-        return TypeAdapter(kind).validate_python(content)
+        return _adapter(kind).validate_python(content)
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"])) or "its content"
         raise UserError(f"{name}: {place}: {first['msg']}. Try: {fix}") from error
+
+
+@lru_cache(maxsize=64)
+def _adapter(kind: Any) -> "TypeAdapter[Any]":
+    """To build one takes a millisecond, and there are thousands of files of few kinds."""
+    return TypeAdapter(kind)
 
 
 def check_schema(stated: Any, known: int, what: str, *, fix: str) -> None:

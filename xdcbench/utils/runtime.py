@@ -97,6 +97,7 @@ class Stream(IntEnum):
     PAGE_SAMPLE = 7
     PROBE_EPOCH = 8
     FRAME_ORDER = 9
+    PAGE_CHANCE = 10
 
 
 class UniformRows:

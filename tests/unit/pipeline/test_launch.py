@@ -6,7 +6,7 @@ import torch
 
 from xdcbench.errors import UserError
 from xdcbench.models.weights import build_encoder
-from xdcbench.pipeline.launch import Launch, Request, default_num_workers, find_origins, plan_launch
+from xdcbench.pipeline.launch import Launch, Request, find_origins, plan_launch
 from xdcbench.pretraining import pretrained
 
 
@@ -141,28 +141,6 @@ def test_a_world_reads_nothing_from_the_data_root(
     launch = plan_launch(replace(request_, data_root=Path("data")))
     assert "nothing is read from data" in caplog.text
     assert all("world-" in str(root) for root in launch.context.roots.values())
-
-
-@pytest.mark.parametrize(
-    ("cores", "jobs", "processes"),
-    [
-        (1, 1, 0),
-        (2, 1, 1),
-        (3, 1, 1),
-        (4, 1, 2),
-        (64, 1, 16),
-        (2, 2, 0),
-        (4, 2, 1),
-        (4, 4, 0),
-        (2, 5, 0),
-        (16, 4, 2),
-    ],
-)
-def test_cores_are_left_to_training(
-    monkeypatch: pytest.MonkeyPatch, cores: int, jobs: int, processes: int
-) -> None:
-    monkeypatch.setattr("xdcbench.pipeline.launch.available_cores", lambda: cores)
-    assert default_num_workers(jobs) == processes
 
 
 OWN = "tests.unit.models.own_encoder"

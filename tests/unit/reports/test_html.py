@@ -50,7 +50,7 @@ class Parsed(HTMLParser):
         self.inside.setdefault(self.open, []).append(data)
 
 
-TEXT = st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"]), min_size=1)
+TEXT = st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cf", "Cs", "Zl", "Zp"]), min_size=1)
 
 
 @settings(deadline=None)

@@ -58,7 +58,7 @@ def test_an_id_may_not_come_twice(tmp_path: Path) -> None:
     [
         (b"id,table\n", "line 1: columns are id,table"),
         (b"", "line 1"),
-        (FILE.read_bytes().split(b"\n")[0] + b"\na,b\n", "line 2: 2 values for 17 columns"),
+        (FILE.read_bytes().split(b"\n")[0] + b"\na,b\n", "line 2: 2 values for 18 columns"),
         (b"\xff\xfe\xff", "cannot be read as CSV"),
     ],
 )

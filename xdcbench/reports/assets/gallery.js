@@ -17,7 +17,7 @@
     video.src = tile.dataset.video;
     video.addEventListener("play", () => { if (!tile.dataset.audio) tile.setAttribute("aria-pressed", "true"); });
     video.addEventListener("pause", () => { if (!tile.dataset.audio) tile.setAttribute("aria-pressed", "false"); });
-    tile.querySelector(".image").after(video);
+    tile.querySelector(".picture").append(video);
   };
   const roll = (tile) => { project(tile); tile.querySelector("video").play().catch(() => { /* taken away meanwhile */ }); };
   const cut = (tile) => {
@@ -45,7 +45,11 @@
   let speaker = null;
   const hush = () => {
     voice.pause();
-    if (speaker) { speaker.setAttribute("aria-pressed", "false"); speaker.style.removeProperty("--played"); }
+    if (speaker) {
+      speaker.setAttribute("aria-pressed", "false");
+      speaker.style.removeProperty("--played");
+      if (!moving()) speaker.querySelector("video")?.pause();
+    }
     speaker = null;
   };
   const say = (tile) => {
@@ -54,6 +58,7 @@
     speaker = tile;
     voice.src = tile.dataset.audio;
     tile.setAttribute("aria-pressed", "true");
+    if (tile.dataset.video) { roll(tile); tile.querySelector("video").currentTime = 0; }
     voice.play().catch(() => { if (speaker === tile) hush(); });
     requestAnimationFrame(follow);
   };
@@ -71,6 +76,46 @@
   document.addEventListener("click", (event) => {
     const tile = event.target.closest("button.tile");
     if (tile) play(tile);
+  });
+
+  // Large: one item in a dialog, with both of its media; the arrows go to the next one of its cluster.
+  const large = document.getElementById("large");
+  const place = large.querySelector("[data-media]");
+  let opened = null;
+  const make = (name, given) => Object.assign(document.createElement(name), given);
+  const enlarge = (card) => {
+    const tile = card.querySelector(".tile");
+    hush();
+    opened = card;
+    document.getElementById("large-title").textContent = card.querySelector(".label").textContent;
+    large.querySelector("[data-item]").textContent = card.dataset.item;
+    const { video, audio } = tile.dataset;
+    const [image, spectrogram] = [".image", ".spectrogram"].map((one) => tile.querySelector(one));
+    const moves = video && make("video", { src: video, loop: true, muted: true, playsInline: true, controls: true });
+    place.replaceChildren(...[
+      moves || (image && make("img", { className: "image", src: image.src, alt: image.alt })),
+      spectrogram && make("img", { className: "spectrogram", src: spectrogram.src, alt: spectrogram.alt }),
+      audio && make("audio", { src: audio, controls: true }),
+    ].filter(Boolean));
+    if (!large.open) large.showModal();
+    if (moves && !reduced.matches) moves.play().catch(() => { /* taken away meanwhile */ });
+  };
+  const step = (by) => {
+    const row = all(".card:has(button.enlarge)", opened.parentElement);
+    const next = row[row.indexOf(opened) + by];
+    if (next) enlarge(next);
+  };
+  for (const card of all(".card:has(.tile:not(.gone))")) {
+    const button = make("button", { type: "button", className: "enlarge", textContent: "⤢" });
+    button.setAttribute("aria-label", `Enlarge ${card.dataset.item}`);
+    button.addEventListener("click", () => enlarge(card));
+    card.append(button);
+  }
+  large.addEventListener("close", () => { place.replaceChildren(); opened.querySelector(".enlarge").focus(); });
+  large.addEventListener("click", (event) => {
+    if (event.target === large) large.close();
+    const by = event.target.dataset.step;
+    if (by) step(Number(by));
   });
 
   // Search, filter, order.
@@ -95,8 +140,8 @@
       const named = !label?.value || cluster.dataset.label === label.value;
       cluster.hidden = !(named && wanted.every((word) => words.get(cluster).includes(word)));
     }
-    for (const section of all(".clustering")) {
-      section.querySelector(".none").hidden = Boolean(section.querySelector(".cluster:not([hidden])"));
+    for (const part of all(".part:has(.list)")) {
+      part.querySelector(".none").hidden = Boolean(part.querySelector(".cluster:not([hidden])"));
     }
     if (speaker && speaker.closest(".cluster").hidden) hush();
     document.getElementById("tally").textContent = `${shown().length} of ${clusters.length} clusters`;
@@ -109,6 +154,15 @@
   sort.addEventListener("change", order);
   document.getElementById("tools").addEventListener("submit", (event) => event.preventDefault());
   filter();
+  // A link to a cluster that the filter hides shows it.
+  addEventListener("hashchange", () => {
+    const target = document.getElementById(decodeURIComponent(location.hash.slice(1)));
+    if (!target?.hidden) return;
+    search.value = "";
+    if (label) label.value = "";
+    filter();
+    target.scrollIntoView();
+  });
 
   // Keyboard.
   const current = () => document.activeElement.closest(".cluster");
@@ -128,6 +182,11 @@
   };
   document.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
+    if (large.open) {
+      const by = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
+      if (by && !event.target.matches("audio, video")) { event.preventDefault(); step(by); }
+      return;
+    }
     if (event.target.matches("input, select")) {
       if (event.key === "Escape") event.target.blur();
       return;
@@ -136,6 +195,7 @@
     const acts = {
       j: () => go(1), k: () => go(-1), "/": () => search.focus(),
       ...(inside && { ArrowDown: () => go(1), ArrowUp: () => go(-1), ArrowRight: () => move(1), ArrowLeft: () => move(-1) }),
+      ...(inside && { e: () => { const card = event.target.closest(".card") ?? current().querySelector(".card:has(.enlarge)"); if (card?.querySelector(".enlarge")) enlarge(card); } }),
       ...(inside && event.target.matches(".cluster") && { " ": () => { const [first] = tiles(current()); if (first) { first.focus(); play(first); } } }),
     };
     if (!Object.hasOwn(acts, event.key)) return;

@@ -1,12 +1,25 @@
 "use strict";
 (() => {
+  // A method chosen among the lines stands out in every figure.
+  const curves = document.getElementById("curves");
+  const names = curves ? [...curves.querySelectorAll("button[data-variant]")] : [];
+  for (const button of names) {
+    button.addEventListener("click", () => {
+      const chosen = button.getAttribute("aria-pressed") !== "true";
+      for (const other of names) other.setAttribute("aria-pressed", String(other === button && chosen));
+      curves.classList.toggle("fade", chosen);
+      curves.dataset.only = button.dataset.variant;
+    });
+  }
+})();
+(() => {
   const list = document.getElementById("list");
   if (!list) return;
   const all = [...list.children];
   const [search, kind, sort, tally, none, picked] =
     ["search", "kind", "sort", "tally", "none", "picked"].map((id) => document.getElementById(id));
   const fold = (text) => text.normalize("NFKC").toLowerCase();
-  const words = new Map(all.map((run) => [run, fold(run.dataset.text)]));
+  const words = new Map(all.map((run) => [run, fold(`${run.dataset.name} ${run.dataset.text}`)]));
   const anchor = (run) => run.querySelector(".body").id;
   let only = null; // the runs behind one number; null: any
 
@@ -20,6 +33,7 @@
     tally.textContent = `${shown} of ${all.length} runs`;
     none.hidden = shown > 0;
     picked.hidden = !only;
+    if (only || kind.value || wanted.length) list.parentElement.open = true;
   };
   const number = (run, by) => (run.dataset[by] === "" ? -Infinity : Number(run.dataset[by]));
   const order = () => {
@@ -30,7 +44,7 @@
   const clear = () => { only = null; search.value = ""; kind.value = ""; filter(); };
   search.addEventListener("input", () => { only = null; filter(); });
   kind.addEventListener("change", () => { only = null; filter(); });
-  sort.addEventListener("change", order);
+  sort.addEventListener("change", () => { order(); list.parentElement.open = true; });
   document.getElementById("tools").addEventListener("submit", (event) => event.preventDefault());
   picked.querySelector("button").addEventListener("click", clear);
 
@@ -40,7 +54,7 @@
     const run = body?.closest(".run");
     if (!run) return;
     if (run.hidden) clear();
-    run.open = true;
+    for (let at = run; at; at = at.parentElement) if (at.localName === "details") at.open = true;
     body.scrollIntoView();
     run.querySelector("summary").focus({ preventScroll: true });
   };

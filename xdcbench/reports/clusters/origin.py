@@ -33,6 +33,7 @@ class ClusteredRound:
         table: per item of ``index``, in its order: a column of clusters per clustering, NaN where it has none,
             and, in rounds that kept it, ``<clustering>_distance`` to the cluster's center.
         facts: measures of each clustering, as recorded.
+        title: of the dataset.
         consent: the code of others that may run.
     """
 
@@ -43,6 +44,7 @@ class ClusteredRound:
     root: Path | ShardReader
     table: pd.DataFrame
     facts: dict[str, dict[str, float]]
+    title: str = ""
     consent: Consent = NO_CODE
 
 
@@ -78,17 +80,19 @@ def find_round(
     if not store.complete(before.name, thorough=True):
         raise UserError(
             f"{before.name}, whose encoders {key} clustered with, is not whole in {store.root}, and with it what "
-            f"they hear and see; run the suite to make it again"
+            f"they hear and see. Try: `xdcbench run --suite {facts['suite']} --stage {before.name}`"
         )
     index = Index.load(store.require(facts["inputs"]["data"]))
     table = read_table(path / "assignments.parquet", fix=RUN_AGAIN)
     at = places(index.items["id"], table["id"])
+    origin = _index_stage(facts["inputs"]["data"], store)
     return ClusteredRound(
         run=path,
         config=config,
         encoders=before,
         index=index,
         root=_root(facts["inputs"]["data"], index, store, data_root, shards),
+        title=origin.dataset.title,
         table=table.drop(columns="id").reindex(at).reset_index(drop=True),
         facts=read_saved_labels(path)["facts"],
         consent=consent,
@@ -151,15 +155,21 @@ def _earlier(key: str, number: int, store: RunStore) -> str:
     return by_number[number]
 
 
+def _index_stage(key: str, store: RunStore) -> IndexStage:
+    """The settings of an index."""
+    path = store.path(key)
+    where = f"{path / 'run.json'}: config"
+    stage: IndexStage = check(IndexStage, read_facts(path)["config"], where, fix=RUN_AGAIN)
+    return stage
+
+
 def _root(
     key: str, index: Index, store: RunStore, data_root: Path | None, shards: Sequence[str]
 ) -> Path | ShardReader:
     """Where the files of an index are, or the shards that it was made from."""
-    facts = read_facts(store.path(key))
-    where = f"{store.path(key) / 'run.json'}: config"
-    config: IndexStage = check(IndexStage, facts["config"], where, fix=RUN_AGAIN)
-    if "world" in facts["inputs"]:
-        return store.path(facts["inputs"]["world"]) / config.dataset.folder
+    inputs, config = read_facts(store.path(key))["inputs"], _index_stage(key, store)
+    if "world" in inputs:
+        return store.path(inputs["world"]) / config.dataset.folder
     if index.shards is not None:
         found = find_shards(shards, {config.name: config.dataset}, Cache(cache_folder(RANGES), CACHE_BYTES))
         if config.name not in found:

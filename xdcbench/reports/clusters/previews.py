@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -75,7 +75,7 @@ class Previews:
         self.specs: Mapping[int, ClipSpec] = dict(zip(clustered.tolist(), specs, strict=True))
 
     def make(self, wanted: Mapping[int, Collection[Modality]]) -> dict[int, Preview]:
-        """Previews of items, by position in the index, each of the modalities that are asked for."""
+        """Previews of items, by position in the index; ``wanted`` are the modalities that each cannot do without."""
         self.folder.mkdir(parents=True, exist_ok=True)
         found = {}
         with track("previews", len(wanted)) as tick, ThreadPoolExecutor(THREADS) as pool:
@@ -84,15 +84,17 @@ class Previews:
                 tick()
         return found
 
-    def preview(self, row: int, modalities: Iterable[Modality]) -> Preview:
-        """Files of one item; where it cannot be read, the reason."""
-        try:
-            seen = self._seen(row) if "video" in modalities else {}
-            return Preview(**seen, **(self._heard(row) if "audio" in modalities else {}))
-        except MediaError as error:
-            return Preview(gone=error.reason)
-        except UserError as error:  # of prepared shards
-            return Preview(gone=str(error))
+    def preview(self, row: int, modalities: Collection[Modality]) -> Preview:
+        """Files of one item, of all that it has; the reason where it lacks one of ``modalities``."""
+        files: dict[str, str] = {}
+        makers: dict[Modality, Callable[[int], dict[str, str]]] = {"video": self._seen, "audio": self._heard}
+        for modality, make in makers.items():
+            try:
+                files |= make(row)
+            except (MediaError, UserError) as error:  # the latter of prepared shards
+                if modality in modalities:
+                    return Preview(gone=error.reason if isinstance(error, MediaError) else str(error))
+        return Preview(**files)
 
     def _seen(self, row: int) -> dict[str, str]:
         image, video = (self._path(row, suffix) for suffix in ("jpg", "mp4"))

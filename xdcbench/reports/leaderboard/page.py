@@ -5,11 +5,11 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+from xdcbench.reports.gather import Results, gather
 from xdcbench.reports.html import render
 from xdcbench.reports.leaderboard.board import Board, BoardCell, BoardRow, make_board
 from xdcbench.reports.leaderboard.panel import panel
 from xdcbench.reports.leaderboard.ranks import SHOWN, Ranking, rankings
-from xdcbench.reports.results.gather import Results, gather
 from xdcbench.results.licenses import licenses_of
 from xdcbench.results.tables.present import method_titles
 from xdcbench.utils.io import atomic_write, writing
@@ -37,7 +37,7 @@ def write_leaderboard(folders: Sequence[Path], out: Path) -> Iterator[str]:
     with writing(path, "give another with --output"):
         path.parent.mkdir(parents=True, exist_ok=True)
         with atomic_write(path) as part:
-            part.write_text(render("leaderboard", data), encoding="utf-8")
+            part.write_text(render("leaderboard", data | {"table": data}, parts=("board",)), encoding="utf-8")
     left = f"; {len(results.damaged)} damaged and left out" if results.damaged else ""
     yield f"leaderboard {path} ({len(data['rows'])} rows, {len(data['columns'])} columns{left})"
 
@@ -45,13 +45,23 @@ def write_leaderboard(folders: Sequence[Path], out: Path) -> Iterator[str]:
 def leaderboard_data(results: Results) -> dict[str, Any]:
     """What the template shows; text is raw, the template escapes it."""
     lacking: dict[str, None] = {}
-    board = make_board(results.records, results.ends_or_reason(lacking))
+    board = make_board(results.records, results.statistics(lacking))
+    shown = board_data(results, board, list(lacking))
+    names = {row["at"]: row["name"] for row in shown["rows"]}
+    panels = [
+        panel(f"cell-{at}-{i}", name, board.columns[i], one)
+        for at, name in names.items()
+        for i, one in sorted(board.rows[at].cells.items())
+    ]
+    return shown | {"name": results.name, "damaged": len(results.damaged), "panels": panels}
+
+
+def board_data(results: Results, board: Board, lacking: Sequence[str]) -> dict[str, Any]:
+    """The board alone, as ``board.html`` shows it; ``lacking`` says why numbers lack their interval."""
     ranked = rankings(board, results.stores)
     rows = [_row(at, row, board, ranked, results) for at, row in enumerate(board.rows)]
     return {
-        "name": results.name,
         "worlds": sorted({heading.world for heading in board.columns}),
-        "damaged": len(results.damaged),
         "rankings": [_ranking(one, board) for one in ranked if one.ranks],
         "groups": _groups(board),
         "columns": [_column(i, board) for i in range(len(board.columns))],
@@ -60,8 +70,7 @@ def leaderboard_data(results: Results) -> dict[str, Any]:
             name: {"label": label, "values": sorted({v for row in rows for v in row["filters"][name]})}
             for name, label in FILTERS.items()
         },
-        "panels": [panel for row in rows for panel in row["panels"]],
-        "lacking": list(lacking),
+        "lacking": lacking,
     }
 
 
@@ -106,13 +115,15 @@ def _ranking(one: Ranking, board: Board) -> dict[str, Any]:
 
 def _row(at: int, row: BoardRow, board: Board, ranked: Sequence[Ranking], results: Results) -> dict[str, Any]:
     title = method_titles().get(row.method, row.method)
-    architectures = ", ".join(sorted({record.architecture for record in row.records}))
+    parts = {part for record in row.records for part in record.architecture.split(" + ")}
+    architectures = ", ".join(sorted(parts))
     stated = ", ".join(
         sorted({text for record in row.records for text in licenses_of(record, results.stores)})
     )
     name = f"{title}, {row.pretrain_data}" + (f", {row.settings}" if row.settings else "")
     cells = [_cell(at, i, row.cells.get(i), board) for i in range(len(board.columns))]
     return {
+        "at": at,
         "title": title,
         "name": name,
         "data": row.pretrain_data,
@@ -127,9 +138,6 @@ def _row(at: int, row: BoardRow, board: Board, ranked: Sequence[Ranking], result
         },
         "ranks": [_rank(one, at, board) for one in ranked if one.ranks],
         "cells": cells,
-        "panels": [
-            panel(f"cell-{at}-{i}", name, board.columns[i], one) for i, one in sorted(row.cells.items())
-        ],
     }
 
 
@@ -150,11 +158,12 @@ def _cell(at: int, i: int, one: BoardCell | None, board: Board) -> dict[str, Any
     return {
         **cell.parts,
         "anchor": f"cell-{at}-{i}",
+        "runs": cell.runs,
         "sort": cell.value if cell.higher_is_better else -cell.value,
         "items": f"{cell.items_used:,} items",
         "short": (cell.items_used or 0) < (cell.items_expected or 0),
         "expected": f"{cell.items_expected:,}",
-        "place": one.place,
+        "place": cell.rank,
         "bar": _bar(one, i, board),
     }
 

@@ -3,7 +3,7 @@
 from typing import Any
 
 from xdcbench.reports.leaderboard.board import BoardCell, Heading
-from xdcbench.reports.results.words import settings, shown
+from xdcbench.reports.words import settings, shown
 from xdcbench.results.records import Record
 from xdcbench.results.tables.cells import seed_name
 

@@ -7,8 +7,8 @@ from statistics import fmean
 from typing import Any, NamedTuple
 
 from xdcbench.errors import UserError
-from xdcbench.reports.results.gather import Results
-from xdcbench.reports.results.words import hyperparameters
+from xdcbench.reports.gather import Results
+from xdcbench.reports.words import hyperparameters
 from xdcbench.results.records import Record
 from xdcbench.results.statistics.counterparts import (
     Place,

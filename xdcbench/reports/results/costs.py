@@ -4,7 +4,7 @@ from collections import Counter, defaultdict
 from statistics import median
 from typing import Any
 
-from xdcbench.reports.results.gather import Results, Run
+from xdcbench.reports.gather import Results, Run
 from xdcbench.utils.format import duration
 
 

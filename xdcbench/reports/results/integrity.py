@@ -4,7 +4,7 @@ from typing import Any
 
 from xdcbench.data.index import Index
 from xdcbench.data.scanning.items import MISSING
-from xdcbench.reports.results.gather import Results, Run
+from xdcbench.reports.gather import Results, Run
 from xdcbench.results.records import Record
 
 

@@ -4,13 +4,16 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from xdcbench.reports.html import render
+from xdcbench.reports.gather import Results, Run, gather
+from xdcbench.reports.html import relative_link, render
+from xdcbench.reports.leaderboard.board import make_board
+from xdcbench.reports.leaderboard.page import board_data
 from xdcbench.reports.results.changes import Comparison, ResultChange, result_changes
 from xdcbench.reports.results.costs import environments, stages
-from xdcbench.reports.results.gather import Results, gather
 from xdcbench.reports.results.integrity import datasets, short_runs
-from xdcbench.reports.results.listing import listing
-from xdcbench.reports.results.pretrainings import pretrainings
+from xdcbench.reports.results.learning import overlays
+from xdcbench.reports.results.listing import DETAILED, listing
+from xdcbench.reports.results.pretrainings import chains_of, pretrainings
 from xdcbench.reports.results.tables import tables
 from xdcbench.results.statistics.significance import p_text
 from xdcbench.results.tables.present import method_titles
@@ -31,19 +34,21 @@ def write_report(folders: Sequence[Path], beside: Path | None, out: Path) -> Ite
     """
     path = out if out.suffix in (".html", ".htm") else out / "index.html"
     here = gather(folders)
-    data = page_data(here, gather([beside]) if beside else None)
+    data = page_data(here, gather([beside]) if beside else None, page=path)
     with writing(path, "give another with --output"):
         path.parent.mkdir(parents=True, exist_ok=True)
         with atomic_write(path) as part:
-            part.write_text(render("report", data), encoding="utf-8")
+            part.write_text(render("report", data, parts=("board",)), encoding="utf-8")
     left = f"; {len(here.damaged)} damaged and left out" if here.damaged else ""
     yield f"report  {path} ({len(here.runs)} runs, {len(here.records)} numbers{left})"
 
 
-def page_data(here: Results, there: Results | None = None) -> dict[str, Any]:
-    """What the template shows; text is raw, the template escapes it."""
+def page_data(here: Results, there: Results | None = None, *, page: Path | None = None) -> dict[str, Any]:
+    """What the template shows; text is raw, the template escapes it. Links to pages of clusters are from ``page``."""
     records = here.records
     made, lacking = tables(here)
+    board = make_board(records, here.statistics({}))
+    chains, pages = list(chains_of(here)), clusters_pages(here, page) if page else {}
     comparison = None if there is None else result_changes(here, there)
     others = {key for move in comparison.moved for key in move.runs[1]} if comparison else set()
     runs = listing(here, here.runs, anchor="run")
@@ -58,9 +63,13 @@ def page_data(here: Results, there: Results | None = None) -> dict[str, Any]:
             "Datasets": f"{len({record.dataset for record in records}):,}",
             "Time spent": duration(sum(run.seconds for run in here.runs.values())),
         },
+        "board": board_data(here, board, []) if board.rows else None,
         "tables": made,
         "lacking": lacking,
-        "pretrainings": pretrainings(here),
+        "overlays": overlays(here, chains),
+        "pretrainings": pretrainings(chains, pages, charts=len(here.runs) <= DETAILED),
+        "galleries": [{"title": _page_title(here, keys), "link": link} for keys, link in pages.items()],
+        "detailed": len(here.runs) <= DETAILED,
         "datasets": datasets(here),
         "short_runs": short_runs(here),
         "evaluated": sum(bool(run.records) for run in here.runs.values()),
@@ -74,6 +83,26 @@ def page_data(here: Results, there: Results | None = None) -> dict[str, Any]:
         "moved": _moved(comparison) if comparison else None,
         "other_runs": listing(there, others, anchor="beside") if there else [],
     }
+
+
+def clusters_pages(results: Results, page: Path) -> dict[str, str]:
+    """Links from ``page`` to the pages of clusters in the results folders, by the keys of their rounds."""
+    found = (path for store in results.stores for path in sorted(store.root.glob("clusters/*/index.html")))
+    return {path.parent.name: relative_link(path, page) for path in found}
+
+
+def _page_title(results: Results, keys: str) -> str:
+    """What a page of clusters shows: ``XDC, round 2 (xdc/kinetics400/seed0)``, of several rounds each."""
+    runs = [results.runs.get(key) for key in keys.split("--")]
+    if not all(run and run.kind == "round" for run in runs):
+        return keys
+    return ", beside ".join(_round_title(run) for run in runs if run)
+
+
+def _round_title(run: Run) -> str:
+    method, name = run.facts["config"]["method"], run.name.rpartition("/")[0]
+    title = f"{method_titles().get(method, method)}, round {run.facts['config']['round']}"
+    return f"{title} ({name})" if name else title
 
 
 def _moved(comparison: Comparison) -> dict[str, Any]:

@@ -1,33 +1,36 @@
 """Pretraining as one sees it: learning curves, and the health of the clusters, over the rounds of each chain."""
 
 import re
-from collections.abc import Iterator, Sequence
-from itertools import product
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from xdcbench.reports.gather import Results, Run
 from xdcbench.reports.results.charts import Chart, Point, Series, XAxis, chart
-from xdcbench.reports.results.gather import Results, Run
-from xdcbench.reports.results.words import shown
+from xdcbench.reports.results.learning import HEAD
+from xdcbench.reports.results.overlays import STYLES, modality_in
+from xdcbench.reports.words import shown
 from xdcbench.results.records import Record
 from xdcbench.results.tables.present import method_titles
 from xdcbench.utils.format import duration
-
-_HEAD = re.compile(r"(video|audio)_(.+)_loss")
-_STYLES = {("video",): 1, ("audio",): 2}
-"""Colors of clusterings by what is clustered; what is of both has the third."""
 
 MEASURES = {"nmi_class": "NMI with class", "nmi_previous": "NMI with round before", "purity": "Purity"}
 SIZES = ("clusters_size_min", "clusters_size_median", "clusters_size_max")
 
 
-def pretrainings(results: Results) -> list[dict[str, Any]]:
-    """Each pretraining with its charts and its numbers, by method, then data, then seed."""
+def pretrainings(
+    chains: Iterable[Sequence[Run]], pages: Mapping[str, str], *, charts: bool
+) -> list[dict[str, Any]]:
+    """Each pretraining with its numbers and, where wanted, its charts, by method, then data, then seed.
+
+    ``pages`` are links to pages of clusters by the key of their round.
+    """
     titles = method_titles()
-    views = [_view(chain, titles) for chain in _chains(results)]
+    views = [_view(chain, titles, pages, charts=charts) for chain in chains]
     return sorted(views, key=lambda view: (view["method"], view["name"], view["key"]))
 
 
-def _chains(results: Results) -> Iterator[list[Run]]:
+def chains_of(results: Results) -> Iterator[list[Run]]:
     """The rounds of each pretraining, in their order: from one that no other continues from, back to the first."""
     rounds = {key: run for key, run in results.runs.items() if run.kind == "round"}
     gone_on = {run.facts["inputs"].get("encoders") for run in rounds.values()}
@@ -39,9 +42,11 @@ def _chains(results: Results) -> Iterator[list[Run]]:
         yield chain[::-1]
 
 
-def _view(rounds: Sequence[Run], titles: dict[str, str]) -> dict[str, Any]:
+def _view(
+    rounds: Sequence[Run], titles: dict[str, str], pages: Mapping[str, str], *, charts: bool
+) -> dict[str, Any]:
     last, science = rounds[-1], rounds[-1].facts["config"]
-    styles = {name: _STYLES.get(tuple(c["features"]), 3) for name, c in science["clusterings"].items()}
+    styles = {name: STYLES[modality_in(c["features"])] for name, c in science["clusterings"].items()}
     origins = {name: ", ".join(c["features"]) for name, c in science["clusterings"].items()}
     origins |= dict.fromkeys(science.get("assignments", {}), "of an earlier run")
     records = [record for run in rounds for record in run.records]
@@ -52,9 +57,13 @@ def _view(rounds: Sequence[Run], titles: dict[str, str]) -> dict[str, Any]:
         "data": records[0].pretrain_data if records else "",
         "seed": science["seed"],
         "seconds": duration(sum(run.seconds for run in rounds)),
-        "rounds": [{"number": run.facts["config"]["round"], "key": run.key} for run in rounds],
+        "rounds": [
+            {"number": run.facts["config"]["round"], "key": run.key, "page": pages.get(run.key)}
+            for run in rounds
+        ],
         "clusterings": origins,
-        "charts": [*_learning(rounds), *(one for one in _health(records, styles) if one)],
+        "charts": [*_learning(rounds), *(one for one in _health(records, styles) if one)] if charts else [],
+        "last": _last(records),
         "table": _table(records),
     }
 
@@ -69,36 +78,52 @@ def _learning(rounds: Sequence[Run]) -> list[Chart]:
     return curves(rows, breaks=[start + 0.5 for start in starts[1:] if start])
 
 
-def curves(rows: Sequence[tuple[int, dict[str, Any]]], *, breaks: Sequence[float] = ()) -> list[Chart]:
-    """Charts of loss and accuracy of what was trained, one line per head, held-out items dashed.
+def curves(
+    rows: Sequence[tuple[int, dict[str, Any]]], *, modality: str = "", breaks: Sequence[float] = ()
+) -> list[Chart]:
+    """Charts of loss and accuracy of what was trained, one line per head, held-out items thin behind.
 
-    ``rows`` are epochs with the row of ``metrics.jsonl`` that sums each up; at ``breaks`` a round ends.
+    ``rows`` are epochs with the row of ``metrics.jsonl`` that sums each up, of an encoder of ``modality`` where
+    they name no heads; at ``breaks`` a round ends.
     """
-    names = dict.fromkeys(name for _, row in rows for name in row)
-    heads = [found[0].removesuffix("_loss") for name in names if (found := _HEAD.fullmatch(name))]
     x = XAxis("epoch", breaks=tuple(breaks))
-    loss, accuracy = (list(_lines(rows, heads or [""], measure)) for measure in ("loss", "accuracy"))
     drawn = (
-        chart("Loss", loss, x, may_log=True),
-        chart("Accuracy on its labels", accuracy, x, y_range=(0.0, 1.0)),
+        chart("Loss", list(_lines(rows, "loss", modality)), x, may_log=True),
+        chart("Accuracy on its labels", list(_lines(rows, "accuracy", modality)), x, y_range=(0.0, 1.0)),
     )
     return [one for one in drawn if one]
 
 
-def _lines(
-    rows: Sequence[tuple[int, dict[str, Any]]], heads: Sequence[str], measure: str
-) -> Iterator[Series]:
-    """Lines of the training part, then of the held-out one; the head "" is the whole's."""
-    for part, (place, head) in product(("", "val_"), enumerate(heads)):
-        name = f"{part}{head}_{measure}" if head else f"{part}{measure}"
-        modality, _, labels = head.partition("_")
-        said = f"{modality}, labels {labels}" if head else "training"
+def _lines(rows: Sequence[tuple[int, dict[str, Any]]], measure: str, modality: str) -> Iterator[Series]:
+    """Lines of the training part and of the held-out one; heads of one encoder have its color."""
+    names = dict.fromkeys(name for _, row in rows for name in row)
+    heads = [found.groups() for name in names if (found := HEAD.fullmatch(name)) and found[4] == measure]
+    whole = [(part, modality, "", measure) for part in ("", "val_")]
+    counts = Counter[tuple[str | None, str]]()
+    for part, of, labels, _ in heads or whole:
+        counts[part, of] += 1
+        said = f"{of}, labels {labels}" if labels else "training"
+        name = f"{part or ''}{of}_{labels}_{measure}" if labels else f"{part or ''}{measure}"
         yield Series(
             f"{said}, held out" if part else said,
             tuple(Point(epoch, row[name]) for epoch, row in rows if isinstance(row.get(name), int | float)),
-            style=place + 1,
-            dashed=bool(part),
+            style=STYLES[of],
+            faint=bool(part),
+            variant=counts[part, of],
         )
+
+
+def _last(records: Sequence[Record]) -> str:
+    """NMI of the last clusterings with the classes, in words."""
+    found = [
+        record
+        for record in records
+        if record.metric == "nmi_class" and "clustering" in record.hyperparameters
+    ]
+    last = max((int(record.hyperparameters["round"]) for record in found), default=0)
+    of = (r for r in found if r.hyperparameters["round"] == last)
+    said = ", ".join(f"{r.hyperparameters['clustering']} {r.value:.2f}" for r in of)
+    return f"NMI {said}" if said else ""
 
 
 def _health(records: Sequence[Record], styles: dict[str, int]) -> Iterator[Chart | None]:

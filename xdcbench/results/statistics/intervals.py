@@ -1,8 +1,8 @@
 """Intervals of means over test items, splits and seeds. Shares are between 0 and 1, not in per cent."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from math import sqrt
 from statistics import NormalDist, fmean, stdev
 from typing import Literal, NamedTuple
@@ -17,6 +17,8 @@ FEW_GROUPS = 20
 Method = Literal["wilson", "bootstrap", "hierarchical bootstrap", "t"]
 
 _DRAWS = 2_000_000  # groups drawn at a time: bounds memory, changes no number
+KEPT = 1000
+"""Groups up to which their draws are kept: 20 MB for each number of groups."""
 
 
 @dataclass(frozen=True)
@@ -90,18 +92,28 @@ class Sample:
         A replicate has one group fewer than there are, which makes its variance unbiased (Rao and Wu 1988).
         One that leaves a split without items is dropped.
         """
-        rng, groups = np.random.default_rng(0), len(self.sums)
+        groups = len(self.sums)
         table, runs = np.hstack([self.sums, self.counts]), self.sums.shape[1]
-        found = []
-        for start in range(0, REPLICATES, step := max(1, _DRAWS // groups)):
-            n = min(step, REPLICATES - start)
-            drawn = rng.integers(0, groups, (n, groups - 1)) + groups * np.arange(n)[:, None]
-            times = np.bincount(drawn.ravel(), minlength=n * groups).reshape(n, groups)
-            found.append(times.astype(np.float64) @ table)
-        totals = np.concatenate(found)
+        draws = _kept_draws(groups, REPLICATES) if groups <= KEPT else _draws(groups, REPLICATES)
+        totals = np.concatenate([times.astype(np.float64) @ table for times in draws])
         totals = totals[(totals[:, runs:] > 0).all(axis=1)]
         means: np.ndarray = (totals[:, :runs] / totals[:, runs:]) @ self.weights
         return means
+
+
+def _draws(groups: int, replicates: int) -> Iterator[np.ndarray]:
+    """How often each replicate draws each group, int64 (replicates, groups), in parts; the same for one ``groups``."""
+    rng = np.random.default_rng(0)
+    for start in range(0, replicates, step := max(1, _DRAWS // groups)):
+        n = min(step, replicates - start)
+        drawn = rng.integers(0, groups, (n, groups - 1)) + groups * np.arange(n)[:, None]
+        yield np.bincount(drawn.ravel(), minlength=n * groups).reshape(n, groups)
+
+
+@lru_cache(maxsize=4)
+def _kept_draws(groups: int, replicates: int) -> tuple[np.ndarray, ...]:
+    """`_draws`, kept for the next cell on as many groups: a report has thousands of those."""
+    return tuple(times.astype(np.uint16) for times in _draws(groups, replicates))
 
 
 def summary(values: Iterable[float]) -> tuple[float, float | None, int]:

@@ -29,6 +29,7 @@ from xdcbench.results.tables.footnotes import (
     record_notes,
 )
 from xdcbench.results.tables.grid import Cell, Grid, Group, Row
+from xdcbench.results.tables.letters import lettered
 from xdcbench.results.tables.placing import Placed, near, place, place_apart, same_frames, unique
 from xdcbench.results.tables.ranks import ranked
 from xdcbench.results.tables.unavailable import UnavailableResult
@@ -75,13 +76,13 @@ def build(
     held = _hold(table, records, published)
     judged = statistics or CellStatistics()
     fill = _Fill(table, names or Names(), judged, held.printed)
-    groups = _groups(held, fill, [lack for lack in lacks if _within(lack, table)])
+    groups, letters = lettered(_groups(held, fill, [lack for lack in lacks if _within(lack, table)]))
     return Grid(
         table.title,
         table.rows,
         tuple(column.title for column in table.columns),
         groups,
-        tuple(_notes(table, held, groups, fill.names.datasets)),
+        (*_notes(table, held, groups, fill.names.datasets), *letters),
         table.figure,
         tuple(_details(table, held, groups)),
     )

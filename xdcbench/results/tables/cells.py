@@ -134,6 +134,7 @@ def published_cell(rows: Sequence[Published]) -> Cell:
         source=row.id,
         metric=row.metric,
         dataset=row.dataset,
+        differs=row.differs,
     )
 
 

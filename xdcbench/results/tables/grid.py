@@ -32,6 +32,8 @@ class Cell:
     ``rank`` is "best" where a test tells the number from others of its column, ``p`` is Holm's adjusted p of its
     difference from the best, None without a test. ``counted`` says what the items are: those that were tested, or
     those that were learned from. ``status`` is "chance" in a row of guesses.
+    ``differs`` says what the protocol of a published number does unlike this project's, and ``letter`` is the mark of
+    the footnote that says it.
     ``absent`` says why a number that a suite asks for cannot be measured on this machine, "" otherwise.
     """
 
@@ -61,6 +63,8 @@ class Cell:
     reference: Reference | None = None
     rank: Literal["best", ""] = ""
     p: float | None = None
+    differs: str = ""
+    letter: str = ""
 
     @property
     def runs(self) -> tuple[str, ...]:
@@ -83,7 +87,8 @@ class Cell:
             "value": f"{self.value:z.{d}f}",
             "spread": "" if self.spread is None else f"± {self.spread:z.{d}f}",
             "interval": "" if self.interval is None else "[{:z.{d}f}, {:z.{d}f}]".format(*self.interval, d=d),
-            "mark": "" if self.status == "measured" or self.status == "chance" else MARKS[self.status],
+            "mark": ("" if self.status == "measured" or self.status == "chance" else MARKS[self.status])
+            + self.letter,
         }
 
     @property

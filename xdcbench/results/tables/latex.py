@@ -2,8 +2,10 @@
 
 import re
 from collections.abc import Iterator, Sequence
+from string import ascii_lowercase
 
 from xdcbench.results.tables.build import REAL
+from xdcbench.results.tables.letters import LETTERS
 from xdcbench.results.tables.texts import CellText, Look, Texts
 
 BEST = "Bold"
@@ -19,6 +21,10 @@ _SIGNS = str.maketrans(
         ">": r"\textgreater{}",
         "|": r"\textbar{}",
         "[": "{[}",  # after a line's \\ a bracket would open its argument
+        **{
+            raised: rf"\textsuperscript{{{plain}}}"
+            for raised, plain in zip(LETTERS, ascii_lowercase.replace("q", ""), strict=True)
+        },
         "†": r"\dag{}",
         "‡": r"\ddag{}",
         "±": r"$\pm$",

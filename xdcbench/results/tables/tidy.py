@@ -9,7 +9,7 @@ from xdcbench.results.tables.texts import flat
 _CELL = (
     *("metric", "value", "unit", "low", "high", "spread", "n", "seeds", "split", "runs"),
     *("items_of", "items_used", "items_expected", "items_failed", "dataset", "fingerprint", "subset"),
-    *("status", "source", "rank", "p", "chance", "most_frequent_class"),
+    *("status", "source", "differs", "rank", "p", "chance", "most_frequent_class"),
     *("published", "published_status", "published_source", "delta", "reason"),
 )
 
@@ -45,6 +45,7 @@ def _values(cell: Cell) -> list[str | float | int | None]:
         *(
             cell.status or "unavailable",
             _name(cell.source),
+            _name(cell.differs),
             cell.rank,
             cell.p,
             *(cell.guesses or (None, None)),

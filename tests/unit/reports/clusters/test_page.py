@@ -19,7 +19,7 @@ def write(
     results: Results, root: Path, to: Path, *, nearest: int = 3, single_file: bool = False
 ) -> list[str]:
     found = find_round("xdc", None, results[0], data_root=root, shards=())
-    lines = page.write_gallery(found, to, nearest=nearest, single_file=single_file, device="cpu", workers=0)
+    lines = page.write_gallery([found], to, nearest=nearest, single_file=single_file, device="cpu", workers=0)
     return list(lines)
 
 
@@ -92,7 +92,7 @@ def test_names_full_of_markup_are_text(results: Results, files: Path, tmp_path: 
     evil = '"><script>x</script>'
     index = replace(found.index, classes=tuple(evil + name for name in found.index.classes))
     found = replace(found, index=index)
-    list(page.write_gallery(found, tmp_path, nearest=1, single_file=False, device="cpu", workers=0))
+    list(page.write_gallery([found], tmp_path, nearest=1, single_file=False, device="cpu", workers=0))
     text = (tmp_path / "index.html").read_text()
     assert "<script>x" not in text
     assert "&lt;script&gt;x" in text
@@ -125,3 +125,25 @@ def test_a_folder_that_cannot_be_written(results: Results, files: Path, tmp_path
     (tmp_path / "taken").write_text(json.dumps({}))
     with pytest.raises(UserError, match=r"cannot write to .*taken.*--output"):
         write(results, files, tmp_path / "taken")
+
+
+def test_two_rounds_share_a_page(results: Results, files: Path, tmp_path: Path) -> None:
+    words = ["clusters", "xdc", "--round", "1", "--round", "2", "--nearest", "1", "--results", results[0]]
+    done = CliRunner().invoke(app, [*map(str, words), "--output", str(tmp_path), "--data-root", str(files)])
+    assert done.exit_code == 0, done.output
+    text = (tmp_path / "index.html").read_text()
+    assert results[1]["xdc/1"] in text and results[1]["xdc/2"] in text
+    assert "NMI between both sides" in text and "of the other side" in text
+
+
+def test_more_than_two_rounds_are_refused(results: Results) -> None:
+    words = ["clusters", "xdc", "sdc", "--round", "1", "--round", "2", "--results", str(results[0])]
+    done = CliRunner().invoke(app, words)
+    assert isinstance(done.exception, UserError)
+    assert str(done.exception).startswith("4 rounds are named")
+
+
+def test_titles_are_those_of_tables_and_datasets(results: Results, files: Path, tmp_path: Path) -> None:
+    write(results, files, tmp_path / "gallery", nearest=1)
+    text = (tmp_path / "gallery" / "index.html").read_text()
+    assert "<bdi>XDC</bdi>" in text and "<bdi>Kinetics</bdi>" in text

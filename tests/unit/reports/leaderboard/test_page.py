@@ -6,8 +6,8 @@ import pytest
 from tests.unit.reports.leaderboard.made_board import write_board
 from tests.unit.reports.results.made_results import EVIL
 from xdcbench.errors import UserError
+from xdcbench.reports.gather import gather
 from xdcbench.reports.leaderboard.page import leaderboard_data, write_leaderboard
-from xdcbench.reports.results.gather import gather
 from xdcbench.results.run_store import RunStore
 
 

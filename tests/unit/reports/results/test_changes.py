@@ -5,8 +5,8 @@ from scipy.stats import binomtest
 from statsmodels.stats.multitest import multipletests
 
 from tests.unit.reports.results.made_results import write
+from xdcbench.reports.gather import gather
 from xdcbench.reports.results.changes import Comparison, result_changes
-from xdcbench.reports.results.gather import gather
 from xdcbench.utils.manifest import write_manifest
 
 

@@ -13,6 +13,7 @@ from xdcbench.reports.results.charts import (
     TOP,
     WIDTH,
     Chart,
+    Level,
     Point,
     Series,
     XAxis,
@@ -83,3 +84,23 @@ def test_ends_are_a_band_or_whiskers() -> None:
     assert len(places(band.lines[0].area.removesuffix(" Z"))) == 4 and not band.lines[0].whiskers
     assert len(bars.lines[0].whiskers) == 2 and not bars.lines[0].area
     assert band.y[-1].text == "5" and band.y[0].text == "1"
+
+
+def test_faint_lines_give_way_to_the_others() -> None:
+    plain = Series("loss", (Point(1, 1.0), Point(2, 2.0)))
+    faint = Series("held out", (Point(1, 1.0), Point(2, 900.0)), faint=True)
+    made = chart("Loss", [plain, faint], XAxis("epoch"))
+    assert made is not None
+    assert made.y[-1].text in ("2.5", "2.6") and [line.faint for line in made.lines] == [True, False]
+    alone = chart("Loss", [faint], XAxis("epoch"))
+    assert alone is not None and alone.y[-1].text == "1000"
+
+
+def test_chance_is_a_line_within_the_axis_and_points_say_their_values() -> None:
+    made = chart(
+        "y", [Series("XDC", (Point(1, 5.0), Point(2, 4.0)))], XAxis("epoch"), levels=[Level("chance", 5.5)]
+    )
+    assert made is not None
+    (level,) = made.levels
+    assert level.text == "chance" and TOP <= level.at < made.lines[0].dots[0].y
+    assert [dot.text for dot in made.lines[0].dots] == ["XDC: 5 (epoch 1)", "XDC: 4 (epoch 2)"]

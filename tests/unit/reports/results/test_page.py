@@ -13,7 +13,7 @@ from tests.unit.reports.results.made_results import ARABIC, EVIL, write
 from xdcbench.cli.main import app
 from xdcbench.config.table import Chart as Axis
 from xdcbench.errors import UserError
-from xdcbench.reports.results.gather import gather
+from xdcbench.reports.gather import gather
 from xdcbench.reports.results.page import page_data, write_report
 from xdcbench.reports.results.tables import figures
 from xdcbench.results.run_store import RunStore
@@ -130,7 +130,7 @@ def test_pretraining_has_its_curves_and_its_clusters(folder: Path) -> None:
     }
     loss, held_out = charts["Loss"].legend
     assert [point.x for point in loss.points] == list(range(1, 9)), "rounds follow each other"
-    assert held_out.dashed and not loss.dashed
+    assert held_out.faint and not loss.faint
     assert [point.y for point in loss.points[:7]] == [4.0 / (n * e) for n in (1, 2) for e in range(1, 5)][:7]
     assert len(charts["Loss"].breaks) == 1
     assert [point.y for point in charts["NMI with class"].legend[0].points] == [0.3, 0.6]
@@ -282,3 +282,21 @@ def test_out_is_a_file_or_a_folder(tmp_path: Path, folder: Path) -> None:
     assert "r.html" in line and (tmp_path / "deep" / "r.html").is_file()
     list(write_report([folder], None, tmp_path / "deep"))
     assert (tmp_path / "deep" / "index.html").read_text() == (tmp_path / "deep" / "r.html").read_text()
+
+
+def test_pages_of_clusters_are_linked_by_their_titles(tmp_path: Path) -> None:
+    folder = write(tmp_path / "results")
+    first, second = "round-000000000001", "round-000000000002"
+    for name in (second, f"{first}--{second}", "mine"):
+        (folder / "clusters" / name).mkdir(parents=True)
+        (folder / "clusters" / name / "index.html").write_text("")
+    data = page_data(gather([folder]), page=folder / "report" / "index.html")
+    assert {one["title"]: one["link"] for one in data["galleries"]} == {
+        "mine": "../clusters/mine/index.html",
+        "XDC, round 2 (xdc/kinetics400/seed0)": f"../clusters/{second}/index.html",
+        "XDC, round 1 (xdc/kinetics400/seed0), beside XDC, round 2 (xdc/kinetics400/seed0)": (
+            f"../clusters/{first}--{second}/index.html"
+        ),
+    }
+    (chain,) = data["pretrainings"]
+    assert [round["page"] for round in chain["rounds"]] == [None, f"../clusters/{second}/index.html"]

@@ -252,12 +252,16 @@ def test_published_rows_that_leave_a_setting_open_stand_apart(published: list[Pu
     asked = ("t6-133", "t6-174", "t6-180", "t7-186", "t7-187", "t1-016")
     grid = build(_table(*columns, published=asked), [], published)
     assert _rows(grid, PUBLISHED) == {"xdc | ig_kinetics": ["95.5", "—"], "SoundNet | flickr": ["—", "74.2"]}
-    assert _rows(grid, "published, frames not stated") == {"SeLaVi | vggsound": ["86.1", "—"]}
+    assert _rows(grid, "published, frames not stated") == {"SeLaVi | vggsound": ["86.1ᵃ", "—"]}
     open_ = "published, split not stated, frames not stated"
-    assert _rows(grid, open_) == {"GDT | kinetics400": ["90.9", "—"]}
+    assert _rows(grid, open_) == {"GDT | kinetics400": ["90.9ᵇ", "—"]}
     assert _rows(grid, "published, protocol of its own") == {"Piczak ConvNet | none": ["—", "64.5"]}
     assert "Left out: 1 published under 32, split 1 (column: mean), frames 8 (column: 32)." in grid.details
-    assert "later than XDC; the released script keeps the best test epoch: GDT, SeLaVi." in grid.details
+    assert "later than XDC: GDT, SeLaVi." in grid.details
+    assert grid.footnotes[-2:] == (
+        "ᵃ protocol of its own: the best test epoch counts.",
+        "ᵇ protocol of its own: the best test epoch counts; 30 views of 32 frames.",
+    )
 
 
 def test_published_rows_need_the_frames_of_the_real_records(record: Make, published: list[Published]) -> None:
