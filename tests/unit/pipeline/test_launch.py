@@ -27,7 +27,9 @@ def test_world_suite_reads_its_data_from_the_world(request_: Request) -> None:
     assert launch.context.suite == "smoke"
 
 
-@pytest.mark.parametrize("change", [{"num_workers": 4}, {"checkpoint_seconds": 1.0}, {"device": "auto"}])
+@pytest.mark.parametrize(
+    "change", [{"num_workers": 4}, {"checkpoint_seconds": 1.0}, {"device": "auto"}, {"scratch": "$TMPDIR"}]
+)
 def test_machine_is_in_no_key(request_: Request, change: dict[str, object]) -> None:
     assert keys(plan_launch(replace(request_, **change))) == keys(plan_launch(request_))  # type: ignore[arg-type]
 
@@ -35,6 +37,11 @@ def test_machine_is_in_no_key(request_: Request, change: dict[str, object]) -> N
 def test_runtime_reaches_the_context(request_: Request) -> None:
     context = plan_launch(replace(request_, num_workers=3, checkpoint_seconds=7.0)).context
     assert (context.num_workers, context.checkpoint_seconds, context.device) == (3, 7.0, "cpu")
+
+
+def test_a_scratch_disk_without_shards_is_told(request_: Request, caplog: pytest.LogCaptureFixture) -> None:
+    assert plan_launch(replace(request_, scratch="$TMPDIR")).context.scratch == "$TMPDIR"
+    assert "--scratch: smoke reads no prepared shards, and none are copied" in caplog.text
 
 
 def test_precision_of_the_request_is_that_of_every_stage(request_: Request) -> None:
