@@ -110,7 +110,8 @@ def measure(run: Path) -> None:
     """What one process of a round does with its index, features and labels, but for k-means and training."""
     from xdcbench.config.models import AudioInput, VideoInput
     from xdcbench.config.pretraining import Augment
-    from xdcbench.data.clip_dataset import ClipDataset, even_clips, training_clips
+    from xdcbench.data.clip_dataset import ClipDataset
+    from xdcbench.data.clips import even_clips, training_clips
     from xdcbench.data.index import Index
     from xdcbench.models.inference import WorkList
     from xdcbench.utils.arrays import load_array

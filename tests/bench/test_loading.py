@@ -14,7 +14,8 @@ from tests.unit.tiny import make_index
 from xdcbench.config.data import World
 from xdcbench.config.models import AudioInput, VideoInput
 from xdcbench.config.pretraining import Augment
-from xdcbench.data.clip_dataset import ClipDataset, ClipSpec, crop_box, training_clips
+from xdcbench.data.clip_dataset import ClipDataset, crop_box
+from xdcbench.data.clips import ClipSpec, training_clips
 from xdcbench.data.dataloader import batches
 from xdcbench.data.index import Index
 from xdcbench.data.media import read_audio, read_clip

@@ -29,8 +29,9 @@ from xdcbench.config.data import ShardSettings, World
 from xdcbench.config.models import AudioInput, VideoInput
 from xdcbench.config.pretraining import Augment
 from xdcbench.config.stages import IndexStage
-from xdcbench.data import index as index_stage
-from xdcbench.data.clip_dataset import ClipDataset, training_clips
+from xdcbench.data import index_stage
+from xdcbench.data.clip_dataset import ClipDataset
+from xdcbench.data.clips import training_clips
 from xdcbench.data.context import Context
 from xdcbench.data.dataloader import batches
 from xdcbench.data.index import Index

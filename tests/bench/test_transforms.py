@@ -31,7 +31,8 @@ from tests.unit.tiny import small_index
 from xdcbench.config.models import AudioInput, VideoInput
 from xdcbench.config.pretraining import Augment
 from xdcbench.data import clip_dataset as module
-from xdcbench.data.clip_dataset import ClipDataset, ClipSpec, training_clips
+from xdcbench.data.clip_dataset import ClipDataset
+from xdcbench.data.clips import ClipSpec, training_clips
 from xdcbench.data.dataloader import batches
 from xdcbench.data.spectrogram import LogMel, mel_filters
 from xdcbench.data.transforms import normalize, square_crops

@@ -124,7 +124,7 @@ def test_without_scripts_links_lead_to_the_records(browser, board: Path) -> None
     context.close()
 
 
-def test_best_and_second_are_seen_where_settings_agree(visit: Visit, board: Path) -> None:
+def test_the_best_are_seen_where_settings_agree(visit: Visit, board: Path) -> None:
     page = visit(board)
     best = page.locator("a.value.best").first
     assert int(best.evaluate("e => getComputedStyle(e).fontWeight")) >= 700

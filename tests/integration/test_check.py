@@ -7,21 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.integration.helpers import PICO, xdcbench
+from tests.integration.helpers import PICO, own_reference, xdcbench
 from xdcbench.cli.check import CANNOT_TELL, MOVED, PASSED, check_against
 from xdcbench.pipeline.launch import Request, plan_launch
 from xdcbench.pretraining.learner import Learner
 from xdcbench.pretraining.pseudo_labels import UNLABELLED, PseudoLabels
 from xdcbench.results.records import read_records
-from xdcbench.results.regression import (
-    SCALES,
-    Reference,
-    Spread,
-    load_reference,
-    settings_digest,
-    values_of,
-    write_reference,
-)
+from xdcbench.results.regression import load_reference, write_reference
 from xdcbench.results.run_store import RunStore
 
 
@@ -35,14 +27,7 @@ def request_for(out: Path) -> Request:
 def reference(pico: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A reference of pico's own numbers, with a spread for them: to measure one would take pico ten times."""
     path = tmp_path_factory.mktemp("reference") / "pico.json"
-    launch = plan_launch(request_for(pico))
-    records = read_records([launch.store], launch.keys)
-    values = {
-        name: Spread(mean=value, deviation=0.02 * (SCALES[name.split("/")[-1]] or 1.0))
-        for name, value in values_of(records).items()
-    }
-    plan = settings_digest(launch.plan.suite)
-    write_reference(path, Reference(suite="pico", plan=plan, seeds=tuple(range(8)), values=values))
+    write_reference(path, own_reference(plan_launch(request_for(pico))))
     return path
 
 

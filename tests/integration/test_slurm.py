@@ -1,8 +1,11 @@
 """A suite through a fake Slurm: the scripts that are submitted run, and their records are those of a local run."""
 
 import json
+import shutil
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -12,6 +15,7 @@ from tests.unit.pipeline.slurm.fake import FakeSlurm
 
 PART = "scratch/seed0/audio_[sr]*"
 """SVM and retrieval on ESC-50: seven stages, of which three are an array."""
+ROUND = "xdc/kinetics400/seed0/round1"
 
 
 @pytest.fixture
@@ -67,6 +71,36 @@ def test_a_job_that_is_asked_to_end_is_queued_again_and_a_failed_stage_is_named(
     (failed,) = [line for line in said.stdout.splitlines() if line.startswith("failed")]
     assert "scratch/seed0/features/audio/esc50  (xdcbench: broken (log: " in failed
     assert "needs scratch/seed0/features/audio/esc50" in said.stdout
+
+
+@pytest.mark.slow
+def test_before_its_time_limit_a_round_saves_and_the_next_job_completes_it(
+    slurm: FakeSlurm, pico: Path, tmp_path: Path
+) -> None:
+    """The shell of the job alone is signaled; no checkpoint is due before."""
+    out = tmp_path / "out"
+    shutil.copytree(pico, out)
+    (made,) = [path.parent for path in out.glob("runs/round-*/run.json") if ROUND in path.read_text()]
+    shutil.rmtree(made)
+    done = run(slurm, out, "--filter", ROUND, "--checkpoint-seconds", 3600)
+    assert done.stdout.startswith("submitted 1 stages as 1 jobs"), done.stderr
+    jobs = threading.Thread(target=slurm.run)
+    jobs.start()
+    building = out / "runs" / ".building" / made.name
+    deadline = time.monotonic() + 120
+    while not (building / "metrics.jsonl").exists() and time.monotonic() < deadline:
+        time.sleep(0.005)
+    slurm.warn()
+    jobs.join(120)
+    (log,) = (out / "jobs" / "logs").iterdir()
+    assert "was asked to end; it is queued again and resumes" in log.read_text()
+    assert "resumes after" in log.read_text()
+    assert [job["state"] for job in slurm.jobs().values()] == ["COMPLETED"]
+    assert records(out) == records(pico)
+    name = Path("tables") / "pico"
+    assert {path.name: path.read_bytes() for path in (out / name).iterdir()} == {
+        path.name: path.read_bytes() for path in (pico / name).iterdir()
+    }
 
 
 @pytest.mark.slow

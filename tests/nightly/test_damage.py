@@ -7,7 +7,9 @@ import pytest
 from tabulate import tabulate
 
 from tests.integration.damage import DAMAGES, FILES, FP32, call, case, commands, judged, rerun, run
-from tests.integration.helpers import PICO
+from tests.integration.helpers import PICO, own_reference
+from xdcbench.pipeline.launch import Request, plan_launch
+from xdcbench.results.regression import write_reference
 
 pytestmark = pytest.mark.nightly
 
@@ -19,8 +21,12 @@ def test_no_damage_passes_and_none_stops_a_command(tmp_path: Path, monkeypatch: 
     monkeypatch.delenv("CI", raising=False)  # where no reference is written
     base, reference = tmp_path / "base", tmp_path / "reference.json"
     assert run(base).code == 0
-    checking = ("check", "--suite", PICO, *FP32, "--num-workers", 0, "--baseline", reference, "--results")
-    assert call(*checking, base, "--update", "--reason", "a test").code == 0
+    request = Request(suite=str(PICO), results=base, device="cpu", overrides=FP32[1:])
+    write_reference(reference, own_reference(plan_launch(request)))
+    settings = ("--suite", PICO, *FP32, "--num-workers", 0, "--baseline", reference)
+    fixed = ("--tiers", "inputs,features", "--update", "--reason", "a test")
+    assert call("check", *settings, "--results", base, *fixed).code == 0
+    checking = ("check", *settings, "--tiers", "inputs,features,trained", "--results")
     rows = []
     for what, pattern in FILES.items():
         for damage, do in DAMAGES.items():

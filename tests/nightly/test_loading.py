@@ -10,7 +10,8 @@ import pytest
 from tests.unit.tiny import MODELS, make_index
 from xdcbench.config.data import World
 from xdcbench.config.pretraining import Augment
-from xdcbench.data.clip_dataset import ClipDataset, training_clips
+from xdcbench.data.clip_dataset import ClipDataset
+from xdcbench.data.clips import training_clips
 from xdcbench.data.dataloader import batches
 from xdcbench.data.index import Index
 from xdcbench.data.synthetic import write_world

@@ -61,8 +61,8 @@ def best_of_test(features, index, train, test, settings):
 MISTAKES = {
     "RGB as BGR": Mistake(
         "data/clip_dataset.py",
-        "return clip[:, top : top + side, left : left + side]",
-        "return clip[:, top : top + side, left : left + side].flip(-1)",
+        "box = clip[:, top : top + side, left : left + side]",
+        "box = clip[:, top : top + side, left : left + side].flip(-1)",
         "inputs",
     ),
     "mean and deviation of the input swapped": Mistake(
@@ -73,8 +73,8 @@ MISTAKES = {
     ),
     "frames reversed": Mistake(
         "data/clip_dataset.py",
-        "return clip[:, top : top + side, left : left + side]",
-        "return clip.flip(0)[:, top : top + side, left : left + side]",
+        "box = clip[:, top : top + side, left : left + side]",
+        "box = clip.flip(0)[:, top : top + side, left : left + side]",
         "inputs",
     ),
     "half the frame rate": Mistake(
@@ -90,7 +90,7 @@ MISTAKES = {
         "inputs",
     ),
     "clips at test from the first second only": Mistake(
-        "data/clip_dataset.py",
+        "data/clips.py",
         "places = [0.5] if clips == 1 else [i / (clips - 1) for i in range(clips)]",
         "places, last_start = [i / clips for i in range(clips)], 0.01",
         "inputs",
@@ -139,8 +139,8 @@ MISTAKES = {
     ),
     "pseudo-labels permuted": Mistake(
         "pretraining/learner.py",
-        "torch.from_numpy(of) for name, of in labels.of.items()",
-        "torch.from_numpy(permuted(of)) for name, of in labels.of.items()",
+        "torch.from_numpy(self.labels.of[source][rows.numpy()])",
+        "torch.from_numpy(permuted(self.labels.of[source])[rows.numpy()])",
         "steps",
         PERMUTED,
     ),

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from tests.unit.reports.results.made_results import write
-from xdcbench.cli.output import TableRequest, run_lines, table_lines
+from xdcbench.cli.output import TableRequest, table_lines
+from xdcbench.cli.show import run_lines
 from xdcbench.errors import UserError
 from xdcbench.export.export import find_runs
 from xdcbench.pipeline.prune import prune_lines

@@ -19,7 +19,7 @@ from xdcbench.config.data import Dataset, World
 from xdcbench.config.models import AudioInput, AudioModel, Models, VideoInput, VideoModel
 from xdcbench.config.pretraining import Clustering, Pretrain, Schedule
 from xdcbench.config.stages import IndexStage, InitStage, RoundStage
-from xdcbench.data import index as index_stage
+from xdcbench.data import index_stage
 from xdcbench.data.context import Context
 from xdcbench.data.index import Index
 from xdcbench.data.synthetic import write_world

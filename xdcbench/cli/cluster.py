@@ -13,10 +13,11 @@ from xdcbench.cli.suite_options import RunOptions
 from xdcbench.config.executors import LOCAL, load_executor
 from xdcbench.errors import UserError
 from xdcbench.pipeline.launch import plan_launch
+from xdcbench.pipeline.needed import missing_stages
 from xdcbench.pipeline.plan_document import plan_document
 from xdcbench.pipeline.slurm import client
 from xdcbench.pipeline.slurm.states import StageState, queued_jobs, stage_states
-from xdcbench.pipeline.slurm.submit import Target, dry_lines, missing_stages, submit_missing
+from xdcbench.pipeline.slurm.submit import Target, dry_lines, submit_missing
 from xdcbench.pipeline.slurm.submitted import JobsFolder, SubmittedSuite
 from xdcbench.results.run_store import RunStore
 
@@ -52,7 +53,7 @@ def submit_plan(options: RunOptions) -> int:
         say(plan_lines(launch))
         say(dry_lines(target))
         return 0
-    if options.policy == "never" or not missing_stages(launch):
+    if options.policy == "never" or not missing_stages(launch.plan, launch.store):
         lines, code = report(launch, run_plan(launch, policy="never"))
         say(lines)
         return code

@@ -13,7 +13,7 @@ from xdcbench.config.load import load_dataset
 from xdcbench.data.sources import Lookup, find_source
 from xdcbench.errors import UserError
 from xdcbench.pipeline.catalog import rows
-from xdcbench.pipeline.launch import default_decoded_bytes, default_jobs, default_num_workers
+from xdcbench.pipeline.defaults import default_decoded_bytes, default_jobs, default_num_workers
 from xdcbench.utils.cores import available_cores
 from xdcbench.utils.format import short
 from xdcbench.utils.provenance import versions

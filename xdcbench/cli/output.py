@@ -1,6 +1,5 @@
-"""What commands tell their user: plans, outcomes, tables, runs."""
+"""What commands tell their user: plans, outcomes, tables."""
 
-import json
 import logging
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -14,13 +13,11 @@ from xdcbench.errors import UserError
 from xdcbench.models.pretrained.released import require_license
 from xdcbench.pipeline.executor import StageResult, execute
 from xdcbench.pipeline.launch import Launch
-from xdcbench.pipeline.needed import Policy, needed_keys
+from xdcbench.pipeline.needed import Policy, missing_stages, needed_keys
 from xdcbench.pipeline.plan_document import state_of
 from xdcbench.pipeline.suite_tables import tables_of
 from xdcbench.pipeline.unavailable import unavailable_results
-from xdcbench.results.find_run import find_runs
 from xdcbench.results.records import RECORD_FILE, Record, read_records, write_record_file
-from xdcbench.results.run_facts import flat, read_facts
 from xdcbench.results.run_store import RunStore
 from xdcbench.results.tables.cells import CellStatistics
 from xdcbench.results.tables.grid import Grid
@@ -96,24 +93,24 @@ def run_plan(
         return execute(plan, launch.store, launch.context, policy=policy, jobs=launch.jobs)
 
 
-def report(launch: Launch, outcomes: Sequence[StageResult], *, quiet: bool = False) -> tuple[list[str], int]:
+def report(
+    launch: Launch, outcomes: Sequence[StageResult], *, quiet: bool = False, alone: bool = False
+) -> tuple[list[str], int]:
     """Tables of all that the suite has measured so far, what was written where, and what did not succeed.
 
     Args:
+        launch: what was executed.
+        outcomes: what became of it.
         quiet: of all that, only where tables were written.
+        alone: of tables too, and these only where nothing is missing of the suite. Of commands for one stage each that
+            end at the same time, the last to publish sees all results, and none writes fewer.
 
     Returns:
         Lines, and the exit code: 0 if nothing failed.
     """
-    lines: list[str] = []
     suite, store = launch.plan.suite, launch.store
-    records = read_records([store], launch.keys)
-    if records or any(stage.reason for stage in launch.whole.stages):
-        tables = suite_tables(launch, records)
-        look = Look(width=terminal_width())
-        shown = [] if quiet else [render(grid, "txt", look) for grid in tables.values()]
-        lines += [line for text in shown for line in text.split("\n")]
-        lines += table_files(tables, store.root / "tables" / suite.name)
+    waits = alone and missing_stages(launch.whole, store)
+    lines = [] if waits else _table_lines(launch, shown=not (quiet or alone))
     counts = Counter(outcome.status for outcome in outcomes)
     code = 1 if counts["failed"] or counts["blocked"] else 0
     if quiet:
@@ -129,6 +126,18 @@ def report(launch: Launch, outcomes: Sequence[StageResult], *, quiet: bool = Fal
     lines += [f"failed: {o.stage.name}: {o.detail}" for o in outcomes if o.status == "failed"]
     lines += [f"{suite.name}: " + ", ".join(f"{n} {status}" for status, n in sorted(counts.items()))]
     return lines, code
+
+
+def _table_lines(launch: Launch, *, shown: bool) -> list[str]:
+    """Write the tables of a suite; the lines of each where they are ``shown``, and those that name the files."""
+    records = read_records([launch.store], launch.keys)
+    if not records and not any(stage.reason for stage in launch.whole.stages):
+        return []
+    tables = suite_tables(launch, records)
+    look = Look(width=terminal_width())
+    texts = [render(grid, "txt", look) for grid in tables.values()] if shown else []
+    lines = [line for text in texts for line in text.split("\n")]
+    return lines + table_files(tables, launch.store.root / "tables" / launch.plan.suite.name)
 
 
 def table_files(tables: dict[str, Grid], folder: Path) -> list[str]:
@@ -184,9 +193,9 @@ def cell_statistics(stores: Sequence[RunStore], *, every: bool) -> CellStatistic
             return None
 
     def test(first: Sequence[Record], others: Sequence[Sequence[Record]]) -> list[float | None]:
-        from xdcbench.results.statistics.column_test import column_ps
+        from xdcbench.results.statistics.column_test import cell_p, column_ps
 
-        return column_ps(first, others, stores)
+        return column_ps(first, others, lambda a, b: cell_p(a, b, stores))
 
     return CellStatistics(ends, test, every=every)
 
@@ -247,49 +256,3 @@ def table_lines(request: TableRequest, folders: Sequence[Path]) -> Iterator[str]
         runs = frozenset().union(*(grid.runs for grid in tables.values()))
         write_record_file(request.output / RECORD_FILE, [record for record in records if record.run in runs])
         yield f"records {request.output / RECORD_FILE}"
-
-
-def run_lines(name: str, out: Path) -> Iterator[str]:
-    """The runs that a name stands for (`find_runs`), one after the other.
-
-    Raises:
-        UserError: no run matches, or the beginning of a key fits several.
-    """
-    store = RunStore.existing(out)
-    for number, key in enumerate(find_runs(name, store)):
-        yield from ([""] if number else [])
-        yield from _run_lines(key, store)
-
-
-def _run_lines(key: str, store: RunStore) -> Iterator[str]:
-    """A complete run with its numbers, what is wrong with a damaged one, or the attempts of one that failed."""
-    run = store.path(key)
-    if not run.is_dir():
-        for attempt in sorted((store.runs / ".failed" / key).iterdir()):
-            yield f"failed attempt {attempt}"
-            for path in sorted(attempt.iterdir()):
-                yield from path.read_text(encoding="utf-8", errors="replace").split("\n")
-        return
-    if said := store.damage(run.name, thorough=True):
-        yield f"{'damaged':<10} {said}; run its suite, which makes it again"
-    else:
-        yield from _facts(run, store)
-    yield from (f"file       {path}" for path in sorted(run.iterdir()))
-
-
-def _said(value: object) -> str:
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-
-
-def _facts(run: Path, store: RunStore) -> Iterator[str]:
-    facts = read_facts(run)
-    for name in ("name", "key", "kind", "version", "suite", "seconds", "device", "commit"):
-        yield f"{name:<10} {facts[name]}"
-    yield f"{'inputs':<10} {', '.join(facts['inputs'].values()) or 'none'}"
-    settings = (f"{name}={_said(value)}" for name, value in flat(facts["science"]).items())
-    yield f"{'settings':<10} {', '.join(settings)}"
-    for record in read_records([store], [run.name]):
-        inner = " ".join(f"{k}={v}" for k, v in record.hyperparameters.items())
-        items = f"{record.items_used} used, {record.items_failed} failed of {record.items_expected}"
-        where = f"{record.dataset}/{record.split}"
-        yield f"{record.metric:<26} {record.value:8.3f}{record.unit}  {where}  {items}  {inner}"

@@ -187,7 +187,7 @@ def show(
     results: ResultsOption = RESULTS,
 ) -> None:
     """Show a run: settings, numbers, files; why it failed."""
-    from xdcbench.cli.output import run_lines
+    from xdcbench.cli.show import run_lines
 
     say(run_lines(run, results), wrap=True)
 

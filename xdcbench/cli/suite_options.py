@@ -74,6 +74,14 @@ class SuiteOptions:
     seeds: Annotated[str, typer.Option(metavar="0,1", help="Pretraining seeds, instead of the suite's.")] = ""
     data_root: DataRootOption = None
     shards: ShardsOption = None
+    scratch: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DIR",
+            help="Folder of the node to which prepared shards are copied before they are read. A variable in single "
+            "quotes, such as '$TMPDIR', is that of the node.",
+        ),
+    ] = None
     cache_bytes: Annotated[
         int | None,
         typer.Option(
@@ -139,7 +147,12 @@ class RunOptions(SuiteOptions):
         ),
     ] = ""
     stage: Annotated[
-        str, typer.Option(metavar="KEY", help="Run only the stage with this key. Its inputs must exist.")
+        str,
+        typer.Option(
+            metavar="KEY",
+            help="Run only the stage with this key. Its inputs must exist. Tables are written if nothing is missing "
+            "then.",
+        ),
     ] = ""
     policy: Annotated[
         PolicyName,

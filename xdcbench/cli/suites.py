@@ -48,10 +48,9 @@ def run(options: RunOptions) -> None:
         if options.require_all:
             check_available(launch)
         return
-    outcomes = run_plan(
-        launch, policy=options.policy, alone=bool(options.stage), require_all=options.require_all
-    )
-    lines, code = report(launch, outcomes, quiet=options.quiet)
+    alone = bool(options.stage)
+    outcomes = run_plan(launch, policy=options.policy, alone=alone, require_all=options.require_all)
+    lines, code = report(launch, outcomes, quiet=options.quiet, alone=alone)
     say(lines)
     raise typer.Exit(code)
 

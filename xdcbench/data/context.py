@@ -28,6 +28,7 @@ class Context:
         num_workers: processes that read media; 0 reads in the training process.
         roots: folder of each dataset, or the shards of the user that it is read from.
         prepared: folder of the shards of each dataset that a stage of this plan prepares.
+        scratch: folder of this node to which shards are copied before they are read; None reads them in place.
         cache: folder of what planning remembers of them.
         decoded: what this command keeps decoded of small datasets.
         fingerprint: what of files fingerprints cover, "size" or "content".
@@ -48,6 +49,7 @@ class Context:
     num_workers: int = 0
     roots: Mapping[str, "Path | ShardReader"] = field(default_factory=dict)
     prepared: Mapping[str, Path] = field(default_factory=dict)
+    scratch: str | None = None
     cache: Path = Path("cache")
     decoded: "DecodedItems | None" = None
     fingerprint: Literal["size", "content"] = "size"

@@ -5,7 +5,8 @@ from contextlib import AbstractContextManager, closing
 from functools import lru_cache
 from itertools import pairwise
 
-from xdcbench.data.clip_dataset import Batch, ClipDataset, ClipSpec
+from xdcbench.data.clip_dataset import Batch, ClipDataset
+from xdcbench.data.clips import ClipSpec
 from xdcbench.data.restarting_loader import Draws, RestartingLoader
 from xdcbench.utils.distributed import shard
 

@@ -9,7 +9,7 @@ import pandas as pd
 
 from xdcbench.config.data import Dataset
 from xdcbench.data.fingerprints import Mode, fingerprints
-from xdcbench.data.index import take
+from xdcbench.data.index_stage import take
 from xdcbench.data.media.inspect import Facts, inspect
 from xdcbench.data.scan import scan
 from xdcbench.data.scanning.items import SPLIT, Scan

@@ -16,7 +16,8 @@ import torch
 from torch.utils.data import DataLoader, Dataset, get_worker_info
 from torch.utils.data._utils import signal_handling
 
-from xdcbench.data.clip_dataset import Batch, ClipDataset, ClipSpec
+from xdcbench.data.clip_dataset import Batch, ClipDataset
+from xdcbench.data.clips import ClipSpec
 from xdcbench.data.shared_batches import Note, Reading, SharedBatch
 from xdcbench.errors import UserError
 from xdcbench.utils.progress import log

@@ -9,9 +9,11 @@ from xdcbench.config.data import Dataset
 from xdcbench.data import datasets
 from xdcbench.data.scanning.classes import keep_classes
 from xdcbench.data.scanning.items import LABELS, MISSING, SPLIT, SUFFIXES, Scan
+from xdcbench.data.scanning.lists import ABSENT
 from xdcbench.data.scanning.names import explanation
 from xdcbench.errors import UserError
 from xdcbench.utils.code import NO_CODE, Consent, load_code, load_own
+from xdcbench.utils.mapped_table import places
 
 log = logging.getLogger("xdcbench")
 
@@ -90,7 +92,7 @@ def _check(scan: Scan, root: Path, dataset: Dataset) -> None:
         if (here[SPLIT + name] == "").all():
             raise UserError(f"{title}: split `{name}` has no file below {root}; mend `splits` or add files")
         train, test = (parts.loc[parts[SPLIT + name] == part, "group"] for part in ("train", "test"))
-        leaking = test[test.isin(train)]
+        leaking = test[places(test, train) != ABSENT]
         if len(leaking):
             raise UserError(
                 f"{title}: group `{leaking.min()}` is in train and test of split `{name}`; mend its lists"

@@ -8,7 +8,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from xdcbench.data.clip_dataset import Batch, ClipDataset, ClipSpec, CropBoxes
+from xdcbench.data.clip_dataset import Batch, ClipDataset, CropBoxes
+from xdcbench.data.clips import ClipSpec
 from xdcbench.errors import MediaError
 
 

@@ -11,7 +11,7 @@ import torch
 
 from xdcbench.config.models import VideoInput
 from xdcbench.config.stages import FeaturesStage
-from xdcbench.data.clip_dataset import ClipSpec, even_clips, random_clip
+from xdcbench.data.clips import ClipSpec, even_clips, random_clip
 from xdcbench.data.context import Context
 from xdcbench.data.frame_order import frame_order
 from xdcbench.data.index import Index, check_failed, media_of

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from xdcbench.config.evaluation import Finetune
 from xdcbench.config.stages import EvaluationStage
-from xdcbench.data.clip_dataset import Batch, ClipDataset, ClipSpec, even_clips, training_clips
+from xdcbench.data.clip_dataset import Batch, ClipDataset
+from xdcbench.data.clips import ClipSpec, even_clips, training_clips
 from xdcbench.data.context import Context
 from xdcbench.data.dataloader import Reader
 from xdcbench.data.index import Index, media_of

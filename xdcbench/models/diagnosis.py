@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from xdcbench.config.base import Modality
-from xdcbench.data.clip_dataset import Batch, ClipDataset, ClipSpec
+from xdcbench.data.clip_dataset import Batch, ClipDataset
+from xdcbench.data.clips import ClipSpec
 from xdcbench.data.dataloader import batches
 from xdcbench.models.encoders import Encoder, encode
 from xdcbench.models.inference import Inference

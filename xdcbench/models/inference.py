@@ -9,7 +9,8 @@ import numpy as np
 import torch
 
 from xdcbench.config.base import Modality
-from xdcbench.data.clip_dataset import ClipDataset, ClipSpec
+from xdcbench.data.clip_dataset import ClipDataset
+from xdcbench.data.clips import ClipSpec
 from xdcbench.data.dataloader import batches
 from xdcbench.models.encoders import Encoder, encode
 from xdcbench.utils.distributed import all_gather_dict, all_gather_object, all_gather_rows, contiguous_shard

@@ -11,6 +11,7 @@ VALUES = (
     ("suite", "--suite"),
     ("synthetic", "--synthetic"),
     ("data_root", "--data-root"),
+    ("scratch", "--scratch"),
     ("cache_bytes", "--cache-bytes"),
     ("decoded_bytes", "--decoded-bytes"),
     ("results", "--results"),

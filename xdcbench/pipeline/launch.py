@@ -1,7 +1,6 @@
 """From what a user asks for to a plan that can be executed here."""
 
 import logging
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -9,32 +8,24 @@ from typing import TYPE_CHECKING, Literal
 
 from xdcbench.config.consistency import check, pretrain_of, settings_of
 from xdcbench.config.load import load_suite
-from xdcbench.config.stages import AssignmentsStage, IndexStage, ShardsStage
+from xdcbench.config.stages import ShardsStage
 from xdcbench.config.suite import Suite
-from xdcbench.data.context import INDEX_ITEMS, PREPARED, Context, Source
+from xdcbench.data.context import PREPARED, Context, Source
 from xdcbench.data.decoded import DecodedItems
 from xdcbench.errors import UserError
 from xdcbench.models.pretrained.origins import Origin, find_origin, must_be_built
+from xdcbench.pipeline.defaults import default_decoded_bytes, default_num_workers, jobs_of
+from xdcbench.pipeline.earlier import find_earlier, forget_stale
 from xdcbench.pipeline.plan import Plan, make_plan
 from xdcbench.results.run_store import RunStore
 from xdcbench.utils.cache_folder import cache_folder
 from xdcbench.utils.code import Consent
-from xdcbench.utils.cores import available_cores
-from xdcbench.utils.distributed import is_main_process, local_world_size, world_size
-from xdcbench.utils.documents import read_json
+from xdcbench.utils.distributed import is_main_process
 from xdcbench.utils.hardware import cpu_has_bf16, has_gpu_driver
-from xdcbench.utils.io import file_hash
-from xdcbench.utils.memory import available_memory
 from xdcbench.utils.precision import Precision
 
 if TYPE_CHECKING:
     from xdcbench.data.shards.reader import ShardReader
-
-JOBS = 4
-"""Stages side by side at most, where none are asked for."""
-
-JOB_BYTES = 2 << 30
-"""Memory for which another one is begun."""
 
 log = logging.getLogger("xdcbench")
 
@@ -51,6 +42,7 @@ class Request:
     filter: str = ""
     data_root: Path | None = None
     shards: Sequence[str] = ()
+    scratch: str | None = None
     cache_bytes: int | None = None
     decoded_bytes: int | None = None
     results: Path = Path("results")
@@ -145,6 +137,7 @@ def plan_launch(request: Request, *, write: bool = True) -> Launch:
         decoded=DecodedItems(
             (default_decoded_bytes() if request.decoded_bytes is None else request.decoded_bytes) // jobs
         ),
+        scratch=request.scratch,
         cache=store.root / "cache",
         checkpoint_seconds=request.checkpoint_seconds,
         keep_checkpoints=request.keep_checkpoints,
@@ -154,46 +147,11 @@ def plan_launch(request: Request, *, write: bool = True) -> Launch:
         consent=request.consent,
         accept_license=request.accept_license,
     )
+    if request.scratch is not None and not (shards or context.prepared):
+        log.warning("--scratch: %s reads no prepared shards, and none are copied", suite.name)
     if write and is_main_process():
         forget_stale(whole, sources, store)
     return Launch(plan, store, context, whole, jobs, resolved.get("auto"))
-
-
-def jobs_of(suite: Suite, device: str, asked: int | None) -> int:
-    """Stages to build side by side.
-
-    Where none are asked for: on a CPU, for a suite with a synthetic world, whose encoders and clips are too small to
-    gain from several threads, as many as there are cores and memory, at most `JOBS`; otherwise one.
-
-    Raises:
-        UserError: several are asked for where they cannot be.
-    """
-    possible = device == "cpu" and world_size() == 1
-    if asked is None:
-        return default_jobs() if possible and suite.world else 1
-    if asked > 1 and not possible:
-        where = "under torchrun" if world_size() > 1 else f"on {device}"
-        raise UserError(f"--jobs {asked}: stages run one after another {where}. Try: leave --jobs out")
-    return asked
-
-
-def default_jobs() -> int:
-    """Stages side by side where encoders and clips are small."""
-    return max(1, min(JOBS, available_cores(), available_memory() // JOB_BYTES))
-
-
-def default_num_workers(jobs: int = 1) -> int:
-    """Processes that read media where none are asked for: two cores are left to training, or one of two.
-
-    Of several jobs, each reads with what is left of its share of the cores.
-    """
-    cores = available_cores() // jobs
-    return min(16, max(cores - 2, min(1, cores - 1), 0))
-
-
-def default_decoded_bytes() -> int:
-    """Memory for what is kept decoded where none is asked for: a process's part of a quarter of what is free."""
-    return available_memory() // 4 // local_world_size()
 
 
 def resolve_precisions(suite: Suite, request: Request) -> tuple[str, dict[Precision, Precision]]:
@@ -276,53 +234,6 @@ def find_origins(suite: Suite, consent: Consent) -> dict[str, Origin]:
             inputs = {modality: encoder.input for modality, encoder in built.items()}
             origins[name] = replace(origins[name], inputs=inputs)
     return origins
-
-
-def find_earlier(suite: Suite, store: RunStore) -> dict[str, AssignmentsStage]:
-    """Rounds in the results folder whose clusters the suite's methods learn, by key.
-
-    Raises:
-        UserError: one is not there, is damaged, or has no clusters.
-    """
-    found: dict[str, AssignmentsStage] = {}
-    for part in suite.leaves:
-        used = {name for group in part.pretraining for name in group.methods}
-        for name in sorted(used):
-            for source, earlier in part.methods[name].assignments.items():
-                if earlier.run in part.methods or earlier.run in found:
-                    continue
-                path = store.require(earlier.run)
-                assigned = path / "assignments.parquet"
-                if not assigned.exists():
-                    raise UserError(
-                        f"methods.{name}.assignments.{source}: {path} has no clusters. Try: the key of a round of a "
-                        "method with `clusterings`, as `xdcbench run --dry-run` lists them"
-                    )
-                found[earlier.run] = AssignmentsStage(run=str(path), fingerprint=file_hash(assigned))
-    return found
-
-
-def forget_stale(plan: Plan, sources: Mapping[str, Source], store: RunStore) -> None:
-    """Remove indexes of another version, or of files that were written again; keys and other runs stay."""
-    for stage in plan.stages:
-        if not isinstance(stage.config, IndexStage) or not store.complete(stage.key):
-            continue
-        if not (store.path(stage.key) / INDEX_ITEMS).exists():
-            log.warning("%s: its index is of another version of xdcbench and is made again", stage.name)
-            with store.building(stage.key):
-                shutil.rmtree(store.path(stage.key))
-            continue
-        source = sources.get(stage.config.name)
-        if source is None or not source.stamp or stage.media:  # shards hold what they were made of
-            continue
-        if read_json(store.path(stage.key) / "index.json").get("stamp") != source.stamp:
-            log.warning(
-                "%s: files or lists were written again since they were indexed. Runs that have read them stay: "
-                "files of equal size count as equal unless --fingerprint content compares what they hold",
-                stage.name,
-            )
-            with store.building(stage.key):
-                shutil.rmtree(store.path(stage.key))
 
 
 def roots(plan: Plan, request: Request, store: RunStore) -> dict[str, Path]:

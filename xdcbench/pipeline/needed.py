@@ -2,6 +2,7 @@
 
 from typing import Literal
 
+from xdcbench.pipeline.graph import Stage
 from xdcbench.pipeline.plan import Plan
 from xdcbench.results.run_store import RunStore
 
@@ -25,3 +26,9 @@ def needed_keys(plan: Plan, store: RunStore, policy: Policy, *, thorough: bool =
             # A pruned run counts as a result, but not as an input.
             needed.update(s.key for s in stage.read if not store.whole(s.key, thorough=thorough))
     return needed
+
+
+def missing_stages(plan: Plan, store: RunStore) -> list[Stage]:
+    """Stages that must run and can, in the order of the plan."""
+    needed = needed_keys(plan, store, "missing")
+    return [stage for stage in plan.stages if stage.key in needed and not stage.reason]

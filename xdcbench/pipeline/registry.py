@@ -29,7 +29,7 @@ def _of(module: str, *, shared: bool = False) -> StageKind:
 STAGES = {
     "world": _of("xdcbench.data.synthetic.stage"),
     "shards": _of("xdcbench.data.preparation.stage"),
-    "index": _of("xdcbench.data.index"),
+    "index": _of("xdcbench.data.index_stage"),
     "init": _of("xdcbench.pretraining.init"),
     "pretrained": _of("xdcbench.pretraining.pretrained"),
     "assignments": _of("xdcbench.pretraining.assignments"),

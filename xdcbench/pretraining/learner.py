@@ -11,7 +11,8 @@ from torch.optim.swa_utils import update_bn
 
 from xdcbench.config.base import Modality
 from xdcbench.config.stages import RoundStage
-from xdcbench.data.clip_dataset import Batch, ClipDataset, ClipSpec, even_clips, training_clips
+from xdcbench.data.clip_dataset import Batch, ClipDataset
+from xdcbench.data.clips import ClipSpec, even_clips, training_clips
 from xdcbench.data.context import Context
 from xdcbench.data.dataloader import Reader, batches
 from xdcbench.errors import UserError

@@ -19,7 +19,7 @@ from xdcbench.clustering.metrics import nmi
 from xdcbench.config.base import DISTANCE, Modality
 from xdcbench.config.pretraining import Augment
 from xdcbench.config.stages import RoundStage
-from xdcbench.data.clip_dataset import ClipSpec, even_clips, random_clips
+from xdcbench.data.clips import ClipSpec, even_clips, random_clips
 from xdcbench.data.index import Index
 from xdcbench.data.label_sets import is_multi_label, label_sets
 from xdcbench.errors import EqualFeaturesError, UserError

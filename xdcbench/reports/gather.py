@@ -11,8 +11,9 @@ from xdcbench.errors import UserError
 from xdcbench.results.records import Record, read_records
 from xdcbench.results.run_facts import RunFacts, read_facts
 from xdcbench.results.run_store import RunStore
+from xdcbench.results.statistics.column_test import cell_p, column_ps
 from xdcbench.results.statistics.predictions import cell_ends
-from xdcbench.results.tables.cells import Intervals
+from xdcbench.results.tables.cells import CellStatistics, Intervals
 from xdcbench.utils.documents import LISTING, RUN_AGAIN, json_lines, read_as
 from xdcbench.utils.secrets import redact
 
@@ -57,6 +58,10 @@ class Attempt:
     error: str
 
 
+_Place = tuple[tuple[str, str, str], ...]
+"""What tells a cell from others: its records' runs, metrics and settings."""
+
+
 @dataclass(frozen=True)
 class Results:
     """Results folders read as one: ``runs`` by key, sorted; a run that lies in several counts once.
@@ -76,8 +81,13 @@ class Results:
         return [record for run in self.runs.values() for record in run.records]
 
     @cached_property
-    def _ends(self) -> dict[tuple[tuple[str, str, str], ...], tuple[float, float] | str | None]:
+    def _ends(self) -> dict[_Place, tuple[float, float] | str | None]:
         """Intervals that were computed once, or why there is none: tables and leaderboard share most cells."""
+        return {}
+
+    @cached_property
+    def _ps(self) -> dict[tuple[_Place, _Place], float | None]:
+        """Tests of pairs of cells, likewise."""
         return {}
 
     def placeless(self, text: str) -> str:
@@ -86,11 +96,25 @@ class Results:
             text = text.replace(str(store.root), store.root.resolve().name)
         return text
 
+    def statistics(self, lacking: dict[str, None]) -> CellStatistics:
+        """What judges the numbers in these folders; ``lacking`` is as of `ends_or_reason`."""
+        return CellStatistics(
+            self.ends_or_reason(lacking),
+            lambda first, others: column_ps(first, others, self._p),
+            every=True,
+        )
+
+    def _p(self, a: Sequence[Record], b: Sequence[Record]) -> float | None:
+        key = _place(a), _place(b)
+        if key not in self._ps:
+            self._ps[key] = cell_p(a, b, self.stores)
+        return self._ps[key]
+
     def ends_or_reason(self, lacking: dict[str, None]) -> Intervals:
         """`cell_ends` in these folders; why a number that could have an interval lacks it is kept in ``lacking``."""
 
         def ends(records: Sequence[Record]) -> tuple[float, float] | None:
-            key = tuple(sorted((r.run, r.metric, str(sorted(r.hyperparameters.items()))) for r in records))
+            key = _place(records)
             if key not in self._ends:
                 try:
                     self._ends[key] = cell_ends(records, self.stores)
@@ -103,6 +127,10 @@ class Results:
             return found
 
         return ends
+
+
+def _place(records: Sequence[Record]) -> _Place:
+    return tuple(sorted((r.run, r.metric, str(sorted(r.hyperparameters.items()))) for r in records))
 
 
 def gather(folders: Sequence[Path]) -> Results:

@@ -101,10 +101,14 @@ class RunStore:
     def require(self, key: str) -> Path:
         """Directory of a complete run whose files are about to be read: all are hashed. Any other run is refused."""
         if said := self.damage(key, thorough=True):
-            raise UserError(f"{self.path(key)} is damaged: {said}. Try: run its suite, which makes it again")
+            raise UserError(f"{self.path(key)} is damaged: {said}. {self._remedy(key)}")
         if not self.is_there(key):
-            raise UserError(f"no run {key} in {self.root}; run its suite, which makes it")
+            raise UserError(f"no run {key} in {self.root}. {self._remedy(key)}")
         return self.path(key)
+
+    def _remedy(self, key: str) -> str:
+        """What makes a run that nothing else of its suite may need."""
+        return f"Try: `xdcbench run --suite SUITE --stage {key}`, with the suite that it is of"
 
     def stamp(self, key: str) -> tuple[int, int] | None:
         """What tells the run ``key`` from one that takes its place; None where it is not there."""

@@ -59,7 +59,7 @@ def write_manifest(run: Path) -> None:
         files = dict(zip((_name(path, run) for path in paths), pool.map(_written, paths), strict=True))
     for folder in sorted({path.parent for path in paths} - {run}):
         fsync(folder)
-    _write(run, files)
+    write_entries(run, files)
 
 
 def forget(run: Path, gone: Iterable[Path], *, new: Collection[Path] = ()) -> None:
@@ -74,7 +74,7 @@ def forget(run: Path, gone: Iterable[Path], *, new: Collection[Path] = ()) -> No
         for name, entry in read_manifest(run).items()
         if not any(name == of or name.startswith(f"{of}/") for of in names)
     }
-    _write(run, files | {_name(path, run): _written(path) for path in new})
+    write_entries(run, files | {_name(path, run): _written(path) for path in new})
 
 
 def renew(run: Path) -> None:
@@ -86,7 +86,7 @@ def renew(run: Path) -> None:
     files = read_manifest(run)
     now = {name: e._replace(changed=(run / name).stat().st_mtime_ns) for name, e in files.items()}
     if now != files:
-        _write(run, now)
+        write_entries(run, now)
 
 
 def read_manifest(run: Path) -> dict[str, Entry]:
@@ -170,7 +170,8 @@ def _written(path: Path) -> Entry:
     return Entry(facts.st_size, digest, facts.st_mtime_ns)
 
 
-def _write(run: Path, files: dict[str, Entry]) -> None:
+def write_entries(run: Path, files: dict[str, Entry]) -> None:
+    """Write the manifest of files by name, which are on the disk."""
     content = {"files": {name: entry._asdict() for name, entry in sorted(files.items())}}
     with atomic_write(run / MANIFEST, durable=True) as part:
         part.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")

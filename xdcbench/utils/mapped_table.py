@@ -73,6 +73,11 @@ def places(ids: "pd.Series | pa.Array", among: "pd.Series", *, begin: int = 0) -
     return found.astype(np.int64)
 
 
+def are_distinct(values: "pd.Series") -> bool:
+    """Whether no value is there twice; strings stay Arrow's."""
+    return bool(pc.count_distinct(pa.array(values), mode="all").as_py() == len(values))
+
+
 def _array(column: "pd.Series", *, few: bool) -> pa.Array:
     import pandas as pd
 

@@ -1,8 +1,7 @@
 """Real Slurm on this machine: a suite's records are a local run's; jobs that are killed resume; failures stay apart."""
 
 import json
-import os
-import signal
+import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -54,42 +53,96 @@ class Suite:
 
         def ended() -> bool:
             time.sleep(2)
-            queue = subprocess.run(
-                ["squeue", "--noheader"], capture_output=True, env=self.environment, check=True
-            )
-            return not queue.stdout.strip()
+            return not self.slurm("squeue", "--noheader")
 
         self.until(ended)
         return self.status()
 
+    def number(self, key: str) -> str:
+        """The job of a stage."""
+        found: str = json.loads((self.out / "jobs" / f"{key}.job.json").read_text())["number"]
+        return found
 
-def _process(words: str) -> int:
-    """A process by a part of its command line."""
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
-        if words in path.read_bytes().replace(b"\0", b" ").decode(errors="replace"):
-            return int(path.parent.name)
-    raise AssertionError(f"no process {words}")
+    def at_work(self, kind: str) -> str:
+        """Wait until a stage of a kind has saved a checkpoint; its key."""
+        self.until(lambda: any(self.out.glob(f"runs/.building/{kind}-*/checkpoint-*.pt")))
+        (building,) = self.out.glob(f"runs/.building/{kind}-*/")
+        return building.name
+
+    def warn(self, key: str) -> None:
+        """Signal the shell of a stage's job as Slurm does before its time limit."""
+        self.slurm("scancel", "--signal=USR2", "--batch", self.number(key))
+
+    def log(self, key: str) -> str:
+        return (self.out / "jobs" / "logs" / f"{self.number(key)}.txt").read_text()
+
+    def slurm(self, *words: str) -> str:
+        return subprocess.run(
+            words, env=self.environment, check=True, stdout=subprocess.PIPE, text=True
+        ).stdout.strip()
 
 
-def test_records_are_a_local_runs_though_a_job_is_killed(
+def tables(out: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in out.glob("tables/*/*")}
+
+
+def test_records_are_a_local_runs_though_a_job_reaches_its_time_limit(
     environment: dict[str, str], pico: Path, tmp_path: Path
 ) -> None:
-    """A folder with a space in its name; arrays; a round whose process is asked to end is queued again."""
+    """A folder with a space in its name; arrays; a round whose job is warned saves, is queued again and resumes."""
     out = tmp_path / "a folder" / "out"
     out.parent.mkdir()
     suite = Suite(out, environment, "--checkpoint-seconds", 0)
     assert suite.run().startswith("submitted 26 stages as 18 jobs"), f"arrays of {MAX_ARRAY_SIZE} at most"
     assert "submitted 0 stages as 0 jobs; " in suite.run()
-    suite.until(lambda: any(out.glob("runs/.building/round-*/checkpoint-*.pt")))
-    (building,) = out.glob("runs/.building/round-*/")
-    os.kill(_process(f"--stage {building.name}"), signal.SIGTERM)
+    key = suite.at_work("round")
+    suite.warn(key)
     said = suite.wait()
     assert said.endswith("pico: 26 done\n"), said
-    number = json.loads((out / "jobs" / f"{building.name}.job.json").read_text())["number"]
-    log = (out / "jobs" / "logs" / f"{number}.txt").read_text()
+    log = suite.log(key)
     assert "was asked to end; it is queued again and resumes" in log and "resumes after" in log
     assert records(out) == records(pico)
+    assert tables(out) == tables(pico), "the last job has written them"
     assert suite.run().endswith("pico: 26 kept\n")
+
+
+def test_a_node_that_dies(environment: dict[str, str], pico: Path, tmp_path: Path) -> None:
+    """What Slurm may not queue again is failed and resumes by the same command; the rest Slurm queues again itself.
+
+    The node is in service again once its daemon answers.
+    """
+    suite = Suite(tmp_path / "out", environment, "--filter", ROUND, "--checkpoint-seconds", 0)
+    node = f"nodename={socket.gethostname().partition('.')[0]}"
+    file = tmp_path / "cpu.yaml"
+    usual = file.read_text()
+    file.write_text(usual.replace("hours: 0.5", "hours: 0.5, sbatch: [--no-requeue]"))
+    suite.run()
+    key = suite.at_work("round")
+    suite.slurm("scontrol", "update", node, "state=down", "reason=test")
+    said = suite.wait()
+    (failed,) = [line for line in said.splitlines() if line.startswith("failed")]
+    assert "NODE_FAIL. Try: the command that submitted it" in failed and key in failed
+    file.write_text(usual)
+    assert suite.run().startswith("submitted 1 stages as 1 jobs")
+    suite.until(lambda: suite.slurm("squeue", "--noheader", "--format=%T") == "RUNNING")
+    suite.slurm("scontrol", "update", node, "state=down", "reason=test")
+    suite.until(lambda: suite.slurm("squeue", "--noheader", "--format=%T") == "PENDING")
+    assert suite.wait().endswith("pico: 4 done\n")
+    assert "resumes after" in suite.log(key)
+    assert records(suite.out)[key] == records(pico)[key]
+
+
+def test_a_part_of_smoke_has_the_records_of_a_local_run(environment: dict[str, str], tmp_path: Path) -> None:
+    """Three methods with their evaluations on audio."""
+    part = ("--suite", "smoke", "--methods", "scratch,sdc,xdc", "--filter", "*/audio_*")
+    local = xdcbench("run", *part, "--results", tmp_path / "local", "--device", "cpu", env=environment)
+    assert local.returncode == 0, local.stderr
+    file = tmp_path / "cpu.yaml"
+    suite = Suite(tmp_path / "out", environment)
+    suite.words = ["run", *part, "--results", suite.out, "--executor", file]
+    assert suite.run().startswith("submitted 51 stages as 30 jobs")
+    assert suite.wait().endswith("smoke: 51 done\n"), suite.status()
+    assert records(suite.out) == records(tmp_path / "local") != {}
 
 
 def test_a_failed_stage_is_named_and_what_needs_it_is_cancelled(
@@ -112,14 +165,18 @@ def test_a_failed_stage_is_named_and_what_needs_it_is_cancelled(
 def test_processes_meet_and_the_class_of_the_nodes_decides_precision(
     environment: dict[str, str], tmp_path: Path
 ) -> None:
-    """A round in bf16 by two processes under srun; its key is that of a local plan with that precision."""
-    words = ("--filter", ROUND, "--set", "pretrain.precision=auto")
+    """A round in bf16 by two processes under srun, which is warned and resumes; its key is that of a local plan."""
+    words = ("--filter", ROUND, "--set", "pretrain.precision=auto", "--checkpoint-seconds", "0")
     suite = Suite(tmp_path / "out", environment, *words, nodes="cpu_bf16")
     with (tmp_path / "cpu_bf16.yaml").open("a") as file:
         file.write("stages: {round: {processes: 2, cores: 2}}\n")
     suite.run()
+    key = suite.at_work("round")
+    suite.warn(key)
     said = suite.wait()
     assert said.endswith("pico: 4 done\n"), said
+    assert "was asked to end; it is queued again and resumes" in suite.log(key)
+    assert "resumes after" in suite.log(key)
     (made,) = (tmp_path / "out" / "runs").glob("round-*")
     local = xdcbench("run", "--suite", PICO, *words, "--auto-precision", "bf16", "--plan-json", cwd=tmp_path)
     assert made.name in {stage["key"] for stage in json.loads(local.stdout)["stages"]}
@@ -132,7 +189,7 @@ def test_a_cancelled_suite_is_submitted_again(environment: dict[str, str], tmp_p
     suite = Suite(tmp_path / "out", environment, "--filter", "init/*")
     (tmp_path / "wrong.yaml").write_text("device_class: cpu\ndefault: {partition: nope}\n")
     wrong = xdcbench(*suite.words, "--executor", tmp_path / "wrong.yaml", env=environment)
-    assert wrong.returncode == 2 and "Invalid partition name specified. 0 jobs are queued" in wrong.stderr
+    assert wrong.returncode == 2 and "Invalid partition name specified. 0 stages are queued" in wrong.stderr
     suite.run()
     done = xdcbench("cancel", "--results", suite.out, env=environment)
     assert done.stdout == "cancelled 1 jobs; complete runs and checkpoints stay\n"

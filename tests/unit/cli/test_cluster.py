@@ -43,6 +43,128 @@ def test_status_shows_what_was_submitted_and_cancel_ends_it(slurm: FakeSlurm, op
     assert cancel_jobs(options.results, "") == "cancelled 0 jobs; complete runs and checkpoints stay"
 
 
+def names(results: Path) -> dict[str, str]:
+    """The line of status of each stage, by its name."""
+    lines, _ = status_lines(results, "")
+    return {line[12:].split()[2]: line for line in lines[:-1]}
+
+
+def submitted_again(options: RunOptions, capsys: pytest.CaptureFixture[str]) -> str:
+    capsys.readouterr()
+    assert submit_plan(options) == 0
+    return capsys.readouterr().out.splitlines()[0]
+
+
+@pytest.mark.parametrize(
+    ("ended", "said"),
+    [
+        ("NODE_FAIL", "failed (job 2: NODE_FAIL. Try: the command that submitted it (log: LOG))"),
+        ("PREEMPTED", "failed (job 2: PREEMPTED. Try: the command that submitted it (log: LOG))"),
+        ("TIMEOUT", "failed (job 2: TIMEOUT. Try: more `hours` in the executor's file (log: LOG))"),
+        (
+            "OUT_OF_MEMORY",
+            "failed (job 2: OUT_OF_MEMORY. Try: more `memory` in the executor's file (log: LOG))",
+        ),
+        ("CANCELLED", "cancelled (job 2 was cancelled)"),
+        ("", "lost (Slurm says nothing of job 2 (log: LOG))"),
+    ],
+)
+def test_after_a_job_has_ended_without_its_result_the_same_command_submits_it_again(
+    slurm: FakeSlurm, options: RunOptions, ended: str, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """And what Slurm has cancelled with it; the initialization, which needs nothing, stays in the queue."""
+    submit_plan(options)
+    log = options.results / "jobs" / "logs" / "2.txt"
+    log.write_text("begun\n")
+    jobs = slurm.jobs()
+    for number, job in jobs.items():
+        job["state"] = "CANCELLED" if job["after"] else job["state"]
+        job["state"] = ended if number == "2" else job["state"]
+    slurm.save({number: job for number, job in jobs.items() if job["state"]})
+    lines = names(options.results)
+    state, _, detail = said.partition(" ")
+    assert lines["world"].startswith(state) and lines["world"].endswith(detail.replace("LOG", str(log)))
+    assert lines["index/esc50"].startswith("blocked") and lines["index/esc50"].endswith("(needs world)")
+    assert lines["init/seed0"].startswith("pending")
+    assert submitted_again(options, capsys) == "submitted 3 stages as 3 jobs; 1 were queued already"
+    assert {line.split()[0] for line in names(options.results).values()} == {"pending"}
+    assert cancel_jobs(options.results, "") == "cancelled 4 jobs; complete runs and checkpoints stay"
+
+
+@pytest.mark.parametrize("state", ["PENDING", "REQUEUE_HOLD", "SUSPENDED"])
+def test_a_job_that_slurm_queues_again_itself_is_left_to_it(
+    slurm: FakeSlurm, options: RunOptions, state: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As after a node has died, or when jobs that come before it take its place."""
+    submit_plan(options)
+    slurm.mark("2", state)
+    assert names(options.results)["world"].split()[0] in ("pending", "running")
+    assert submitted_again(options, capsys) == "submitted 0 stages as 0 jobs; 4 were queued already"
+    assert cancel_jobs(options.results, "") == "cancelled 4 jobs; complete runs and checkpoints stay"
+
+
+def test_a_job_that_is_held_says_how_to_release_it(slurm: FakeSlurm, options: RunOptions) -> None:
+    """Slurm holds what could not be started on a node several times."""
+    submit_plan(options)
+    jobs = slurm.jobs()
+    jobs["2"]["reason"] = "launch failed requeued held"
+    slurm.save(jobs)
+    assert names(options.results)["world"].endswith("(launch failed requeued held. Try: scontrol release 2)")
+
+
+def test_of_a_full_queue_the_rest_is_submitted_by_the_same_command(
+    slurm: FakeSlurm, options: RunOptions, capsys: pytest.CaptureFixture[str]
+) -> None:
+    slurm.set(max_submit=3)
+    with pytest.raises(UserError) as error:
+        submit_plan(options)
+    assert str(error.value) == (
+        "sbatch refused scratch/seed0/features/audio/esc50: QOSMaxSubmitJobPerUserLimit: Batch job submission failed: "
+        "Job violates accounting/QOS policy (job submit limit). 3 stages are queued and stay. Try: the same command "
+        "later"
+    )
+    lines = names(options.results)
+    assert [line.split()[0] for line in lines.values()].count("pending") == 3
+    assert lines["scratch/seed0/features/audio/esc50"].startswith("to do")
+    slurm.set(max_submit=4)
+    assert submitted_again(options, capsys) == "submitted 1 stages as 1 jobs; 3 were queued already"
+    assert cancel_jobs(options.results, "") == "cancelled 4 jobs; complete runs and checkpoints stay"
+
+
+@pytest.mark.parametrize(
+    ("line", "other", "said"),
+    [
+        (
+            "results=",
+            "results=/nowhere",
+            "this is not the results folder of the machine that submitted: /nowhere",
+        ),
+        ("python=", "python=/nowhere/python", "/nowhere/python is missing or lacks xdcbench. Try: `set_up`"),
+    ],
+)
+def test_what_the_nodes_lack_is_told_by_the_job_and_by_status(
+    slurm: FakeSlurm,
+    options: RunOptions,
+    line: str,
+    other: str,
+    said: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """The results folder is not shared, or there is no environment; the scripts run."""
+    submit_plan(options)
+    jobs = slurm.jobs()
+    for job in jobs.values():
+        script = job["script"].splitlines()
+        job["script"] = "\n".join(other if each.startswith(line) else each for each in script)
+    slurm.save(jobs)
+    slurm.run()
+    lines = names(options.results)
+    assert lines["world"].startswith("failed") and said in lines["world"]
+    assert lines["init/seed0"].startswith("failed") and lines["index/esc50"].startswith("blocked")
+    assert cancel_jobs(options.results, "") == "cancelled 0 jobs; complete runs and checkpoints stay"
+    assert submitted_again(options, capsys) == "submitted 4 stages as 4 jobs; 0 were queued already"
+
+
 def test_parts_of_a_suite_that_are_submitted_one_after_the_other_are_all_shown(
     slurm: FakeSlurm, options: RunOptions
 ) -> None:

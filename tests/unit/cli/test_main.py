@@ -303,8 +303,8 @@ def test_doctor_names_every_dataset(xdcbench: Command) -> None:
 def test_doctor_states_what_a_run_takes_by_default(
     xdcbench: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("xdcbench.pipeline.launch.available_cores", lambda: 12)
-    monkeypatch.setattr("xdcbench.pipeline.launch.available_memory", lambda: 40 * 10**9)
+    monkeypatch.setattr("xdcbench.pipeline.defaults.available_cores", lambda: 12)
+    monkeypatch.setattr("xdcbench.pipeline.defaults.available_memory", lambda: 40 * 10**9)
     said = xdcbench("doctor").out
     assert (
         "--num-workers 10, --jobs 4 in a synthetic world on a CPU, --decoded-bytes 10000000000 (10 GB)"

@@ -4,13 +4,12 @@ import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import pytest
 
 from xdcbench.cli.check import check_against, update_reference
-from xdcbench.cli.output import TableRequest, plan_lines, report, run_lines, run_plan, table_lines
+from xdcbench.cli.output import TableRequest, plan_lines, report, run_plan, table_lines
 from xdcbench.config.base import Config
 from xdcbench.config.load import load_suite
 from xdcbench.config.stages import IndexStage
@@ -28,6 +27,8 @@ from xdcbench.utils.manifest import write_manifest
 from xdcbench.utils.mapped_table import write_table
 
 Maker = Callable[..., Record]
+
+METHODS = ("scratch/seed0", "xdc/kinetics400/seed0")
 
 
 def toy(config: Config, inputs: dict[str, Path], work: Path, context: Context) -> None:
@@ -229,6 +230,68 @@ def test_report_names_failures_and_exits_1(asked: Request) -> None:
     assert report(launch, outcomes[2:])[1] == 0
 
 
+def written(launch: Launch) -> dict[str, bytes]:
+    """The files of the suite's tables."""
+    return {path.name: path.read_bytes() for path in launch.store.root.glob("tables/mini/*")}
+
+
+@pytest.mark.parametrize("last", [0, 1])
+def test_of_commands_for_one_stage_each_the_last_writes_the_tables(
+    asked: Request, make_record: Maker, last: int
+) -> None:
+    """Two stages end in either order; the tables are those of a run of the whole suite, byte for byte."""
+    launch = plan_launch(asked)
+    outcomes = run_plan(launch, policy="missing")
+    ends = [the(launch, f"{method}/linear_probe/kinetics400/official") for method in METHODS]
+    for stage in ends:
+        write_records(
+            launch.store.path(stage.key), [make_record(run=stage.key, method=stage.name.partition("/")[0])]
+        )
+        write_manifest(launch.store.path(stage.key))
+    report(launch, outcomes)
+    local = written(launch)
+    assert "mini.md" in local
+    shutil.rmtree(launch.store.root / "tables")
+    runs = {stage.key: launch.store.path(stage.key) for stage in ends}
+    for key, run in runs.items():
+        run.rename(launch.store.root / key)
+
+    def told_after(stage: Stage) -> list[str]:
+        (launch.store.root / stage.key).rename(runs[stage.key])
+        one = plan_launch(replace(asked, filter=stage.key))
+        lines, code = report(one, run_plan(one, policy="missing", alone=True), alone=True)
+        assert code == 0
+        return lines
+
+    count = len(outcomes)
+    assert told_after(ends[1 - last]) == [
+        f"runs    {launch.store.runs} ({count - 1} of {count} of this suite; `xdcbench show KEY` opens one)",
+        "mini: 1 kept",
+    ]
+    assert written(launch) == {}
+    first, *others = told_after(ends[last])
+    assert first.startswith("table   ") and others[-1] == "mini: 1 kept"
+    assert written(launch) == local
+
+
+def test_a_stage_that_cannot_run_here_keeps_no_tables_back(
+    asked: Request, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = {name: Source(unavailable="no folder") for name in load_suite("real-small").datasets}
+    found |= {"esc10": Source("abc")}
+    monkeypatch.setattr("xdcbench.pipeline.launch.find_sources", lambda *_, **__: found)
+    launch = plan_launch(replace(asked, suite="real-small"))
+    outcomes = run_plan(launch, policy="missing")
+    lines, _ = report(launch, outcomes, alone=True)
+    assert lines[0].startswith("table   ")
+    evaluation = next(
+        stage for stage in launch.plan.stages if stage.kind == "linear_svm" and not stage.reason
+    )
+    shutil.rmtree(launch.store.path(evaluation.key))
+    lines, _ = report(launch, outcomes, alone=True)
+    assert lines[0].startswith("runs    ")
+
+
 # ------------------------------------------------------------------------------------------- check
 
 
@@ -327,56 +390,3 @@ def test_folder_that_holds_no_results_is_told(tmp_path: Path) -> None:
         UserError, match=f"{tmp_path} is no results folder; run a suite with --results {tmp_path}"
     ):
         list(table_lines(TableRequest(), [tmp_path]))
-
-
-# -------------------------------------------------------------------------------------------- show
-
-
-def test_show_tells_what_a_run_is_and_its_numbers(tmp_path: Path, make_record: Maker) -> None:
-    record = make_record(value=91.25, hyperparameters={"frames": 8})
-    run = kept(tmp_path, record) / "runs" / record.run
-    facts: dict[str, Any] = {
-        "name": "xdc/probe",
-        "key": record.run,
-        "kind": "linear_probe",
-        "version": 1,
-        "suite": "mini",
-        "science": {"name": "linear_probe", "fit": {"C": 0.1}},
-        "inputs": {"features": "features-1", "data": "index-2"},
-        "seconds": 1.5,
-        "device": "cpu",
-        "commit": "",
-        "config": {},
-        "world_size": 1,
-        "versions": {},
-    }
-    write_json(run / "run.json", facts)
-    text = "\n".join(run_lines("000", tmp_path))
-    for said in (
-        "xdc/probe",
-        "settings   name=linear_probe, fit.C=0.1",
-        "features-1, index-2",
-        "91.250%",
-        "498 used, 2 failed of 500",
-        "frames=8",
-        "top1",
-    ):
-        assert said in text
-    assert f"file       {run / 'records.json'}" in text
-
-
-def test_show_tells_every_failed_attempt(tmp_path: Path) -> None:
-    store = RunStore(tmp_path)
-    attempts = [store.fail("round-abc", error) for error in ("no disk", "no memory")]
-    assert list(run_lines("abc", tmp_path)) == [
-        f"failed attempt {attempts[0]}",
-        "no disk",
-        f"failed attempt {attempts[1]}",
-        "no memory",
-    ]
-
-
-def test_show_of_no_run_is_told(tmp_path: Path) -> None:
-    RunStore(tmp_path)
-    with pytest.raises(UserError, match="'abc' matches no run"):
-        list(run_lines("abc", tmp_path))

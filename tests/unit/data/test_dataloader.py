@@ -20,7 +20,8 @@ from hypothesis import strategies as st
 from tests.unit.tiny import MODELS, linked, small_index, spoil
 from xdcbench.config.pretraining import Augment
 from xdcbench.data import clip_dataset as module
-from xdcbench.data.clip_dataset import Batch, ClipDataset, ClipSpec, training_clips
+from xdcbench.data.clip_dataset import Batch, ClipDataset
+from xdcbench.data.clips import ClipSpec, training_clips
 from xdcbench.data.dataloader import batches
 from xdcbench.data.index import Index
 from xdcbench.data.media import Media
@@ -333,6 +334,7 @@ from pathlib import Path
 from tests.unit.tiny import MODELS
 from tests.unit.tiny import small_index
 from xdcbench.data import clip_dataset as module
+from xdcbench.data.clips import ClipSpec
 from xdcbench.data.dataloader import batches
 
 def hang(*_, **__):
@@ -341,7 +343,7 @@ def hang(*_, **__):
 
 module.read_clip = hang
 clips = module.ClipDataset(small_index([0] * 4, ["train"] * 4), Path(), video=MODELS.video.input)
-list(batches(clips, [module.ClipSpec(row) for row in range(4)], size=1, workers=2))
+list(batches(clips, [ClipSpec(row) for row in range(4)], size=1, workers=2))
 """
 
 

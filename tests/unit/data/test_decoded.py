@@ -14,7 +14,8 @@ import torch
 from tests.unit.tiny import MODELS
 from xdcbench.config.pretraining import Augment
 from xdcbench.data import slots as module
-from xdcbench.data.clip_dataset import ClipDataset, even_clips, training_clips
+from xdcbench.data.clip_dataset import ClipDataset
+from xdcbench.data.clips import even_clips, training_clips
 from xdcbench.data.dataloader import batches
 from xdcbench.data.decoded import DecodedItems
 from xdcbench.data.index import Index

@@ -9,7 +9,7 @@ import pytest
 from tests.unit.data.media.referee import decode_video, ffmpeg
 from xdcbench.config.data import Dataset
 from xdcbench.config.stages import IndexStage
-from xdcbench.data import index as stage
+from xdcbench.data import index_stage as stage
 from xdcbench.data.context import Context
 from xdcbench.data.index import Index
 from xdcbench.data.known_lengths import lengths_hash, verified_lengths

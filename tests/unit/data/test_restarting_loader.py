@@ -20,7 +20,8 @@ from tests.unit.tiny import MODELS, small_index
 from xdcbench.config.pretraining import Augment
 from xdcbench.data import clip_dataset as module
 from xdcbench.data import restarting_loader
-from xdcbench.data.clip_dataset import Batch, ClipDataset, ClipSpec, random_clip, training_clips
+from xdcbench.data.clip_dataset import Batch, ClipDataset
+from xdcbench.data.clips import ClipSpec, random_clip, training_clips
 from xdcbench.data.dataloader import Reader, batches
 from xdcbench.data.media import Media
 from xdcbench.data.media.container import path_of
@@ -204,6 +205,7 @@ from pathlib import Path
 from tests.unit.tiny import MODELS
 from tests.unit.tiny import small_index
 from xdcbench.data import clip_dataset as module
+from xdcbench.data.clips import ClipSpec
 from xdcbench.data.dataloader import Reader
 from xdcbench.errors import MediaError
 
@@ -212,7 +214,7 @@ def torn(media, **_):
 
 module.read_clip = torn
 clips = module.ClipDataset(small_index([0] * 9, ["train"] * 9), Path(), video=MODELS.video.input)
-reader = Reader(clips, lambda _: [module.ClipSpec(row) for row in range(9)], sections=9, size=2, workers=2)
+reader = Reader(clips, lambda _: [ClipSpec(row) for row in range(9)], sections=9, size=2, workers=2)
 next(reader.section(0)[1])
 """
 

@@ -11,7 +11,8 @@ from tests.unit.data.media.bombs import wav
 from tests.unit.tiny import CPU, MODELS, linked, make_index, spoil
 from xdcbench.config.base import Modality
 from xdcbench.config.stages import FeaturesStage
-from xdcbench.data.clip_dataset import ClipDataset, ClipSpec
+from xdcbench.data.clip_dataset import ClipDataset
+from xdcbench.data.clips import ClipSpec
 from xdcbench.data.context import Context
 from xdcbench.data.dataloader import batches
 from xdcbench.data.index import Index

@@ -18,7 +18,8 @@ from tests.unit.tiny import CPU, MODELS, linked, make_index, spoil
 from xdcbench.config.evaluation import Finetune
 from xdcbench.config.pretraining import Schedule
 from xdcbench.config.stages import EvaluationStage
-from xdcbench.data.clip_dataset import ClipDataset, ClipSpec, training_clips
+from xdcbench.data.clip_dataset import ClipDataset
+from xdcbench.data.clips import ClipSpec, training_clips
 from xdcbench.data.context import Context
 from xdcbench.data.index import Index
 from xdcbench.errors import UserError

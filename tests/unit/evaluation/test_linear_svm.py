@@ -19,7 +19,7 @@ from tests.unit.tiny import MODELS, small_index
 from xdcbench.config.data import Dataset
 from xdcbench.config.evaluation import LinearSVM
 from xdcbench.config.stages import EvaluationStage, FeaturesStage, IndexStage, InitStage
-from xdcbench.data import index as index_stage
+from xdcbench.data import index_stage
 from xdcbench.data.context import Context
 from xdcbench.data.index import Index
 from xdcbench.errors import UserError

@@ -19,7 +19,7 @@ from xdcbench.config.evaluation import Finetune, LinearProbe, Sweep
 from xdcbench.config.load import validate
 from xdcbench.config.pretraining import Schedule
 from xdcbench.config.stages import EvaluationStage
-from xdcbench.data.clip_dataset import ClipSpec
+from xdcbench.data.clips import ClipSpec
 from xdcbench.data.context import Context
 from xdcbench.data.index import Index
 from xdcbench.errors import DivergedError, UserError

@@ -22,7 +22,7 @@ from xdcbench.config.evaluation import PLAIN, Temporal
 from xdcbench.config.load import load_suite
 from xdcbench.config.models import PretrainedEncoders, VideoInput
 from xdcbench.config.stages import EvaluationStage, FeaturesStage, IndexStage, PretrainedStage
-from xdcbench.data import index as index_stage
+from xdcbench.data import index_stage
 from xdcbench.data.context import Context
 from xdcbench.data.decoded import DecodedItems
 from xdcbench.data.index import Index

@@ -12,7 +12,8 @@ from tests.unit.tiny import CPU, MODELS, make_index, round_config
 from xdcbench.clustering.preprocess import fit
 from xdcbench.config.base import Modality
 from xdcbench.config.stages import FeaturesStage
-from xdcbench.data.clip_dataset import ClipDataset, even_clips
+from xdcbench.data.clip_dataset import ClipDataset
+from xdcbench.data.clips import even_clips
 from xdcbench.data.context import Context
 from xdcbench.data.index import Index
 from xdcbench.errors import EqualFeaturesError, UserError

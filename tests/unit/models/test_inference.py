@@ -9,7 +9,8 @@ import torch
 
 from tests.unit.tiny import CPU, MODELS, linked, spoil
 from xdcbench.config.base import Modality
-from xdcbench.data.clip_dataset import ClipDataset, ClipSpec, even_clips
+from xdcbench.data.clip_dataset import ClipDataset
+from xdcbench.data.clips import ClipSpec, even_clips
 from xdcbench.data.index import Index
 from xdcbench.models import inference as module
 from xdcbench.models.encoders import Encoder, load_encoders

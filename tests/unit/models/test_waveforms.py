@@ -15,7 +15,8 @@ from xdcbench.config.consistency import check
 from xdcbench.config.load import load_suite
 from xdcbench.config.models import AudioInput, AudioModel, Models, PretrainedEncoders, Waveform
 from xdcbench.config.stages import FeaturesStage, PretrainedStage
-from xdcbench.data.clip_dataset import ClipDataset, ClipSpec
+from xdcbench.data.clip_dataset import ClipDataset
+from xdcbench.data.clips import ClipSpec
 from xdcbench.data.context import Context
 from xdcbench.data.decoded import DecodedItems
 from xdcbench.data.index import Index

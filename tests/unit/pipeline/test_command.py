@@ -22,6 +22,7 @@ EVERYTHING = Request(
     seeds=(1, 2),
     data_root=Path("/data"),
     shards=("/shards", "s3://bucket/x"),
+    scratch="$TMPDIR/x",
     cache_bytes=0,
     decoded_bytes=5,
     results=Path("/results $HOME"),

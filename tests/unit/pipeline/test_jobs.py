@@ -19,7 +19,6 @@ from xdcbench.errors import UserError
 from xdcbench.pipeline.executor import StageResult, execute
 from xdcbench.pipeline.graph import Stage
 from xdcbench.pipeline.jobs import JobDied, Jobs
-from xdcbench.pipeline.launch import Request, jobs_of
 from xdcbench.pipeline.plan import Plan
 from xdcbench.pipeline.registry import STAGES, StageKind
 from xdcbench.results.run_store import RunStore
@@ -187,44 +186,6 @@ def test_jobs_go_with_a_caller_that_is_killed(tmp_path: Path) -> None:
     while Path(f"/proc/{pid}").exists() and time.monotonic() < until:
         time.sleep(0.05)
     assert not Path(f"/proc/{pid}").exists()
-
-
-@pytest.mark.parametrize(
-    ("suite", "device", "processes", "asked", "expected"),
-    [
-        ("smoke", "cpu", 1, None, 3),
-        ("smoke", "cuda", 1, None, 1),
-        ("smoke", "cpu", 2, None, 1),
-        ("table1", "cpu", 1, None, 1),
-        ("table1", "cpu", 1, 5, 5),
-        ("smoke", "cuda", 1, 1, 1),
-    ],
-)
-def test_default(
-    monkeypatch: pytest.MonkeyPatch, suite: str, device: str, processes: int, asked: int | None, expected: int
-) -> None:
-    monkeypatch.setattr("xdcbench.pipeline.launch.available_cores", lambda: 3)
-    monkeypatch.setattr("xdcbench.pipeline.launch.available_memory", lambda: 64 << 30)
-    monkeypatch.setenv("WORLD_SIZE", str(processes))
-    assert jobs_of(load_suite(Request(suite).suite), device, asked) == expected
-
-
-def test_little_memory_is_not_shared(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("xdcbench.pipeline.launch.available_cores", lambda: 16)
-    for memory, expected in ((1 << 30, 1), (5 << 30, 2), (64 << 30, 4)):
-        monkeypatch.setattr("xdcbench.pipeline.launch.available_memory", lambda memory=memory: memory)
-        assert jobs_of(load_suite("smoke"), "cpu", None) == expected
-
-
-@pytest.mark.parametrize(
-    ("device", "processes", "where"), [("cuda", 1, "on cuda"), ("cpu", 2, "under torchrun")]
-)
-def test_where_there_cannot_be_several(
-    monkeypatch: pytest.MonkeyPatch, device: str, processes: int, where: str
-) -> None:
-    monkeypatch.setenv("WORLD_SIZE", str(processes))
-    with pytest.raises(UserError, match=f"--jobs 2: stages run one after another {where}"):
-        jobs_of(load_suite("smoke"), device, 2)
 
 
 def test_what_a_job_logs_and_how_far_it_is_reaches_the_caller(caplog: pytest.LogCaptureFixture) -> None:

@@ -6,7 +6,7 @@ import torch
 
 from xdcbench.errors import UserError
 from xdcbench.models.weights import build_encoder
-from xdcbench.pipeline.launch import Launch, Request, default_num_workers, find_origins, plan_launch
+from xdcbench.pipeline.launch import Launch, Request, find_origins, plan_launch
 from xdcbench.pretraining import pretrained
 
 
@@ -27,7 +27,9 @@ def test_world_suite_reads_its_data_from_the_world(request_: Request) -> None:
     assert launch.context.suite == "smoke"
 
 
-@pytest.mark.parametrize("change", [{"num_workers": 4}, {"checkpoint_seconds": 1.0}, {"device": "auto"}])
+@pytest.mark.parametrize(
+    "change", [{"num_workers": 4}, {"checkpoint_seconds": 1.0}, {"device": "auto"}, {"scratch": "$TMPDIR"}]
+)
 def test_machine_is_in_no_key(request_: Request, change: dict[str, object]) -> None:
     assert keys(plan_launch(replace(request_, **change))) == keys(plan_launch(request_))  # type: ignore[arg-type]
 
@@ -35,6 +37,11 @@ def test_machine_is_in_no_key(request_: Request, change: dict[str, object]) -> N
 def test_runtime_reaches_the_context(request_: Request) -> None:
     context = plan_launch(replace(request_, num_workers=3, checkpoint_seconds=7.0)).context
     assert (context.num_workers, context.checkpoint_seconds, context.device) == (3, 7.0, "cpu")
+
+
+def test_a_scratch_disk_without_shards_is_told(request_: Request, caplog: pytest.LogCaptureFixture) -> None:
+    assert plan_launch(replace(request_, scratch="$TMPDIR")).context.scratch == "$TMPDIR"
+    assert "--scratch: smoke reads no prepared shards, and none are copied" in caplog.text
 
 
 def test_precision_of_the_request_is_that_of_every_stage(request_: Request) -> None:
@@ -141,28 +148,6 @@ def test_a_world_reads_nothing_from_the_data_root(
     launch = plan_launch(replace(request_, data_root=Path("data")))
     assert "nothing is read from data" in caplog.text
     assert all("world-" in str(root) for root in launch.context.roots.values())
-
-
-@pytest.mark.parametrize(
-    ("cores", "jobs", "processes"),
-    [
-        (1, 1, 0),
-        (2, 1, 1),
-        (3, 1, 1),
-        (4, 1, 2),
-        (64, 1, 16),
-        (2, 2, 0),
-        (4, 2, 1),
-        (4, 4, 0),
-        (2, 5, 0),
-        (16, 4, 2),
-    ],
-)
-def test_cores_are_left_to_training(
-    monkeypatch: pytest.MonkeyPatch, cores: int, jobs: int, processes: int
-) -> None:
-    monkeypatch.setattr("xdcbench.pipeline.launch.available_cores", lambda: cores)
-    assert default_num_workers(jobs) == processes
 
 
 OWN = "tests.unit.models.own_encoder"

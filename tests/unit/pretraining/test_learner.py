@@ -13,7 +13,8 @@ from scipy.sparse import csr_array
 
 from tests.unit.tiny import CPU, METHODS, MODELS, PRETRAIN, round_config
 from xdcbench.config.base import Modality
-from xdcbench.data.clip_dataset import Batch, ClipDataset, even_clips
+from xdcbench.data.clip_dataset import Batch, ClipDataset
+from xdcbench.data.clips import even_clips
 from xdcbench.data.context import Context
 from xdcbench.data.dataloader import batches
 from xdcbench.data.index import Index

@@ -19,7 +19,8 @@ from xdcbench.clustering.assigner import load_assigners
 from xdcbench.clustering.kmeans import KMeans, KMeansResult
 from xdcbench.config.pretraining import Method
 from xdcbench.config.stages import RoundStage
-from xdcbench.data.clip_dataset import ClipDataset, ClipSpec
+from xdcbench.data.clip_dataset import ClipDataset
+from xdcbench.data.clips import ClipSpec
 from xdcbench.data.index import Index
 from xdcbench.errors import UserError
 from xdcbench.models.encoders import load_encoders

@@ -18,7 +18,7 @@ from xdcbench.clustering.assigner import load_assigners
 from xdcbench.config.data import Factors, World
 from xdcbench.config.pretraining import EarlyStopping, Schedule
 from xdcbench.config.stages import RoundStage
-from xdcbench.data.clip_dataset import ClipSpec, training_clips
+from xdcbench.data.clips import ClipSpec, training_clips
 from xdcbench.data.context import Context
 from xdcbench.data.dataloader import batches
 from xdcbench.data.index import Index

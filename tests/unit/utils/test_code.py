@@ -20,7 +20,7 @@ from xdcbench.config.load import load_dataset, load_suite
 from xdcbench.config.models import PretrainedEncoders
 from xdcbench.config.stages import IndexStage, InitStage, PretrainedStage
 from xdcbench.data.context import Context
-from xdcbench.data.index import run as index_run
+from xdcbench.data.index_stage import run as index_run
 from xdcbench.data.scan import scan
 from xdcbench.data.sources import Lookup, find_source
 from xdcbench.errors import UserError

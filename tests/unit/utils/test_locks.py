@@ -92,6 +92,20 @@ def test_a_file_system_without_locks_is_named_with_a_way_on(
         pass
 
 
+def test_a_lock_that_fails_while_it_is_waited_for_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As by an NFS server that is out of locks."""
+
+    def refused(file: int, kind: int) -> None:
+        number = errno.EAGAIN if kind & fcntl.LOCK_NB else errno.ENOLCK
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(fcntl, "flock", refused)
+    with pytest.raises(NoLocksError, match="No locks available"), lock(tmp_path / "lock", waiting=""):
+        pytest.fail("not locked")
+
+
 def test_the_descriptor_is_for_reading_and_writing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """NFSv4 refuses a shared lock on a descriptor that cannot read, one alone on one that cannot write (EBADF)."""
     modes = []

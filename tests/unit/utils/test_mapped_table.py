@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pandas.testing import assert_frame_equal
 
 from xdcbench.errors import UserError
-from xdcbench.utils.mapped_table import map_batch, map_table, places, write_table
+from xdcbench.utils.mapped_table import are_distinct, map_batch, map_table, places, write_table
 
 TABLE = pd.DataFrame(
     {
@@ -73,3 +73,8 @@ def test_ids_are_found_where_they_are(ids: list[str], among: list[str], begin: i
         assert found.dtype == np.int64
         assert found.tolist() == [among.index(name) if name in among else -1 for name in own]
     assert places(pd.Series(ids, dtype="str"), pd.Series(among, dtype="str")).tolist() == expected
+
+
+@pytest.mark.parametrize(("values", "distinct"), [([], True), (["a", ""], True), (["a", "b", "a"], False)])
+def test_values_that_are_there_twice(values: list[str], distinct: bool) -> None:
+    assert are_distinct(pd.Series(values, dtype="str")) is distinct

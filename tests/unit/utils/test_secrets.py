@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from tests.conftest import ROOT
 from tests.unit.data.shards.prepared import write_dataset
-from xdcbench.cli.output import run_lines
+from xdcbench.cli.show import run_lines
 from xdcbench.config.data import World
 from xdcbench.config.load import load_dataset
 from xdcbench.data.shards.remote import RemoteFiles

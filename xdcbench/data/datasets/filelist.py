@@ -41,8 +41,9 @@ def scan(root: Path, dataset: Dataset) -> Scan:
         dataset, list=None, path="path", label=None, classes=None, split=None, group=None, test_share=None
     )
     _check_options(chosen, dataset)
-    files, others = media_files(root, dataset)
-    files["listed"] = files["path"]
+    found, others = media_files(root, dataset)
+    files = pd.DataFrame({"listed": found["path"], "path": found["path"], "bytes": found.pop("bytes")})
+    del found  # folders and stems of a large dataset
     if chosen["list"] is None:
         sources: tuple[Path, ...] = ()
         rows = files[["listed"]]
@@ -70,7 +71,7 @@ def scan(root: Path, dataset: Dataset) -> Scan:
     items["bytes"] = sizes
     (split,) = dataset.splits
     items = table(items.rename(columns={"split": SPLIT + split}), [split])
-    strays = set(others) - set(items["path"])
+    strays = set(others) - set(items.loc[items["path"].isin(others), "path"])
     return Scan(items, classes, (*extra, *sorted(strays)), sources)
 
 
@@ -126,8 +127,8 @@ def _read_parquet(path: Path) -> pd.DataFrame:
 
 def _refuse_backslashes(rows: pd.DataFrame, files: pd.DataFrame, root: Path, path: Path) -> None:
     """See that no path is written with backslashes for slashes; a name may hold one."""
-    present = set(files["path"])
     suspects = rows["listed"][rows["listed"].str.contains("\\", regex=False)]
+    present = set(files["path"]) if len(suspects) else set()
     for name in suspects:
         slashed = name.replace("\\", "/")
         if name not in present and (slashed in present or _bytes(root / slashed) != MISSING):

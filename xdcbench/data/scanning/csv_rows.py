@@ -36,8 +36,7 @@ def plain_rows(body: str, names: Sequence[str], before: int) -> pd.DataFrame | N
     import pyarrow as pa  # which torch.hub's entries do without
     from pyarrow import csv as arrow_csv
 
-    lines = body.split("\n")
-    if not all(PLAIN.fullmatch(line) for line in lines if '"' in line):
+    if '"' in body and not all(PLAIN.fullmatch(line) for line in body.split("\n") if '"' in line):
         return None
     uneven: list[object] = []
 
@@ -54,12 +53,22 @@ def plain_rows(body: str, names: Sequence[str], before: int) -> pd.DataFrame | N
         )
     except pa.ArrowInvalid:
         return None
-    index = pd.Index([number for number, line in enumerate(lines, before + 1) if line], name="line")
+    index = _line_numbers(body, before + 1)
     if uneven or len(table) != len(index):
         return None
     rows: pd.DataFrame = table.to_pandas().apply(lambda values: values.str.strip())
     rows = rows.set_axis(list(names), axis="columns").set_index(index)
-    return pd.DataFrame(rows[(rows != "").any(axis="columns")])
+    filled = (rows != "").any(axis="columns")
+    return rows if filled.all() else rows[filled]
+
+
+def _line_numbers(body: str, first: int) -> pd.Index:
+    """Numbers of the lines that are not empty."""
+    if body.startswith("\n") or "\n\n" in body:
+        lines = enumerate(body.split("\n"), first)
+        return pd.Index([number for number, line in lines if line], name="line")
+    count = body.removesuffix("\n").count("\n") + 1 if body else 0
+    return pd.RangeIndex(first, first + count, name="line")
 
 
 def any_rows(path: Path, body: str, names: Sequence[str], before: int) -> pd.DataFrame:

@@ -104,8 +104,7 @@ def media_files(root: Path, dataset: Dataset, below: str = "") -> tuple[pd.DataF
     Raises:
         OSError: ``root/below`` itself cannot be read.
     """
-    files: dict[str, list[str]] = {"path": [], "folder": [], "stem": []}
-    sizes, others = array("q"), []
+    names, sizes, others = _Names(), array("q"), []
 
     def pass_over(path: str, reason: str) -> None:
         log.warning("passed over: %s (%s)", path, reason)
@@ -121,12 +120,31 @@ def media_files(root: Path, dataset: Dataset, below: str = "") -> tuple[pd.DataF
             except OSError as error:  # gone since its folder was read
                 pass_over(path, error.strerror or str(error))
                 continue
-            for column, value in zip(files.values(), (path, folder.name, stem), strict=True):
-                column.append(value)
+            names.append(path, folder.name, stem)
         elif suffix in MEDIA:
             others.append(_as_text(path))
-    table = pd.DataFrame(files, dtype="str").assign(bytes=np.array(sizes, dtype=np.int64))
-    return table, tuple(others)
+    return names.table().assign(bytes=np.frombuffer(sizes, dtype=np.int64)), tuple(others)
+
+
+class _Names:
+    """Path, folder and stem of files, of which few are Python's objects at a time."""
+
+    def __init__(self) -> None:
+        self.parts: list[pd.DataFrame] = []
+        self.rows: list[tuple[str, str, str]] = []
+
+    def append(self, path: str, folder: str, stem: str) -> None:
+        self.rows.append((path, folder, stem))
+        if len(self.rows) == CHUNK:
+            self._pack()
+
+    def _pack(self) -> None:
+        self.parts.append(pd.DataFrame(self.rows, columns=["path", "folder", "stem"], dtype="str"))
+        self.rows = []
+
+    def table(self) -> pd.DataFrame:
+        self._pack()
+        return pd.concat(self.parts, ignore_index=True)
 
 
 def _as_text(path: str) -> str:

@@ -5,7 +5,9 @@ from collections.abc import Iterable, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from xdcbench.config.data import Dataset
 from xdcbench.data.scanning.csv_rows import rows_of
@@ -14,6 +16,9 @@ from xdcbench.errors import UserError
 from xdcbench.utils.tree import Folder, children
 
 log = logging.getLogger("xdcbench")
+
+ABSENT = -1
+"""Position of what a list or the disk does not have."""
 
 LARGE = 2.0**53
 """Magnitude from which a number of a list is a mistake; floats below it count by ones."""
@@ -149,6 +154,10 @@ def check_known(values: pd.Series, known: Iterable[str | int], path: Path, index
 
 def one_per(rows: pd.DataFrame, key: str, where: str | Path) -> pd.DataFrame:
     """Rows without repetitions; UserError where two rows of one ``key`` contradict each other."""
+    from xdcbench.utils.mapped_table import are_distinct  # with pyarrow, which torch.hub's entries do without
+
+    if are_distinct(rows[key]):
+        return rows
     rows = rows.drop_duplicates()
     twice = rows[rows[key].duplicated(keep=False)]
     if len(twice):
@@ -163,12 +172,34 @@ def one_per(rows: pd.DataFrame, key: str, where: str | Path) -> pd.DataFrame:
 
 
 def place(rows: pd.DataFrame, files: pd.DataFrame, on: str) -> tuple[pd.DataFrame, tuple[str, ...]]:
-    """Join listed rows with files on a column that both have; ``listed`` is the path where the disk lacks the file.
+    """Join listed rows with files on a column that both have, as `place_at`; one row has each value."""
+    from xdcbench.utils.mapped_table import places  # as above
+
+    return place_at(rows, files, places(files[on], rows[on]))
+
+
+def place_at(
+    rows: pd.DataFrame, files: pd.DataFrame, at: NDArray[np.int64]
+) -> tuple[pd.DataFrame, tuple[str, ...]]:
+    """Join listed rows with the files that belong to them.
+
+    Args:
+        rows: of a list; ``listed`` is the path where the disk lacks the file.
+        files: as of ``media_files``.
+        at: (len(files),), the position of each file's row, -1 where it has none.
 
     Returns:
-        the rows, in their order, with path and bytes; paths of the files that belong to no row.
+        the rows, in their order, with path and bytes, each as often as it has files and once without; paths of the
+        files that belong to no row.
     """
-    placed = rows.merge(files[[on, "path", "bytes"]], how="left", on=on)
-    placed["path"] = placed["path"].fillna(placed["listed"])
-    placed["bytes"] = placed["bytes"].fillna(MISSING).astype("int64")
-    return placed, tuple(files.loc[~files[on].isin(rows[on]), "path"])
+    there = np.flatnonzero(at >= 0)
+    without = np.ones(len(rows), dtype=bool)
+    without[at[there]] = False
+    row = np.concatenate([at[there], np.flatnonzero(without)])
+    file = np.concatenate([there, np.full(without.sum(), ABSENT)])
+    order = np.argsort(row, kind="stable")
+    row, file = row[order], file[order]
+    placed = rows.iloc[row].reset_index(drop=True)
+    placed["path"] = pd.Series(files["path"].array.take(file, allow_fill=True)).fillna(placed["listed"])
+    placed["bytes"] = pd.Series(files["bytes"].array.take(file, allow_fill=True, fill_value=MISSING))
+    return placed, tuple(files.loc[at < 0, "path"])

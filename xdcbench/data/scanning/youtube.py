@@ -3,12 +3,9 @@
 import numpy as np
 import pandas as pd
 
-from xdcbench.data.scanning.lists import place
+from xdcbench.data.scanning.lists import ABSENT, place_at
 from xdcbench.data.scanning.names import NAME
 from xdcbench.errors import UserError
-
-ABSENT = -1
-"""Position of a clip that the list does not have."""
 
 
 def place_clips(rows: pd.DataFrame, files: pd.DataFrame) -> tuple[pd.DataFrame, tuple[str, ...]]:
@@ -48,8 +45,7 @@ def place_clips(rows: pd.DataFrame, files: pd.DataFrame) -> tuple[pd.DataFrame, 
     row = np.where((in_ms != ABSENT) & (long | (in_seconds == ABSENT)), in_ms, in_seconds)
     single = rows["ytid"].where(~rows["ytid"].duplicated(keep=False), rows["id"].index.astype("str"))
     row = np.where(start.isna(), pd.Index(single).get_indexer(ytid), row)
-    numbered = rows.assign(row=np.arange(len(rows)), listed=rows["id"])
-    return place(numbered, files.assign(row=row), "row")
+    return place_at(rows.assign(listed=rows["id"]), files, row)
 
 
 def _clip_at(

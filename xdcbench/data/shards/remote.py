@@ -39,21 +39,23 @@ class NotThere(MediaUnreachableError):
 class LocalFiles:
     """Files below a folder, by their paths.
 
-    A range is read, not mapped: a file that is cut short under a mapping kills the process that looks.
+    A range is read, not mapped: a file that is cut short under a mapping kills the process that looks. ``fix`` is what
+    puts a file right; empty: preparing again.
     """
 
     root: Path
+    fix: str = ""
 
     def size(self, path: str) -> int:
         """Bytes of a file; UserError where there is none."""
         try:
             return (self.root / path).stat().st_size
         except OSError as error:
-            raise UserError(f"{self.name(path)}: {error.strerror}; {mend(path)}") from error
+            raise UserError(f"{self.name(path)}: {error.strerror}; {self._mend(path)}") from error
 
     def read(self, path: str, offset: int, size: int, mark: str = "") -> bytes:
         """``size`` bytes from ``offset``; UserError where they are not all there."""
-        end, data = patiently(self.root / path, lambda: self._read(path, offset, size), gone=mend(path))
+        end, data = patiently(self.root / path, lambda: self._read(path, offset, size), gone=self._mend(path))
         if len(data) < size:
             raise self._short(path, end, offset + size)
         return data
@@ -63,7 +65,7 @@ class LocalFiles:
 
         Of a long video, little is read for a clip.
         """
-        end = patiently(self.root / path, lambda: (self.root / path).stat().st_size, gone=mend(path))
+        end = patiently(self.root / path, lambda: (self.root / path).stat().st_size, gone=self._mend(path))
         if end < offset + size:
             raise self._short(path, end, offset + size)
         header = self.read(path, offset - BLOCK, BLOCK)
@@ -86,7 +88,12 @@ class LocalFiles:
             os.close(file)
 
     def _short(self, path: str, end: int, least: int) -> UserError:
-        return UserError(f"{self.name(path)} is cut short: {end} of at least {least} bytes; {mend(path)}")
+        return UserError(
+            f"{self.name(path)} is cut short: {end} of at least {least} bytes; {self._mend(path)}"
+        )
+
+    def _mend(self, path: str) -> str:
+        return self.fix or mend(path)
 
 
 @dataclass

@@ -19,7 +19,7 @@ from xdcbench.config.load import load_dataset
 from xdcbench.config.models import Models, VideoInput
 from xdcbench.config.pretraining import Pretrain, Schedule
 from xdcbench.config.stages import IndexStage, RoundStage
-from xdcbench.data import index as index_stage
+from xdcbench.data import index_stage
 from xdcbench.data.context import Context
 from xdcbench.data.dataloader import batches
 from xdcbench.data.index import Index

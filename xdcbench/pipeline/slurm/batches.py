@@ -31,6 +31,11 @@ class Batch:
             return {self.stages[0].key: job}
         return {stage.key: f"{job}_{task}" for task, stage in enumerate(self.stages)}
 
+    def halves(self) -> tuple["Batch", "Batch"]:
+        """Two batches of the stages of an array."""
+        middle = len(self.stages) // 2
+        return Batch(self.stages[:middle], self.resources), Batch(self.stages[middle:], self.resources)
+
 
 def inputs_of(stage: Stage) -> tuple[str, ...]:
     """Keys of what a stage reads, each once."""

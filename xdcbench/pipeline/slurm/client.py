@@ -19,6 +19,9 @@ FULL = re.compile(
 )
 """What sbatch says where the queue takes no more jobs now."""
 
+LIMIT = re.compile(r"\b(?:QOS|Assoc)\w+")
+"""A limit of the user's that sbatch names before it says that one is exceeded."""
+
 PENDING = {
     "PENDING",
     "CONFIGURING",
@@ -35,11 +38,16 @@ NEVER = "DependencyNeverSatisfied"
 
 
 class RefusedError(UserError):
-    """sbatch did not take a job; ``full`` says that it may take it later."""
+    """sbatch did not take a job; ``full`` says that it may take it later.
+
+    Args:
+        said: what sbatch wrote.
+    """
 
     def __init__(self, said: str) -> None:
-        super().__init__(said)
-        self.full = bool(FULL.search(said))
+        limit = LIMIT.search(said)
+        self.full = "Submit" in limit[0] if limit else bool(FULL.search(said))
+        super().__init__(f"{limit[0]}: {_last_line(said)}" if limit else _last_line(said))
 
 
 @dataclass(frozen=True)
@@ -82,7 +90,7 @@ def submit(script: str, after: Iterable[str]) -> str:
     done = _run("sbatch", *submit_options(after), stdin=script)
     number = done.stdout.strip().partition(";")[0]
     if done.returncode or not number.isdecimal():
-        raise RefusedError(_last_line(done.stderr or done.stdout))
+        raise RefusedError(done.stderr or done.stdout)
     return number
 
 

@@ -15,7 +15,7 @@ State = Literal[
 TRY = {
     "OUT_OF_MEMORY": ". Try: more `memory` in the executor's file",
     "TIMEOUT": ". Try: more `hours` in the executor's file",
-    "NODE_FAIL": ". Try: the command that submitted it",
+    **dict.fromkeys(("NODE_FAIL", "BOOT_FAIL", "PREEMPTED"), ". Try: the command that submitted it"),
 }
 """What mends a job that ended in a state of Slurm's."""
 
@@ -90,7 +90,8 @@ def _ended(
     if known and known.state in RUNNING:
         return "running", f"log: {log}"
     if known and known.is_queued:
-        return "pending", known.reason
+        held = "held" in known.reason.lower()
+        return "pending", known.reason + (f". Try: scontrol release {job.number}" if held else "")
     if said := _last_error(store.runs / ".failed" / stage.key, job.submitted):
         return "failed", said
     if known:
@@ -108,7 +109,9 @@ def _ended_job(number: str, state: str, log: Path) -> tuple[State, str]:
         return "lost", f"job {number} has completed, and its result is not here (log: {log})"
     if not log.exists():
         return "failed", f"job {number}: {state}, without a log. Try: a results folder that the nodes see"
-    return "failed", f"{_own_line(log) or f'job {number}: {state}'}{TRY.get(state, '')} (log: {log})"
+    # What Slurm ended says at most that it was asked to end.
+    said = (state == "FAILED" and _own_line(log)) or f"job {number}: {state}"
+    return "failed", f"{said}{TRY.get(state, '')} (log: {log})"
 
 
 def _last_error(attempts: Path, since: float) -> str:

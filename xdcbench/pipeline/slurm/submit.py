@@ -13,7 +13,7 @@ from xdcbench.pipeline.costs.sizes import sizes_of
 from xdcbench.pipeline.costs.work import Works
 from xdcbench.pipeline.graph import Stage
 from xdcbench.pipeline.launch import Launch, Request
-from xdcbench.pipeline.needed import needed_keys
+from xdcbench.pipeline.needed import missing_stages
 from xdcbench.pipeline.slurm import client
 from xdcbench.pipeline.slurm.batches import Batch, batches_of, inputs_of
 from xdcbench.pipeline.slurm.script import Place, job_script
@@ -41,12 +41,6 @@ class Submission:
     numbers: dict[str, str] = field(default_factory=dict)
 
 
-def missing_stages(launch: Launch) -> list[Stage]:
-    """Stages that must run and can, in the order of the plan."""
-    needed = needed_keys(launch.plan, launch.store, "missing")
-    return [stage for stage in launch.plan.stages if stage.key in needed and not stage.reason]
-
-
 def submit_missing(target: Target) -> Submission:
     """Submit what is missing and not queued.
 
@@ -58,12 +52,12 @@ def submit_missing(target: Target) -> Submission:
     with folder.submitting():
         place = Place(folder.results, Path.cwd(), folder.token())
         folder.write_suite(target.launch.plan.suite.name, target.launch.plan.stages)
-        missing = missing_stages(target.launch)
+        missing = missing_stages(target.launch.plan, target.launch.store)
         queued = _still_queued(missing, folder)
         submission = Submission(queued=len(queued), numbers=dict(queued))
         rest = [stage for stage in missing if stage.key not in queued]
-        for batch, script in _scripts(rest, target, place, client.max_array_size()):
-            _submit(batch, script, submission, folder, target)
+        for batch in _batches(rest, target):
+            _submit(batch, submission, folder, target, place)
     return submission
 
 
@@ -71,12 +65,12 @@ def dry_lines(target: Target) -> Iterator[str]:
     """The scripts that would be submitted, each below the command that would submit it."""
     folder = target.launch.store.root.absolute()
     place = Place(folder, Path.cwd(), "TOKEN")
-    missing = missing_stages(target.launch)
+    missing = missing_stages(target.launch.plan, target.launch.store)
     keys = {stage.key for stage in missing}
-    for batch, script in _scripts(missing, target, place, client.max_array_size()):
+    for batch in _batches(missing, target):
         after = [f"JOB_OF_{key}" for key in batch.inputs if key in keys]
         yield f"sbatch {' '.join(client.submit_options(after))} <<'EOF'"
-        yield from script.splitlines()
+        yield from _script(batch, target, place).splitlines()
         yield "EOF"
 
 
@@ -100,28 +94,34 @@ def _still_queued(missing: list[Stage], folder: JobsFolder) -> dict[str, str]:
     return kept
 
 
-def _scripts(
-    stages: list[Stage], target: Target, place: Place, max_array: int
-) -> Iterator[tuple[Batch, str]]:
+def _batches(stages: list[Stage], target: Target) -> list[Batch]:
     launch = target.launch
     works = Works(lambda index: sizes_of(index, launch.store))
     models, settings = launch.plan.suite.models, target.settings
     resources: dict[str, Resources] = {s.key: resources_of(s, works, settings, models) for s in stages}
-    for batch in batches_of(stages, resources, max_array):
-        words = run_words(stage_request(target.request, batch.resources), launch.auto_precision)
-        yield batch, job_script(batch, words, target.settings, place)
+    return batches_of(stages, resources, client.max_array_size())
 
 
-def _submit(batch: Batch, script: str, done: Submission, folder: JobsFolder, target: Target) -> None:
+def _script(batch: Batch, target: Target, place: Place) -> str:
+    words = run_words(stage_request(target.request, batch.resources), target.launch.auto_precision)
+    return job_script(batch, words, target.settings, place)
+
+
+def _submit(batch: Batch, done: Submission, folder: JobsFolder, target: Target, place: Place) -> None:
+    """Submit a batch; of an array that is too large for what the queue still takes, as much of it as fits."""
     after = dict.fromkeys(done.numbers[key] for key in batch.inputs if key in done.numbers)
     now = time.time()
     try:
-        job = client.submit(script, after)
+        job = client.submit(_script(batch, target, place), after)
     except client.RefusedError as error:
+        if error.full and len(batch.stages) > 1:
+            for half in batch.halves():
+                _submit(half, done, folder, target, place)
+            return
         fix = "the same command later" if error.full else f"mend {target.file}, then the same command"
         raise UserError(
             f"sbatch refused {batch.stages[0].name}: {error}. "
-            f"{done.jobs + done.queued} jobs are queued and stay. Try: {fix}"
+            f"{done.stages + done.queued} stages are queued and stay. Try: {fix}"
         ) from error
     for key, number in batch.numbers(job).items():
         folder.write_job(key, SubmittedJob(number=number, name=batch.name, submitted=now))

@@ -6,7 +6,8 @@ import numpy as np
 import torch
 
 from xdcbench.config.models import Models
-from xdcbench.data.clip_dataset import ClipDataset, even_clips
+from xdcbench.data.clip_dataset import ClipDataset
+from xdcbench.data.clips import even_clips
 from xdcbench.data.index import Index
 from xdcbench.data.shards.reader import ShardReader
 from xdcbench.models.inference import Inference, extract

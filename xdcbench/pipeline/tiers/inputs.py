@@ -11,7 +11,8 @@ from xdcbench.config.base import Modality
 from xdcbench.config.data import LEARNED_TRACKS
 from xdcbench.config.models import Models
 from xdcbench.config.pretraining import Augment
-from xdcbench.data.clip_dataset import Batch, ClipDataset, ClipSpec, even_clips, training_clips
+from xdcbench.data.clip_dataset import Batch, ClipDataset
+from xdcbench.data.clips import ClipSpec, even_clips, training_clips
 from xdcbench.data.dataloader import batches
 from xdcbench.data.index import Index
 from xdcbench.data.scanning.items import MISSING

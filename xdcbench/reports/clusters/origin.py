@@ -80,7 +80,7 @@ def find_round(
     if not store.complete(before.name, thorough=True):
         raise UserError(
             f"{before.name}, whose encoders {key} clustered with, is not whole in {store.root}, and with it what "
-            f"they hear and see; run the suite to make it again"
+            f"they hear and see. Try: `xdcbench run --suite {facts['suite']} --stage {before.name}`"
         )
     index = Index.load(store.require(facts["inputs"]["data"]))
     table = read_table(path / "assignments.parquet", fix=RUN_AGAIN)

@@ -12,7 +12,8 @@ from torch import Tensor
 
 from xdcbench.config.base import Modality
 from xdcbench.config.models import AudioInput, VideoInput, Waveform
-from xdcbench.data.clip_dataset import ClipDataset, ClipSpec
+from xdcbench.data.clip_dataset import ClipDataset
+from xdcbench.data.clips import ClipSpec
 from xdcbench.errors import MediaError, UserError
 from xdcbench.models.encoders import load_encoder_metadata
 from xdcbench.pretraining.pseudo_labels import clips_of

@@ -2,15 +2,22 @@
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
 
 from xdcbench.config.table import Column
 from xdcbench.results.records import Record
-from xdcbench.results.tables.cells import REPETITION, Intervals, measured_cell, split_settings
+from xdcbench.results.tables.cells import (
+    REPETITION,
+    CellStatistics,
+    ColumnTest,
+    measured_cell,
+    split_settings,
+)
 from xdcbench.results.tables.default import default_tables, measurements_of_records, modality_of
 from xdcbench.results.tables.grid import Cell
 from xdcbench.results.tables.placing import place, unique
+from xdcbench.results.tables.ranks import ranked_column
 from xdcbench.utils.format import natural
 
 ALIKE = (
@@ -21,8 +28,6 @@ ALIKE = (
 
 ALIKE_SETTINGS = ("num_clips", "frames")
 """Hyperparameters in which they must agree too: the clips."""
-
-Place = Literal["best", "second", ""]
 
 
 class Heading(NamedTuple):
@@ -38,11 +43,10 @@ class Heading(NamedTuple):
 
 @dataclass(frozen=True)
 class BoardCell:
-    """A number, its records over seeds and splits, and its ``place`` in its column."""
+    """A number, and its records over seeds and splits."""
 
     cell: Cell
     records: tuple[Record, ...]
-    place: Place = ""
 
 
 @dataclass(frozen=True)
@@ -75,23 +79,24 @@ class Board:
     unlike: Mapping[int, tuple[str, ...]]
 
 
-def make_board(records: Sequence[Record], intervals: Intervals) -> Board:
+def make_board(records: Sequence[Record], statistics: CellStatistics) -> Board:
     """The leaderboard of all numbers that speak for an evaluation: top-1, mAP, cluster accuracy, recall at least depth.
 
     A row is of one method, pretraining data and settings; the mean over its seeds stands in a column of its
-    evaluation, dataset and set of splits. ``intervals`` are those of cells.
+    evaluation, dataset and set of splits. ``statistics`` gives the intervals of cells, and tells the best of a column.
     """
     parts = sorted(_parts(records).items())
     headings = sorted({heading for _, cells in parts for heading in cells}, key=_order)
     at = {heading: i for i, heading in enumerate(headings)}
     rows = [
         BoardRow(
-            *named, {at[h]: BoardCell(measured_cell(of, intervals), tuple(of)) for h, of in cells.items()}
+            *named,
+            {at[h]: BoardCell(measured_cell(of, statistics.intervals), tuple(of)) for h, of in cells.items()},
         )
         for named, cells in parts
     ]
     unlike = {i: said for i in range(len(headings)) if (said := tuple(_disagreements(_column(rows, i))))}
-    return Board(tuple(headings), tuple(_placed(rows, unlike)), unlike)
+    return Board(tuple(headings), tuple(_marked(rows, unlike, statistics.test)), unlike)
 
 
 _Named = tuple[str, str, str]
@@ -153,29 +158,15 @@ def _values(cell: BoardCell, name: str) -> set[tuple[str, str]]:
     return {(split, "not stated" if value is None else str(value)) for split, value in held}
 
 
-def _placed(rows: Sequence[BoardRow], unlike: Mapping[int, tuple[str, ...]]) -> Iterator[BoardRow]:
-    """The rows with the best and the second of each column whose numbers agree in their settings."""
-    values: dict[int, list[float]] = defaultdict(list)
-    for row in rows:
-        for i, one in row.cells.items():
-            values[i].append(_read(one))
-    for row in rows:
-        cells = {
-            i: BoardCell(one.cell, one.records, "" if i in unlike else _place(one, values[i]))
-            for i, one in row.cells.items()
-        }
-        yield BoardRow(row.method, row.pretrain_data, row.settings, cells)
-
-
-def _read(one: BoardCell) -> float:
-    """The value as it is shown: what reads the same is of one place."""
-    assert one.cell.value is not None
-    return round(one.cell.value, one.cell.digits)
-
-
-def _place(one: BoardCell, values: Sequence[float]) -> Place:
-    if len(values) < 2:
-        return ""
-    ordered = sorted(set(values), reverse=one.cell.higher_is_better)
-    at = ordered.index(_read(one))
-    return "best" if at == 0 else "second" if at == 1 else ""
+def _marked(
+    rows: Sequence[BoardRow], unlike: Mapping[int, tuple[str, ...]], test: ColumnTest | None
+) -> Iterator[BoardRow]:
+    """The rows with the best numbers of each column whose settings agree, as in tables."""
+    if test is None:
+        return iter(rows)
+    marked: list[dict[int, BoardCell]] = [dict(row.cells) for row in rows]
+    for i in sorted({i for row in rows for i in row.cells} - unlike.keys()):
+        have = [cells for cells in marked if i in cells]
+        for cells, cell in zip(have, ranked_column([cells[i].cell for cells in have], test), strict=True):
+            cells[i] = BoardCell(cell, cells[i].records)
+    return (replace(row, cells=cells) for row, cells in zip(rows, marked, strict=True))

@@ -45,7 +45,7 @@ def write_leaderboard(folders: Sequence[Path], out: Path) -> Iterator[str]:
 def leaderboard_data(results: Results) -> dict[str, Any]:
     """What the template shows; text is raw, the template escapes it."""
     lacking: dict[str, None] = {}
-    board = make_board(results.records, results.ends_or_reason(lacking))
+    board = make_board(results.records, results.statistics(lacking))
     shown = board_data(results, board, list(lacking))
     names = {row["at"]: row["name"] for row in shown["rows"]}
     panels = [
@@ -163,7 +163,7 @@ def _cell(at: int, i: int, one: BoardCell | None, board: Board) -> dict[str, Any
         "items": f"{cell.items_used:,} items",
         "short": (cell.items_used or 0) < (cell.items_expected or 0),
         "expected": f"{cell.items_expected:,}",
-        "place": one.place,
+        "place": cell.rank,
         "bar": _bar(one, i, board),
     }
 

@@ -47,7 +47,7 @@ def page_data(here: Results, there: Results | None = None, *, page: Path | None 
     """What the template shows; text is raw, the template escapes it. Links to pages of clusters are from ``page``."""
     records = here.records
     made, lacking = tables(here)
-    board = make_board(records, here.ends_or_reason({}))
+    board = make_board(records, here.statistics({}))
     chains, pages = list(chains_of(here)), clusters_pages(here, page) if page else {}
     comparison = None if there is None else result_changes(here, there)
     others = {key for move in comparison.moved for key in move.runs[1]} if comparison else set()

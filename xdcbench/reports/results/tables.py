@@ -10,9 +10,7 @@ from xdcbench.reports.gather import Results
 from xdcbench.reports.html import download
 from xdcbench.reports.results.charts import Chart, Point, Series, XAxis, chart
 from xdcbench.reports.results.overlays import VARIANTS
-from xdcbench.results.statistics.column_test import column_ps
 from xdcbench.results.tables.build import PUBLISHED
-from xdcbench.results.tables.cells import CellStatistics
 from xdcbench.results.tables.figures import table_lines
 from xdcbench.results.tables.grid import Cell, Grid
 from xdcbench.results.tables.present import all_grids
@@ -34,12 +32,7 @@ DOWNLOADS: tuple[tuple[Format, str, str], ...] = (
 def tables(results: Results) -> tuple[list[dict[str, Any]], list[str]]:
     """Every table that some record fits, and why a number that could have an interval lacks it."""
     lacking: dict[str, None] = {}
-    statistics = CellStatistics(
-        results.ends_or_reason(lacking),
-        lambda first, others: column_ps(first, others, results.stores),
-        every=True,
-    )
-    made = all_grids(results.records, statistics)
+    made = all_grids(results.records, results.statistics(lacking))
     return [_view(name, made[name], at < OPEN) for at, name in enumerate(paper_first(made))], list(lacking)
 
 

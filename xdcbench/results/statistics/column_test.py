@@ -1,7 +1,7 @@
 """The first number of a table's column against each other one, on the same test items."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from xdcbench.errors import UserError
 from xdcbench.results.records import Record
@@ -21,15 +21,19 @@ from xdcbench.results.statistics.significance import holm
 log = logging.getLogger("xdcbench")
 
 
+PairTest = Callable[[Sequence[Record], Sequence[Record]], float | None]
+"""Two-sided p of the difference of two cells; None where they cannot be tested."""
+
+
 def column_ps(
-    first: Sequence[Record], others: Sequence[Sequence[Record]], stores: Sequence[RunStore]
+    first: Sequence[Record], others: Sequence[Sequence[Record]], p_of: PairTest
 ) -> list[float | None]:
-    """Holm's p of the difference of ``first`` from each of ``others``, all records of a cell each.
+    """Holm's p of the difference of ``first`` from each of ``others``, all records of a cell each, by ``p_of`` a pair.
 
     The family is that of all pairs of the column, since the first is chosen by its number. Pairs that are not tested
     count as the last of the family, which can only raise p.
     """
-    ps = [cell_p(first, other, stores) for other in others]
+    ps = [p_of(first, other) for other in others]
     untested = [1.0] * (len(ps) * (len(ps) - 1) // 2)
     return holm([*ps, *untested])[: len(ps)]
 

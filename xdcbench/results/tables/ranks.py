@@ -17,11 +17,12 @@ def ranked(rows: Sequence[Row], test: ColumnTest | None) -> tuple[Row, ...]:
     """
     if test is None:
         return tuple(rows)
-    columns = [_ranked_column(column, test) for column in zip(*(row.cells for row in rows), strict=True)]
+    columns = [ranked_column(column, test) for column in zip(*(row.cells for row in rows), strict=True)]
     return tuple(replace(row, cells=tuple(column[i] for column in columns)) for i, row in enumerate(rows))
 
 
-def _ranked_column(column: Sequence[Cell], test: ColumnTest) -> list[Cell]:
+def ranked_column(column: Sequence[Cell], test: ColumnTest) -> list[Cell]:
+    """The cells of one column, the best named so; see `ranked`."""
     numbers = {i: cell.value for i, cell in enumerate(column) if cell.value is not None}
     if len(numbers) < 2 or len({column[i].test_items for i in numbers}) > 1:
         return list(column)

@@ -7,7 +7,8 @@ import pytest
 
 from tests.unit.data.trees import column, config, counts, paths, text, touch
 from xdcbench.config.data import Subset
-from xdcbench.data.index import Index, probe_all, take
+from xdcbench.data.index import Index
+from xdcbench.data.index_stage import probe_all, take
 from xdcbench.data.scan import scan
 from xdcbench.data.scanning.items import MISSING, Scan, fingerprint
 from xdcbench.errors import UserError

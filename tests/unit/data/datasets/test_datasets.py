@@ -12,6 +12,7 @@ import pytest
 from tests.unit.data.trees import column, config, counts, text, touch
 from xdcbench.config.data import Dataset
 from xdcbench.data.scan import scan
+from xdcbench.data.scanning import items
 from xdcbench.data.scanning.items import Scan, fingerprint, media_files, table
 from xdcbench.data.sources import Lookup, find_source
 from xdcbench.errors import UserError
@@ -375,7 +376,9 @@ def test_files_of_the_wrong_kind_are_extra(tmp_path: Path) -> None:
     assert found.extra == ("audio/1-000-A-0.mp4",)
 
 
-def test_media_files(tmp_path: Path) -> None:
+@pytest.mark.parametrize("chunk", [3, 7, 100])
+def test_media_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, chunk: int) -> None:
+    monkeypatch.setattr(items, "CHUNK", chunk)
     touch(
         tmp_path,
         "b/2.MP4",

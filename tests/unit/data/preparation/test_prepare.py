@@ -13,7 +13,7 @@ import pytest
 
 from xdcbench.config.data import ShardSettings, World
 from xdcbench.config.load import load_dataset
-from xdcbench.data.index import take
+from xdcbench.data.index_stage import take
 from xdcbench.data.local import LocalDataset
 from xdcbench.data.preparation import prepare as module
 from xdcbench.data.preparation.prepare import Build, prepare, prepare_part

@@ -9,8 +9,9 @@ import torch
 from tests.unit.tiny import DATASETS, MODELS
 from xdcbench.config.data import ShardSettings
 from xdcbench.config.stages import IndexStage, ShardsStage
-from xdcbench.data import index as index_stage
-from xdcbench.data.clip_dataset import ClipDataset, even_clips
+from xdcbench.data import index_stage
+from xdcbench.data.clip_dataset import ClipDataset
+from xdcbench.data.clips import even_clips
 from xdcbench.data.context import PREPARED, Context
 from xdcbench.data.dataloader import batches
 from xdcbench.data.index import Index, media_of

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pandas.testing import assert_frame_equal
 
 from tests.unit.data.trees import config, text, touch
 from xdcbench.data.scanning import csv_rows, lists
@@ -200,3 +201,20 @@ def test_place_keeps_the_order_of_rows() -> None:
     assert placed["bytes"].tolist() == [3, -1, 1]
     assert extra == ("x.mp4",)
     assert re.fullmatch("int64", str(placed["bytes"].dtype))
+
+
+names = st.lists(st.sampled_from("abcdef"), max_size=8)
+
+
+@given(listed=names.map(lambda some: list(dict.fromkeys(some))), found=names)
+@settings(max_examples=60, deadline=None)
+def test_rows_and_files_are_joined_as_pandas_joins_them(listed: list[str], found: list[str]) -> None:
+    rows = pd.DataFrame({"id": listed, "listed": [f"{name}.mp4" for name in listed]}, dtype="str")
+    files = pd.DataFrame({"id": found, "path": [f"{at}/x" for at in range(len(found))]}, dtype="str")
+    files["bytes"] = range(len(found))
+    placed, extra = lists.place(rows, files, "id")
+    expected = rows.merge(files, how="left", on="id")
+    expected["path"] = expected["path"].fillna(expected["listed"])
+    expected["bytes"] = expected["bytes"].fillna(-1).astype("int64")
+    assert_frame_equal(placed, expected)
+    assert extra == tuple(files.loc[~files["id"].isin(listed), "path"])

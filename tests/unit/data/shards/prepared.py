@@ -13,7 +13,7 @@ import pandas as pd
 from xdcbench.config.data import Dataset, ShardSettings
 from xdcbench.config.keys import science
 from xdcbench.config.stages import IndexStage
-from xdcbench.data.index import probe_all
+from xdcbench.data.index_stage import probe_all
 from xdcbench.data.media import read_audio
 from xdcbench.data.scan import scan
 from xdcbench.data.scanning.items import fingerprint

@@ -21,8 +21,9 @@ from tests.unit.tiny import DATASETS, MODELS, make_index
 from xdcbench.config.data import ShardSettings, Subset
 from xdcbench.config.pretraining import Augment
 from xdcbench.config.stages import IndexStage
-from xdcbench.data import index as index_stage
-from xdcbench.data.clip_dataset import ClipDataset, ClipSpec, even_clips, training_clips
+from xdcbench.data import index_stage
+from xdcbench.data.clip_dataset import ClipDataset
+from xdcbench.data.clips import ClipSpec, even_clips, training_clips
 from xdcbench.data.context import Context
 from xdcbench.data.dataloader import batches
 from xdcbench.data.index import Index

@@ -24,8 +24,9 @@ from tests.unit.data.shards.servers import ASKED, S3, TROUBLE, Shaky, s3
 from tests.unit.tiny import DATASETS, MODELS
 from xdcbench.config.pretraining import Augment
 from xdcbench.config.stages import IndexStage
-from xdcbench.data import index as index_stage
-from xdcbench.data.clip_dataset import ClipDataset, training_clips
+from xdcbench.data import index_stage
+from xdcbench.data.clip_dataset import ClipDataset
+from xdcbench.data.clips import training_clips
 from xdcbench.data.context import Context
 from xdcbench.data.dataloader import batches
 from xdcbench.data.index import Index

@@ -7,13 +7,23 @@ import json
 import os
 import re
 import shlex
+import signal
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 PROGRAMS = ("sbatch", "squeue", "sacct", "scancel", "scontrol")
-ENDED = ("COMPLETED", "FAILED", "CANCELLED", "NODE_FAIL", "TIMEOUT", "OUT_OF_MEMORY")
+ENDED = (
+    "COMPLETED",
+    "FAILED",
+    "CANCELLED",
+    "NODE_FAIL",
+    "TIMEOUT",
+    "OUT_OF_MEMORY",
+    "PREEMPTED",
+    "BOOT_FAIL",
+)
 Jobs = dict[str, dict[str, Any]]
 
 
@@ -93,16 +103,19 @@ class FakeSlurm:
         if not log.parent.is_dir():
             return 1  # as slurmd, which then has no place to say why
         with log.open("ab") as out:
-            done = subprocess.run(
-                ["bash", "-s"],
-                input=job["script"].encode(),
+            shell = subprocess.Popen(
+                ["bash", "-c", job["script"]],
                 stdout=out,
                 stderr=out,
                 cwd=job["chdir"],
                 env=self.environment | known,
-                check=False,
             )
-        return done.returncode
+        (self.folder / "shell").write_text(str(shell.pid))
+        return shell.wait()
+
+    def warn(self) -> None:
+        """Signal the shell of the job that runs, as before its time limit."""
+        os.kill(int((self.folder / "shell").read_text()), signal.SIGUSR2)
 
 
 def _options(script: str, words: list[str]) -> dict[str, str]:
@@ -148,9 +161,8 @@ def _squeue(cluster: FakeSlurm, settings: dict[str, Any], words: list[str]) -> N
     if not found:
         sys.exit("slurm_load_jobs error: Invalid job id specified")
     for number, job in found.items():
-        sys.stdout.write(
-            f"{number}|{job['state']}|{'Dependency' if job['after'] else 'None'}|{job['name']}\n"
-        )
+        reason = job.get("reason", "Dependency" if job["after"] else "None")
+        sys.stdout.write(f"{number}|{job['state']}|{reason}|{job['name']}\n")
 
 
 def _sacct(cluster: FakeSlurm, settings: dict[str, Any], words: list[str]) -> None:

@@ -51,3 +51,9 @@ def test_numbers_of_tasks(stages: tuple[Stage, ...]) -> None:
     one, two = stages[:2]
     assert Batch((one,), Resources()).numbers("7") == {one.key: "7"}
     assert Batch((one, two), Resources()).numbers("7") == {one.key: "7_0", two.key: "7_1"}
+
+
+def test_halves_of_an_array(stages: tuple[Stage, ...]) -> None:
+    sizes = [len(half.stages) for half in Batch(stages[:5], Resources(cores=3)).halves()]
+    assert sizes == [2, 3]
+    assert Batch(stages[:2], Resources()).halves() == tuple(Batch((s,), Resources()) for s in stages[:2])

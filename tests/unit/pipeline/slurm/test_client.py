@@ -54,7 +54,9 @@ def test_a_refusal_says_why_and_whether_to_try_later(slurm: FakeSlurm) -> None:
         client.submit(f"{SCRIPT}#SBATCH --partition=nope\n", [])
     assert not error.value.full
     slurm.set(max_submit=0)
-    with pytest.raises(RefusedError, match="job submit limit") as error:
+    with pytest.raises(
+        RefusedError, match=r"^QOSMaxSubmitJobPerUserLimit: Batch job .*submit limit\)$"
+    ) as error:
         client.submit(SCRIPT, [])
     assert error.value.full
 
@@ -70,6 +72,14 @@ def test_a_refusal_says_why_and_whether_to_try_later(slurm: FakeSlurm) -> None:
 )
 def test_words_of_a_full_queue(said: str) -> None:
     assert RefusedError(said).full
+
+
+@pytest.mark.parametrize("limit", ["QOSMaxWallDurationPerJobLimit", "AssocMaxCpuPerJobLimit"])
+def test_a_job_beyond_another_limit_is_not_to_be_tried_later(limit: str) -> None:
+    """Slurm ends with the same words for every limit of a user's."""
+    said = "Batch job submission failed: Job violates accounting/QOS policy (job submit limit, user's size)"
+    error = RefusedError(f"sbatch: error: {limit}\nsbatch: error: {said}\n")
+    assert (str(error), error.full) == (f"{limit}: {said}", False)
 
 
 def test_the_size_of_arrays_is_the_clusters(slurm: FakeSlurm, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,8 +2,10 @@
 
 import os
 import shlex
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -22,6 +24,14 @@ PYTHON = """#!/bin/bash
 printf '%s\\n' "$@" > "$(dirname "$0")/words"
 exit {code}
 """
+WAITS = """#!/bin/bash
+[ "$1" = -c ] && exit 0
+trap 'exit 75' USR2
+trap 'exit {on_term}' TERM
+echo $$ > {pid}.part && mv {pid}.part {pid}
+while :; do sleep 0.02; done
+"""
+"""A stage, or several under srun, that waits to be asked to end."""
 
 
 @pytest.fixture
@@ -65,6 +75,25 @@ def fake(tmp_path: Path, name: str) -> dict[str, str]:
     return {"PATH": f"{program.parent}:{os.environ['PATH']}"}
 
 
+def waiting(program: Path, tmp_path: Path, *, on_term: int) -> Path:
+    """Make a program that waits; where it notes its process."""
+    program.write_text(WAITS.format(on_term=on_term, pid=tmp_path / "pid"))
+    program.chmod(0o755)
+    return tmp_path / "pid"
+
+
+def begun(script: str, pid: Path, **environment: str) -> subprocess.Popen[str]:
+    """A job whose stage is at work."""
+    known = os.environ | {"SLURM_JOB_ID": "7", "SLURM_CPUS_PER_TASK": "1"} | environment
+    job = subprocess.Popen(
+        ["bash", "-c", script], stderr=subprocess.PIPE, text=True, env=known, start_new_session=True
+    )
+    deadline = time.monotonic() + 60
+    while not pid.exists() and job.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return job
+
+
 def test_what_a_job_asks_for(stages: tuple[Stage, ...], place: Place) -> None:
     asked = ASKED.model_copy(update={"partition": "gpu", "gpus": 2, "sbatch": ("--constraint=a100",)})
     found = options(job_script(Batch(stages[:1], asked), ["run"], CPU, place))
@@ -96,7 +125,7 @@ def test_a_percent_sign_in_a_path_is_no_pattern(stages: tuple[Stage, ...], place
 def test_a_task_of_an_array_runs_its_own_stage(
     stages: tuple[Stage, ...], place: Place, tmp_path: Path
 ) -> None:
-    words = ["run", "--set", "a.b=it's $HOME"]
+    words = ["run", "--set", "a.b=it's a", "--scratch", "$HOME"]
     script = job_script(Batch(stages[:3], ASKED), words, on_python(tmp_path), place)
     assert "--array=0-2" in options(script)
     assert f'--output="{place.results}/jobs/logs/%A_%a.txt"' in options(script)
@@ -128,6 +157,49 @@ def test_exit_code_75_queues_the_job_again(
     assert done.returncode == code
     asked = tmp_path / "scontrol"
     assert (asked.read_text() if asked.exists() else "") == ("requeue 7\n" if requeued else "")
+
+
+def test_before_its_time_limit_a_job_asks_its_stage_to_save_and_is_queued_again(
+    stages: tuple[Stage, ...], place: Place, tmp_path: Path
+) -> None:
+    """Slurm signals the batch shell alone."""
+    script = job_script(Batch(stages[:1], ASKED), ["run"], on_python(tmp_path), place)
+    job = begun(script, waiting(tmp_path / "python", tmp_path, on_term=1), **fake(tmp_path, "scontrol"))
+    job.send_signal(signal.SIGUSR2)
+    _, said = job.communicate(timeout=60)
+    assert job.returncode in (75, 255), "bash loses the code of what ends as it is asked to"
+    assert (tmp_path / "scontrol").read_text() == "requeue 7\n"
+    assert "was asked to end; it is queued again and resumes" in said
+
+
+def test_before_its_time_limit_a_job_of_several_processes_has_slurm_ask_them(
+    stages: tuple[Stage, ...], place: Place, tmp_path: Path
+) -> None:
+    """torchrun hands on SIGTERM, not SIGUSR2, and ends with a code of its own."""
+    asked = ASKED.model_copy(update={"processes": 2})
+    script = job_script(Batch(stages[:1], asked), ["run"], on_python(tmp_path), place)
+    path = fake(tmp_path, "scontrol") | fake(tmp_path, "scancel")
+    pid = waiting(tmp_path / "bin" / "srun", tmp_path, on_term=1)
+    with (tmp_path / "bin" / "scancel").open("a") as scancel:
+        scancel.write(f"kill -TERM $(cat {pid})\n")
+    job = begun(script, pid, **path, SLURM_JOB_NODELIST="n1")
+    job.send_signal(signal.SIGUSR2)
+    job.communicate(timeout=60)
+    assert job.returncode in (1, 255)
+    assert (tmp_path / "scancel").read_text() == "--signal=TERM 7\n"
+    assert (tmp_path / "scontrol").read_text().splitlines()[-1] == "requeue 7"
+
+
+def test_a_job_that_is_cancelled_is_not_queued_again(
+    stages: tuple[Stage, ...], place: Place, tmp_path: Path
+) -> None:
+    """Slurm asks every process of it to end; the stage saves, and ends as if it were to run again."""
+    script = job_script(Batch(stages[:1], ASKED), ["run"], on_python(tmp_path), place)
+    job = begun(script, waiting(tmp_path / "python", tmp_path, on_term=75), **fake(tmp_path, "scontrol"))
+    os.killpg(job.pid, signal.SIGTERM)
+    job.communicate(timeout=60)
+    assert job.returncode in (75, 255), "bash loses the code of what ends as it is asked to"
+    assert not (tmp_path / "scontrol").exists()
 
 
 def test_a_folder_that_is_not_the_one_is_told(

@@ -84,7 +84,7 @@ def test_how_a_job_ended_and_what_mends_it(
 ) -> None:
     job = number(submitted, WORLD)
     log = JobsFolder(submitted.launch.store.root).log(job)
-    log.write_text("begun\n")
+    log.write_text("begun\nxdcbench: asked to end; run the same command to resume\n")
     slurm.mark(job, state)
     assert said(states(submitted), WORLD) == ("failed", f"job {job}: {words} (log: {log})")
 

@@ -104,7 +104,7 @@ def test_a_partition_that_does_not_exist_is_one_message_and_the_rest_resumes(
     assert kept > 0
     assert str(error.value) == (
         "sbatch refused xdc/kinetics400/seed0/round1: Batch job submission failed: Invalid partition name specified. "
-        f"{kept} jobs are queued and stay. Try: mend mine.yaml, then the same command"
+        f"{kept} stages are queued and stay. Try: mend mine.yaml, then the same command"
     )
     done = submit_missing(target)
     assert done.jobs == 8 - kept
@@ -114,13 +114,27 @@ def test_a_partition_that_does_not_exist_is_one_message_and_the_rest_resumes(
 def test_a_full_queue_keeps_what_it_took_and_takes_the_rest_later(slurm: FakeSlurm, target: Target) -> None:
     slurm.set(max_submit=5)
     with pytest.raises(
-        UserError, match=r"job submit limit\)\. \d+ jobs are queued and stay\. Try: the same comm"
+        UserError, match=r"job submit limit\)\. 5 stages are queued and stay\. Try: the same comm"
     ):
         submit_missing(target)
-    assert 0 < len(live(slurm)) <= 5
+    assert len(live(slurm)) == 5
     slurm.set(max_submit=1000)
     submit_missing(target)
     assert len(live(slurm)) == 13
+
+
+def test_of_an_array_that_the_queue_does_not_take_whole_parts_are_submitted(
+    slurm: FakeSlurm, target: Target
+) -> None:
+    """Seven stages and four of six evaluations; else an array above the limit would wait forever."""
+    slurm.set(max_submit=11)
+    with pytest.raises(UserError, match=r"11 stages are queued and stay\. Try: the same command later"):
+        submit_missing(target)
+    first = live(slurm)
+    assert sum("_" in number for number in first) == 3 and len(first) == 11
+    slurm.set(max_submit=13)
+    assert submit_missing(target).stages == 2
+    assert sorted(numbers(target).values()) == sorted(live(slurm))
 
 
 def test_arrays_are_as_large_as_the_cluster_takes(slurm: FakeSlurm, target: Target) -> None:

@@ -196,14 +196,14 @@ def test_a_round_whose_encoders_are_gone_says_which(results: Results, files: Pat
     with pytest.raises(UserError, match=r"--round 1: .* went through rounds 2;"):
         find_round("xdc", 1, out, data_root=files, shards=())
     with pytest.raises(
-        UserError, match=f"{key}, whose encoders .* clustered with, is not whole in .*make it again"
+        UserError, match=f"{key}, whose encoders .* clustered with, is not whole in .*--stage round-"
     ):
         find_round("xdc", None, out, data_root=files, shards=())
     shutil.rmtree(out)
     shutil.copytree(results[0], out)
     (out / "runs" / key / "encoders.json").unlink()
     with pytest.raises(
-        UserError, match=f"{key}, whose encoders .* clustered with, is not whole in .*make it again"
+        UserError, match=f"{key}, whose encoders .* clustered with, is not whole in .*--stage round-"
     ):
         find_round("xdc", None, out, data_root=files, shards=())
 

@@ -8,10 +8,17 @@ from tests.unit.reports.results.made_results import record
 from xdcbench.reports.leaderboard.board import Board, make_board
 from xdcbench.results.records import Record, read_records
 from xdcbench.results.run_store import RunStore
+from xdcbench.results.statistics.column_test import cell_p, column_ps
+from xdcbench.results.tables.cells import CellStatistics
+
+
+def apart(first: Sequence[Record], others: Sequence[Sequence[Record]]) -> list[float | None]:
+    """A test that tells numbers ten points apart."""
+    return [0.01 if first[0].value - other[0].value >= 10 else 0.5 for other in others]
 
 
 def board(records: Sequence[Record]) -> Board:
-    return make_board(records, lambda _: None)
+    return make_board(records, CellStatistics(test=apart))
 
 
 def probe(method: str, value: float, run: str = "", **changes: object) -> Record:
@@ -22,13 +29,17 @@ def probe(method: str, value: float, run: str = "", **changes: object) -> Record
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Board:
     folder = write_board(tmp_path_factory.mktemp("board") / "results")
-    return board(read_records([RunStore(folder)]))
+    stores = [RunStore(folder)]
+    statistics = CellStatistics(
+        test=lambda first, others: column_ps(first, others, lambda a, b: cell_p(a, b, stores))
+    )
+    return make_board(read_records(stores), statistics)
 
 
 def places(of: Board, column: int) -> dict[str, str]:
     """By method, and pretraining data where it is not the usual."""
     return {
-        row.method + row.pretrain_data.removeprefix("kinetics400"): row.cells[column].place
+        row.method + row.pretrain_data.removeprefix("kinetics400"): row.cells[column].cell.rank
         for row in of.rows
         if column in row.cells
     }
@@ -54,17 +65,18 @@ def test_one_row_per_encoder_and_one_column_per_evaluation(made: Board) -> None:
 
 
 def test_marks_where_settings_agree(made: Board) -> None:
-    assert {method: place for method, place in places(made, 3).items() if place} == {
-        "xdcaudioset": "best",
-        "r3d_18": "second",
-    }
+    best = {method for method, place in places(made, 3).items() if place}
+    assert best == {"xdcaudioset", "xdc", "r3d_18", "cdc"}, "their skills are within 12 points; 300 items"
     assert made.unlike == {4: ("items used 297 and 300",)}
     assert set(places(made, 4).values()) == {""}
 
 
-def test_what_reads_the_same_shares_its_place() -> None:
-    of = board([probe("a", 70.04), probe("b", 70.01), probe("c", 60.0), probe("d", 50.0)])
-    assert places(of, 0) == {"a": "best", "b": "best", "c": "second", "d": ""}
+def test_the_best_are_those_that_the_test_does_not_tell_apart() -> None:
+    of = board([probe("a", 70.0), probe("b", 65.0), probe("c", 60.0), probe("d", 50.0)])
+    assert places(of, 0) == {"a": "best", "b": "best", "c": "", "d": ""}
+    assert set(places(board([probe("a", 70.0), probe("b", 65.0)]), 0).values()) == {""}, (
+        "nothing is told apart"
+    )
     assert places(board([probe("a", 70.0)]), 0) == {"a": ""}, "nothing to be better than"
 
 

@@ -15,6 +15,7 @@ from xdcbench.reports.leaderboard.board import make_board
 from xdcbench.reports.leaderboard.ranks import Ranking, rankings
 from xdcbench.results.records import read_records, write_records
 from xdcbench.results.run_store import RunStore
+from xdcbench.results.tables.cells import CellStatistics
 from xdcbench.utils.manifest import write_manifest
 
 ITEMS = 60
@@ -32,7 +33,7 @@ def results(folder: Path, right: Mapping[tuple[str, str], np.ndarray], **changes
         table = pd.DataFrame({"id": names, "group": names, "label": 1, "prediction": of.astype(int)})
         table.to_parquet(path / "predictions.parquet", index=False)
         write_manifest(path)
-    return rankings(make_board(read_records([store]), lambda _: None), [store])
+    return rankings(make_board(read_records([store]), CellStatistics()), [store])
 
 
 def first(count: int) -> np.ndarray:
@@ -102,7 +103,7 @@ def test_what_few_have_does_not_count(tmp_path: Path) -> None:
 
 def test_by_modality_weighted_and_without_predictions(tmp_path: Path) -> None:
     store = RunStore(write_board(tmp_path / "results"))
-    board = make_board(read_records([store]), lambda _: None)
+    board = make_board(read_records([store]), CellStatistics())
     video, audio = rankings(board, [store])
     assert (video.modality, video.columns) == ("video", (2, 3, 5)), "retrieval has other item counts"
     assert (audio.modality, audio.columns, audio.fixed) == ("audio", (0, 1), (0,))

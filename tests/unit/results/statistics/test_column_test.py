@@ -42,7 +42,7 @@ def test_the_family_is_that_of_all_pairs(out: Path, measure: Measure) -> None:
     ]
     (block,) = compare(names, [out], all_pairs=True)
     wanted = [one.duels[0].p_holm for one in block.comparisons if one.a == "xdc"]
-    found = column_ps(cells[0], cells[1:], [RunStore(out)])
+    found = column_ps(cells[0], cells[1:], lambda a, b: cell_p(a, b, [RunStore(out)]))
     assert found == pytest.approx(wanted)
 
 
@@ -56,4 +56,4 @@ def test_what_cannot_be_paired_has_no_p(out: Path, measure: Measure) -> None:
     assert cell_p([one.model_copy(update=of)], [other.model_copy(update=of)], [store]) is None
     (store.path(other.run) / "predictions.parquet").unlink()
     assert cell_p([one], [other], [store]) is None
-    assert column_ps([one], [[other]], [store]) == [None]
+    assert column_ps([one], [[other]], lambda a, b: cell_p(a, b, [store])) == [None]
