@@ -116,9 +116,8 @@ def _notes(comparison: Comparison, comparisons: int) -> Iterator[str]:
             f"too few seeds: sign flips of {seeds} cannot give a p below {smallest_p(seeds):.2g}, after Holm "
             f"{min(1.0, comparisons * smallest_p(seeds)):.2g}; {LEVEL:g} takes {seeds_needed(comparisons)} seeds"
         )
-    groups = min((one.groups for one in comparison.duels), default=FEW_GROUPS)
-    if groups < FEW_GROUPS:
-        yield f"{groups} groups of test items in a split: with fewer than {FEW_GROUPS} an interval is too narrow"
+    if any(one.groups < FEW_GROUPS for one in comparison.duels):
+        yield f"fewer than {FEW_GROUPS} groups of test items in a split, so an interval is too narrow"
     if comparison.settings:
         yield f"they differ in {'; '.join(comparison.settings)}"
     if not comparison.duels:

@@ -68,7 +68,7 @@ def test_groups_stay_together(out: Path, measure: Measure) -> None:
     said = text([block])
     assert "McNemar by group p" in said
     assert "40 items in 10 groups" in said
-    assert "10 groups of test items in a split: with fewer than 20 an interval is too narrow" in said
+    assert "fewer than 20 groups of test items in a split, so an interval is too narrow" in said
 
 
 def test_no_difference(out: Path, measure: Measure) -> None:

@@ -38,6 +38,21 @@ def test_numbers_then_differences_with_marks(three: Path) -> None:
     ]
 
 
+def test_more_evaluations_than_methods_and_pairs_are_rows(out: Path, measure: Measure) -> None:
+    for n in range(4):
+        for name, right in (("xdc", 36), ("sdc", 10)):
+            rights_of = [True] * right + [False] * (40 - right)
+            measure(name, rights_of, run=f"{name}{n}", evaluation=f"probe{n}")
+    names = ["xdc", "sdc"]
+    text = matrix_text(compare(names, [out]), names, "txt")
+    rows = [line.split() for line in text.splitlines() if line and not line.startswith(" ")]
+    assert rows[1] == ["evaluation", "xdc", "sdc", "xdc", "−", "sdc", "items", "splits", "seeds"]
+    assert rows[4:] == [
+        [f"probe{n}", "on", "ucf101", "90.0", "25.0", "+65.0*", "40", "1", "1"] for n in range(4)
+    ]
+    assert "Test items in common" not in text, "each row says its own"
+
+
 def test_a_note_is_said_once(three: Path) -> None:
     names = ["xdc", "cdc", "sdc"]
     text = matrix_text(compare(names, [three]), names, "txt", details=True)
