@@ -5,6 +5,8 @@ import os
 import re
 from pathlib import Path
 
+import pytest
+
 from tests.conftest import ROOT
 from tests.integration.helpers import one_thread, records, xdcbench
 
@@ -71,6 +73,7 @@ tables: [frozen_audio]
 """
 
 
+@pytest.mark.slow
 def test_an_encoder_of_waveforms_is_measured_from_shards_of_its_rate_and_exported(tmp_path: Path) -> None:
     document = (ROOT / "docs/how-to/encoders.md").read_text()
     (code,) = re.findall(r"`waveform_encoder\.py`:\n\n```python\n(.*?)```", document, re.S)

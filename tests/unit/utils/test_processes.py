@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -152,7 +153,7 @@ from xdcbench.utils.signals import defer_signals, exit_on_signal
 p.BEAT, p.FAREWELL = 0.2, {farewell}
 exit_on_signal()
 start()
-print("joined", flush=True)
+open(f"{{folder}}/joined{{rank()}}", "w").close()
 {work}
 """
 
@@ -160,7 +161,7 @@ STEPS = """
 with defer_signals() as asked:
     while not all_reduce_scalar(asked()):
         time.sleep(0.01)
-    open(f"{folder}/{rank()}", "w").write("saved")
+    open(f"{folder}/saved{rank()}", "w").close()
 """
 """Each step is agreed on, and both save after the same one."""
 
@@ -173,28 +174,39 @@ all_reduce_scalar(1)
 """One waits in an exchange for the other, which does not come."""
 
 
-@pytest.mark.parametrize(("work", "farewell", "saved"), [(STEPS, 30.0, ["0", "1"]), (STUCK, 1.0, [])])
+@pytest.mark.parametrize(
+    ("work", "farewell", "saved"), [(STEPS, 30.0, ["saved0", "saved1"]), (STUCK, 1.0, [])]
+)
 def test_processes_whose_launcher_is_killed_end(
     tmp_path: Path, work: str, farewell: float, saved: list[str], request: pytest.FixtureRequest
 ) -> None:
-    code = FOLLOWS.format(farewell=farewell, work=f"folder = {str(tmp_path)!r}\n{work}")
+    code = f"folder = {str(tmp_path)!r}\n" + FOLLOWS.format(farewell=farewell, work=work)
     with subprocess.Popen(
         [sys.executable, "-c", LAUNCHER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT
     ) as launcher:
         assert launcher.stdin is not None and launcher.stdout is not None
-        launcher.stdin.write(code)
-        launcher.stdin.close()
-        lines = [launcher.stdout.readline().split() for _ in range(4)]
-        pids = [int(line[1]) for line in lines if line[0] == "pid"]
-        time.sleep(1)
-        assert all(alive(pid) for pid in pids)
-        launcher.kill()
-    deadline = time.monotonic() + 20
-    request.addfinalizer(lambda: [os.kill(pid, signal.SIGKILL) for pid in pids if alive(pid)])
-    while any(alive(pid) for pid in pids) and time.monotonic() < deadline:
+        try:
+            launcher.stdin.write(code)
+            launcher.stdin.close()
+            # Their own output follows, into which gloo writes what it likes.
+            pids = [int(launcher.stdout.readline().removeprefix("pid ")) for _ in range(2)]
+            request.addfinalizer(lambda: [os.kill(pid, signal.SIGKILL) for pid in pids if alive(pid)])
+            joined = soon(lambda: len(list(tmp_path.glob("joined*"))) == 2, seconds=60)
+            time.sleep(1)
+            still = [alive(pid) for pid in pids]
+        finally:
+            launcher.kill()
+    assert joined and still == [True, True]
+    assert soon(lambda: not any(map(alive, pids)), seconds=20)
+    assert sorted(path.name for path in tmp_path.glob("saved*")) == saved
+
+
+def soon(holds: Callable[[], bool], *, seconds: float) -> bool:
+    """Whether something comes to hold within so many seconds."""
+    deadline = time.monotonic() + seconds
+    while not holds() and time.monotonic() < deadline:
         time.sleep(0.05)
-    assert not any(alive(pid) for pid in pids)
-    assert sorted(path.name for path in tmp_path.iterdir()) == saved
+    return holds()
 
 
 def alive(pid: int) -> bool:
