@@ -30,6 +30,7 @@ def run(slurm: FakeSlurm, out: Path, *words: object) -> subprocess.CompletedProc
     return xdcbench("run", *asked, *words, env=slurm.environment)
 
 
+@pytest.mark.slow
 def test_records_are_those_of_a_local_run(slurm: FakeSlurm, pico: Path, tmp_path: Path) -> None:
     out = tmp_path / "a b" / "out"
     out.parent.mkdir()
