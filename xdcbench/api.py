@@ -122,7 +122,7 @@ def table(
     Raises:
         UserError: the table is unknown, a folder is no results folder, or predictions do not fit their record.
     """
-    from xdcbench.results.statistics.column_test import cell_p, column_ps
+    from xdcbench.results.statistics.column_test import column_test
     from xdcbench.results.statistics.predictions import cell_ends
     from xdcbench.results.tables.cells import CellStatistics
     from xdcbench.results.tables.present import grids, load_tables
@@ -131,7 +131,7 @@ def table(
     stores = _stores(results)
     statistics = CellStatistics(
         lambda records: cell_ends(records, stores),
-        lambda first, others: column_ps(first, others, lambda a, b: cell_p(a, b, stores)),
+        column_test(stores),
         every=intervals,
     )
     named = load_tables([str(name)])

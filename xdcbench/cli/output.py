@@ -192,10 +192,10 @@ def cell_statistics(stores: Sequence[RunStore], *, every: bool) -> CellStatistic
             log.warning("no interval: %s", error)
             return None
 
-    def test(first: Sequence[Record], others: Sequence[Sequence[Record]]) -> list[float | None]:
-        from xdcbench.results.statistics.column_test import cell_p, column_ps
+    def test(first: Sequence[Record], others: Sequence[Sequence[Record]]) -> Sequence[float | None]:
+        from xdcbench.results.statistics.column_test import column_test
 
-        return column_ps(first, others, lambda a, b: cell_p(a, b, stores))
+        return column_test(stores)(first, others)
 
     return CellStatistics(ends, test, every=every)
 

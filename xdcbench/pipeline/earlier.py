@@ -45,19 +45,22 @@ def forget_stale(plan: Plan, sources: Mapping[str, Source], store: RunStore) -> 
     for stage in plan.stages:
         if not isinstance(stage.config, IndexStage) or not store.complete(stage.key):
             continue
-        if not (store.path(stage.key) / INDEX_ITEMS).exists():
-            log.warning("%s: its index is of another version of xdcbench and is made again", stage.name)
+        if said := _why_stale(stage.key, sources.get(stage.config.name), store, shards=bool(stage.media)):
+            log.warning("%s: %s", stage.name, said)
             with store.building(stage.key):
                 shutil.rmtree(store.path(stage.key))
-            continue
-        source = sources.get(stage.config.name)
-        if source is None or not source.stamp or stage.media:  # shards hold what they were made of
-            continue
-        if read_json(store.path(stage.key) / "index.json").get("stamp") != source.stamp:
-            log.warning(
-                "%s: files or lists were written again since they were indexed. Runs that have read them stay: "
-                "files of equal size count as equal unless --fingerprint content compares what they hold",
-                stage.name,
-            )
-            with store.building(stage.key):
-                shutil.rmtree(store.path(stage.key))
+
+
+def _why_stale(key: str, source: Source | None, store: RunStore, *, shards: bool) -> str:
+    """Why a complete index does not serve any more; empty where it does. ``shards`` hold what they were made of."""
+    run = store.path(key)
+    if not (run / INDEX_ITEMS).exists():
+        return "its index is of another version of xdcbench and is made again"
+    if source is None or not source.stamp or shards:
+        return ""
+    if read_json(run / "index.json").get("stamp") == source.stamp:
+        return ""
+    return (
+        "files or lists were written again since they were indexed. Runs that have read them stay: files of equal size "
+        "count as equal unless --fingerprint content compares what they hold"
+    )

@@ -17,6 +17,7 @@ from xdcbench.results.statistics.counterparts import (
 from xdcbench.results.statistics.paired import paired_p
 from xdcbench.results.statistics.predictions import is_share
 from xdcbench.results.statistics.significance import holm
+from xdcbench.results.tables.cells import ColumnTest
 
 log = logging.getLogger("xdcbench")
 
@@ -36,6 +37,11 @@ def column_ps(
     ps = [p_of(first, other) for other in others]
     untested = [1.0] * (len(ps) * (len(ps) - 1) // 2)
     return holm([*ps, *untested])[: len(ps)]
+
+
+def column_test(stores: Sequence[RunStore]) -> ColumnTest:
+    """`column_ps` by `cell_p`, from the predictions in results folders."""
+    return lambda first, others: column_ps(first, others, lambda a, b: cell_p(a, b, stores))
 
 
 def cell_p(a: Sequence[Record], b: Sequence[Record], stores: Sequence[RunStore]) -> float | None:

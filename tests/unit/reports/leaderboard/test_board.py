@@ -8,7 +8,7 @@ from tests.unit.reports.results.made_results import record
 from xdcbench.reports.leaderboard.board import Board, make_board
 from xdcbench.results.records import Record, read_records
 from xdcbench.results.run_store import RunStore
-from xdcbench.results.statistics.column_test import cell_p, column_ps
+from xdcbench.results.statistics.column_test import column_test
 from xdcbench.results.tables.cells import CellStatistics
 
 
@@ -30,9 +30,7 @@ def probe(method: str, value: float, run: str = "", **changes: object) -> Record
 def made(tmp_path_factory: pytest.TempPathFactory) -> Board:
     folder = write_board(tmp_path_factory.mktemp("board") / "results")
     stores = [RunStore(folder)]
-    statistics = CellStatistics(
-        test=lambda first, others: column_ps(first, others, lambda a, b: cell_p(a, b, stores))
-    )
+    statistics = CellStatistics(test=column_test(stores))
     return make_board(read_records(stores), statistics)
 
 
