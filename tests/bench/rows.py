@@ -1,6 +1,7 @@
 """Memory and time of the steps of a round over an index of so many rows, without media.
 
     python -m tests.bench.rows 1000000 4000000
+    python -m tests.bench.rows --width 512 1000000
 
 The steps of one process run in one fresh process, in the order in which they are told; k-means runs in two. Private
 is anonymous memory, which no other process shares and no file backs: what is left after a step, and its peak.
@@ -21,10 +22,10 @@ import numpy as np
 import pyarrow as pa
 
 WIDTH = 8
-"""Features of an item: 512 of 65 million items would be 133 GB."""
+"""Features of an item, unless stated: 512 of 65 million items would be 133 GB."""
 K = 64
 CLASSES = 500
-CHUNK = 1 << 20
+CHUNK = 1 << 18
 EVERY = 0.01
 """Seconds between two looks at the memory of a process."""
 
@@ -36,11 +37,14 @@ def main(words: list[str]) -> None:
         return
     from tests.unit.together import together
 
+    width = WIDTH
+    if words[0] == "--width":
+        width, words = int(words[1]), words[2:]
     for count in map(int, words):
         with TemporaryDirectory(dir=".") as folder:
-            say(f"{count:,} rows")
+            say(f"{count:,} rows, {width} features each")
             begun = time.perf_counter()
-            write_index(Path(folder), count)
+            write_index(Path(folder), count, width)
             size = (Path(folder) / "items.arrow").stat().st_size
             say(f"    index of {size >> 20} MiB written in {time.perf_counter() - begun:.1f} s")
             subprocess.run([sys.executable, "-m", "tests.bench.rows", "measure", folder], check=True)
@@ -48,7 +52,7 @@ def main(words: list[str]) -> None:
             assert [process.wait() for process in together(code, inherited=True)] == [0, 0]
 
 
-def write_index(run: Path, count: int) -> None:
+def write_index(run: Path, count: int, width: int) -> None:
     """An index of ``count`` videos of ten seconds with a class each and one split, and features of them."""
     from xdcbench.data.index import Index
     from xdcbench.utils.matrix import write_rows
@@ -69,8 +73,8 @@ def write_index(run: Path, count: int) -> None:
     index.save(run)
     del index, items
     rng = np.random.default_rng(0)
-    parts = (rng.random((min(CHUNK, count - begin), WIDTH), np.float32) for begin in range(0, count, CHUNK))
-    write_rows(run / "features.npy", (count, WIDTH), parts)
+    parts = (rng.random((min(CHUNK, count - begin), width), np.float32) for begin in range(0, count, CHUNK))
+    write_rows(run / "features.npy", (count, width), parts)
 
 
 def table(count: int) -> Any:

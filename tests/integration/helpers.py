@@ -9,7 +9,8 @@ from typing import Any
 
 from xdcbench.pipeline.launch import Launch
 from xdcbench.results.records import read_records
-from xdcbench.results.regression import SCALES, Reference, Spread, settings_digest, values_of
+from xdcbench.results.regression.reference import Reference, Spread, settings_digest
+from xdcbench.results.regression.values import SCALES, values_of
 
 PICO = Path(__file__).with_name("pico.yaml")
 CIRCUMSTANCES = {"seconds", "commit"}

@@ -13,7 +13,7 @@ from xdcbench.pipeline.launch import Request, plan_launch
 from xdcbench.pretraining.learner import Learner
 from xdcbench.pretraining.pseudo_labels import UNLABELLED, PseudoLabels
 from xdcbench.results.records import read_records
-from xdcbench.results.regression import load_reference, write_reference
+from xdcbench.results.regression.reference import load_reference, write_reference
 from xdcbench.results.run_store import RunStore
 
 

@@ -9,7 +9,7 @@ from tabulate import tabulate
 from tests.integration.damage import DAMAGES, FILES, FP32, call, case, commands, judged, rerun, run
 from tests.integration.helpers import PICO, own_reference
 from xdcbench.pipeline.launch import Request, plan_launch
-from xdcbench.results.regression import write_reference
+from xdcbench.results.regression.reference import write_reference
 
 pytestmark = pytest.mark.nightly
 

@@ -15,18 +15,16 @@ from xdcbench.errors import UserError
 from xdcbench.pipeline.graph import Stage
 from xdcbench.pipeline.launch import Launch, Request, plan_launch
 from xdcbench.pipeline.tiers.values import Values
-from xdcbench.results.check_report import told
-from xdcbench.results.regression import (
+from xdcbench.results.regression.changes import RegressionChange, fixed_changes, shown
+from xdcbench.results.regression.reference import (
     Reference,
-    RegressionChange,
     empty_reference,
-    fixed_changes,
     load_reference,
     settings_digest,
-    shown,
     visible_shifts,
     write_reference,
 )
+from xdcbench.results.regression.report import told
 from xdcbench.utils.format import duration
 from xdcbench.utils.hardware import processor_class
 from xdcbench.utils.messages import unknown_name
@@ -237,7 +235,7 @@ def tell(result: CheckResult, suite: str, *, junit: Path | None, json: Path | No
     Raises:
         UserError: a file cannot be written.
     """
-    from xdcbench.results.check_report import annotations, append_summary, write_check, write_junit
+    from xdcbench.results.regression.report import annotations, append_summary, write_check, write_junit
 
     if junit:
         write_junit(junit, suite, result.values, error=result.lines[-1] if result.code == CANNOT_TELL else "")

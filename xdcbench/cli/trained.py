@@ -9,15 +9,9 @@ from xdcbench.errors import UserError
 from xdcbench.pipeline.graph import Stage
 from xdcbench.pipeline.launch import Launch, Request, plan_launch
 from xdcbench.results.records import Record, read_records
-from xdcbench.results.regression import (
-    ALL,
-    Reference,
-    RegressionChange,
-    compared,
-    regression_changes,
-    spreads_of,
-    values_of,
-)
+from xdcbench.results.regression.changes import RegressionChange, regression_changes
+from xdcbench.results.regression.reference import Reference, spreads_of
+from xdcbench.results.regression.values import ALL, compared, values_of
 from xdcbench.results.run_store import RunStore
 from xdcbench.results.statistics.predictions import load_predictions
 from xdcbench.utils.cores import available_cores

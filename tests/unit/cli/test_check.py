@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.unit.results.test_regression import NAME
+from tests.unit.results.regression.helpers import NAME
 from xdcbench.cli import check as check_command
 from xdcbench.cli import trained
 from xdcbench.cli.check import TIERS, TRAINED, CheckResult, check_against, tell, tiers_of, update_reference
@@ -17,7 +17,7 @@ from xdcbench.errors import UserError
 from xdcbench.pipeline.executor import StageResult, Status
 from xdcbench.pipeline.launch import Launch, Request
 from xdcbench.results.records import Record, write_records
-from xdcbench.results.regression import load_reference
+from xdcbench.results.regression.reference import load_reference
 from xdcbench.utils.documents import read_json
 from xdcbench.utils.manifest import write_manifest
 

@@ -1,4 +1,4 @@
-"""What commands tell; running is covered in test_run, the regression check in results/test_regression."""
+"""What commands tell; running is covered in test_run, the regression check in results/regression."""
 
 import shutil
 from collections.abc import Callable, Sequence

@@ -13,7 +13,8 @@ from xdcbench.pipeline.tiers.algorithms import Stored, algorithm_values, load_st
 from xdcbench.pipeline.tiers.features import feature_values
 from xdcbench.pipeline.tiers.inputs import input_values
 from xdcbench.pipeline.tiers.values import Values, digest, projected
-from xdcbench.results.regression import empty_reference, fixed_changes
+from xdcbench.results.regression.changes import fixed_changes
+from xdcbench.results.regression.reference import empty_reference
 
 ROOT = Path(__file__).parents[4]
 NAME = "kinetics400"

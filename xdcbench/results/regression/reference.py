@@ -1,13 +1,11 @@
-"""The regression check: records of a run against a reference, within bounds of measured spread."""
+"""What the numbers of a suite were, and how far those of unchanged code may lie from them."""
 
 import hashlib
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import fmean, median, stdev
-from typing import TypeGuard
 
 from pydantic import Field
 
@@ -16,25 +14,9 @@ from xdcbench.config.keys import NOT_SCIENCE
 from xdcbench.config.suite import Suite
 from xdcbench.errors import UserError
 from xdcbench.results.records import Record
+from xdcbench.results.regression.values import SCALES, compared, item_of, values_of
 from xdcbench.utils.documents import read_as, write_json
 from xdcbench.utils.io import writing
-
-SCALES = {
-    "top1": 100.0,
-    "mAP": 0.0,
-    "cluster_accuracy": 100.0,
-    "nmi_class": 0.0,
-    "purity": 1.0,
-    "within_cluster_variance": 0.0,
-    "accuracy": 1.0,
-}
-"""Trained numbers that are compared, by metric, with what all items together are worth; 0 for what is no share."""
-
-ALL = "all"
-"""In the name of a method's mean, in place of evaluation and dataset."""
-
-NAMED = 5
-"""Items that a line names."""
 
 FALSE_ALARMS = 0.05
 """Chance that a check of unchanged code sees any of its trained numbers move."""
@@ -100,48 +82,6 @@ class Reference(Config):
         return max(bounds)
 
 
-@dataclass(frozen=True)
-class RegressionChange:
-    """A number or digest where it was and is now; ``expected`` or ``found`` is None where it is missing.
-
-    ``again`` is what a number that moved is with another seed, and ``items`` are test items that were right and are
-    wrong now.
-    """
-
-    name: str
-    expected: float | str | None
-    found: float | str | None
-    tolerance: float
-    again: float | None = None
-    items: tuple[str, ...] = ()
-
-    @property
-    def moved(self) -> bool:
-        """Whether it is missing, new, or beyond its tolerance."""
-        if _is_number(self.expected) and _is_number(self.found):
-            return not abs(self.found - self.expected) <= self.tolerance
-        return self.expected is None or self.expected != self.found
-
-    @property
-    def excess(self) -> float:
-        """How many times its tolerance a number has moved; infinite for a digest, and for what is missing or new."""
-        if _is_number(self.expected) and _is_number(self.found) and self.tolerance:
-            times = abs(self.found - self.expected) / self.tolerance
-            return math.inf if math.isnan(times) else times
-        return math.inf
-
-    def __str__(self) -> str:
-        within = "" if isinstance(self.expected, str) else f" ± {self.tolerance:.3g}"
-        said = f"{self.name}: expected {shown(self.expected)}{within}, found {shown(self.found)}"
-        if self.again is not None:
-            stays = abs(self.again - self.expected) > self.tolerance if _is_number(self.expected) else True
-            said += f"; with another seed {shown(self.again)}, {'moved too' if stays else 'as expected'}"
-        if self.items:
-            more = f" and {len(self.items) - NAMED} more" if len(self.items) > NAMED else ""
-            said += f"; now wrong: {', '.join(self.items[:NAMED])}{more}"
-        return said
-
-
 def share_bound(share: float, known: int, items: int, *, error: float) -> float:
     """How far the share right of ``items`` further trials may lie from ``share``, that of ``known`` ones.
 
@@ -155,46 +95,10 @@ def share_bound(share: float, known: int, items: int, *, error: float) -> float:
     return float(max(share - low, high - share))
 
 
-def _is_number(value: float | str | None) -> TypeGuard[float]:
-    return isinstance(value, float | int)
-
-
-def shown(value: float | str | None) -> str:
-    """A value of a check in words."""
-    if value is None:
-        return "nothing"
-    return value if isinstance(value, str) else f"{value:.4g}"
-
-
-def name_of(record: Record, metric: str) -> str:
-    """What a value is called: method, data and what was measured."""
-    return f"{record.method}/{record.pretrain_data}/{record.evaluation}/{record.dataset}/{metric}"
-
-
-def compared(records: Iterable[Record]) -> dict[str, list[Record]]:
-    """The records that a check compares, by name of number.
-
-    One number is the mean over splits, rounds, clusterings and heads: training magnifies the rounding of another
-    processor or number of threads, and one fold or clustering of a small suite may land elsewhere while their mean
-    stays. Items held out for validation are too few.
-    """
-    found: dict[str, list[Record]] = {}
-    for record in records:
-        metric = metric_of(record.metric)
-        if metric is not None and not record.metric.startswith("val_"):
-            found.setdefault(name_of(record, metric), []).append(record)
-    return dict(sorted(found.items()))
-
-
-def values_of(records: Iterable[Record]) -> dict[str, float]:
-    """The number of each name, and of each method the mean of its top-1, which moves less from seed to seed."""
-    values = {name: fmean(record.value for record in of) for name, of in compared(records).items()}
-    means: dict[str, list[float]] = {}
-    for name, value in values.items():
-        if name.endswith("/top1"):
-            method, data, *_ = name.split("/")
-            means.setdefault(f"{method}/{data}/{ALL}/{ALL}/top1", []).append(value)
-    return values | {name: fmean(several) for name, several in means.items()}
+def fixed_tolerance(name: str, value: float | str | None) -> float:
+    """What another processor or number of threads may move of a number of a tier."""
+    share = next((share for start, share in STEPS.items() if name.startswith(start)), ROUNDING)
+    return share * max(1.0, abs(value)) if isinstance(value, float | int) else 0.0
 
 
 def spreads_of(runs: Sequence[Sequence[Record]]) -> dict[str, Spread]:
@@ -216,34 +120,6 @@ def spreads_of(runs: Sequence[Sequence[Record]]) -> dict[str, Spread]:
     return spreads
 
 
-def item_of(records: Sequence[Record]) -> float:
-    """What one test item moves of a number that is the mean of ``records``, those of one seed."""
-    scale = SCALES[metric_of(records[0].metric) or ""]
-    by_split = {record.split: record.items_used for record in records}
-    return scale / max(sum(by_split.values()), 1)
-
-
-def metric_of(metric: str) -> str | None:
-    """The compared metric that ``metric`` is, or ends in: ``video_a_accuracy`` is an accuracy."""
-    suffixes = [name for name in SCALES if metric == name or metric.endswith(f"_{name}")]
-    return max(suffixes, key=len, default=None)
-
-
-def regression_changes(records: Sequence[Record], reference: Reference) -> list[RegressionChange]:
-    """Every number of a run or a reference, by name."""
-    found = values_of(records)
-    seeds = len({record.seed for record in records}) or 1
-    return [
-        RegressionChange(
-            name,
-            reference.values[name].mean if name in reference.values else None,
-            found.get(name),
-            reference.tolerance(name, seeds=seeds),
-        )
-        for name in sorted(found.keys() | reference.values.keys())
-    ]
-
-
 def visible_shifts(reference: Reference) -> str:
     """The smallest shifts that a check against a reference sees, by metric: least, median and largest."""
     tolerances: dict[str, list[float]] = {}
@@ -254,22 +130,6 @@ def visible_shifts(reference: Reference) -> str:
         for metric, of in sorted(tolerances.items())
     )
     return "; ".join(words)
-
-
-def fixed_changes(
-    found: Mapping[str, float | str], reference: Reference, tiers: Sequence[str]
-) -> list[RegressionChange]:
-    """Every value of some tiers, of this run or the reference, by name; nothing of a tier that it lacks."""
-    known = {name: value for name, value in reference.fixed.items() if name.split("/")[0] in tiers}
-    held = {name.split("/")[0] for name in known}
-    names = sorted(known.keys() | {name for name in found if name.split("/")[0] in held})
-    return [RegressionChange(n, known.get(n), found.get(n), fixed_tolerance(n, known.get(n))) for n in names]
-
-
-def fixed_tolerance(name: str, value: float | str | None) -> float:
-    """What another processor or number of threads may move of a number of a tier."""
-    share = next((share for start, share in STEPS.items() if name.startswith(start)), ROUNDING)
-    return share * max(1.0, abs(value)) if _is_number(value) else 0.0
 
 
 def load_reference(path: Path) -> Reference:

@@ -8,8 +8,8 @@ import pytest
 from markdown_it import MarkdownIt
 
 from xdcbench.errors import UserError
-from xdcbench.results.check_report import annotations, append_summary, told, write_check, write_junit
-from xdcbench.results.regression import RegressionChange
+from xdcbench.results.regression.changes import RegressionChange
+from xdcbench.results.regression.report import annotations, append_summary, told, write_check, write_junit
 
 STAYED = RegressionChange("xdc/k400/seed0/finetune/ucf101/top1", 90.0, 89.5, 2.0)
 MOVED = RegressionChange("xdc/k400/seed0/finetune/hmdb51/top1", 60.0, 40.0, 2.0)

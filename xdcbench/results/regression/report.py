@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from xdcbench.results.regression import RegressionChange, shown
+from xdcbench.results.regression.changes import RegressionChange, shown
 from xdcbench.results.tables.render import escape_markdown
 from xdcbench.utils.documents import write_json
 from xdcbench.utils.io import atomic_write, writing
