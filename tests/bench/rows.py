@@ -173,15 +173,13 @@ def shared_labels(run: Path, index: Any) -> None:
 
 def cluster(folder: str) -> None:
     """K-means over this process's share of the features: a start, one update and the assignments."""
-    import torch
-
     from xdcbench.clustering.kmeans import BLOCK, KMeans
     from xdcbench.utils.distributed import contiguous_shard, is_main_process
-    from xdcbench.utils.matrix import mapped
+    from xdcbench.utils.matrix import mapped, mapped_tensor
 
     features = mapped(Path(folder) / "features.npy")
     mine = contiguous_shard(len(features), BLOCK)
-    share = torch.from_numpy(features[mine.start : mine.stop])
+    share = mapped_tensor(features[mine.start : mine.stop])
     with peak() as reached:
         begun = time.perf_counter()
         KMeans(k=K, seed=0, max_iter=1).fit(share)

@@ -16,7 +16,7 @@ from xdcbench.config.base import Modality
 from xdcbench.config.pretraining import Clustering, Pretrain
 from xdcbench.errors import EqualFeaturesError
 from xdcbench.utils.distributed import all_gather_object, all_gather_rows, all_reduce, contiguous_shard, rank
-from xdcbench.utils.matrix import write_rows
+from xdcbench.utils.matrix import mapped_tensor, write_rows
 
 CHUNK = 8192
 """Rows of which a float64 copy is held at once."""
@@ -68,7 +68,7 @@ class Points:
         chosen = [self.features[m] for m in self.clustering.features]
         mine = contiguous_shard(len(self.read), BLOCK)
         if len(chosen) == 1 and len(self.read) == len(chosen[0]):
-            return torch.from_numpy(chosen[0][mine.start : mine.stop])
+            return mapped_tensor(chosen[0][mine.start : mine.stop])
 
         def make(rows: np.ndarray) -> np.ndarray:
             parts = [torch.from_numpy(of[rows]) for of in chosen]
@@ -80,7 +80,7 @@ class Points:
 
     def written(self, name: str, shape: tuple[int, int], parts: Iterable[np.ndarray]) -> Tensor:
         """A matrix of this process in a file, mapped."""
-        return torch.from_numpy(write_rows(self.folder / f"{name}-{rank()}.npy", shape, parts))
+        return mapped_tensor(write_rows(self.folder / f"{name}-{rank()}.npy", shape, parts))
 
 
 def cluster(points: Points, settings: Pretrain, *, seed: int, device: torch.device) -> ClusteringResult:

@@ -18,7 +18,7 @@ from xdcbench.utils.messages import first_line
 HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
 
 
-def load_array(path: Path, *, mmap_mode: Literal["r", "c"] | None = None, fix: str = RESTORE) -> np.ndarray:
+def load_array(path: Path, *, mmap_mode: Literal["r"] | None = None, fix: str = RESTORE) -> np.ndarray:
     """The array of an ``.npy`` file; nothing is unpickled, and its size is checked before room is made for it.
 
     Raises:

@@ -7,11 +7,14 @@ one file, so that this holds on a network file system, too.
 import json
 import logging
 import math
+import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from xdcbench.utils.arrays import load_array
 from xdcbench.utils.disk import explain_full_disk
@@ -144,10 +147,19 @@ def write_rows(path: Path, shape: tuple[int, ...], parts: Iterable[np.ndarray]) 
 
 
 def mapped(path: Path) -> np.ndarray:
-    """The matrix in a file, read as it is used; what is assigned to it stays in this process.
+    """The matrix in a file, read as it is used.
+
+    It may exceed memory. A mapping that can be written to, be it private, counts as memory for Linux, which refuses it.
 
     Raises:
         UserError: it is missing or damaged.
     """
-    array: np.ndarray = load_array(path, mmap_mode="c").view(np.ndarray)
+    array: np.ndarray = load_array(path, mmap_mode="r").view(np.ndarray)
     return array
+
+
+def mapped_tensor(array: np.ndarray) -> Tensor:
+    """Rows of a mapped matrix as a tensor that shares their memory. Writing to it ends the process."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The given NumPy array is not writable")
+        return torch.from_numpy(array)

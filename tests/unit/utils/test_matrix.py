@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from xdcbench.errors import UserError
-from xdcbench.utils.matrix import FILES, Blocks, block_of, mapped, write_rows
+from xdcbench.utils.matrix import FILES, Blocks, block_of, mapped, mapped_tensor, write_rows
 
 
 def values(rows: range, width: int) -> np.ndarray:
@@ -167,9 +167,27 @@ def test_blocks_are_whole_batches_and_few(rows: int, batch: int, block: int) -> 
     assert -(-rows // block) <= FILES
 
 
-def test_what_is_assigned_to_a_mapped_matrix_does_not_reach_the_file(tmp_path: Path) -> None:
-    write_rows(tmp_path / "x.npy", (3, 2), [values(range(3), 2)])[:] = 7
-    assert np.array_equal(mapped(tmp_path / "x.npy"), values(range(3), 2))
+def test_a_mapped_matrix_cannot_be_changed(tmp_path: Path) -> None:
+    matrix = write_rows(tmp_path / "x.npy", (3, 2), [values(range(3), 2)])
+    with pytest.raises(ValueError, match="read-only"):
+        matrix[:] = 7
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_matrix_larger_than_memory_is_mapped(tmp_path: Path) -> None:
+    """Four times the memory and swap of this machine, all of it a hole but for its last row."""
+    facts = dict(line.split(":") for line in Path("/proc/meminfo").read_text().splitlines())
+    room = 1024 * sum(int(facts[name].split()[0]) for name in ("MemTotal", "SwapTotal"))
+    path, rows, width = tmp_path / "x.npy", 4 * room // 2048, 512
+    header = {"descr": "<f4", "fortran_order": False, "shape": (rows, width)}
+    with path.open("wb") as file:
+        np.lib.format.write_array_header_1_0(file, header)
+        file.truncate(file.tell() + rows * width * 4)
+        file.seek(-width * 4, os.SEEK_END)
+        file.write(np.arange(width, dtype="<f4").data)
+    tensor = mapped_tensor(mapped(path))
+    assert tensor.shape == (rows, width)
+    assert tensor[-2:].sum(dim=1).tolist() == [0.0, 511 * 512 / 2]
 
 
 def full(*_: object, **__: object) -> int:
