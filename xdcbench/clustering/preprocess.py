@@ -70,10 +70,7 @@ def pca(x: Tensor, *, dim: int) -> tuple[Tensor, Tensor]:
     """
     d = x.shape[1]
     n = int(all_reduce(torch.tensor(len(x))))
-    mean = torch.zeros(d, dtype=torch.float64, device=x.device)
-    for part in x.split(CHUNK):
-        mean += part.sum(dim=0, dtype=torch.float64)
-    mean = all_reduce(mean) / max(n, 1)
+    mean = all_reduce(sum_of_rows(x)) / max(n, 1)
     covariance = torch.zeros(d, d, dtype=torch.float64, device=x.device)
     for part in x.split(CHUNK):
         centered = part.double() - mean
@@ -86,6 +83,14 @@ def pca(x: Tensor, *, dim: int) -> tuple[Tensor, Tensor]:
     if not kept.any():
         raise EqualFeaturesError(f"PCA: the features of all {n} items are equal")
     return mean, axes[:, kept] / variances[kept].sqrt()
+
+
+def sum_of_rows(x: Tensor) -> Tensor:
+    """Float64 (d,) of float32 (n, d), by chunks: torch copies to float64 all that it sums at once."""
+    total = torch.zeros(x.shape[1], dtype=torch.float64, device=x.device)
+    for part in x.split(CHUNK):
+        total += part.sum(dim=0, dtype=torch.float64)
+    return total
 
 
 def concat(features: list[Tensor], *, l2: bool) -> Tensor:

@@ -11,7 +11,7 @@ from torch import Tensor
 from xdcbench.clustering.assigner import Assigner
 from xdcbench.clustering.kmeans import BLOCK, KMeans
 from xdcbench.clustering.metrics import nmi, purity, summary
-from xdcbench.clustering.preprocess import concat, fit
+from xdcbench.clustering.preprocess import concat, fit, sum_of_rows
 from xdcbench.config.base import Modality
 from xdcbench.config.pretraining import Clustering, Pretrain
 from xdcbench.errors import EqualFeaturesError
@@ -138,8 +138,10 @@ def check_spread(x: Tensor, first: Tensor) -> None:
 
 def squared_distances(x: Tensor, centroids: Tensor, assignments: Tensor) -> Tensor:
     """Float64 (n,) of each point to its centroid."""
-    parts = zip(x.split(CHUNK), assignments.split(CHUNK), strict=True)
-    return torch.cat([(part - centroids[of]).double().square().sum(dim=1) for part, of in parts])
+    found = torch.empty(len(x), dtype=torch.float64)
+    for part, of, into in zip(x.split(CHUNK), assignments.split(CHUNK), found.split(CHUNK), strict=True):
+        torch.sum((part - centroids[of]).double().square(), dim=1, out=into)
+    return found
 
 
 def within_cluster_variance(x: Tensor, squares: Tensor) -> float:
@@ -150,9 +152,12 @@ def within_cluster_variance(x: Tensor, squares: Tensor) -> float:
         squares: float64 (n,), of their distances to their centroids.
     """
     count = all_reduce(torch.tensor(float(len(x)), dtype=torch.float64))
-    mean = all_reduce(x.sum(dim=0, dtype=torch.float64)) / count
-    around = torch.stack([(part.double() - mean).square().sum() for part in x.split(CHUNK)]).sum()
-    within, total = all_reduce(torch.stack([squares.sum(), around])).tolist()
+    mean = all_reduce(sum_of_rows(x)) / count
+    # A list of small results between large temporaries would keep the allocator from using those again.
+    around = torch.empty(-(-len(x) // CHUNK), dtype=torch.float64)
+    for part, into in zip(x.split(CHUNK), around, strict=True):
+        torch.sum((part.double() - mean).square(), dim=(0, 1), out=into)
+    within, total = all_reduce(torch.stack([squares.sum(), around.sum()])).tolist()
     return within / total if total > 0 else 0.0
 
 
