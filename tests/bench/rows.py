@@ -172,20 +172,25 @@ def shared_labels(run: Path, index: Any) -> None:
 
 
 def cluster(folder: str) -> None:
-    """K-means over this process's share of the features: a start, one update and the assignments."""
-    from xdcbench.clustering.kmeans import BLOCK, KMeans
-    from xdcbench.utils.distributed import contiguous_shard, is_main_process
-    from xdcbench.utils.matrix import mapped, mapped_tensor
+    """The clustering of a round by several processes: l2, a start, one update, assignments and distances."""
+    import torch
 
-    features = mapped(Path(folder) / "features.npy")
-    mine = contiguous_shard(len(features), BLOCK)
-    share = mapped_tensor(features[mine.start : mine.stop])
+    from xdcbench.config.pretraining import Clustering, Pretrain
+    from xdcbench.pretraining.clustering import Points
+    from xdcbench.pretraining.clustering import cluster as clustered
+    from xdcbench.utils.distributed import is_main_process
+    from xdcbench.utils.matrix import mapped
+
+    run = Path(folder)
+    features = mapped(run / "features.npy")
+    points = Points(Clustering(features=("video",), k=K), {"video": features}, np.arange(len(features)), run)
+    settings = Pretrain(preprocess="l2", kmeans_max_iter=1)
     with peak() as reached:
         begun = time.perf_counter()
-        KMeans(k=K, seed=0, max_iter=1).fit(share)
+        clustered(points, settings, seed=0, device=torch.device("cpu"))
         seconds = time.perf_counter() - begun
     if is_main_process():
-        told(f"k-means of {len(share):,} of the rows in one of two processes", seconds, reached[0])
+        told("a clustering, one of two processes with half of the rows", seconds, reached[0])
 
 
 def timed(what: str, work: Callable[[], Any]) -> Any:

@@ -35,8 +35,11 @@ class Assigner:
 
         Features are float32 (n, d), as the encoder gives them, both modalities joined where k-means saw both.
         """
-        parts = [torch.cdist(self.prepared(x), self.centroids).min(dim=1) for x in features.split(CHUNK)]
-        return torch.cat([p.indices for p in parts]), torch.cat([p.values for p in parts])
+        nearest = features.new_empty(len(features), dtype=torch.int64)
+        distances = features.new_empty(len(features), dtype=torch.float32)
+        for x, *into in zip(features.split(CHUNK), distances.split(CHUNK), nearest.split(CHUNK), strict=True):
+            torch.min(torch.cdist(self.prepared(x), self.centroids), dim=1, out=into)
+        return nearest, distances
 
 
 def save_assigners(assigners: Mapping[str, Assigner], path: Path) -> None:
