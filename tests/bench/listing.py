@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from tests.bench.rows import private, say, timed
+from tests.bench.rows import build_folder, private, say, timed
 
 FOLDER = 1000
 """Files in a folder."""
@@ -28,7 +28,7 @@ def main(words: list[str]) -> None:
         measure(int(words[1]), Path(words[2]))
         return
     for count in map(int, words):
-        with TemporaryDirectory(dir=".") as folder:
+        with TemporaryDirectory(dir=build_folder()) as folder:
             write_list(Path(folder) / "list.csv", count)
             say(f"{count:,} files")
             subprocess.run(

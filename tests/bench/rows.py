@@ -41,7 +41,7 @@ def main(words: list[str]) -> None:
     if words[0] == "--width":
         width, words = int(words[1]), words[2:]
     for count in map(int, words):
-        with TemporaryDirectory(dir=".") as folder:
+        with TemporaryDirectory(dir=build_folder()) as folder:
             say(f"{count:,} rows, {width} features each")
             begun = time.perf_counter()
             write_index(Path(folder), count, width)
@@ -50,6 +50,13 @@ def main(words: list[str]) -> None:
             subprocess.run([sys.executable, "-m", "tests.bench.rows", "measure", folder], check=True)
             code = f"from tests.bench.rows import cluster\ncluster({folder!r})"
             assert [process.wait() for process in together(code, inherited=True)] == [0, 0]
+
+
+def build_folder() -> Path:
+    """A folder of this disk that git ignores."""
+    folder = Path("build")
+    folder.mkdir(exist_ok=True)
+    return folder
 
 
 def write_index(run: Path, count: int, width: int) -> None:

@@ -2,7 +2,10 @@
 
 import errno
 import logging
+import re
 import sys
+from collections.abc import Sequence
+from itertools import pairwise
 from typing import Annotated
 
 import typer
@@ -64,6 +67,18 @@ def main() -> None:
         _main()
 
 
+def _refuse_empty(words: Sequence[str]) -> None:
+    """See that no word is empty: ``--filter "$STAGE"`` of an unset variable would otherwise mean every stage.
+
+    Raises:
+        UserError: names the option.
+    """
+    for before, word in pairwise(("xdcbench", *words)):
+        if not word or re.fullmatch(r"--[\w-]+=", word):
+            where = word.rstrip("=") or before
+            raise UserError(f"the word after {where} is empty. Try: give it a value, or leave it out")
+
+
 def _main() -> None:
     try:
         check_environment()
@@ -73,6 +88,7 @@ def _main() -> None:
         logging.basicConfig(level=others, format="%(message)s", handlers=[TerminalHandler()])
         logging.getLogger("xdcbench").setLevel(own)
         tell_from(logging.INFO)
+        _refuse_empty(sys.argv[1:])
         app()
     except (UserError, MediaError) as error:
         typer.echo(safe_text(f"xdcbench: {error}"), err=True)

@@ -84,6 +84,28 @@ def test_help_imports_nothing_heavy() -> None:
     assert not imported & set(HEAVY)
 
 
+@pytest.mark.parametrize(
+    ("words", "before"),
+    [
+        (["run", "--suite", "smoke", "--filter", ""], "--filter"),
+        (["run", "--suite", "smoke", "--methods="], "--methods"),
+        (["run", "--suite", "smoke", "--scratch", "", "--dry-run"], "--scratch"),
+        (["table", "", "--format", "md"], "table"),
+        ([""], "xdcbench"),
+    ],
+)
+def test_an_empty_value_is_that_of_an_unset_variable(
+    xdcbench: Command, words: list[str], before: str
+) -> None:
+    said = refused(xdcbench(*words))
+    assert said == f"xdcbench: the word after {before} is empty. Try: give it a value, or leave it out\n"
+
+
+def test_a_setting_may_be_empty(xdcbench: Command) -> None:
+    said = refused(xdcbench("run", "--suite", "smoke", "--set=encoders.mine.video.source=", "--dry-run"))
+    assert "encoders.mine.video.source" in said and "word after" not in said
+
+
 # -------------------------------------------------------------------------------------------- list
 
 
