@@ -1,6 +1,6 @@
 """The report: one page over results folders, a pure function of what lies in them."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from xdcbench.reports.results.pretrainings import chains_of, pretrainings
 from xdcbench.reports.results.tables import tables
 from xdcbench.results.statistics.significance import p_text
 from xdcbench.results.tables.present import method_titles
+from xdcbench.results.tables.titles import dataset_titles
 from xdcbench.utils.format import change, duration, number
 from xdcbench.utils.io import atomic_write, writing
 
@@ -50,6 +51,7 @@ def page_data(here: Results, there: Results | None = None, *, page: Path | None 
     board = make_board(records, here.statistics({}))
     chains, pages = list(chains_of(here)), clusters_pages(here, page) if page else {}
     comparison = None if there is None else result_changes(here, there)
+    titles = dataset_titles([*here.stated_titles, *(there.stated_titles if there else ())])
     others = {key for move in comparison.moved for key in move.runs[1]} if comparison else set()
     runs = listing(here, here.runs, anchor="run")
     return {
@@ -67,7 +69,7 @@ def page_data(here: Results, there: Results | None = None, *, page: Path | None 
         "tables": made,
         "lacking": lacking,
         "overlays": overlays(here, chains),
-        "pretrainings": pretrainings(chains, pages, charts=len(here.runs) <= DETAILED),
+        "pretrainings": pretrainings(here, chains, pages, charts=len(here.runs) <= DETAILED),
         "galleries": [{"title": _page_title(here, keys), "link": link} for keys, link in pages.items()],
         "detailed": len(here.runs) <= DETAILED,
         "datasets": datasets(here),
@@ -80,7 +82,7 @@ def page_data(here: Results, there: Results | None = None, *, page: Path | None 
         "attempts": here.attempts,
         "damaged": [{"key": key, "said": here.placeless(said)} for key, said in sorted(here.damaged.items())],
         "beside": there.name if there else "",
-        "moved": _moved(comparison) if comparison else None,
+        "moved": _moved(comparison, titles) if comparison else None,
         "other_runs": listing(there, others, anchor="beside") if there else [],
     }
 
@@ -105,26 +107,26 @@ def _round_title(run: Run) -> str:
     return f"{title} ({name})" if name else title
 
 
-def _moved(comparison: Comparison) -> dict[str, Any]:
+def _moved(comparison: Comparison, titles: Mapping[str, str]) -> dict[str, Any]:
     common = (
         set.intersection(*(set(move.settings) for move in comparison.moved)) if comparison.moved else set()
     )
     return {
-        "rows": [_row(move, common) for move in comparison.moved],
+        "rows": [_row(move, common, titles) for move in comparison.moved],
         "common": sorted(common),
         "significant": sum(bool(move.significant) for move in comparison.moved),
         "tested": sum(move.significant is not None for move in comparison.moved),
         "same": comparison.same,
-        "unlike": [{"name": str(name), "why": why} for name, why in comparison.unlike],
+        "unlike": [{"name": name.said(titles), "why": why} for name, why in comparison.unlike],
         "only": [
-            {"where": where, "count": len(names), "names": list(map(str, names[:NAMED]))}
+            {"where": where, "count": len(names), "names": [name.said(titles) for name in names[:NAMED]]}
             for where, names in (("here", comparison.only_here), ("there", comparison.only_there))
         ],
     }
 
 
-def _row(move: ResultChange, common: set[str]) -> dict[str, Any]:
-    """One change; settings that differ in all of them are said once, elsewhere."""
+def _row(move: ResultChange, common: set[str], titles: Mapping[str, str]) -> dict[str, Any]:
+    """One change; settings that differ in all of them are said once, elsewhere. ``titles`` are those of datasets."""
     ends = move.interval
     better = (move.difference > 0) == move.higher_is_better
     verdict = {True: "better" if better else "worse", False: "not significant", None: ""}[move.significant]
@@ -132,8 +134,8 @@ def _row(move: ResultChange, common: set[str]) -> dict[str, Any]:
     return {
         "training": evaluation == "round",
         "method": method_titles().get(method, method),
-        "data": data,
-        "what": f"{evaluation} on {dataset}",
+        "data": titles.get(data, data),
+        "what": f"{evaluation} on {titles.get(dataset, dataset)}",
         "metric": f"{metric}, {told}" if told else metric,
         "here": number(move.here, move.unit),
         "there": number(move.there, move.unit),

@@ -84,7 +84,7 @@ def build(
         groups,
         (*_notes(table, held, groups, fill.names.datasets), *letters),
         table.figure,
-        tuple(_details(table, held, groups)),
+        tuple(_details(table, held, groups, fill.names.datasets)),
     )
 
 
@@ -149,7 +149,7 @@ def _notes(table: Table, held: _Held, groups: Sequence[Group], titles: Mapping[s
     yield from table.footnotes
     yield from cell_notes(groups, table.columns)
     yield from number_notes(groups, table.columns, titles)
-    yield from record_notes(held.records)
+    yield from record_notes(held.records, titles)
     yield from published_notes(held.shown)
     if held.unfit:
         n = held.unfit.total()
@@ -160,12 +160,12 @@ def _notes(table: Table, held: _Held, groups: Sequence[Group], titles: Mapping[s
         yield "No record fits this table."
 
 
-def _details(table: Table, held: _Held, groups: Sequence[Group]) -> Iterator[str]:
-    """Where the numbers come from."""
+def _details(table: Table, held: _Held, groups: Sequence[Group], titles: Mapping[str, str]) -> Iterator[str]:
+    """Where the numbers come from; ``titles`` are those of datasets."""
     for name, some in table.where.items():
         yield f"Only {name} {', '.join(said(value) or 'none' for value in some)}."
-    yield from number_details(groups, table.columns, synthetic=SYNTHETIC)
-    yield from record_details(held.records)
+    yield from number_details(groups, table.columns, titles, synthetic=SYNTHETIC)
+    yield from record_details(held.records, titles)
     yield from published_details(held.shown)
     for why, n in sorted((held.unfit + held.unfit_printed).items()):
         yield f"Left out: {n} {why}."
