@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from xdcbench.reports.clusters.report_link import open_report_links, report_of
 from xdcbench.reports.gather import Results, Run, gather
 from xdcbench.reports.html import relative_link, render
 from xdcbench.reports.leaderboard.board import make_board
@@ -28,7 +29,8 @@ NAMED = 12
 def write_report(folders: Sequence[Path], beside: Path | None, out: Path) -> Iterator[str]:
     """Write the report of results ``folders``, read as one, and compared with the folder ``beside``.
 
-    ``out`` is the file, or the folder in which it is to be ``index.html``; made where it is not there.
+    ``out`` is the file, or the folder in which it is to be ``index.html``; made where it is not there. In its usual
+    place, it is linked from the folder's pages of clusters.
 
     Raises:
         UserError: a folder is no results folder or cannot be read, or the page cannot be written.
@@ -40,6 +42,9 @@ def write_report(folders: Sequence[Path], beside: Path | None, out: Path) -> Ite
         path.parent.mkdir(parents=True, exist_ok=True)
         with atomic_write(path) as part:
             part.write_text(render("report", data, parts=("board",)), encoding="utf-8")
+        for store in here.stores:
+            if path.resolve() == report_of(store.root).resolve():
+                open_report_links(store.root)
     left = f"; {len(here.damaged)} damaged and left out" if here.damaged else ""
     yield f"report  {path} ({len(here.runs)} runs, {len(here.records)} numbers{left})"
 
