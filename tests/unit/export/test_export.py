@@ -259,7 +259,10 @@ def test_a_damaged_run_gives_no_encoders(out: Path, tmp_path: Path, name: str) -
     assert find_origin("mine", PretrainedEncoders(run=str(run))).encoders == ("video", "audio")
     path = run / name
     path.write_bytes(bytes(path.stat().st_size))
-    with pytest.raises(UserError, match=rf"encoders.mine: {run} is damaged: {name} is not what was written"):
+    with pytest.raises(
+        UserError,
+        match=rf"encoders.mine: {run} is damaged: {name} is not what was written.* --stage {run.name}`",
+    ):
         find_origin("mine", PretrainedEncoders(run=str(run)))
 
 

@@ -13,7 +13,7 @@ from xdcbench.models.pretrained.exported import is_export, read_stated, verified
 from xdcbench.models.pretrained.released import cached, check_file, lacking, recognize
 from xdcbench.utils.code import NO_CODE, Consent, find_code
 from xdcbench.utils.io import file_hash
-from xdcbench.utils.manifest import MANIFEST, find_damage
+from xdcbench.utils.manifest import MANIFEST, find_damage, make_again
 
 TORCHVISION = "torchvision:"
 OWN = ("r2plus1d", "resnet")
@@ -133,9 +133,7 @@ def _of_run(name: str, run: Path, consent: Consent) -> Origin:
             "pretrained or round, or an exported folder"
         )
     if (run / MANIFEST).exists() and (said := find_damage(run, thorough=True, hashed=set())):
-        raise UserError(
-            f"encoders.{name}: {run} is damaged: {said}. Try: run its suite, which makes it again"
-        )
+        raise UserError(f"encoders.{name}: {run} is damaged: {said}. {make_again(run.name)}")
     known = verified(run).sha256 if is_export(run) else {}
     stated = read_stated(run)
     encoders: tuple[Modality, ...] = stated.get("encoders", ("video", "audio"))

@@ -21,6 +21,7 @@ from xdcbench.utils.arrays import read_table
 from xdcbench.utils.cache_folder import cache_folder
 from xdcbench.utils.code import NO_CODE, Consent
 from xdcbench.utils.documents import RUN_AGAIN, check
+from xdcbench.utils.manifest import make_again
 from xdcbench.utils.mapped_table import places
 from xdcbench.utils.messages import comma_separated
 
@@ -81,7 +82,7 @@ def find_round(
     if not store.complete(before.name, thorough=True):
         raise UserError(
             f"{before.name}, whose encoders {key} clustered with, is not whole in {store.root}, and with it what "
-            f"they hear and see. Try: `xdcbench run --suite {facts['suite']} --stage {before.name}`"
+            f"they hear and see. {make_again(before.name, facts['suite'])}"
         )
     index = Index.load(store.require(facts["inputs"]["data"]))
     table = read_table(path / "assignments.parquet", fix=RUN_AGAIN)
