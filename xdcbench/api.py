@@ -125,8 +125,9 @@ def table(
     from xdcbench.results.statistics.column_test import column_test
     from xdcbench.results.statistics.predictions import cell_ends
     from xdcbench.results.tables.cells import CellStatistics
-    from xdcbench.results.tables.present import grids, load_tables
+    from xdcbench.results.tables.present import Named, grids, load_tables
     from xdcbench.results.tables.render import render
+    from xdcbench.results.tables.titles import titles_in
 
     stores = _stores(results)
     statistics = CellStatistics(
@@ -134,8 +135,9 @@ def table(
         column_test(stores),
         every=intervals,
     )
-    named = load_tables([str(name)])
-    (grid,) = grids(named, record_files.read_records(stores), statistics=statistics).values()
+    asked, named = load_tables([str(name)]), Named(datasets=titles_in(stores))
+    records = record_files.read_records(stores)
+    (grid,) = grids(asked, records, named=named, statistics=statistics).values()
     return render(grid, format)
 
 

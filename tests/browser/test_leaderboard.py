@@ -48,7 +48,7 @@ def test_sorts_by_each_column_both_ways(visit: Visit, board: Path) -> None:
     expect(head).to_have_count(1)
     names = [row.get_attribute("data-name") or "" for row in rows(page).all()]
     assert sorted(names) == sorted(names, key=str)
-    assert names[-2:] == ["XDC, audioset", "XDC, kinetics400"]
+    assert names[-2:] == ["XDC, AudioSet", "XDC, Kinetics-400"]
 
 
 def test_rows_without_a_number_stay_last(visit: Visit, board: Path) -> None:
@@ -63,7 +63,7 @@ def test_filters(visit: Visit, board: Path) -> None:
     page = visit(board)
     page.get_by_label("License").select_option("own")
     expect(rows(page)).to_have_count(4)
-    page.get_by_label("Pretraining data").select_option("kinetics400")
+    page.get_by_label("Pretraining data").select_option("Kinetics-400")
     expect(rows(page)).to_have_count(2)
     expect(page.get_by_role("status")).to_have_text(f"2 of {ROWS} rows")
     page.get_by_role("button", name="Show all").click()
@@ -81,7 +81,7 @@ def test_a_modality_shows_its_columns_alone(visit: Visit, board: Path) -> None:
     expect(page.get_by_role("button", name="finetune")).to_be_hidden()
     expect(page.get_by_role("button", name="audio_probe")).to_be_visible()
     shown = page.locator("thead .group:not([hidden])")
-    assert [group.inner_text() for group in shown.all()] == ["Mean rank", "audioset", "esc50"]
+    assert [group.inner_text() for group in shown.all()] == ["Mean rank", "AudioSet", "ESC-50"]
     page.get_by_label("Modality").select_option("video")
     expect(rows(page)).to_have_count(ROWS)
     expect(page.get_by_role("button", name="audio_probe")).to_be_hidden()
@@ -89,7 +89,7 @@ def test_a_modality_shows_its_columns_alone(visit: Visit, board: Path) -> None:
 
 def test_a_number_opens_its_records(visit: Visit, board: Path) -> None:
     page = visit(board)
-    row = rows(page).filter(has_text="audioset").first
+    row = rows(page).filter(has_text="AudioSet").first
     row.locator("a.value").last.click()
     panel = page.get_by_role("dialog")
     expect(panel).to_be_visible()

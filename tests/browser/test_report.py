@@ -144,7 +144,7 @@ def test_leaderboard_then_tables_then_curves(visit: Visit, report: Path) -> None
     expect(shown(page)).to_have_count(2)
     page.get_by_role("button", name="linear_probe").click()
     expect(page.locator("#board th[aria-sort]")).to_have_attribute("aria-sort", "descending")
-    page.get_by_label("Pretraining data").select_option("kinetics400")
+    page.get_by_label("Pretraining data").select_option("Kinetics-400")
     expect(page.locator("#board-tally")).to_have_text("3 of 3 rows")
 
 

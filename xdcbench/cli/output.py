@@ -15,15 +15,16 @@ from xdcbench.pipeline.executor import StageResult, execute
 from xdcbench.pipeline.launch import Launch
 from xdcbench.pipeline.needed import Policy, missing_stages, needed_keys
 from xdcbench.pipeline.plan_document import state_of
-from xdcbench.pipeline.suite_tables import tables_of
+from xdcbench.pipeline.suite_tables import tables_of, titles_of
 from xdcbench.pipeline.unavailable import unavailable_results
 from xdcbench.results.records import RECORD_FILE, Record, read_records, write_record_file
 from xdcbench.results.run_store import RunStore
 from xdcbench.results.tables.cells import CellStatistics
 from xdcbench.results.tables.grid import Grid
-from xdcbench.results.tables.present import all_grids, grids, load_tables, measured_alone, write_tables
+from xdcbench.results.tables.present import Named, all_grids, grids, load_tables, measured_alone, write_tables
 from xdcbench.results.tables.render import Format, render
 from xdcbench.results.tables.texts import Look
+from xdcbench.results.tables.titles import titles_in
 from xdcbench.utils.locks import READ_ONLY
 from xdcbench.utils.processes import process_group
 
@@ -158,14 +159,13 @@ def suite_tables(launch: Launch, records: Sequence[Record]) -> dict[str, Grid]:
     """The tables of a suite, each of what its own part measures or cannot measure here."""
     suite = launch.whole.suite
     titles = {name: method.title for name, method in suite.methods.items()}
-    titles |= {name: pretrained.title for name, pretrained in suite.encoders.items() if pretrained.title}
+    named = Named(titles, suite.encoders, titles_of(launch.whole))
     tables: dict[str, Grid] = {}
     for name, shown in tables_of(launch.whole).items():
         tables |= grids(
             {name: shown.table},
             [record for record in records if record.run in shown.keys],
-            titles=titles,
-            encoders=suite.encoders,
+            named=named,
             statistics=cell_statistics([launch.store], every=False),
             lacks=list(
                 unavailable_results(stage for stage in launch.whole.stages if stage.key in shown.keys)
@@ -237,12 +237,13 @@ def table_lines(request: TableRequest, folders: Sequence[Path]) -> Iterator[str]
     """
     stores = [RunStore.existing(root) for root in folders]
     records, statistics = read_records(stores), cell_statistics(stores, every=request.intervals)
-    beside = request.published is not False
+    beside, titles = request.published is not False, titles_in(stores)
     if request.names:
         named = load_tables(request.names)
-        tables = grids(named if beside else measured_alone(named), records, statistics=statistics)
+        asked = named if beside else measured_alone(named)
+        tables = grids(asked, records, named=Named(datasets=titles), statistics=statistics)
     else:
-        every = all_grids(records, statistics, published=beside)
+        every = all_grids(records, statistics, titles=titles, published=beside)
         tables = {
             name: grid for name, grid in every.items() if grid.runs or (request.published and grid.groups)
         }

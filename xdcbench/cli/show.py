@@ -8,6 +8,7 @@ from xdcbench.results.find_run import find_runs
 from xdcbench.results.records import read_records
 from xdcbench.results.run_facts import flat, read_facts
 from xdcbench.results.run_store import RunStore
+from xdcbench.utils.manifest import make_again
 
 
 def run_lines(name: str, out: Path) -> Iterator[str]:
@@ -32,7 +33,7 @@ def _run_lines(key: str, store: RunStore) -> Iterator[str]:
                 yield from path.read_text(encoding="utf-8", errors="replace").split("\n")
         return
     if said := store.damage(run.name, thorough=True):
-        yield f"{'damaged':<10} {said}; run its suite, which makes it again"
+        yield f"{'damaged':<10} {said}. {make_again(run.name)}"
     else:
         yield from _facts(run, store)
     yield from (f"file       {path}" for path in sorted(run.iterdir()))

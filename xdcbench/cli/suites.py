@@ -51,7 +51,7 @@ def run(options: RunOptions) -> None:
     alone = bool(options.stage)
     outcomes = run_plan(launch, policy=options.policy, alone=alone, require_all=options.require_all)
     lines, code = report(launch, outcomes, quiet=options.quiet, alone=alone)
-    say(lines)
+    say(lines, wrap=True)
     raise typer.Exit(code)
 
 

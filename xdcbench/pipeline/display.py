@@ -1,6 +1,7 @@
 """A plan at work, as it is told: a line for each stage that ends, and on a terminal bars of those at work."""
 
 import logging
+import sys
 from collections import Counter
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
@@ -15,6 +16,7 @@ from xdcbench.utils.distributed import is_main_process
 from xdcbench.utils.format import duration
 from xdcbench.utils.progress import Show, on_terminal
 from xdcbench.utils.progress_state import Progress
+from xdcbench.utils.terminal import columns_of
 
 if TYPE_CHECKING:
     from rich.progress import TaskID
@@ -27,7 +29,7 @@ LONGEST = 52
 """Characters up to which the names of stages are brought to one width."""
 
 WIDE = 110
-"""Columns of a terminal from which on they are."""
+"""Columns of a terminal from which on they are; in a file they always are."""
 
 
 class Display(AbstractContextManager["Display"]):
@@ -41,7 +43,8 @@ class Display(AbstractContextManager["Display"]):
         self.plan, self.store, self.jobs = plan, store, jobs
         seeds = {part for stage in plan.stages for part in stage.name.split("/") if part.startswith("seed")}
         self.titles = {stage.key: stage_title(stage, seeds=len(seeds) > 1) for stage in plan.stages}
-        self.width = min(LONGEST, max(map(len, self.titles.values()), default=0))
+        wide = not 0 < columns_of(sys.stderr) < WIDE
+        self.width = min(LONGEST, max(map(len, self.titles.values()), default=0)) if wide else 0
         self.bars: Bars | None = None
         self.rows: dict[str, TaskID] = {}
 
@@ -50,7 +53,6 @@ class Display(AbstractContextManager["Display"]):
             from xdcbench.utils.bars import Bars
 
             self.bars = Bars().__enter__()
-            self.width = self.width if self.bars.console.width >= WIDE else 0
             self.rows[""] = self.bars.add(self.plan.suite.name, len(self.plan.stages))
         return self
 

@@ -11,6 +11,7 @@ from xdcbench.config.table import Table
 from xdcbench.pipeline.graph import Stage
 from xdcbench.pipeline.plan import Plan
 from xdcbench.results.tables.default import Measurement, default_tables, measurements_of_stage
+from xdcbench.results.tables.titles import dataset_titles
 
 
 @dataclass(frozen=True)
@@ -36,9 +37,16 @@ def tables_of(plan: Plan) -> dict[str, SuiteTable]:
             shown[name] = SuiteTable(load_table(name), keys | stages.keys())
         if not part.suite.tables:
             unnamed |= stages
-    default = default_tables(_measurements(unnamed.values()), _methods(plan.suite))
+    measured = _measurements(unnamed.values())
+    default = default_tables(measured, _methods(plan.suite), titles=titles_of(plan))
     shown = {Path(name).stem: one for name, one in shown.items()}
     return shown | {name: SuiteTable(table, frozenset(unnamed)) for name, table in default.items()}
+
+
+def titles_of(plan: Plan) -> dict[str, str]:
+    """Display name of each dataset, as the plan's suites and the library have it."""
+    indices = (stage.config for stage in plan.stages if isinstance(stage.config, IndexStage))
+    return dataset_titles((index.name, index.dataset.title) for index in indices)
 
 
 def _measurements(stages: Iterable[Stage]) -> Iterator[Measurement]:

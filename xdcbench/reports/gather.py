@@ -14,6 +14,7 @@ from xdcbench.results.run_store import RunStore
 from xdcbench.results.statistics.column_test import cell_p, column_ps
 from xdcbench.results.statistics.predictions import cell_ends
 from xdcbench.results.tables.cells import CellStatistics, Intervals
+from xdcbench.results.tables.titles import dataset_titles, stated_titles
 from xdcbench.utils.documents import LISTING, RUN_AGAIN, json_lines, read_as
 from xdcbench.utils.secrets import redact
 
@@ -79,6 +80,20 @@ class Results:
     def records(self) -> list[Record]:
         """All numbers of all runs, by key of the run."""
         return [record for run in self.runs.values() for record in run.records]
+
+    @cached_property
+    def stated_titles(self) -> list[tuple[str, str]]:
+        """Name and title of the dataset of each index."""
+        return list(stated_titles(run.facts for run in self.runs.values() if run.kind == "index"))
+
+    @cached_property
+    def titles(self) -> dict[str, str]:
+        """Display name of each dataset."""
+        return dataset_titles(self.stated_titles)
+
+    def title(self, dataset: str) -> str:
+        """Display name of a dataset; its name where it has none."""
+        return self.titles.get(dataset, dataset)
 
     @cached_property
     def _ends(self) -> dict[_Place, tuple[float, float] | str | None]:

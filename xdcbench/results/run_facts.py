@@ -50,8 +50,13 @@ class _RoundInputs(TypedDict):
     data: str
 
 
+class _Dataset(TypedDict):
+    title: NotRequired[str]
+
+
 class _Index(TypedDict):
-    dataset: NotRequired[dict[str, Any]]
+    name: NotRequired[str]
+    dataset: NotRequired[_Dataset]
 
 
 class _Pretrained(TypedDict):

@@ -13,7 +13,7 @@ from xdcbench.results.marker import MARKER, SCHEMA_VERSION, holds_runs, is_marke
 from xdcbench.utils.documents import write_json
 from xdcbench.utils.io import drop_links, fsync, remove_part_files, writing
 from xdcbench.utils.locks import READ_ONLY, LockedError, lock
-from xdcbench.utils.manifest import CHECKPOINTS, MANIFEST, State, find_damage, write_manifest
+from xdcbench.utils.manifest import CHECKPOINTS, MANIFEST, State, find_damage, make_again, write_manifest
 
 PRUNED = "pruned.json"
 """File of a run that has its records but no longer all that a new stage could need (``prune``)."""
@@ -101,14 +101,10 @@ class RunStore:
     def require(self, key: str) -> Path:
         """Directory of a complete run whose files are about to be read: all are hashed. Any other run is refused."""
         if said := self.damage(key, thorough=True):
-            raise UserError(f"{self.path(key)} is damaged: {said}. {self._remedy(key)}")
+            raise UserError(f"{self.path(key)} is damaged: {said}. {make_again(key)}")
         if not self.is_there(key):
-            raise UserError(f"no run {key} in {self.root}. {self._remedy(key)}")
+            raise UserError(f"no run {key} in {self.root}. {make_again(key)}")
         return self.path(key)
-
-    def _remedy(self, key: str) -> str:
-        """What makes a run that nothing else of its suite may need."""
-        return f"Try: `xdcbench run --suite SUITE --stage {key}`, with the suite that it is of"
 
     def stamp(self, key: str) -> tuple[int, int] | None:
         """What tells the run ``key`` from one that takes its place; None where it is not there."""

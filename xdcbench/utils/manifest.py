@@ -45,6 +45,15 @@ class DamagedError(Exception):
     """A manifest that is missing or damaged."""
 
 
+def make_again(key: str, suite: str = "") -> str:
+    """What to try where the run ``key``, of a ``suite`` if that is known, is damaged or missing.
+
+    The stage is named, since nothing else of the suite may need it.
+    """
+    of = "" if suite else ", with the suite that it is of"
+    return f"Try: `xdcbench run --suite {suite or 'SUITE'} --stage {key}`{of}"
+
+
 def write_manifest(run: Path) -> None:
     """Sync a run's files to the disk, then write its manifest; hidden files and checkpoints are not of the run."""
     checkpoints = {path for pattern in CHECKPOINTS for path in run.glob(pattern)}

@@ -12,6 +12,7 @@ from typing import Literal
 from xdcbench.utils.distributed import world_size
 from xdcbench.utils.format import duration, short
 from xdcbench.utils.progress_state import Progress
+from xdcbench.utils.terminal import takes_escapes
 
 log = logging.getLogger("xdcbench")
 
@@ -65,8 +66,8 @@ class Track:
 
 
 def on_terminal() -> bool:
-    """Whether standard error is a terminal of this process alone, so that bars can be drawn."""
-    return sys.stderr.isatty() and world_size() == 1
+    """Whether standard error is a terminal of this process alone that takes orders, so that bars can be drawn."""
+    return takes_escapes(sys.stderr) and world_size() == 1
 
 
 @contextmanager

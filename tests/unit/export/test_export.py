@@ -255,11 +255,15 @@ def test_runs_that_have_no_encoders(out: Path) -> None:
 
 @pytest.mark.parametrize("name", ["encoders.json", "audio.safetensors", "manifest.json"])
 def test_a_damaged_run_gives_no_encoders(out: Path, tmp_path: Path, name: str) -> None:
-    run = out.joinpath("runs", key(out, 1)).rename(tmp_path / "under-another-name")
+    known = key(out, 1)
+    run = out.joinpath("runs", known).rename(tmp_path / "under-another-name")
     assert find_origin("mine", PretrainedEncoders(run=str(run))).encoders == ("video", "audio")
     path = run / name
     path.write_bytes(bytes(path.stat().st_size))
-    with pytest.raises(UserError, match=rf"encoders.mine: {run} is damaged: {name} is not what was written"):
+    with pytest.raises(
+        UserError,
+        match=rf"encoders.mine: {run} is damaged: {name} is not what was written.* --stage {known}`",
+    ):
         find_origin("mine", PretrainedEncoders(run=str(run)))
 
 

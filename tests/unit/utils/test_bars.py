@@ -38,8 +38,11 @@ def open_terminal(monkeypatch: pytest.MonkeyPatch) -> Open:
     return opened
 
 
-def test_a_terminal_gets_a_bar_and_no_lines(open_terminal: Open, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_terminal_gets_a_bar_and_no_lines(
+    open_terminal: Open, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
     terminal = open_terminal()
+    monkeypatch.delenv("NO_COLOR")
     with caplog.at_level(logging.INFO, logger="xdcbench"), track("reading", 8) as tick:
         tick(3)
         tick(5)

@@ -2,8 +2,10 @@
 
 import hashlib
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from xdcbench.config.base import Modality
 from xdcbench.config.models import Input, PretrainedAudio, PretrainedEncoders, PretrainedVideo
@@ -12,8 +14,9 @@ from xdcbench.errors import UserError
 from xdcbench.models.pretrained.exported import is_export, read_stated, verified
 from xdcbench.models.pretrained.released import cached, check_file, lacking, recognize
 from xdcbench.utils.code import NO_CODE, Consent, find_code
+from xdcbench.utils.documents import read_as
 from xdcbench.utils.io import file_hash
-from xdcbench.utils.manifest import MANIFEST, find_damage
+from xdcbench.utils.manifest import MANIFEST, find_damage, make_again
 
 TORCHVISION = "torchvision:"
 OWN = ("r2plus1d", "resnet")
@@ -123,6 +126,13 @@ def _missing(name: str, part: PretrainedVideo | PretrainedAudio) -> str:
     return f"no weights file {part.file or part.weights} for {name}"
 
 
+def _key(run: Path) -> str:
+    """Key of a run, whatever its folder has been renamed to; the folder's name where the run does not say."""
+    with suppress(UserError):
+        return str(read_as(dict[str, Any], run / "run.json").get("key", run.name))
+    return run.name
+
+
 def _of_run(name: str, run: Path, consent: Consent) -> Origin:
     metadata = run / "encoders.json"
     if not run.exists():
@@ -133,9 +143,7 @@ def _of_run(name: str, run: Path, consent: Consent) -> Origin:
             "pretrained or round, or an exported folder"
         )
     if (run / MANIFEST).exists() and (said := find_damage(run, thorough=True, hashed=set())):
-        raise UserError(
-            f"encoders.{name}: {run} is damaged: {said}. Try: run its suite, which makes it again"
-        )
+        raise UserError(f"encoders.{name}: {run} is damaged: {said}. {make_again(_key(run))}")
     known = verified(run).sha256 if is_export(run) else {}
     stated = read_stated(run)
     encoders: tuple[Modality, ...] = stated.get("encoders", ("video", "audio"))

@@ -16,10 +16,12 @@ from xdcbench.pretraining.pseudo_labels import read_saved_labels
 from xdcbench.results.find_run import find_runs
 from xdcbench.results.run_facts import read_facts
 from xdcbench.results.run_store import RunStore
+from xdcbench.results.tables.titles import titles_in
 from xdcbench.utils.arrays import read_table
 from xdcbench.utils.cache_folder import cache_folder
 from xdcbench.utils.code import NO_CODE, Consent
 from xdcbench.utils.documents import RUN_AGAIN, check
+from xdcbench.utils.manifest import make_again
 from xdcbench.utils.mapped_table import places
 from xdcbench.utils.messages import comma_separated
 
@@ -80,19 +82,18 @@ def find_round(
     if not store.complete(before.name, thorough=True):
         raise UserError(
             f"{before.name}, whose encoders {key} clustered with, is not whole in {store.root}, and with it what "
-            f"they hear and see. Try: `xdcbench run --suite {facts['suite']} --stage {before.name}`"
+            f"they hear and see. {make_again(before.name, facts['suite'])}"
         )
     index = Index.load(store.require(facts["inputs"]["data"]))
     table = read_table(path / "assignments.parquet", fix=RUN_AGAIN)
     at = places(index.items["id"], table["id"])
-    origin = _index_stage(facts["inputs"]["data"], store)
     return ClusteredRound(
         run=path,
         config=config,
         encoders=before,
         index=index,
         root=_root(facts["inputs"]["data"], index, store, data_root, shards),
-        title=origin.dataset.title,
+        title=titles_in([store]).get(index.name, index.name),
         table=table.drop(columns="id").reindex(at).reset_index(drop=True),
         facts=read_saved_labels(path)["facts"],
         consent=consent,

@@ -5,11 +5,13 @@ import mimetypes
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from xdcbench.errors import UserError
 from xdcbench.reports.clusters.distances import distances_of
 from xdcbench.reports.clusters.origin import ClusteredRound
 from xdcbench.reports.clusters.previews import Preview, Previews
+from xdcbench.reports.clusters.report_link import report_of
 from xdcbench.reports.clusters.shown import Link, ShownSide, page_data
 from xdcbench.reports.clusters.side import Side, side_of
 from xdcbench.reports.html import relative_link, render
@@ -47,7 +49,7 @@ def write_gallery(
             made = [of.make(side.wanted) for of, side in zip(previews, sides, strict=True)]
             link = _inside(folder, made) if single_file else "media/{}".format
             shown = [ShownSide(*of, link) for of in zip(sides, made, strict=True)]
-            page = render("gallery", page_data(shown, report=_report(rounds[0], to)))
+            page = render("gallery", page_data(shown, **_report(rounds[0], to)))
         with atomic_write(to / "index.html") as part:
             part.write_text(page, encoding="utf-8")
     everything = [preview for of in made for preview in of.values()]
@@ -58,12 +60,13 @@ def write_gallery(
         yield f"{gone} of {len(everything)} items could not be read any more; their places say why"
 
 
-def _report(found: ClusteredRound, to: Path) -> str:
-    """A link to the report of the results folder, from a page in its usual place; "" from elsewhere."""
+def _report(found: ClusteredRound, to: Path) -> dict[str, Any]:
+    """What `page_data` is told of the results folder's report, of a page in its usual place; nothing elsewhere."""
     results = found.run.parent.parent
     if (results / "clusters").resolve() not in to.resolve().parents:
-        return ""
-    return relative_link(results / "report" / "index.html", to / "index.html")
+        return {}
+    report = report_of(results)
+    return {"report": relative_link(report, to / "index.html"), "reported": report.exists()}
 
 
 def _refuse_large(previews: Sequence[Previews], sides: Sequence[Side]) -> None:

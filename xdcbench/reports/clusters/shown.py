@@ -64,8 +64,11 @@ def _sorted(features: Sequence[Modality]) -> tuple[Modality, ...]:
     return tuple(sorted(features))
 
 
-def page_data(shown: Sequence[ShownSide], *, report: str = "") -> dict[str, Any]:
-    """What the template shows; text is raw, the template escapes it. ``report`` is a link to the report, if any."""
+def page_data(shown: Sequence[ShownSide], *, report: str = "", reported: bool = True) -> dict[str, Any]:
+    """What the template shows; text is raw, the template escapes it.
+
+    ``report`` is a link to the report, if any, and ``reported`` says whether it has been written.
+    """
     heads = {c.shares[0][0] for one in shown for of in one.side.clusters.values() for c in of if c.shares}
     kinds = sorted({kind for one in shown for kind in one.kinds})
     everything = [preview for one in shown for preview in one.made.values()]
@@ -78,6 +81,7 @@ def page_data(shown: Sequence[ShownSide], *, report: str = "") -> dict[str, Any]
         "sections": [_section(kind, shown) for kind in kinds],
         "across": ACROSS[len(shown)],
         "report": report,
+        "report_link": "href" if reported else "data-report",
     }
 
 

@@ -1,6 +1,6 @@
 """The page of the leaderboard: a pure function of what lies in results folders."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -49,7 +49,7 @@ def leaderboard_data(results: Results) -> dict[str, Any]:
     shown = board_data(results, board, list(lacking))
     names = {row["at"]: row["name"] for row in shown["rows"]}
     panels = [
-        panel(f"cell-{at}-{i}", name, board.columns[i], one)
+        panel(f"cell-{at}-{i}", name, board.columns[i], one, results.titles)
         for at, name in names.items()
         for i, one in sorted(board.rows[at].cells.items())
     ]
@@ -62,9 +62,9 @@ def board_data(results: Results, board: Board, lacking: Sequence[str]) -> dict[s
     rows = [_row(at, row, board, ranked, results) for at, row in enumerate(board.rows)]
     return {
         "worlds": sorted({heading.world for heading in board.columns}),
-        "rankings": [_ranking(one, board) for one in ranked if one.ranks],
-        "groups": _groups(board),
-        "columns": [_column(i, board) for i in range(len(board.columns))],
+        "rankings": [_ranking(one, board, results.titles) for one in ranked if one.ranks],
+        "groups": _groups(board, results.titles),
+        "columns": [_column(i, board, results.titles) for i in range(len(board.columns))],
         "rows": sorted(rows, key=_first_ranks),
         "filters": {
             name: {"label": label, "values": sorted({v for row in rows for v in row["filters"][name]})}
@@ -79,29 +79,33 @@ def _first_ranks(row: dict[str, Any]) -> tuple[Any, ...]:
     return *((rank is None, rank and rank["value"]) for rank in row["ranks"]), row["title"], row["data"]
 
 
-def _groups(board: Board) -> list[dict[str, Any]]:
-    """Columns that stand side by side by dataset."""
+def _groups(board: Board, titles: Mapping[str, str]) -> list[dict[str, Any]]:
+    """Columns that stand side by side by dataset; ``titles`` are those of datasets."""
     found = groupby(board.columns, key=lambda heading: (heading.dataset, heading.world))
-    return [{"dataset": dataset, "world": world, "width": len(list(of))} for (dataset, world), of in found]
+    return [
+        {"dataset": titles.get(dataset, dataset), "world": world, "width": len(list(of))}
+        for (dataset, world), of in found
+    ]
 
 
-def _column(i: int, board: Board) -> dict[str, Any]:
+def _column(i: int, board: Board, titles: Mapping[str, str]) -> dict[str, Any]:
     heading = board.columns[i]
     name, _, measure = heading.title.partition(", ")
     return {
         "name": name,
         "measure": measure,
         "splits": ("split " if len(heading.splits) == 1 else "splits ") + ", ".join(heading.splits),
-        "dataset": heading.dataset,
+        "dataset": titles.get(heading.dataset, heading.dataset),
         "first": i == 0 or board.columns[i - 1][:2] != heading[:2],
         "modality": heading.modality or "audio video",
         "unlike": board.unlike.get(i, ()),
     }
 
 
-def _ranking(one: Ranking, board: Board) -> dict[str, Any]:
+def _ranking(one: Ranking, board: Board, titles: Mapping[str, str]) -> dict[str, Any]:
     def named(columns: Sequence[int]) -> list[str]:
-        return [f"{board.columns[i].title} on {board.columns[i].dataset}" for i in columns]
+        headings = (board.columns[i] for i in columns)
+        return [f"{of.title} on {titles.get(of.dataset, of.dataset)}" for of in headings]
 
     return {
         "title": SHOWN[one.modality],
@@ -114,25 +118,25 @@ def _ranking(one: Ranking, board: Board) -> dict[str, Any]:
 
 
 def _row(at: int, row: BoardRow, board: Board, ranked: Sequence[Ranking], results: Results) -> dict[str, Any]:
-    title = method_titles().get(row.method, row.method)
+    title, data = method_titles().get(row.method, row.method), results.title(row.pretrain_data)
     parts = {part for record in row.records for part in record.architecture.split(" + ")}
     architectures = ", ".join(sorted(parts))
     stated = ", ".join(
         sorted({text for record in row.records for text in licenses_of(record, results.stores)})
     )
-    name = f"{title}, {row.pretrain_data}" + (f", {row.settings}" if row.settings else "")
+    name = f"{title}, {data}" + (f", {row.settings}" if row.settings else "")
     cells = [_cell(at, i, row.cells.get(i), board) for i in range(len(board.columns))]
     return {
         "at": at,
         "title": title,
         "name": name,
-        "data": row.pretrain_data,
+        "data": data,
         "settings": row.settings,
         "backbone": architectures,
         "license": stated,
         "filters": {
             "backbone": [architectures],
-            "data": [row.pretrain_data],
+            "data": [data],
             "license": [stated],
             "modality": list(row.modalities),
         },

@@ -1,5 +1,6 @@
 """What a number of the leaderboard opens: each of its records with all that is needed to judge it."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from xdcbench.reports.leaderboard.board import BoardCell, Heading
@@ -8,13 +9,18 @@ from xdcbench.results.records import Record
 from xdcbench.results.tables.cells import seed_name
 
 
-def panel(anchor: str, name: str, heading: Heading, one: BoardCell) -> dict[str, Any]:
-    """A number with its records, by split and seed; ``name`` is its row's, ``anchor`` where links lead."""
+def panel(
+    anchor: str, name: str, heading: Heading, one: BoardCell, titles: Mapping[str, str]
+) -> dict[str, Any]:
+    """A number with its records, by split and seed; ``name`` is its row's, ``anchor`` where links lead.
+
+    ``titles`` are those of datasets.
+    """
     records = sorted(one.records, key=lambda r: (r.split, r.pretrain_seed, r.seed, r.run))
     return {
         "anchor": anchor,
         "name": name,
-        "what": f"{heading.title} on {heading.dataset}",
+        "what": f"{heading.title} on {titles.get(heading.dataset, heading.dataset)}",
         "world": heading.world,
         **one.cell.parts,
         "unit": one.cell.unit,

@@ -1,7 +1,7 @@
 """Two results folders side by side: which numbers moved, and whether more than chance would move them."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean
 from typing import Any, NamedTuple
@@ -38,9 +38,11 @@ class NumberName(NamedTuple):
     metric: str
     told: str
 
-    def __str__(self) -> str:
+    def said(self, titles: Mapping[str, str]) -> str:
+        """The name in words; ``titles`` are those of datasets."""
         measure = f"{self.metric}, {self.told}" if self.told else self.metric
-        return f"{self.method}@{self.pretrain_data}: {self.evaluation} on {self.dataset}, {measure}"
+        data, dataset = (titles.get(name, name) for name in (self.pretrain_data, self.dataset))
+        return f"{self.method}@{data}: {self.evaluation} on {dataset}, {measure}"
 
 
 @dataclass(frozen=True)

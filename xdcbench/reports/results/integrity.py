@@ -33,7 +33,7 @@ def _dataset(results: Results, run: Run) -> dict[str, Any]:
     records = {(r.evaluation, r.split): r for user in users for r in user.records}
     verified = next((r.verified for r in records.values() if r.verified is not None), None)
     return {
-        "name": index.name,
+        "name": results.title(index.name),
         "key": run.key,
         "fingerprint": index.fingerprint[:8],
         "world": index.world,

@@ -48,13 +48,13 @@ def overlays(results: Results, chains: Sequence[Chain]) -> dict[str, Any]:
 
     ``legend`` holds names and variants; ``pretraining`` figures; ``evaluations`` a title and figures each.
     """
-    pretrained = _named([(chain, _first_record(chain)) for chain in chains])
-    by_evaluation = {key: _named(of) for key, of in _evaluations(results).items()}
+    pretrained = _named([(chain, _first_record(chain)) for chain in chains], results.titles)
+    by_evaluation = {key: _named(of, results.titles) for key, of in _evaluations(results).items()}
     names = [name for of in (pretrained, *by_evaluation.values()) for name in of]
     variants = variants_of(sorted(names))
     drawn = _pretraining_figures(results, pretrained, variants)
     evaluations = [
-        {"title": f"{evaluation} on {dataset}", "figures": _evaluation_figures(of, variants)}
+        {"title": f"{evaluation} on {results.title(dataset)}", "figures": _evaluation_figures(of, variants)}
         for (evaluation, dataset), of in sorted(by_evaluation.items())
     ]
     return {
@@ -78,10 +78,13 @@ def _evaluations(results: Results) -> dict[tuple[str, str], list[tuple[Chain, Re
     return found
 
 
-def _named(members: Iterable[tuple[Chain, Record | None]]) -> dict[str, list[Chain]]:
+def _named(
+    members: Iterable[tuple[Chain, Record | None]], titles: Mapping[str, str]
+) -> dict[str, list[Chain]]:
     """Chains by the name of their line; seeds and splits of one setting share it.
 
     A name is the method, then as far as needed its pretraining data, the settings that differ, the config hash.
+    ``titles`` are those of datasets.
     """
     found: dict[tuple[str, str, str], list[tuple[Chain, Record]]] = defaultdict(list)
     for chain, record in members:
@@ -90,23 +93,25 @@ def _named(members: Iterable[tuple[Chain, Record | None]]) -> dict[str, list[Cha
     named: dict[str, list[Chain]] = {}
     for method, of in groupby(sorted(found), key=lambda key: key[0]):
         keys = list(of)
-        for name, key in zip(_names(method, keys, [found[key][0][1] for key in keys]), keys, strict=True):
+        data = [titles.get(name, name) for _, name, _ in keys]
+        firsts = [found[key][0][1] for key in keys]
+        for name, key in zip(_names(method, data, firsts), keys, strict=True):
             named[name] = [chain for chain, _ in found[key]]
     return dict(sorted(named.items()))
 
 
-def _names(method: str, keys: Sequence[tuple[str, str, str]], firsts: Sequence[Record]) -> Iterator[str]:
+def _names(method: str, data: Sequence[str], firsts: Sequence[Record]) -> Iterator[str]:
     title = method_titles().get(method, method)
-    several = len({data for _, data, _ in keys}) > 1
+    several = len(set(data)) > 1
     telling = sorted(varying(firsts) - {"round", "clustering"})
     plain = [
         ", ".join(
-            [title, *([data] if several else []), *(f"{n} {first.hyperparameters.get(n)}" for n in telling)]
+            [title, *([of] if several else []), *(f"{n} {first.hyperparameters.get(n)}" for n in telling)]
         )
-        for (_, data, _), first in zip(keys, firsts, strict=True)
+        for of, first in zip(data, firsts, strict=True)
     ]
-    for name, (_, _, config) in zip(plain, keys, strict=True):
-        yield name if plain.count(name) == 1 else f"{name}, config {config[:8]}"
+    for name, first in zip(plain, firsts, strict=True):
+        yield name if plain.count(name) == 1 else f"{name}, config {first.config_hash[:8]}"
 
 
 def _pretraining_figures(

@@ -1,9 +1,10 @@
 """The report: one page over results folders, a pure function of what lies in them."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from xdcbench.reports.clusters.report_link import open_report_links, report_of
 from xdcbench.reports.gather import Results, Run, gather
 from xdcbench.reports.html import relative_link, render
 from xdcbench.reports.leaderboard.board import make_board
@@ -17,6 +18,7 @@ from xdcbench.reports.results.pretrainings import chains_of, pretrainings
 from xdcbench.reports.results.tables import tables
 from xdcbench.results.statistics.significance import p_text
 from xdcbench.results.tables.present import method_titles
+from xdcbench.results.tables.titles import dataset_titles
 from xdcbench.utils.format import change, duration, number
 from xdcbench.utils.io import atomic_write, writing
 
@@ -27,7 +29,8 @@ NAMED = 12
 def write_report(folders: Sequence[Path], beside: Path | None, out: Path) -> Iterator[str]:
     """Write the report of results ``folders``, read as one, and compared with the folder ``beside``.
 
-    ``out`` is the file, or the folder in which it is to be ``index.html``; made where it is not there.
+    ``out`` is the file, or the folder in which it is to be ``index.html``; made where it is not there. In its usual
+    place, it is linked from the folder's pages of clusters.
 
     Raises:
         UserError: a folder is no results folder or cannot be read, or the page cannot be written.
@@ -39,6 +42,9 @@ def write_report(folders: Sequence[Path], beside: Path | None, out: Path) -> Ite
         path.parent.mkdir(parents=True, exist_ok=True)
         with atomic_write(path) as part:
             part.write_text(render("report", data, parts=("board",)), encoding="utf-8")
+        for store in here.stores:
+            if path.resolve() == report_of(store.root).resolve():
+                open_report_links(store.root)
     left = f"; {len(here.damaged)} damaged and left out" if here.damaged else ""
     yield f"report  {path} ({len(here.runs)} runs, {len(here.records)} numbers{left})"
 
@@ -50,6 +56,7 @@ def page_data(here: Results, there: Results | None = None, *, page: Path | None 
     board = make_board(records, here.statistics({}))
     chains, pages = list(chains_of(here)), clusters_pages(here, page) if page else {}
     comparison = None if there is None else result_changes(here, there)
+    titles = dataset_titles([*here.stated_titles, *(there.stated_titles if there else ())])
     others = {key for move in comparison.moved for key in move.runs[1]} if comparison else set()
     runs = listing(here, here.runs, anchor="run")
     return {
@@ -67,7 +74,7 @@ def page_data(here: Results, there: Results | None = None, *, page: Path | None 
         "tables": made,
         "lacking": lacking,
         "overlays": overlays(here, chains),
-        "pretrainings": pretrainings(chains, pages, charts=len(here.runs) <= DETAILED),
+        "pretrainings": pretrainings(here, chains, pages, charts=len(here.runs) <= DETAILED),
         "galleries": [{"title": _page_title(here, keys), "link": link} for keys, link in pages.items()],
         "detailed": len(here.runs) <= DETAILED,
         "datasets": datasets(here),
@@ -80,7 +87,7 @@ def page_data(here: Results, there: Results | None = None, *, page: Path | None 
         "attempts": here.attempts,
         "damaged": [{"key": key, "said": here.placeless(said)} for key, said in sorted(here.damaged.items())],
         "beside": there.name if there else "",
-        "moved": _moved(comparison) if comparison else None,
+        "moved": _moved(comparison, titles) if comparison else None,
         "other_runs": listing(there, others, anchor="beside") if there else [],
     }
 
@@ -105,26 +112,26 @@ def _round_title(run: Run) -> str:
     return f"{title} ({name})" if name else title
 
 
-def _moved(comparison: Comparison) -> dict[str, Any]:
+def _moved(comparison: Comparison, titles: Mapping[str, str]) -> dict[str, Any]:
     common = (
         set.intersection(*(set(move.settings) for move in comparison.moved)) if comparison.moved else set()
     )
     return {
-        "rows": [_row(move, common) for move in comparison.moved],
+        "rows": [_row(move, common, titles) for move in comparison.moved],
         "common": sorted(common),
         "significant": sum(bool(move.significant) for move in comparison.moved),
         "tested": sum(move.significant is not None for move in comparison.moved),
         "same": comparison.same,
-        "unlike": [{"name": str(name), "why": why} for name, why in comparison.unlike],
+        "unlike": [{"name": name.said(titles), "why": why} for name, why in comparison.unlike],
         "only": [
-            {"where": where, "count": len(names), "names": list(map(str, names[:NAMED]))}
+            {"where": where, "count": len(names), "names": [name.said(titles) for name in names[:NAMED]]}
             for where, names in (("here", comparison.only_here), ("there", comparison.only_there))
         ],
     }
 
 
-def _row(move: ResultChange, common: set[str]) -> dict[str, Any]:
-    """One change; settings that differ in all of them are said once, elsewhere."""
+def _row(move: ResultChange, common: set[str], titles: Mapping[str, str]) -> dict[str, Any]:
+    """One change; settings that differ in all of them are said once, elsewhere. ``titles`` are those of datasets."""
     ends = move.interval
     better = (move.difference > 0) == move.higher_is_better
     verdict = {True: "better" if better else "worse", False: "not significant", None: ""}[move.significant]
@@ -132,8 +139,8 @@ def _row(move: ResultChange, common: set[str]) -> dict[str, Any]:
     return {
         "training": evaluation == "round",
         "method": method_titles().get(method, method),
-        "data": data,
-        "what": f"{evaluation} on {dataset}",
+        "data": titles.get(data, data),
+        "what": f"{evaluation} on {titles.get(dataset, dataset)}",
         "metric": f"{metric}, {told}" if told else metric,
         "here": number(move.here, move.unit),
         "there": number(move.there, move.unit),

@@ -19,14 +19,13 @@ SIZES = ("clusters_size_min", "clusters_size_median", "clusters_size_max")
 
 
 def pretrainings(
-    chains: Iterable[Sequence[Run]], pages: Mapping[str, str], *, charts: bool
+    results: Results, chains: Iterable[Sequence[Run]], pages: Mapping[str, str], *, charts: bool
 ) -> list[dict[str, Any]]:
     """Each pretraining with its numbers and, where wanted, its charts, by method, then data, then seed.
 
     ``pages`` are links to pages of clusters by the key of their round.
     """
-    titles = method_titles()
-    views = [_view(chain, titles, pages, charts=charts) for chain in chains]
+    views = [_view(chain, results, pages, charts=charts) for chain in chains]
     return sorted(views, key=lambda view: (view["method"], view["name"], view["key"]))
 
 
@@ -43,7 +42,7 @@ def chains_of(results: Results) -> Iterator[list[Run]]:
 
 
 def _view(
-    rounds: Sequence[Run], titles: dict[str, str], pages: Mapping[str, str], *, charts: bool
+    rounds: Sequence[Run], results: Results, pages: Mapping[str, str], *, charts: bool
 ) -> dict[str, Any]:
     last, science = rounds[-1], rounds[-1].facts["config"]
     styles = {name: STYLES[modality_in(c["features"])] for name, c in science["clusterings"].items()}
@@ -51,10 +50,10 @@ def _view(
     origins |= dict.fromkeys(science.get("assignments", {}), "of an earlier run")
     records = [record for run in rounds for record in run.records]
     return {
-        "method": titles.get(science["method"], science["method"]),
+        "method": method_titles().get(science["method"], science["method"]),
         "name": re.sub(r"/round\d+$", "", last.name),
         "key": last.key,
-        "data": records[0].pretrain_data if records else "",
+        "data": results.title(records[0].pretrain_data) if records else "",
         "seed": science["seed"],
         "seconds": duration(sum(run.seconds for run in rounds)),
         "rounds": [

@@ -32,7 +32,8 @@ DOWNLOADS: tuple[tuple[Format, str, str], ...] = (
 def tables(results: Results) -> tuple[list[dict[str, Any]], list[str]]:
     """Every table that some record fits, and why a number that could have an interval lacks it."""
     lacking: dict[str, None] = {}
-    made = all_grids(results.records, results.statistics(lacking))
+    statistics = results.statistics(lacking)
+    made = all_grids(results.records, statistics, titles=results.titles)
     return [_view(name, made[name], at < OPEN) for at, name in enumerate(paper_first(made))], list(lacking)
 
 

@@ -25,6 +25,7 @@ from xdcbench.results.statistics.paired import Overall, PairedResult, overall, p
 from xdcbench.results.statistics.predictions import run_folder
 from xdcbench.results.statistics.significance import holm
 from xdcbench.results.tables.cells import REPETITION, split_settings
+from xdcbench.results.tables.titles import titles_in
 
 _Key = tuple[str, str, tuple[tuple[str, Any], ...]]
 
@@ -55,11 +56,13 @@ class Comparison:
 class Block:
     """All comparisons by one evaluation on one dataset: the family of Holm's correction.
 
-    ``hyperparameters`` tell the numbers of one run apart; ``absent`` names what was not measured so.
+    ``title`` is the dataset's. ``hyperparameters`` tell the numbers of one run apart; ``absent`` names what was not
+    measured so.
     """
 
     evaluation: str
     dataset: str
+    title: str
     metric: str
     hyperparameters: dict[str, Any]
     world: str
@@ -71,7 +74,7 @@ class Block:
     def name(self) -> str:
         """Evaluation, hyperparameters and dataset in words."""
         which = "".join(f" ({name} {of})" for name, of in self.hyperparameters.items())
-        return f"{self.evaluation}{which} on {self.dataset}"
+        return f"{self.evaluation}{which} on {self.title}"
 
     @property
     def values(self) -> dict[str, float]:
@@ -124,7 +127,8 @@ def compare(
         raise UserError(
             f"{names[0]} shares no evaluation on one dataset with {', '.join(names[1:])}; run one for both"
         )
-    return blocks
+    titles = titles_in(stores)
+    return [replace(block, title=titles.get(block.dataset, block.dataset)) for block in blocks]
 
 
 def _named(name: str, records: Sequence[Record]) -> list[Record]:
@@ -174,6 +178,7 @@ def _block(
     return Block(
         evaluation=key[0],
         dataset=key[1],
+        title=key[1],
         metric=some.metric,
         hyperparameters=dict(key[2]),
         world=some.world,

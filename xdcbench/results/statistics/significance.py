@@ -12,6 +12,9 @@ SMALLEST = 0.0001
 EXACT_SEEDS = 16
 """Up to so many seeds every choice of signs is counted; beyond, 2**16 of them are drawn."""
 
+ROUNDING = 1e-12
+"""What rounding may move of a sum, as a share of the sum of all absolute values."""
+
 P = TypeVar("P", float, float | None)
 
 
@@ -42,8 +45,11 @@ def sign_flip(differences: Sequence[float]) -> float:
     """Two-sided p of the permutation test over seeds: were the methods alike, each difference could flip.
 
     It speaks of other seeds on the same test items, and cannot fall below ``smallest_p``. ``differences`` are
-    of the methods' means, one per seed, at least two.
+    of the methods' means, one per seed, at least two. Not SciPy's test where every choice of signs is counted: to
+    import it takes longer than the rest of a suite's tables. In the tests it is the referee.
     """
+    if len(differences) <= EXACT_SEEDS:
+        return _exact_sign_flip(differences)
     from scipy.stats import permutation_test
 
     found = permutation_test(
@@ -55,6 +61,15 @@ def sign_flip(differences: Sequence[float]) -> float:
         rng=np.random.default_rng(0),
     )
     return float(found.pvalue)
+
+
+def _exact_sign_flip(differences: Sequence[float]) -> float:
+    """Share of all choices of signs whose sum is as far from 0 as that of ``differences``, which is one of them."""
+    sums = np.zeros(1)
+    for difference in differences:
+        sums = np.concatenate([sums + difference, sums - difference])
+    rounding = ROUNDING * float(np.abs(differences).sum())  # of sums that are equal in exact arithmetic
+    return float((np.abs(sums) >= abs(sums[0]) - rounding).mean())
 
 
 def smallest_p(seeds: int) -> float:

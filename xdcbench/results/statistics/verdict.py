@@ -53,13 +53,13 @@ def _comparison(comparison: Comparison, block: Block) -> Iterator[str]:
     a, b, mean = comparison.a, comparison.b, comparison.overall
     one_seed = len({one.seed for one in comparison.duels}) == 1
     for one in comparison.duels:
-        place = f"{block.dataset} split {one.split}" + ("" if one_seed else f", seed {one.seed}")
+        place = f"{block.title} split {one.split}" + ("" if one_seed else f", seed {one.seed}")
         yield f"{_said(a, b, one.difference, one.p_holm)} on {place} ({_duel(one)})"
         yield f"  {_items(one, a, b)}"
     if mean is not None:
         seeds = "" if len(mean.seeds) == 1 else f"{len(mean.seeds)} seeds and "
         place = f"{seeds}{'split' if len(mean.splits) == 1 else 'splits'} {', '.join(mean.splits)}"
-        yield f"{_said(a, b, mean.difference, mean.p_holm)} over {place} of {block.dataset} ({_overall(mean)})"
+        yield f"{_said(a, b, mean.difference, mean.p_holm)} over {place} of {block.title} ({_overall(mean)})"
 
 
 def _said(a: str, b: str, difference: float, p: float) -> str:

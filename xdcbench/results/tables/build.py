@@ -19,6 +19,7 @@ from xdcbench.results.tables.cells import (
     value_of,
 )
 from xdcbench.results.tables.chance import chance_rows
+from xdcbench.results.tables.empty_columns import empty_notes, without_empty
 from xdcbench.results.tables.footnotes import (
     cell_notes,
     number_details,
@@ -66,8 +67,9 @@ def build(
 
     Numbers from synthetic worlds, from real data and from papers form separate groups; so do published ones, of
     which ``table.published`` chooses, that do not state their frames or protocol. What comes close to a column but
-    differs in protocol, split or frames is left out, and a footnote counts it. ``statistics`` judges measured
-    numbers; ``lacks`` are what a plan asks for and this machine cannot measure.
+    differs in protocol, split or frames is left out, and a footnote counts it. So is a column without any number, and
+    a footnote names it. ``statistics`` judges measured numbers; ``lacks`` are what a plan asks for and this machine
+    cannot measure.
 
     Raises:
         UserError: the table names a record field or a published row that does not exist.
@@ -77,14 +79,15 @@ def build(
     judged = statistics or CellStatistics()
     fill = _Fill(table, names or Names(), judged, held.printed)
     groups, letters = lettered(_groups(held, fill, [lack for lack in lacks if _within(lack, table)]))
+    table, groups, left_out = without_empty(table, groups)
     return Grid(
         table.title,
         table.rows,
         tuple(column.title for column in table.columns),
         groups,
-        (*_notes(table, held, groups, fill.names.datasets), *letters),
+        (*_notes(table, held, groups, fill.names.datasets), *empty_notes(left_out, held.records), *letters),
         table.figure,
-        tuple(_details(table, held, groups)),
+        tuple(_details(table, held, groups, fill.names.datasets)),
     )
 
 
@@ -149,7 +152,7 @@ def _notes(table: Table, held: _Held, groups: Sequence[Group], titles: Mapping[s
     yield from table.footnotes
     yield from cell_notes(groups, table.columns)
     yield from number_notes(groups, table.columns, titles)
-    yield from record_notes(held.records)
+    yield from record_notes(held.records, titles)
     yield from published_notes(held.shown)
     if held.unfit:
         n = held.unfit.total()
@@ -160,12 +163,12 @@ def _notes(table: Table, held: _Held, groups: Sequence[Group], titles: Mapping[s
         yield "No record fits this table."
 
 
-def _details(table: Table, held: _Held, groups: Sequence[Group]) -> Iterator[str]:
-    """Where the numbers come from."""
+def _details(table: Table, held: _Held, groups: Sequence[Group], titles: Mapping[str, str]) -> Iterator[str]:
+    """Where the numbers come from; ``titles`` are those of datasets."""
     for name, some in table.where.items():
         yield f"Only {name} {', '.join(said(value) or 'none' for value in some)}."
-    yield from number_details(groups, table.columns, synthetic=SYNTHETIC)
-    yield from record_details(held.records)
+    yield from number_details(groups, table.columns, titles, synthetic=SYNTHETIC)
+    yield from record_details(held.records, titles)
     yield from published_details(held.shown)
     for why, n in sorted((held.unfit + held.unfit_printed).items()):
         yield f"Left out: {n} {why}."

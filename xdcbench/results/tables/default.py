@@ -1,7 +1,7 @@
 """Tables that no file states: one per dataset, with a column for each of its evaluations."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -125,12 +125,17 @@ def _order(one: Measurement) -> tuple[object, ...]:
     return *map(natural, names), kinds, one.protocol, natural(one.split)
 
 
-def default_tables(measurements: Iterable[Measurement], methods: Iterable[str] = ()) -> dict[str, Table]:
+def default_tables(
+    measurements: Iterable[Measurement],
+    methods: Iterable[str] = (),
+    titles: Mapping[str, str] | None = None,
+) -> dict[str, Table]:
     """A table of each dataset, as ``dataset-NAME``; several splits make a mean.
 
     Args:
         measurements: what has a column, in the order of the columns.
         methods: order of the rows.
+        titles: of datasets, by name; None: those of the library.
     """
     splits: dict[Measurement, dict[str, None]] = defaultdict(dict)
     for one in measurements:
@@ -138,7 +143,7 @@ def default_tables(measurements: Iterable[Measurement], methods: Iterable[str] =
     columns: dict[str, list[Column]] = defaultdict(list)
     for one, some in splits.items():
         columns[one.dataset].append(_column(one, split="mean" if len(some) > 1 else next(iter(some))))
-    titles = dataset_titles()
+    titles = dataset_titles() if titles is None else titles
     return {
         f"dataset-{name}": Table(
             title=f"Results on {titles.get(name, name)} (%)", methods=tuple(methods), columns=tuple(of)

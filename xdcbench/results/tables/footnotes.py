@@ -54,15 +54,17 @@ def number_notes(groups: Sequence[Group], columns: Sequence[Column], titles: Map
     return notes
 
 
-def number_details(groups: Sequence[Group], columns: Sequence[Column], *, synthetic: str) -> list[str]:
+def number_details(
+    groups: Sequence[Group], columns: Sequence[Column], titles: Mapping[str, str], *, synthetic: str
+) -> list[str]:
     """Items, splits and data of the measured cells, then the runs behind each.
 
-    ``synthetic`` is the title of the group whose numbers come from synthetic worlds.
+    ``titles`` are those of datasets, ``synthetic`` is that of the group whose numbers come from synthetic worlds.
     """
     items: dict[str, None] = {}
     runs: list[str] = []
     for group, row, column, cell in _measured(groups, columns):
-        items[_items_in_words(cell, synthetic=group.title == synthetic)] = None
+        items[_items_in_words(cell, titles, synthetic=group.title == synthetic)] = None
         keys = " ".join(cell.runs)
         runs.append(f"{' '.join(row.shown)} / {column.title}: seeds {', '.join(cell.seeds)}; runs {keys}.")
     return [*items, *runs]
@@ -88,11 +90,12 @@ def _items_in_short(cell: Cell, titles: Mapping[str, str]) -> str:
     return f"{titles.get(cell.dataset, cell.dataset)}{subset}, {_splits(cell)}: {cell.items_used}{whole}"
 
 
-def _items_in_words(cell: Cell, *, synthetic: bool) -> str:
+def _items_in_words(cell: Cell, titles: Mapping[str, str], *, synthetic: bool) -> str:
     world = ", synthetic" if synthetic else ""
     subset = f", subset: {cell.subset}" if cell.subset else ""
+    title = titles.get(cell.dataset, cell.dataset)
     return (
-        f"{cell.dataset}{world} (data {cell.fingerprint[:8]}{subset}), {_splits(cell)}: {cell.items_used} of "
+        f"{title}{world} (data {cell.fingerprint[:8]}{subset}), {_splits(cell)}: {cell.items_used} of "
         f"{cell.items_expected} {cell.counted} items used, {cell.items_failed} failed{_guesses_in_words(cell)}."
     )
 
@@ -112,12 +115,16 @@ def _missing_in_words(cell: Cell, column: Column, group: str) -> str:
     )
 
 
-def record_notes(records: Sequence[Record]) -> list[str]:
-    """Seeds, and what a reader must know of the training behind what is shown."""
+def record_notes(records: Sequence[Record], titles: Mapping[str, str]) -> list[str]:
+    """Seeds, and what a reader must know of the training behind what is shown; ``titles`` are those of datasets."""
     if not records:
         return []
     subsets = sorted(
-        {(f"Encoders of {r.pretrain_data}", r.pretrain_subset) for r in records if r.pretrain_subset}
+        {
+            (f"Encoders of {titles.get(r.pretrain_data, r.pretrain_data)}", r.pretrain_subset)
+            for r in records
+            if r.pretrain_subset
+        }
     )
     stopped = sum(record.outcomes.get("converged") is False for record in records)
     return [
@@ -127,8 +134,11 @@ def record_notes(records: Sequence[Record]) -> list[str]:
     ]
 
 
-def record_details(records: Sequence[Record]) -> list[str]:
-    """Selection, epochs, suites, schema, prepared shards and numbers of processes of what is shown."""
+def record_details(records: Sequence[Record], titles: Mapping[str, str]) -> list[str]:
+    """Selection, epochs, suites, schema, prepared shards and numbers of processes of what is shown.
+
+    ``titles`` are those of datasets.
+    """
     if not records:
         return []
     epochs: dict[str, set[int]] = defaultdict(set)
@@ -138,7 +148,7 @@ def record_details(records: Sequence[Record]) -> list[str]:
     processes = [r.hyperparameters["processes"] for r in records if "processes" in r.hyperparameters]
     return [
         *([f"{SHARED} {_listed(processes)} ({len(processes)} of {len(records)} runs)."] if processes else []),
-        *dict.fromkeys(_shards_in_words(record) for record in records if record.shards),
+        *dict.fromkeys(_shards_in_words(record, titles) for record in records if record.shards),
         f"Selection: {_listed(in_words[r.selection] for r in records)}. "
         f"Epochs: {'; '.join(f'{name} {_listed(some)}' for name, some in sorted(epochs.items()))}. "
         f"Suites: {_listed(r.suite for r in records)}. "
@@ -150,11 +160,12 @@ def _listed(values: Iterable[Any]) -> str:
     return ", ".join(map(str, sorted(set(values))))
 
 
-def _shards_in_words(record: Record) -> str:
+def _shards_in_words(record: Record, titles: Mapping[str, str]) -> str:
     shards = record.shards or {}
     settings = ", ".join(f"{name} {value}" for name, value in shards["settings"].items())
+    title = titles.get(record.dataset, record.dataset)
     return (
-        f"{record.dataset} read from prepared shards (data {shards['fingerprint'][:8]}, made from "
+        f"{title} read from prepared shards (data {shards['fingerprint'][:8]}, made from "
         f"{shards['source_fingerprint'][:8]}; {settings})."
     )
 

@@ -1,6 +1,7 @@
 """Tables of results folders, written in every format."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any, get_args
@@ -28,6 +29,19 @@ SUPERVISED = "supervised"
 FORMATS: tuple[Format, ...] = get_args(Format)
 
 
+@dataclass(frozen=True)
+class Named:
+    """What a suite or results folder names beside the library.
+
+    ``methods`` are titles of methods and ``datasets`` of all datasets (`dataset_titles`), ``encoders`` a suite's
+    encoders from elsewhere.
+    """
+
+    methods: Mapping[str, str] = field(default_factory=dict)
+    encoders: Mapping[str, PretrainedEncoders] = field(default_factory=dict)
+    datasets: Mapping[str, str] = field(default_factory=dataset_titles)
+
+
 def load_tables(names: Iterable[str]) -> dict[str, Table]:
     """Tables of the library by name, and files by path, each under the name of its file."""
     return {Path(name).stem: load_table(name) for name in names}
@@ -39,47 +53,53 @@ def measured_alone(tables: Mapping[str, Table]) -> dict[str, Table]:
 
 
 def all_grids(
-    records: Sequence[Record], statistics: CellStatistics | None = None, *, published: bool = True
+    records: Sequence[Record],
+    statistics: CellStatistics | None = None,
+    *,
+    titles: Mapping[str, str] | None = None,
+    published: bool = True,
 ) -> dict[str, Grid]:
     """Every table of the library, then default ones of the numbers that stand in none of those.
 
-    ``published``: whether published numbers stand beside the measured ones.
+    ``titles`` are those of datasets; ``published`` says whether published numbers stand beside the measured ones.
     """
+    named = Named() if titles is None else Named(datasets=titles)
     tables = load_tables(library_names(folder("tables")))
-    library = grids(tables if published else measured_alone(tables), records, statistics=statistics)
+    beside = tables if published else measured_alone(tables)
+    library = grids(beside, records, named=named, statistics=statistics)
     shown = frozenset().union(*(grid.runs for grid in library.values()))
-    rest = default_tables(measurements_of_records(r for r in records if r.run not in shown))
-    return library | grids(rest, records, statistics=statistics)
+    unshown = measurements_of_records(r for r in records if r.run not in shown)
+    rest = default_tables(unshown, titles=named.datasets)
+    return library | grids(rest, records, named=named, statistics=statistics)
 
 
 def grids(
     tables: Mapping[str, Table],
     records: Sequence[Record],
     *,
-    titles: Mapping[str, str] | None = None,
-    encoders: Mapping[str, PretrainedEncoders] | None = None,
+    named: Named | None = None,
     statistics: CellStatistics | None = None,
     lacks: Sequence[UnavailableResult] = (),
 ) -> dict[str, Grid]:
     """Tables by name, filled with ``records`` and what was published beside them.
 
-    ``titles`` are display names of methods that are not in the library, ``encoders`` a suite's encoders from
-    elsewhere; ``lacks`` as in ``build``.
+    ``named`` is what they call what is not in the library; ``lacks`` as in ``build``.
     """
+    named = named or Named()
     published = load_published(folder("baselines") / "published.csv")
     known = registry()
-    pretrained = {name: one.title for name, one in (encoders or {}).items() if one.title}
+    pretrained = {name: one.title for name, one in named.encoders.items() if one.title}
     released = {name: release.title for name, release in known.items()}
     printed_as = {name: release.method for name, release in known.items()}
-    for name, given in (encoders or {}).items():
+    for name, given in named.encoders.items():
         for part in given.by_modality.values():
             if release := release_of(part):
                 printed_as[name] = release.method
     printed_as |= {name: SUPERVISED for name, tree in _methods().items() if tree.get("family") == SUPERVISED}
     called = Names(
-        {SUPERVISED: "Supervised", **released, **method_titles(), **pretrained, **(titles or {})},
+        {SUPERVISED: "Supervised", **released, **method_titles(), **pretrained, **named.methods},
         printed_as,
-        dataset_titles(),
+        named.datasets,
     )
     return {
         name: build(

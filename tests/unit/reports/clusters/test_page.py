@@ -1,5 +1,6 @@
 import json
 import re
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from xdcbench.cli.main import app
 from xdcbench.errors import UserError
 from xdcbench.reports.clusters import page, previews
 from xdcbench.reports.clusters.origin import find_round
+from xdcbench.reports.results.page import write_report
 
 Results = tuple[Path, dict[str, str]]
 
@@ -147,3 +149,40 @@ def test_titles_are_those_of_tables_and_datasets(results: Results, files: Path, 
     write(results, files, tmp_path / "gallery", nearest=1)
     text = (tmp_path / "gallery" / "index.html").read_text()
     assert "<bdi>XDC</bdi>" in text and "<bdi>Kinetics</bdi>" in text
+
+
+def links(page: Path) -> list[str]:
+    """Places in a page's links, where a browser follows them."""
+    return [link for link in re.findall(r'<a href="([^"#][^"]*)', page.read_text()) if "report" in link]
+
+
+@pytest.mark.parametrize("order", ["clusters report", "report clusters", "clusters report clusters"])
+def test_the_report_is_linked_once_it_is_there(
+    results: Results, files: Path, tmp_path: Path, order: str
+) -> None:
+    folder = tmp_path / "results"
+    shutil.copytree(results[0], folder)
+    key = results[1]["xdc/2"]
+    index, report = folder / "clusters" / key / "index.html", folder / "report"
+    for command in order.split():
+        if command == "report":
+            list(write_report([folder], None, report))
+        else:
+            write((folder, results[1]), files, index.parent)
+        assert not index.exists() or bool(links(index)) == (report / "index.html").exists()
+    assert links(index) == ["../../report/index.html", f"../../report/index.html#run-{key}"]
+    assert f'id="run-{key}"' in (report / "index.html").read_text(), "there is what is linked to"
+    alone = re.sub(r' (href|data-report)="', " ", index.read_text())
+    write((folder, results[1]), files, index.parent)
+    assert alone == re.sub(r' (href|data-report)="', " ", index.read_text()), "nothing else has changed"
+
+
+def test_a_report_elsewhere_opens_no_link(results: Results, files: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "results"
+    shutil.copytree(results[0], folder)
+    index = folder / "clusters" / "mine" / "index.html"
+    write((folder, results[1]), files, index.parent)
+    before = index.read_bytes()
+    list(write_report([folder], None, tmp_path / "elsewhere"))
+    assert index.read_bytes() == before
+    assert links(index) == [] and f"<code>{results[1]['xdc/2']}</code>" in index.read_text()

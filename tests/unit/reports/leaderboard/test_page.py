@@ -38,8 +38,8 @@ def test_names_are_escaped_and_nothing_is_from_a_network(page: str) -> None:
 def test_rows_say_what_they_are_filtered_by(folder: Path) -> None:
     data = leaderboard_data(gather([folder]))
     licenses = {(row["title"], row["data"]): row["license"] for row in data["rows"]}
-    assert licenses[("XDC", "audioset")] == "own"
-    assert licenses[("r3d_18", "kinetics400")] == "BSD-3-Clause"
+    assert licenses[("XDC", "AudioSet")] == "own"
+    assert licenses[("r3d_18", "Kinetics-400")] == "BSD-3-Clause"
     assert licenses[(EVIL, "youtube")] == "not stated"
     assert data["filters"]["modality"]["values"] == ["audio", "video"]
     assert data["filters"]["backbone"]["values"] == [
@@ -56,7 +56,7 @@ def test_best_mean_rank_first_and_every_number_has_a_panel(folder: Path) -> None
     assert ranks == sorted(ranks)
     anchors = [cell["anchor"] for row in data["rows"] for cell in row["cells"] if cell]
     assert sorted(anchors) == sorted(panel["anchor"] for panel in data["panels"])
-    finetuned = next(p for p in data["panels"] if p["name"] == "XDC, audioset" and "finetune" in p["what"])
+    finetuned = next(p for p in data["panels"] if p["name"] == "XDC, AudioSet" and "finetune" in p["what"])
     titles = [record["title"] for record in finetuned["records"]]
     assert titles == [f"split {split}, seed {seed}" for split in "123" for seed in (0, 1)]
     number = finetuned["records"][0]["sections"]["Number"]

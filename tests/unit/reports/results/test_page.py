@@ -14,6 +14,7 @@ from xdcbench.cli.main import app
 from xdcbench.config.table import Chart as Axis
 from xdcbench.errors import UserError
 from xdcbench.reports.gather import gather
+from xdcbench.reports.leaderboard.page import leaderboard_data
 from xdcbench.reports.results.page import page_data, write_report
 from xdcbench.reports.results.tables import figures
 from xdcbench.results.run_store import RunStore
@@ -209,6 +210,28 @@ def test_numbers_of_a_dataset_that_no_table_knows_are_on_the_page(tmp_path: Path
     write_manifest(run)
     assert [table["name"] for table in page_data(gather([folder]))["tables"]][-1] == "dataset-mine"
     assert "Results on mine (%)" in Seen(page(folder)).text
+
+
+def test_datasets_are_called_by_their_titles(tmp_path: Path) -> None:
+    own, title = {"dataset": "mine", "pretrain_data": "mine"}, "My <i>clips</i> & more"
+    folder = write(tmp_path / "results", right={"xdc": (150,), "sdc": (90,)}, **own)
+    run = folder / "runs" / "index-00000000000a"
+    facts = json.loads((run / "run.json").read_text())
+    (run / "run.json").write_text(
+        json.dumps(facts | {"config": {"name": "mine", "dataset": {"title": title}}})
+    )
+    write_manifest(run)
+    data = page_data(gather([folder]), gather([write(tmp_path / "old", right={"xdc": (90,)}, **own)]))
+    assert [group["dataset"] for group in data["board"]["groups"]] == [title]
+    assert {row["data"] for row in data["board"]["rows"]} == {title}
+    assert data["tables"][-1]["title"] == f"Results on {title} (%)"
+    assert [(row["data"], row["what"]) for row in data["moved"]["rows"]] == [
+        (title, f"linear_probe on {title}")
+    ]
+    assert data["moved"]["only"][0]["names"] == [f"sdc@{title}: linear_probe on {title}, top1"]
+    (panel,) = (p for p in leaderboard_data(gather([folder]))["panels"] if p["name"] == f"XDC, {title}")
+    assert panel["what"].endswith(f" on {title}")
+    assert title in Seen(page(folder)).text and "<i>" not in page(folder)
 
 
 def test_predictions_that_are_gone_cost_intervals_alone(tmp_path: Path) -> None:

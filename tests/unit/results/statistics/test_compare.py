@@ -10,6 +10,7 @@ import pytest
 from statsmodels.stats.contingency_tables import mcnemar as their_mcnemar
 from statsmodels.stats.multitest import multipletests
 
+from tests.unit.results.made_index import write_index
 from tests.unit.results.statistics.made_runs import ITEMS, Maker, Measure, only, rights, table, text
 from xdcbench.cli import main
 from xdcbench.errors import UserError
@@ -35,7 +36,7 @@ def test_one_split_in_numbers_and_words(out: Path, measure: Measure) -> None:
     said = text([block])
     low, high = one.interval.low, one.interval.high
     assert (
-        f"xdc is 25.0 points above sdc on ucf101 split 1 (75.0 and 50.0 %; 95 % {low:.1f} to {high:.1f}; "
+        f"xdc is 25.0 points above sdc on UCF101 split 1 (75.0 and 50.0 %; 95 % {low:.1f} to {high:.1f}; "
         f"McNemar p = {expected:.2g}, Holm {expected:.2g})" in said
     )
     assert "40 items: 12 right for xdc alone, 2 for sdc alone" in said
@@ -75,7 +76,7 @@ def test_no_difference(out: Path, measure: Measure) -> None:
     measure("xdc", rights(0.8, 1))
     measure("sdc", rights(0.8, 1))
     said = text(compare(["xdc", "sdc"], [out]))
-    assert "xdc is level with sdc on ucf101 split 1" in said
+    assert "xdc is level with sdc on UCF101 split 1" in said
     assert "McNemar p = 1, Holm 1" in said
 
 
@@ -139,7 +140,7 @@ def test_over_splits_of_one_seed(out: Path, measure: Measure) -> None:
     gains = counts["prediction"] - counts["b"]
     assert mean.p == mean.p_holm == flips(gains.groupby(counts["group"]).sum().to_numpy())
     assert mean.interval is not None and mean.interval.method == "bootstrap"
-    assert f"xdc is {mean.difference:.1f} points above sdc over splits 1, 2, 3 of ucf101" in text([block])
+    assert f"xdc is {mean.difference:.1f} points above sdc over splits 1, 2, 3 of UCF101" in text([block])
 
 
 def test_over_seeds(out: Path, measure: Measure) -> None:
@@ -159,7 +160,7 @@ def test_over_seeds(out: Path, measure: Measure) -> None:
         "too few seeds: sign flips of 3 cannot give a p below 0.25, after Holm 0.25; 0.05 takes 6 seeds"
         in said
     )
-    assert "points above sdc, not significantly, over 3 seeds and split 1 of ucf101" in said
+    assert "points above sdc, not significantly, over 3 seeds and split 1 of UCF101" in said
     assert "over seeds; 95 % by t " in said
     assert "seed 2 (" in said
     assert "says nothing about other seeds" not in said
@@ -215,7 +216,7 @@ def test_draws_of_training_items_are_repetitions(out: Path, measure: Measure, re
     mean = blocks[0].comparisons[0].overall
     assert mean is not None
     assert mean.seeds == ("0 draw 0", "0 draw 1", "0 draw 2")
-    assert "low_shot (shots 5) on ucf101" in text(blocks)
+    assert "low_shot (shots 5) on UCF101" in text(blocks)
     assert "1 pretraining seed: says nothing about other seeds" in text(blocks)
 
 
@@ -256,7 +257,7 @@ def test_blocks_are_chosen_and_what_is_absent_is_named(out: Path, measure: Measu
         ("probe", "hmdb51", ("cdc",)),
     ]
     assert "not measured for cdc" in text(compare(["xdc", "sdc", "cdc"], [out]))
-    assert "not measured for cdc: probe on hmdb51." in text(compare(["xdc", "cdc"], [out]))
+    assert "not measured for cdc: probe on HMDB51." in text(compare(["xdc", "cdc"], [out]))
     assert only(compare(["xdc", "sdc"], [out], dataset="hmdb51")).evaluation == "probe"
     assert only(compare(["xdc", "sdc"], [out], evaluation="finetune")).dataset == "ucf101"
 
@@ -280,7 +281,7 @@ def test_command_prints_and_writes(
     with pytest.raises(SystemExit) as end:
         main.main()
     assert end.value.code in (0, None)
-    assert "above sdc on ucf101 split 1" in capsys.readouterr().out
+    assert "above sdc on UCF101 split 1" in capsys.readouterr().out
     content = json.loads(file.read_text())
     (duel,) = content["blocks"][0]["comparisons"][0]["duels"]
     assert content["schema_version"] == 3
@@ -290,3 +291,15 @@ def test_command_prints_and_writes(
         main.main()
     assert end.value.code == 2
     assert "give another file with --output" in capsys.readouterr().err
+
+
+def test_titles_of_datasets_are_those_of_their_indices(out: Path, measure: Measure) -> None:
+    for method in ("xdc", "sdc"):
+        for name in ("mine", "yours"):
+            measure(method, rights(0.8, len(name)), run=f"{name}-{method}", dataset=name)
+    for name in ("mine", "yours"):
+        write_index(RunStore(out), f"index-{name}", name, "My <clips>")
+    blocks = compare(["xdc", "sdc"], [out])
+    assert [block.name for block in blocks] == [f"finetune on My <clips> ({n})" for n in ("mine", "yours")]
+    assert "on My <clips> (mine) split 1 (" in text(blocks)
+    assert [block.dataset for block in blocks] == ["mine", "yours"], "options take names, not titles"

@@ -26,7 +26,7 @@ def test_numbers_then_differences_with_marks(three: Path) -> None:
     cells = [line.split("  ") for line in lines if line and not line.startswith(" ")]
     rows = [[cell.strip() for cell in row if cell.strip()] for row in cells]
     assert rows[0] == ["top-1 compared on the same test items"]
-    assert rows[1] == ["method", "finetune on ucf101", "probe on hmdb51"]
+    assert rows[1] == ["method", "finetune on UCF101", "probe on HMDB51"]
     assert rows[3:] == [
         ["[top-1 (%)]"],
         ["xdc", "90.0", "90.0"],
@@ -48,7 +48,7 @@ def test_more_evaluations_than_methods_and_pairs_are_rows(out: Path, measure: Me
     rows = [line.split() for line in text.splitlines() if line and not line.startswith(" ")]
     assert rows[1] == ["evaluation", "xdc", "sdc", "xdc", "−", "sdc", "items", "splits", "seeds"]
     assert rows[4:] == [
-        [f"probe{n}", "on", "ucf101", "90.0", "25.0", "+65.0*", "40", "1", "1"] for n in range(4)
+        [f"probe{n}", "on", "UCF101", "90.0", "25.0", "+65.0*", "40", "1", "1"] for n in range(4)
     ]
     assert "Test items in common" not in text, "each row says its own"
 
@@ -57,8 +57,8 @@ def test_a_note_is_said_once(three: Path) -> None:
     names = ["xdc", "cdc", "sdc"]
     text = matrix_text(compare(names, [three]), names, "txt", details=True)
     assert text.count("1 pretraining seed: says nothing about other seeds.") == 1
-    assert text.count("not measured for cdc: probe on hmdb51.") == 1
-    assert "finetune on ucf101 40 (split 1; 1 seed); probe on hmdb51 40 (split 1; 1 seed)." in text
+    assert text.count("not measured for cdc: probe on HMDB51.") == 1
+    assert "finetune on UCF101 40 (split 1; 1 seed); probe on HMDB51 40 (split 1; 1 seed)." in text
     assert "McNemar p" in text
     assert "McNemar p" not in matrix_text(compare(names, [three]), names, "txt")
 

@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import ttest_1samp
+from scipy.stats import permutation_test, ttest_1samp
 from statsmodels.stats.contingency_tables import mcnemar as their_mcnemar
 from statsmodels.stats.multitest import multipletests
 
 from tests.unit.results.statistics.simulated import rivals
 from xdcbench.results.statistics.significance import (
+    EXACT_SEEDS,
     LEVEL,
     holm,
     mcnemar,
@@ -85,6 +86,29 @@ def test_under_the_null_mcnemar_keeps_its_level_only_by_group() -> None:
 @given(st.lists(st.floats(-10, 10, width=16), min_size=2, max_size=8))
 def test_sign_flip_counts_all_signs(differences: list[float]) -> None:
     assert sign_flip(differences) == pytest.approx(brute(differences))
+
+
+@pytest.mark.parametrize("seeds", [2, 3, 5, 9, 16])
+@pytest.mark.parametrize("items", [8, 3783, 0])
+def test_counted_sign_flips_are_scipys_to_the_last_digit(seeds: int, items: int) -> None:
+    """Of shares of few items many sums are equal; 0 items: of numbers without any pattern."""
+    rng = np.random.default_rng(seeds)
+    for _ in range(3 if seeds > 9 else 30):
+        differences = 100 * rng.integers(-2, 6, seeds) / items if items else rng.normal(0.5, 1, seeds)
+        theirs = permutation_test(
+            (differences,),
+            lambda x, axis: x.mean(axis=axis),
+            permutation_type="samples",
+            vectorized=True,
+            n_resamples=2**EXACT_SEEDS,
+        ).pvalue
+        assert sign_flip(differences.tolist()) == theirs
+
+
+def test_a_sum_that_is_0_but_for_rounding_is_as_near_as_any() -> None:
+    """SciPy's tolerance is a share of the sum itself, which rounding alone makes unequal to 0."""
+    assert 0.1 + 0.2 - 0.3 != 0
+    assert sign_flip([0.1, 0.2, -0.3]) == 1
 
 
 @pytest.mark.parametrize("seeds", [2, 3, 5, 8])

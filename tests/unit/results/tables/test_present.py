@@ -11,6 +11,7 @@ from xdcbench.results.records import Record
 from xdcbench.results.tables.cells import CellStatistics
 from xdcbench.results.tables.present import (
     FORMATS,
+    Named,
     grids,
     load_tables,
     method_titles,
@@ -115,6 +116,6 @@ def test_releases_are_compared_with_the_numbers_of_their_method(make_record: Mak
         for name in (release, "mine")
         for split in "123"
     ]
-    grid = grids(load_tables(["table6"]), runs, encoders={"mine": given})["table6"]
+    grid = grids(load_tables(["table6"]), runs, named=Named(encoders={"mine": given}))["table6"]
     shown = {row.labels[0]: row.cells[0].delta_text for row in grid.groups[0].rows}
     assert shown == {"XDC pretrained on IG-Kinetics": "(−0.3)", "Official XDC": "(−0.3)"}
