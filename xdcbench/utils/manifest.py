@@ -50,7 +50,7 @@ def make_again(key: str, suite: str = "") -> str:
 
     The stage is named, since nothing else of the suite may need it.
     """
-    of = "" if suite else ", with the suite that it is of"
+    of = "" if suite else ", where SUITE is the suite that it belongs to"
     return f"Try: `xdcbench run --suite {suite or 'SUITE'} --stage {key}`{of}"
 
 
