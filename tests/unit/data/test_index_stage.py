@@ -85,7 +85,9 @@ def first_draw(items: pd.DataFrame, subset: Subset, splits: tuple[str, ...]) -> 
     return items[(items[[f"split:{split}" for split in splits]] != "").any(axis=1)]
 
 
-@given(items=tables, subset=subsets, names=st.lists(st.text(max_size=5), min_size=40, max_size=40, unique=True))
+@given(
+    items=tables, subset=subsets, names=st.lists(st.text(max_size=5), min_size=40, max_size=40, unique=True)
+)
 @settings(max_examples=200, deadline=None)
 def test_the_draw_is_the_one_that_keys_were_made_for(
     items: pd.DataFrame, subset: Subset, names: list[str]

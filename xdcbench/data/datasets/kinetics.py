@@ -7,7 +7,15 @@ import pandas as pd
 from xdcbench.config.data import Dataset
 from xdcbench.data.scanning.classes import class_folders, joined, labeled
 from xdcbench.data.scanning.items import SPLIT, Scan, media_files, options, table
-from xdcbench.data.scanning.lists import check_known, find_lists, need_list, numbers, one_per, read_csv
+from xdcbench.data.scanning.lists import (
+    check_known,
+    find_lists,
+    need_list,
+    numbers,
+    one_per,
+    per_value,
+    read_csv,
+)
 from xdcbench.data.scanning.youtube import place_clips
 
 FOLDERS = {"train": "train", "val": "test"}
@@ -50,7 +58,9 @@ def scan(root: Path, dataset: Dataset) -> Scan:
     sources |= {part: str(root / folder) for folder, part in folders.items()}
     split = items[SPLIT + "official"]
     names = joined({name: items.loc[split == part, "class"].unique() for part, name in sources.items()})
-    items, classes = labeled(items.assign(**{"class": items["class"].map(names)}))
+    items, classes = labeled(
+        items.assign(**{"class": per_value(items["class"], lambda values: values.map(names))})
+    )
     return Scan(table(items, ["official"]), classes, (*unlisted, *extra), tuple(lists.values()))
 
 
