@@ -61,7 +61,7 @@ def line_of(number: int, case: str) -> str:
     if case == "youtube":
         return f"{folder.removeprefix('train/')},{number:011d},10,20,train"
     if case == "labels":
-        several = sorted({number % CLASSES, number // FOLDER % CLASSES, number % 7})
+        several = sorted({number % CLASSES, number // FOLDER % 50, number % 7})  # up to 175,000 sets
         return f'{number:011d}, 10.000, 20.000, "{",".join(map("/m/{:05d}".format, several))}"'
     return f"{folder}/{name}" if case == "paths" else f'"{folder}/{name}","the ""first"" {number % CLASSES}"'
 

@@ -27,28 +27,46 @@ def place_clips(rows: pd.DataFrame, files: pd.DataFrame) -> tuple[pd.DataFrame, 
     Raises:
         UserError: a name fits two clips, one in seconds and one in milliseconds.
     """
+    return place_at(rows.assign(listed=rows["id"]), files, _row_of(rows, files))
+
+
+def _row_of(rows: pd.DataFrame, files: pd.DataFrame) -> np.ndarray:
+    """Position in ``rows`` of the clip that each file holds, `ABSENT` where there is none."""
     from xdcbench.utils.mapped_table import places  # with pyarrow, which torch.hub's entries do without
 
     ytid, start, end = named_parts(files["stem"])
+    bare = start.isna().to_numpy()
+    row = np.full(len(files), ABSENT, dtype=np.int64)
+    if bare.any():
+        video, _ = rows["ytid"].factorize()
+        single = rows["ytid"].where(np.bincount(video)[video] == 1, "")
+        row[bare] = places(ytid[bare], single)
+    if not bare.all():
+        row[~bare] = _row_at(rows, files["path"][~bare], ytid[~bare], start[~bare], end[~bare])
+    return row
+
+
+def _row_at(
+    rows: pd.DataFrame, path: pd.Series, ytid: pd.Series, start: pd.Series, end: pd.Series
+) -> np.ndarray:
+    """``_row_of`` files whose names have a start."""
     begin, until = per_value(start, pd.to_numeric), per_value(end, pd.to_numeric)
     long = until - begin >= 1000
-    may_be_ms = (begin >= 1000) & ~start.str.match(r"0|.*\.").fillna(False) & (long | until.isna())
+    may_be_ms = (begin >= 1000) & ~start.str.match(r"0|.*\.") & (long | until.isna())
     decimals = per_value(start, lambda starts: starts.str.extract(r"\.(.*)$")[0].str.len()).fillna(0)
     in_seconds = _clip_at(rows, ytid, begin, 10.0**-decimals)
-    in_ms = np.where(may_be_ms, _clip_at(rows, ytid, begin / 1000, 1e-3), ABSENT)
+    in_ms = np.full(len(begin), ABSENT)
+    if may_be_ms.any():
+        in_ms[may_be_ms] = _clip_at(rows, ytid[may_be_ms], begin[may_be_ms] / 1000, 1e-3)
     both = (in_seconds != ABSENT) & (in_ms != ABSENT) & (in_seconds != in_ms) & ~long
     if both.any():
         first = int(np.argmax(both))
-        one, other = (rows["id"].iloc[row[first]] for row in (in_seconds, in_ms))
+        one, other = (rows["id"].iloc[at[first]] for at in (in_seconds, in_ms))
         raise UserError(
-            f"{files['path'].iloc[first]}: this is `{one}` in seconds and `{other}` in milliseconds. Try: name it "
+            f"{path.iloc[first]}: this is `{one}` in seconds and `{other}` in milliseconds. Try: name it "
             "<id>_<start>_<end>"
         )
-    row = np.where((in_ms != ABSENT) & (long | (in_seconds == ABSENT)), in_ms, in_seconds)
-    video, _ = rows["ytid"].factorize()
-    single = rows["ytid"].where(np.bincount(video)[video] == 1, "")
-    row = np.where(start.isna(), places(ytid, single), row)
-    return place_at(rows.assign(listed=rows["id"]), files, row)
+    return np.where((in_ms != ABSENT) & (long | (in_seconds == ABSENT)), in_ms, in_seconds)
 
 
 def named_parts(stems: pd.Series) -> tuple[pd.Series, pd.Series, pd.Series]:
@@ -76,4 +94,4 @@ def _clip_at(
 
 
 def _clip(ytid: pd.Series, start: pd.Series) -> pd.Series:
-    return ytid + "_" + start.fillna(-1).astype("int64").astype("str")
+    return ytid + "_" + start.astype("int64").astype("str")
