@@ -135,11 +135,11 @@ def keep_classes(scan: Scan, dataset: Dataset) -> Scan:
         chosen[label] = len(chosen)
     items = scan.items
     if LABELS in items:
-        # Items of the same classes share one tuple.
+        kept = cache(lambda found: tuple(sorted(chosen[of] for of in found if of in chosen)))
         several = items[LABELS].map(
-            cache(lambda found: tuple(sorted(chosen[of] for of in found if of in chosen)))
-        )
-        items = items.assign(**{LABELS: several})[several.map(bool)]
+            lambda found: kept(tuple(found))
+        )  # items of the same classes share one tuple
+        items = items.assign(**{LABELS: several})[several.map(bool).astype(bool)]
     else:
         items = items[items["label"].isin(list(chosen))]
         items = items.assign(label=items["label"].map(chosen).astype("int64"))
