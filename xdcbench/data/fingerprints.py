@@ -1,7 +1,7 @@
 """What tells the states of a dataset apart: its fingerprint, which keys go by, and its stamp, which caches go by."""
 
 import hashlib
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,13 +17,12 @@ from xdcbench.errors import UserError
 from xdcbench.utils.arrays import read_table
 from xdcbench.utils.cores import available_cores
 from xdcbench.utils.io import atomic_write
+from xdcbench.utils.mapped_table import places
 from xdcbench.utils.progress import log, track
 
 Mode = Literal["size", "content"]
 """What of its files a fingerprint covers, next to names, labels and splits."""
 
-File = tuple[str, int, int]
-"""Path, bytes and time of change (ns) of a file."""
 KEY = ["path", "bytes", "mtime"]
 """What a file is known by; ``mtime`` is its time of change, nanoseconds."""
 LOOKS = 8
@@ -31,9 +30,9 @@ LOOKS = 8
 CHUNK = 1 << 20
 """Bytes that are hashed at once."""
 WAITING = 100_000
-"""Files that wait to be looked at, at most."""
-KEEP_EVERY = 2000
-"""Files after which hashes are kept."""
+"""Files that wait to be looked at or hashed, at most."""
+KEEP_EVERY, KEEPS = 2000, 100
+"""Files after which hashes are kept, and how often at most in one call: each time, all are written."""
 
 
 @dataclass(frozen=True)
@@ -70,28 +69,45 @@ def fingerprints(found: Scan, root: Path, mode: Mode, cache: Path | None) -> Fin
     return Fingerprints(fingerprint(found, hashes), digest.hexdigest()[:16])
 
 
-def contents(files: pd.DataFrame, root: Path, cache: Path | None) -> list[str]:
+def contents(files: pd.DataFrame, root: Path, cache: Path | None) -> pd.Series:
     """Sha256, hex, of the content of each of ``files`` (path, bytes, mtime), empty of one that is missing."""
     place = str(root.resolve()).encode()
     kept = cache / f"contents-{hashlib.sha256(place).hexdigest()[:16]}.parquet" if cache else None
-    hashes: dict[Hashable, str] = {}
+    files = files[KEY].astype({"path": "str"})
+    known = _known(kept)
+    known = known[_places(known, files) >= 0]
+    unknown = (_places(files, known) < 0) & (files["bytes"] != MISSING)
+    todo = files[unknown].drop_duplicates()
+    step = max(KEEP_EVERY, len(todo) // KEEPS)
+    with track("hashing files", len(todo)) as tick:
+        for begin in range(0, len(todo), step):
+            part = todo.iloc[begin : begin + step]
+            known = pd.concat([known, part.assign(sha256=_hashed(part, root, tick))], ignore_index=True)
+            if kept is not None:
+                kept.parent.mkdir(parents=True, exist_ok=True)
+                with atomic_write(kept) as written:
+                    known.to_parquet(written, index=False)
+    found = known["sha256"].array.take(_places(files, known), allow_fill=True)
+    return pd.Series(found, index=files.index).fillna("")
+
+
+def _known(kept: Path | None) -> pd.DataFrame:
+    """States of files (`KEY`) with the hashes that were kept."""
     if kept is not None and kept.exists():
         try:
-            hashes = read_table(kept, [*KEY, "sha256"]).set_index(KEY)["sha256"].to_dict()
+            return read_table(kept, [*KEY, "sha256"])
         except UserError:
             log.warning("%s is damaged; the files are hashed again", kept)
-    keys: list[File] = list(files[KEY].itertuples(index=False, name=None))
-    todo = [key for key in dict.fromkeys(keys) if key not in hashes and key[1] != MISSING]
-    with track("hashing files", len(todo)) as tick:
-        for number, (key, value) in enumerate(_hashed(todo, root), 1):
-            hashes[key] = value
-            tick()
-            if kept is not None and (number % KEEP_EVERY == 0 or number == len(todo)):
-                kept.parent.mkdir(parents=True, exist_ok=True)
-                rows = [(*of, hashes[of]) for of in dict.fromkeys(keys) if of in hashes]
-                with atomic_write(kept) as part:
-                    pd.DataFrame(rows, columns=[*KEY, "sha256"]).to_parquet(part, index=False)
-    return [hashes.get(key, "") for key in keys]
+    return pd.DataFrame({"path": "", "bytes": 0, "mtime": 0, "sha256": ""}, index=range(0))
+
+
+def _places(files: pd.DataFrame, among: pd.DataFrame) -> NDArray[np.int64]:
+    """Position of each state of a file among others, which have each path once; -1 where it is not there."""
+    at = places(files["path"], among["path"])
+    there = np.flatnonzero(at >= 0)
+    states = [of[KEY[1:]].to_numpy()[rows] for of, rows in ((files, there), (among, at[there]))]
+    at[there[(states[0] != states[1]).any(axis=1)]] = -1
+    return at
 
 
 def forget_scans(cache: Path) -> None:
@@ -129,14 +145,19 @@ def mtimes(items: pd.DataFrame, root: Path) -> NDArray[np.int64]:
     return found
 
 
-def _hashed(todo: Sequence[File], root: Path) -> Iterator[tuple[File, str]]:
-    def digest(key: File) -> str:
-        path, size, mtime = key
+def _hashed(files: pd.DataFrame, root: Path, tick: Callable[[], None]) -> list[str]:
+    def digest(path: str, size: int, mtime: int) -> str:
         whole = hashlib.sha256()
         with LocalFile(root / path, FileState(size, mtime)) as content:
             for begin in range(0, size, CHUNK):
                 whole.update(content[begin : begin + CHUNK])
         return whole.hexdigest()
 
+    found = []
     with ThreadPoolExecutor(available_cores()) as pool:
-        yield from zip(todo, pool.map(digest, todo), strict=True)
+        for begin in range(0, len(files), WAITING):
+            part = files.iloc[begin : begin + WAITING]
+            for value in pool.map(digest, *(part[name] for name in KEY)):
+                found.append(value)
+                tick()
+    return found

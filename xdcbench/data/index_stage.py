@@ -4,7 +4,9 @@ import hashlib
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from xdcbench.config.data import Dataset, Subset
 from xdcbench.config.stages import IndexStage
@@ -114,20 +116,26 @@ def take(items: pd.DataFrame, subset: Subset, splits: tuple[str, ...]) -> pd.Dat
         raise UserError(
             "subset.per_class: items with several labels each cannot be counted by class; give subset.items"
         )
-    items = items.copy()
-    draw = [hashlib.sha256(f"{subset.seed}/{name}".encode()).hexdigest() for name in items["id"]]
-    order = pd.Series(draw, index=items.index)
-    for split in splits:
-        column = f"split:{split}"
+    order, labels = _drawn_order(items["id"], subset.seed), items["label"].to_numpy()
+    columns = {f"split:{split}": items[f"split:{split}"] for split in splits}
+    for name, column in columns.items():
+        stays = ~column.isin(subset.parts).to_numpy()
         for part in subset.parts:
-            inside = order[items[column] == part].sort_values().index
-            rank = items.loc[inside].groupby("label").cumcount()
+            inside = order[(column == part).to_numpy()[order]]
+            rank = pd.Series(labels[inside]).groupby(labels[inside]).cumcount().to_numpy()
+            kept = np.argsort(rank, kind="stable")
             if subset.per_class is not None:
-                rank = rank[rank < subset.per_class]
-            kept = rank.sort_values(kind="stable").index[: subset.items]
-            items.loc[inside.difference(kept), column] = ""
-    used = (items[[f"split:{split}" for split in splits]] != "").any(axis=1)
-    return items[used]
+                kept = kept[rank[kept] < subset.per_class]
+            stays[inside[kept[: subset.items]]] = True
+        columns[name] = column.where(stays, "")
+    items = items.assign(**columns)
+    return items[(items[list(columns)] != "").any(axis=1)]
+
+
+def _drawn_order(ids: pd.Series, seed: int) -> NDArray[np.int64]:
+    """Positions of items in the order by hash of a draw."""
+    draw = (hashlib.sha256(f"{seed}/{name}".encode()).digest() for name in ids)
+    return np.argsort(np.fromiter(draw, dtype="S32", count=len(ids)))
 
 
 def probe_all(items: pd.DataFrame, root: Path) -> pd.DataFrame:

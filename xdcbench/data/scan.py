@@ -13,7 +13,7 @@ from xdcbench.data.scanning.lists import ABSENT
 from xdcbench.data.scanning.names import explanation
 from xdcbench.errors import UserError
 from xdcbench.utils.code import NO_CODE, Consent, load_code, load_own
-from xdcbench.utils.mapped_table import places
+from xdcbench.utils.mapped_table import are_distinct, places
 
 log = logging.getLogger("xdcbench")
 
@@ -64,8 +64,8 @@ def _adapter(dataset: Dataset, consent: Consent) -> Callable[[Path, Dataset], Sc
 
 def _check(scan: Scan, root: Path, dataset: Dataset) -> None:
     items, title = scan.items, dataset.title
-    here = items[items["bytes"] != MISSING]
-    if here.empty:
+    here = items["bytes"] != MISSING
+    if not here.any():
         lists = f" that {', '.join(p.name for p in scan.sources)} names" if scan.sources else ""
         why = explanation(scan.missing, scan.extra, guess=True, kind=SUFFIXES[dataset.media])
         if not why and scan.extra:
@@ -80,8 +80,8 @@ def _check(scan: Scan, root: Path, dataset: Dataset) -> None:
             f"{title}: adapter `{dataset.adapter}` gives each item {found}; "
             f"set `multi_label: {str(LABELS in items).lower()}` for this dataset"
         )
-    twice = items[items["id"].duplicated(keep=False)].sort_values(["id", "path"])
-    if len(twice):
+    if not are_distinct(items["id"]):
+        twice = items[items["id"].duplicated(keep=False)].sort_values(["id", "path"])
         both = ", ".join(twice["path"].head(2))
         raise UserError(f"{title}: id `{twice['id'].iloc[0]}` occurs twice ({both}); remove one of the files")
     for name in dataset.splits:
@@ -89,7 +89,7 @@ def _check(scan: Scan, root: Path, dataset: Dataset) -> None:
             declared = ", ".join(c.removeprefix(SPLIT) for c in map(str, items) if c.startswith(SPLIT))
             raise UserError(f"{title}: split `{name}` is not in the dataset, which has {declared}")
         parts = items.loc[items[SPLIT + name] != "", ["group", SPLIT + name]]
-        if (here[SPLIT + name] == "").all():
+        if not (here & (items[SPLIT + name] != "")).any():
             raise UserError(f"{title}: split `{name}` has no file below {root}; mend `splits` or add files")
         train, test = (parts.loc[parts[SPLIT + name] == part, "group"] for part in ("train", "test"))
         leaking = test[places(test, train) != ABSENT]

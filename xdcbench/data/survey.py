@@ -22,7 +22,7 @@ from xdcbench.utils.process_pool import WorkerFailure, answers
 from xdcbench.utils.progress import log, track
 
 CHUNK = 50_000
-"""Lines of the journal that are held as objects at once."""
+"""Files, or lines of the journal, that are held as objects at once."""
 FOLDER = "[0-9a-f]" * 12
 """How the folder of a dataset's state ends, as a glob."""
 
@@ -163,13 +163,15 @@ def _journals(kept: Path) -> list[Path]:
 def _look(
     todo: pd.DataFrame, root: Path, question: Question, journal: Path, *, workers: int, limit: float
 ) -> None:
-    files = {str((root / row["path"]).absolute()): row for row in todo.to_dict("records")}
-    with track(question.label, len(files)) as tick, _lines(journal) as write:
-        for path, answer in answers(question.look, files, workers=min(workers, len(files)), limit=limit):
-            if isinstance(answer, WorkerFailure):
-                answer = {"error": answer.reason, "given": limit if answer.timeout else 0.0}
-            write(files[path] | {"version": question.version} | answer)
-            tick()
+    with track(question.label, len(todo)) as tick, _lines(journal) as write:
+        for begin in range(0, len(todo), CHUNK):
+            rows = todo.iloc[begin : begin + CHUNK].to_dict("records")
+            files = {str((root / row["path"]).absolute()): row for row in rows}
+            for path, answer in answers(question.look, files, workers=min(workers, len(files)), limit=limit):
+                if isinstance(answer, WorkerFailure):
+                    answer = {"error": answer.reason, "given": limit if answer.timeout else 0.0}
+                write(files[path] | {"version": question.version} | answer)
+                tick()
 
 
 def _known(kept: Path, question: Question) -> pd.DataFrame:

@@ -91,6 +91,8 @@ def _array(column: "pd.Series", *, few: bool) -> pa.Array:
         found = pa.array(column, pa.large_string())
     else:
         found = pa.array(column)
+        if pa.types.is_list(found.type):
+            found = found.cast(pa.list_(found.type.value_type))  # Parquet calls the values by another name
     return found.combine_chunks() if isinstance(found, pa.ChunkedArray) else found
 
 

@@ -1,5 +1,6 @@
 """The stage of an index: subsets, unreadable and missing files, lengths of tracks."""
 
+import hashlib
 import time
 from pathlib import Path
 
@@ -66,6 +67,35 @@ def test_each_part_of_each_split_holds_exactly_what_was_asked_for(
             now = drawn[cell]["label"].value_counts().reindex(counts.index, fill_value=0)
             short = now[now < limited]
             assert short.empty or now.max() - short.min() <= 1
+
+
+def first_draw(items: pd.DataFrame, subset: Subset, splits: tuple[str, ...]) -> pd.DataFrame:
+    """The draw as it was first written, by pandas' sorting of hexadecimal hashes."""
+    items = items.copy()
+    draw = [hashlib.sha256(f"{subset.seed}/{name}".encode()).hexdigest() for name in items["id"]]
+    order = pd.Series(draw, index=items.index)
+    for split in splits:
+        for part in subset.parts:
+            inside = order[items[f"split:{split}"] == part].sort_values().index
+            rank = items.loc[inside].groupby("label").cumcount()
+            if subset.per_class is not None:
+                rank = rank[rank < subset.per_class]
+            kept = rank.sort_values(kind="stable").index[: subset.items]
+            items.loc[inside.difference(kept), f"split:{split}"] = ""
+    return items[(items[[f"split:{split}" for split in splits]] != "").any(axis=1)]
+
+
+@given(
+    items=tables, subset=subsets, names=st.lists(st.text(max_size=5), min_size=40, max_size=40, unique=True)
+)
+@settings(max_examples=200, deadline=None)
+def test_the_draw_is_the_one_that_keys_were_made_for(
+    items: pd.DataFrame, subset: Subset, names: list[str]
+) -> None:
+    items = items.assign(id=pd.Series(names[: len(items)], dtype="str"))[::-1]
+    if subset.per_class is None and subset.items is None:
+        return
+    assert_frame_equal(take(items, subset, SPLITS), first_draw(items, subset, SPLITS))
 
 
 @given(items=tables, subset=subsets, order=st.randoms())

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 
 from xdcbench.config.data import Dataset, ShardSettings, Subset
@@ -17,7 +18,7 @@ from xdcbench.data.scan import scan
 from xdcbench.data.scanning.items import MISSING, Scan, fingerprint
 from xdcbench.data.shards.layout import ShardsManifest
 from xdcbench.data.sources import Lookup, find_shards, find_source, root_of, stamps, used_datasets
-from xdcbench.errors import UserError
+from xdcbench.errors import MediaChangedError, UserError
 from xdcbench.utils.code import Consent
 
 GRID = load_dataset("grid")
@@ -257,7 +258,30 @@ def test_hashes_are_those_of_sha256(data: Path, tmp_path: Path) -> None:
     files = found.items[["path", "bytes"]].assign(mtime=10**18)
     files.loc[len(files)] = ["gone.mp4", MISSING, MISSING]
     hashes = [hashlib.sha256(b"x" * (size + 1)).hexdigest() for size in range(4)]
-    assert fingerprints.contents(files, data / "grid", None) == [*hashes, ""]
+    assert fingerprints.contents(files, data / "grid", None).tolist() == [*hashes, ""]
+
+
+def test_hashes_that_were_kept_outlive_a_failure(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Items of one file share its hash; a state that is no more is forgotten."""
+    monkeypatch.setattr(fingerprints, "KEEP_EVERY", 2)
+    root, found = data / "grid", scan(data / "grid", GRID).items
+    paths = found["path"].tolist()
+    overwrite(root / paths[0], b"x")
+    twice = pd.concat([found, found])[["path", "bytes"]]
+    files = twice.assign(mtime=fingerprints.mtimes(twice, root))
+    (root / paths[3]).write_bytes(b"longer than it was")
+    with pytest.raises(MediaChangedError):
+        fingerprints.contents(files, root, tmp_path)
+    (kept,) = tmp_path.glob("contents-*.parquet")
+    assert pd.read_parquet(kept)["path"].tolist() == paths[:2], "two at a time"
+    overwrite(root / paths[0], b"y")
+    files["bytes"] = [(root / path).stat().st_size for path in files["path"]]
+    files["mtime"] = fingerprints.mtimes(files, root)
+    hashes = [hashlib.sha256((root / path).read_bytes()).hexdigest() for path in files["path"]]
+    assert fingerprints.contents(files, root, tmp_path).tolist() == hashes
+    assert sorted(pd.read_parquet(kept)["sha256"]) == sorted(hashes[: len(paths)])
 
 
 # ------------------------------------------------------------------------------------ prepared shards

@@ -12,11 +12,13 @@ import pandas as pd
 import pytest
 
 from tests.unit.data.validation.looks import look
+from xdcbench.data import survey as survey_module
 from xdcbench.data.scanning.items import MISSING
 from xdcbench.data.survey import Question, survey, survey_part
 from xdcbench.errors import UserError
 from xdcbench.utils.locks import lock
 from xdcbench.utils.parts import Part
+from xdcbench.utils.process_pool import answers
 
 TYPES = {"letters": "Int64"}
 ROOT = Path(__file__).parents[3]
@@ -65,6 +67,20 @@ def test_items_come_back_in_their_order_with_what_was_seen(root: Path) -> None:
     assert found["error"].tolist() == ["", "", "bad", ""]
     kept = pd.read_parquet(root / "out" / f"set-{'0' * 12}" / "items.parquet")
     pd.testing.assert_frame_equal(kept, found)
+
+
+def test_files_are_looked_at_some_at_a_time(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(survey_module, "CHUNK", 2)
+    at_once: list[int] = []
+
+    def counted(function: Any, paths: Any, **how: Any) -> Any:
+        at_once.append(len(paths))
+        return answers(function, paths, **how)
+
+    monkeypatch.setattr(survey_module, "answers", counted)
+    found = run(root, "b", "absent", "c", "a")
+    assert at_once == [2, 1]
+    assert found["letters"].tolist() == [5, pd.NA, pd.NA, 3]
 
 
 def test_only_what_changed_is_looked_at_again(root: Path) -> None:

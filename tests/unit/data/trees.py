@@ -1,5 +1,6 @@
 """Trees of empty files and small lists, laid out as real datasets are."""
 
+import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -37,3 +38,13 @@ def paths(found: Scan) -> dict[str, str]:
     """Paths of the items that the disk has, by id."""
     here = found.items[found.items["bytes"] >= 0]
     return dict(zip(here["id"], here["path"], strict=True))
+
+
+def first_draw(names: list[str], test_share: float) -> dict[str, str]:
+    """The draw as it was first written, of which keys were made."""
+    at = {name: int.from_bytes(hashlib.sha256(name.encode()).digest()[:8]) / 2**64 for name in names}
+    parts = {name: "test" if place < test_share else "train" for name, place in at.items()}
+    if len(names) > 1:
+        parts[min(at, key=at.__getitem__)] = "test"
+        parts[max(at, key=at.__getitem__)] = "train"
+    return parts

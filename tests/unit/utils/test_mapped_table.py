@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -35,6 +36,16 @@ def test_what_is_written_is_mapped(tmp_path: Path) -> None:
         column = found[name].to_numpy()
         address = map_batch(path).column(name).to_numpy(zero_copy_only=True)
         assert column.dtype == address.dtype and not column.flags.writeable
+
+
+def test_lists_from_parquet_are_written_as_tuples_are(tmp_path: Path) -> None:
+    own, parquet = tmp_path / "own.arrow", tmp_path / "x.parquet"
+    write_table(own, TABLE[["labels"]])
+    TABLE[["labels"]].to_parquet(parquet)
+    read = pq.read_table(parquet).to_pandas(types_mapper=pd.ArrowDtype)
+    assert read["labels"].dtype.pyarrow_dtype.value_field.name == "element"
+    write_table(tmp_path / "other.arrow", read)
+    assert (tmp_path / "other.arrow").read_bytes() == own.read_bytes()
 
 
 def test_rows_take_no_memory_of_the_process(tmp_path: Path) -> None:

@@ -70,6 +70,6 @@ def _segments(path: Path, dataset: Dataset, mids: dict[str, int]) -> pd.DataFram
         {
             "ytid": rows["ytid"],
             "start": lists.numbers(rows, "start", path),
-            LABELS: [labels[text] for text in rows["class"]],
+            LABELS: lists.per_value(rows["class"], lambda values: values.map(labels)),
         }
     )

@@ -14,7 +14,7 @@ from xdcbench.data.scanning.classes import one_spelling
 from xdcbench.data.scanning.csv_rows import check_once
 from xdcbench.data.scanning.draw import draw
 from xdcbench.data.scanning.items import MISSING, SPLIT, Scan, media_files, options, table
-from xdcbench.data.scanning.lists import check_known, one_per, place, place_of, read_csv
+from xdcbench.data.scanning.lists import check_known, one_per, per_value, place, place_of, read_csv
 from xdcbench.errors import UserError
 from xdcbench.utils.arrays import read_table
 
@@ -55,14 +55,16 @@ def scan(root: Path, dataset: Dataset) -> Scan:
     rows = rows.assign(id=ids, label=rows.get("label", ""), group=rows.get("group", ids))
     if sources:
         rows["label"] = one_spelling(rows["label"], sources[0], known=chosen["classes"] or ())
-    classes = tuple(chosen["classes"] or sorted(set(rows["label"]) - {""}))
+    classes = tuple(chosen["classes"] or sorted(set(rows["label"].unique()) - {""}))
     if "split" not in rows:
         together = "group" if chosen["group"] else "label"
         rows = rows.assign(split=_draw(rows, together, chosen["test_share"] or 0))
     indices = {name: i for i, name in enumerate(classes)} | {"": -1}
     if sources:
         check_known(rows["label"], indices, sources[0], "options.classes")
-    rows = rows.assign(label=rows["label"].map(indices)).sort_values("listed")
+    rows = rows.assign(label=per_value(rows["label"], lambda values: values.map(indices))).sort_values(
+        "listed"
+    )
     items, extra = place(rows, files, "listed")
     sizes = items["bytes"].to_numpy(copy=True)
     elsewhere = np.flatnonzero(sizes == MISSING)
@@ -149,9 +151,9 @@ def _draw(rows: pd.DataFrame, together: str, test_share: float) -> pd.Series:
     """Part of each row by a hash of its group: each label drawn by itself, or all groups together."""
     if not test_share:
         return pd.Series("train", index=rows.index, dtype="str")
-    names = rows["group"]
-    pools = [names] if together == "group" else [pool for _, pool in names.groupby(rows["label"])]
-    parts: dict[str, str] = {}
+    test = np.zeros(len(rows), dtype=bool)
+    pools = rows.groupby("label").indices.values() if together == "label" else [np.arange(len(rows))]
     for pool in pools:
-        parts |= draw(pool.unique().tolist(), test_share)
-    return names.map(parts)
+        group, names = rows["group"].iloc[pool].factorize()
+        test[pool] = draw(names, test_share)[group]
+    return pd.Series(np.where(test, "test", "train"), index=rows.index, dtype="str")

@@ -3,12 +3,14 @@
 from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from xdcbench.config.data import Dataset
 from xdcbench.data.scanning.classes import labeled
 from xdcbench.data.scanning.draw import draw
 from xdcbench.data.scanning.items import SPLIT, Scan, media_files, options, table
+from xdcbench.data.scanning.lists import per_value
 from xdcbench.errors import UserError
 from xdcbench.utils.tree import Folder, children
 
@@ -65,7 +67,8 @@ def scan(root: Path, dataset: Dataset) -> Scan:
 def _placed(files: pd.DataFrame, parts: Mapping[str, str], split: str) -> pd.DataFrame:
     """Files with id, group, part and class; the class is missing where a file lies in none, or in an unused part."""
     part = "(?P<part>[^/]+)/" if parts else "(?P<part>)"
-    found = files["folder"].str.extract(f"^(?P<group>{part}(?P<class>[^/]+)(?:/(?P<inner>[^/]+))?)")
+    form = f"^(?P<group>{part}(?P<class>[^/]+)(?:/(?P<inner>[^/]+))?)"
+    found = per_value(files["folder"], lambda values: values.str.extract(form))
     ids = files["path"].str.replace(r"\.[^./]*$", "", regex=True)
     groups = found["group"].where(found["inner"].notna(), ids)
     sides = found["part"].map(dict(parts)).fillna("") if parts else found["part"]
@@ -137,9 +140,9 @@ def _check_learned(items: pd.DataFrame, split: str, dataset: Dataset) -> None:
 
 def _drawn(items: pd.DataFrame, test_fraction: float, seed: int) -> pd.Series:
     """Part of each item by a hash of its group and the seed, within each class."""
-    parts: dict[str, str] = {}
-    for _, groups in items.groupby("class")["group"]:
-        names = {f"{seed}/{name}": name for name in groups.unique()}
-        drawn = draw(list(names), test_fraction) if len(names) > 1 else dict.fromkeys(names, "train")
-        parts |= {names[name]: part for name, part in drawn.items()}
-    return items["group"].map(parts)
+    test = np.zeros(len(items), dtype=bool)
+    for inside in items.groupby("class").indices.values():
+        group, names = items["group"].iloc[inside].factorize()
+        if len(names) > 1:
+            test[inside] = draw(f"{seed}/" + pd.Series(names), test_fraction)[group]
+    return pd.Series(np.where(test, "test", "train"), index=items.index, dtype="str")

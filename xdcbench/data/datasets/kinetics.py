@@ -7,7 +7,15 @@ import pandas as pd
 from xdcbench.config.data import Dataset
 from xdcbench.data.scanning.classes import class_folders, joined, labeled
 from xdcbench.data.scanning.items import SPLIT, Scan, media_files, options, table
-from xdcbench.data.scanning.lists import check_known, find_lists, need_list, numbers, one_per, read_csv
+from xdcbench.data.scanning.lists import (
+    check_known,
+    find_lists,
+    need_list,
+    numbers,
+    one_per,
+    per_value,
+    read_csv,
+)
 from xdcbench.data.scanning.youtube import place_clips
 
 FOLDERS = {"train": "train", "val": "test"}
@@ -37,8 +45,9 @@ def scan(root: Path, dataset: Dataset) -> Scan:
     lists = {part: found[chosen[part]] for part in PARTS if chosen[part] in found}
     if lists:
         clips = pd.concat([_clips(path, dataset, part) for part, path in lists.items()], ignore_index=True)
-        clips = one_per(clips, "id", ", ".join(p.name for p in lists.values())).reset_index(drop=True)
-        items, unlisted = place_clips(clips, files)
+        where = ", ".join(path.name for path in lists.values())
+        clips = one_per(one_per(clips, "id", where), "clip", where).drop(columns="clip")
+        items, unlisted = place_clips(clips.reset_index(drop=True), files)
         tables.append(items)
         rest = files[files["path"].isin(unlisted)]
     folders = {folder: part for folder, part in FOLDERS.items() if part not in lists}
@@ -50,7 +59,9 @@ def scan(root: Path, dataset: Dataset) -> Scan:
     sources |= {part: str(root / folder) for folder, part in folders.items()}
     split = items[SPLIT + "official"]
     names = joined({name: items.loc[split == part, "class"].unique() for part, name in sources.items()})
-    items, classes = labeled(items.assign(**{"class": items["class"].map(names)}))
+    items, classes = labeled(
+        items.assign(**{"class": per_value(items["class"], lambda values: values.map(names))})
+    )
     return Scan(table(items, ["official"]), classes, (*unlisted, *extra), tuple(lists.values()))
 
 
@@ -58,10 +69,12 @@ def _clips(path: Path, dataset: Dataset, part: str) -> pd.DataFrame:
     rows = read_csv(path, dataset, COLUMNS)
     check_known(rows["split"], PARTS[part], path, " or ".join(PARTS[part]))
     start, end = numbers(rows, "time_start", path), numbers(rows, "time_end", path)
-    times = [t.astype("int64").astype("str").str.zfill(6) for t in (start, end)]
+    begin, until = (t.astype("int64").astype("str").str.zfill(6) for t in (start, end))
+    clip = rows["youtube_id"] + "_" + begin
     return pd.DataFrame(
         {
-            "id": rows["youtube_id"] + "_" + times[0] + "_" + times[1],
+            "id": clip + "_" + until,
+            "clip": clip,
             "ytid": rows["youtube_id"],
             "start": start,
             "class": rows["label"],

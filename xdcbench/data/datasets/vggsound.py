@@ -8,8 +8,7 @@ from xdcbench.config.data import Dataset
 from xdcbench.data.scanning import lists
 from xdcbench.data.scanning.classes import one_spelling
 from xdcbench.data.scanning.items import SPLIT, Scan, media_files, options, table
-from xdcbench.data.scanning.names import NAME
-from xdcbench.data.scanning.youtube import place_clips
+from xdcbench.data.scanning.youtube import named_parts, place_clips
 from xdcbench.errors import UserError
 
 LIST = "vggsound.csv"
@@ -44,12 +43,13 @@ def scan(root: Path, dataset: Dataset) -> Scan:
         lists.check_known(rows["class"], known, sources[0], found[STATISTICS])
         sources.append(found[STATISTICS])
     classes = sorted(set(known))
+    numbers = {name: i for i, name in enumerate(classes)}
     rows["id"] = rows["ytid"] + "_" + rows["start"].astype("int64").astype("str").str.zfill(6)
     rows = lists.one_per(rows, "id", sources[0]).reset_index(drop=True)
     files, others = media_files(root, dataset)
     items, extra = place_clips(rows, files)
     items = items.assign(
-        label=items["class"].map({name: i for i, name in enumerate(classes)}),
+        label=lists.per_value(items["class"], lambda values: values.map(numbers)),
         group=items[SPLIT + "official"] + "-" + items["ytid"],
     )
     return Scan(table(items, ["official"]), tuple(classes), (*extra, *others), tuple(sources))
@@ -64,16 +64,16 @@ def _clips(path: Path, dataset: Dataset) -> pd.DataFrame:
 
 def _files(path: Path, dataset: Dataset) -> pd.DataFrame:
     rows = lists.read_csv(path, dataset, ("file", "class"), header=False)
-    names = rows["file"].str.replace(r"\.[^.]*$", "", regex=True).str.extract(NAME)
-    strange = rows["file"][names[1].isna()]
+    ytid, start, _ = named_parts(rows["file"].str.replace(r"\.[^.]*$", "", regex=True))
+    strange = rows["file"][start.isna()]
     if len(strange):
         raise UserError(
             f"{lists.place_of(path, strange)}: `{strange.iloc[0]}` does not read <ytid>_<start>.mp4; mend the row"
         )
     return pd.DataFrame(
         {
-            "ytid": names[0],
-            "start": pd.to_numeric(names[1]),
+            "ytid": ytid,
+            "start": lists.per_value(start, pd.to_numeric),
             "class": rows["class"],
             SPLIT + "official": PARTS[path.name],
         }

@@ -5,13 +5,14 @@ import re
 import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import pandas as pd
 
 from xdcbench.config.data import Dataset
 from xdcbench.data.scanning.items import LABELS, SPLIT, Scan, media_files, table
-from xdcbench.data.scanning.lists import one_per, place
+from xdcbench.data.scanning.lists import one_per, per_value, place
 from xdcbench.errors import UserError
 from xdcbench.utils.messages import unknown_name
 
@@ -54,7 +55,7 @@ def one_spelling(names: pd.Series, where: str | Path, *, known: Sequence[str] = 
                 chosen,
                 name,
             )
-    return names.map(spellings)
+    return per_value(names, lambda values: values.map(spellings))
 
 
 def refuse_lookalikes(names: Iterable[str], where: str | Path) -> None:
@@ -96,8 +97,8 @@ def class_folders(files: pd.DataFrame, folders: Mapping[str, str]) -> tuple[pd.D
 
     ``folders`` has each folder's part of the one split, "official".
     """
-    parents = files["folder"].str.extract(r"^([^/]+)/([^/]+)$")
-    part = parents[0].map(dict(folders))
+    parents = per_value(files["folder"], lambda values: values.str.extract(r"^([^/]+)/([^/]+)$"))
+    part = per_value(parents[0], lambda values: values.map(dict(folders)))
     items = files.assign(
         id=files["stem"], group=files["stem"], **{"class": parents[1], SPLIT + "official": part}
     )
@@ -108,7 +109,8 @@ def labeled(items: pd.DataFrame) -> tuple[pd.DataFrame, tuple[str, ...]]:
     """Items with a label, from their column ``class``; and the classes in the order of the labels."""
     items = items.assign(**{"class": one_spelling(items["class"], "class folders")})
     classes = sorted(items["class"].unique())
-    return items.assign(label=items["class"].map({name: i for i, name in enumerate(classes)})), tuple(classes)
+    numbers = {name: i for i, name in enumerate(classes)}
+    return items.assign(label=per_value(items["class"], lambda values: values.map(numbers))), tuple(classes)
 
 
 def keep_classes(scan: Scan, dataset: Dataset) -> Scan:
@@ -133,9 +135,11 @@ def keep_classes(scan: Scan, dataset: Dataset) -> Scan:
         chosen[label] = len(chosen)
     items = scan.items
     if LABELS in items:
-        several = [tuple(sorted(chosen[of] for of in found if of in chosen)) for found in items[LABELS]]
-        items = items.assign(**{LABELS: pd.Series(several, index=items.index, dtype=object)})
-        items = items[[bool(found) for found in several]]
+        kept = cache(lambda found: tuple(sorted(chosen[of] for of in found if of in chosen)))
+        several = items[LABELS].map(
+            lambda found: kept(tuple(found))
+        )  # items of the same classes share one tuple
+        items = items.assign(**{LABELS: several})[several.map(bool).astype(bool)]
     else:
         items = items[items["label"].isin(list(chosen))]
         items = items.assign(label=items["label"].map(chosen).astype("int64"))

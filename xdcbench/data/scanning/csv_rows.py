@@ -5,15 +5,21 @@ import io
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from xdcbench.errors import UserError
 
-_VALUE = r'(?:"[^"]*"|[^",]*)'
+_VALUE = r'(?:"[^"]*(?:""[^"]*)*"|[^",]*)'
 PLAIN = re.compile(f"{_VALUE}(?:,{_VALUE})*")
-"""A line whose quotes stand around whole values."""
+"""A line whose quotes stand around whole values, or are doubled within."""
+LINE, QUOTED = re.compile(r"[^\n]*\n|[^\n]+"), re.compile(r'^[^"\n]*"[^\n]*', re.MULTILINE)
+"""Any line with its end, and one with quotes, without."""
+CHUNK = 100_000
+"""Rows that are objects of Python at once."""
 SEPARATORS = (";", "\t", "|")
 """What some programs write in place of commas."""
 SHOWN = 200
@@ -24,7 +30,7 @@ def rows_of(path: Path, text: str, columns: Sequence[str], *, header: bool) -> p
     """Rows of a text as ``lists.read_csv`` has them, which says the rest."""
     number, names = next(_fields(path, text), (1, [])) if header else (0, list(columns))
     _check_header(path, number, names, columns)
-    body = "".join(text.split("\n", number)[number:])
+    body = text[sum(len(line[0]) for line in islice(LINE.finditer(text), number)) :]
     rows = plain_rows(body, names, number)
     if rows is None:
         rows = any_rows(path, body, names, number)
@@ -36,7 +42,7 @@ def plain_rows(body: str, names: Sequence[str], before: int) -> pd.DataFrame | N
     import pyarrow as pa  # which torch.hub's entries do without
     from pyarrow import csv as arrow_csv
 
-    if '"' in body and not all(PLAIN.fullmatch(line) for line in body.split("\n") if '"' in line):
+    if '"' in body and not all(PLAIN.fullmatch(body, *line.span()) for line in QUOTED.finditer(body)):
         return None
     uneven: list[object] = []
 
@@ -65,28 +71,29 @@ def plain_rows(body: str, names: Sequence[str], before: int) -> pd.DataFrame | N
 def _line_numbers(body: str, first: int) -> pd.Index:
     """Numbers of the lines that are not empty."""
     if body.startswith("\n") or "\n\n" in body:
-        lines = enumerate(body.split("\n"), first)
-        return pd.Index([number for number, line in lines if line], name="line")
+        ends = np.flatnonzero(np.frombuffer(f"{body}\n".encode(), dtype=np.uint8) == ord("\n"))
+        return pd.Index(np.flatnonzero(np.diff(ends, prepend=-1) > 1) + first, name="line")
     count = body.removesuffix("\n").count("\n") + 1 if body else 0
     return pd.RangeIndex(first, first + count, name="line")
 
 
 def any_rows(path: Path, body: str, names: Sequence[str], before: int) -> pd.DataFrame:
     """Rows of any text, read slowly, with the line of what is wrong."""
-    lines, values = [], []
-    for number, fields in _fields(path, body, before):
-        if len(fields) != len(names):
-            raise _uneven(path, number, fields, len(names))
-        lines.append(number)
-        values.append(fields)
-    return pd.DataFrame(
-        values, index=pd.Index(lines, name="line", dtype="int64"), columns=list(names), dtype="str"
-    )
+    rows, parts = _fields(path, body, before), list[pd.DataFrame]()
+    while (part := list(islice(rows, CHUNK))) or not parts:
+        for number, fields in part:
+            if len(fields) != len(names):
+                raise _uneven(path, number, fields, len(names))
+        lines = pd.Index([number for number, _ in part], name="line", dtype="int64")
+        values = [fields for _, fields in part]
+        parts.append(pd.DataFrame(values, index=lines, columns=list(names), dtype="str"))
+    return pd.concat(parts)
 
 
 def _fields(path: Path, text: str, before: int = 0) -> Iterator[tuple[int, list[str]]]:
     """Number and values of each line that is not blank, after ``before`` others."""
-    reader = csv.reader(io.StringIO(text), skipinitialspace=True, strict=True)
+    lines = (line[0] for line in LINE.finditer(text))
+    reader = csv.reader(lines, skipinitialspace=True, strict=True)
     begun = before + 1
     try:
         for row in reader:

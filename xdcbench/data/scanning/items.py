@@ -4,7 +4,7 @@ import hashlib
 import logging
 import os
 from array import array
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -67,14 +67,14 @@ class Scan:
         return tuple(self.items.loc[self.items["bytes"] == MISSING, "path"])
 
 
-def fingerprint(scan: Scan, contents: Sequence[str] | None = None) -> str:
+def fingerprint(scan: Scan, contents: pd.Series | None = None) -> str:
     """Sha256, hex, of ids, sizes, labels, groups and splits; whatever the order of rows and the root.
 
     ``contents``, the hash of each file, is covered, too, where it is given.
     """
     splits = sorted(c for c in map(str, scan.items) if c.startswith(SPLIT))
     several = [LABELS] if LABELS in scan.items else []
-    items = scan.items if contents is None else scan.items.assign(contents=list(contents))
+    items = scan.items if contents is None else scan.items.assign(contents=contents.array)
     own = [] if contents is None else ["contents"]
     rows = items[["id", "bytes", "label", "group", *splits, *several, *own]].sort_values("id")
     digest = hashlib.sha256()

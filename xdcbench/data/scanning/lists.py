@@ -1,9 +1,10 @@
 """Official lists: finding them, reading them strictly, joining them with the files on disk."""
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import pandas as pd
@@ -16,6 +17,8 @@ from xdcbench.errors import UserError
 from xdcbench.utils.tree import Folder, children
 
 log = logging.getLogger("xdcbench")
+
+Found = TypeVar("Found", pd.Series, pd.DataFrame)
 
 ABSENT = -1
 """Position of what a list or the disk does not have."""
@@ -135,11 +138,20 @@ def place_of(path: str | Path, rows: pd.DataFrame | pd.Series) -> str:
 
 def numbers(rows: pd.DataFrame, column: str, path: Path) -> pd.Series:
     """A column of strings as numbers; UserError where one is no finite number."""
-    values = pd.to_numeric(rows[column], errors="coerce")
+    values = per_value(rows[column], lambda values: pd.to_numeric(values, errors="coerce"))
     odd = rows.loc[~(values.abs() < LARGE), column]
     if len(odd):
         raise UserError(f"{place_of(path, odd)}: {column} `{odd.iloc[0]}` is no number; mend the row")
     return values
+
+
+def per_value(column: pd.Series, look: Callable[[pd.Series], Found]) -> Found:
+    """What ``look`` makes of each value of a column, asked once of each; missing where the column is.
+
+    So only distinct values become objects of Python.
+    """
+    codes, values = column.factorize()
+    return look(pd.Series(values)).reindex(codes).set_axis(column.index)
 
 
 def check_known(values: pd.Series, known: Iterable[str | int], path: Path, index: str | Path) -> None:

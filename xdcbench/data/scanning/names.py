@@ -11,8 +11,8 @@ from unicodedata import is_normalized, normalize
 from xdcbench.data.scanning.classes import same
 from xdcbench.data.scanning.items import MEDIA
 
-_TIME = r"[_-]([0-9]{1,9}(?:\.[0-9]{1,9})?)"
-NAME = rf"^Y?([A-Za-z0-9_-]{{11}})(?:{_TIME}(?:{_TIME})?)?\Z"
+_START, _END = (rf"[_-](?P<{name}>[0-9]{{1,9}}(?:\.[0-9]{{1,9}})?)" for name in ("start", "end"))
+NAME = rf"Y?(?P<ytid>[A-Za-z0-9_-]{{11}})(?:{_START}(?:{_END})?)?"
 """``<ytid>``, ``<ytid>_<start>``, ``<ytid>_<start>_<end>`` or ``<ytid>_<start>-<end>``, with or without a Y in front.
 
 An id has 11 characters, ``_`` and ``-`` among them, so that what follows it is known by its place."""

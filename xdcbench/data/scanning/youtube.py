@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from xdcbench.data.scanning.lists import ABSENT, place_at
+from xdcbench.data.scanning.lists import ABSENT, per_value, place_at
 from xdcbench.data.scanning.names import NAME
 from xdcbench.errors import UserError
 
@@ -27,36 +27,71 @@ def place_clips(rows: pd.DataFrame, files: pd.DataFrame) -> tuple[pd.DataFrame, 
     Raises:
         UserError: a name fits two clips, one in seconds and one in milliseconds.
     """
-    ytid, start, end = (column for _, column in files["stem"].str.extract(NAME).items())
-    begin, until = pd.to_numeric(start), pd.to_numeric(end)
+    return place_at(rows.assign(listed=rows["id"]), files, _row_of(rows, files))
+
+
+def _row_of(rows: pd.DataFrame, files: pd.DataFrame) -> np.ndarray:
+    """Position in ``rows`` of the clip that each file holds, `ABSENT` where there is none."""
+    from xdcbench.utils.mapped_table import places  # with pyarrow, which torch.hub's entries do without
+
+    ytid, start, end = named_parts(files["stem"])
+    bare = start.isna().to_numpy()
+    row = np.full(len(files), ABSENT, dtype=np.int64)
+    if bare.any():
+        video, _ = rows["ytid"].factorize()
+        single = rows["ytid"].where(np.bincount(video)[video] == 1, "")
+        row[bare] = places(ytid[bare], single)
+    if not bare.all():
+        row[~bare] = _row_at(rows, files["path"][~bare], ytid[~bare], start[~bare], end[~bare])
+    return row
+
+
+def _row_at(
+    rows: pd.DataFrame, path: pd.Series, ytid: pd.Series, start: pd.Series, end: pd.Series
+) -> np.ndarray:
+    """``_row_of`` files whose names have a start."""
+    begin, until = per_value(start, pd.to_numeric), per_value(end, pd.to_numeric)
     long = until - begin >= 1000
-    may_be_ms = (begin >= 1000) & ~start.str.match(r"0|.*\.").fillna(False) & (long | until.isna())
-    decimals = start.str.extract(r"\.(.*)$")[0].str.len().fillna(0)
+    may_be_ms = (begin >= 1000) & ~start.str.match(r"0|.*\.") & (long | until.isna())
+    decimals = per_value(start, lambda starts: starts.str.extract(r"\.(.*)$")[0].str.len()).fillna(0)
     in_seconds = _clip_at(rows, ytid, begin, 10.0**-decimals)
-    in_ms = np.where(may_be_ms, _clip_at(rows, ytid, begin / 1000, 1e-3), ABSENT)
+    in_ms = np.full(len(begin), ABSENT)
+    if may_be_ms.any():
+        in_ms[may_be_ms] = _clip_at(rows, ytid[may_be_ms], begin[may_be_ms] / 1000, 1e-3)
     both = (in_seconds != ABSENT) & (in_ms != ABSENT) & (in_seconds != in_ms) & ~long
     if both.any():
         first = int(np.argmax(both))
-        one, other = (rows["id"].iloc[row[first]] for row in (in_seconds, in_ms))
+        one, other = (rows["id"].iloc[at[first]] for at in (in_seconds, in_ms))
         raise UserError(
-            f"{files['path'].iloc[first]}: this is `{one}` in seconds and `{other}` in milliseconds. Try: name it "
+            f"{path.iloc[first]}: this is `{one}` in seconds and `{other}` in milliseconds. Try: name it "
             "<id>_<start>_<end>"
         )
-    row = np.where((in_ms != ABSENT) & (long | (in_seconds == ABSENT)), in_ms, in_seconds)
-    single = rows["ytid"].where(~rows["ytid"].duplicated(keep=False), rows["id"].index.astype("str"))
-    row = np.where(start.isna(), pd.Index(single).get_indexer(ytid), row)
-    return place_at(rows.assign(listed=rows["id"]), files, row)
+    return np.where((in_ms != ABSENT) & (long | (in_seconds == ABSENT)), in_ms, in_seconds)
+
+
+def named_parts(stems: pd.Series) -> tuple[pd.Series, pd.Series, pd.Series]:
+    """Id, start and end in names of clips, as strings; missing where a name has none, or is no such name."""
+    import pyarrow as pa  # as above
+    import pyarrow.compute as pc
+
+    found = pc.extract_regex(pa.chunked_array([pa.array(stems, pa.large_string())]), f"^{NAME}$")
+    nothing = pa.scalar(None, pa.large_string())
+    parts = (pc.if_else(pc.not_equal(part, ""), part, nothing).to_pandas() for part in found.flatten())
+    ytid, start, end = (part.set_axis(stems.index) for part in parts)
+    return ytid, start, end
 
 
 def _clip_at(
     rows: pd.DataFrame, ytid: pd.Series, start: pd.Series, accuracy: pd.Series | float
 ) -> np.ndarray:
     """Position in ``rows`` of the clip of each video at ``start``, `ABSENT` where there is none."""
-    at = pd.Index(_clip(rows["ytid"], rows["start"])).get_indexer(_clip(ytid, start))
+    from xdcbench.utils.mapped_table import places  # as above
+
+    at = places(_clip(ytid, start), _clip(rows["ytid"], rows["start"]))
     listed = rows["start"].to_numpy(dtype=float)[at] if len(rows) else start.to_numpy(dtype=float)
     near = (start % 1 == 0) | (listed % 1 == 0) | (np.abs(listed - start) < accuracy * 0.999)
     return np.where(near, at, ABSENT)
 
 
 def _clip(ytid: pd.Series, start: pd.Series) -> pd.Series:
-    return ytid + "_" + start.fillna(-1).astype("int64").astype("str")
+    return ytid + "_" + start.astype("int64").astype("str")

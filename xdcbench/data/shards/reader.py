@@ -29,6 +29,7 @@ from xdcbench.utils.secrets import redact
 
 if TYPE_CHECKING:
     import pandas as pd
+    import pyarrow as pa
 
     from xdcbench.data.media import Member
 
@@ -71,6 +72,8 @@ class ShardReader:
     def items(self, columns: list[str] | None = None) -> "pd.DataFrame":
         """Rows of ``items.parquet``, of these columns alone where they are named; nothing else is read.
 
+        Hashes and lists of labels stay Arrow's.
+
         Raises:
             UserError: the file is no such table, or not the one that the manifest describes.
         """
@@ -80,7 +83,7 @@ class ShardReader:
         stream = Stream(self.index)
         try:
             file = pq.ParquetFile(pa.PythonFile(stream, mode="r"))
-            table: pd.DataFrame = file.read(columns=columns).to_pandas()
+            table: pd.DataFrame = file.read(columns=columns).to_pandas(types_mapper=_arrow_kept)
         except (pa.ArrowInvalid, pa.ArrowKeyError, OSError) as error:
             if stream.failure:
                 raise stream.failure from error
@@ -205,6 +208,14 @@ class ShardReader:
             return None
         plain = info.isreg() and info.size == size and Path(info.name).name == info.name
         return info.name if plain else None
+
+
+def _arrow_kept(kind: "pa.DataType") -> "pd.ArrowDtype | None":
+    import pandas as pd
+    import pyarrow as pa
+
+    objects = pa.types.is_list(kind) or pa.types.is_fixed_size_binary(kind)
+    return pd.ArrowDtype(kind) if objects else None
 
 
 def open_shards(where: str, cache: Cache | None = None) -> ShardReader:

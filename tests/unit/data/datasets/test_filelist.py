@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.unit.data.trees import column, config, counts, paths, text, touch
+from tests.unit.data.trees import column, config, counts, first_draw, paths, text, touch
 from xdcbench.data.scan import scan
 from xdcbench.data.scanning.draw import draw
 from xdcbench.data.scanning.items import Scan
@@ -92,7 +92,8 @@ def test_one_column_may_serve_several_options(tree: Path) -> None:
 def test_no_draw_parts_a_group(tree: Path) -> None:
     found = filelist(tree, list="list.csv", label="label", group="group", test_share=0.3)
     assert (found.items.groupby("group")["split:all"].nunique() == 1).all()
-    assert set(found.items["split:all"]) == {"train", "test"}
+    parts = dict(zip(found.items["group"], found.items["split:all"], strict=True))
+    assert parts == first_draw(sorted(parts), 0.3) and set(parts.values()) == {"train", "test"}
 
 
 @pytest.mark.parametrize("takes", [("one", "two"), ("two", "one")])
@@ -110,6 +111,9 @@ def test_every_class_is_on_both_sides_of_a_draw(tree: Path) -> None:
     found = filelist(tree, list="list.csv", label="label", test_share=0.01)
     sides = found.items.groupby("label")["split:all"].nunique().to_dict()
     assert sides == {-1: 1, 0: 2, 1: 2, 2: 2}, "but for what is alone"
+    for _, items in found.items.groupby("label"):
+        parts = dict(zip(items["id"], items["split:all"], strict=True))
+        assert parts == first_draw(sorted(parts), 0.01)
 
 
 def test_files_elsewhere_and_of_other_kinds(tmp_path: Path) -> None:
@@ -226,10 +230,22 @@ def test_one_split(tree: Path) -> None:
         scan(tree, config("filelist", splits=("a", "b")))
 
 
+def parts_of(names: list[str], test_share: float) -> dict[str, str]:
+    drawn = draw(names, test_share)
+    return {name: "test" if test else "train" for name, test in zip(names, drawn, strict=True)}
+
+
+@given(names=st.lists(st.text(max_size=4), max_size=5, unique=True), share=st.floats(0.01, 0.99))
+@settings(max_examples=100, deadline=None)
+def test_the_draw_is_the_one_that_keys_were_made_for(names: list[str], share: float) -> None:
+    assert parts_of(names, share) == first_draw(names, share)
+
+
 @given(st.sets(st.text(min_size=1, max_size=8), min_size=8), st.sets(st.text(min_size=9, max_size=10)))
 @settings(max_examples=50, deadline=None)
 def test_a_draw_is_stable(ids: set[str], more: set[str]) -> None:
-    before, after = draw(sorted(ids), 0.25), draw(sorted(ids | more), 0.25)
+    before, after = parts_of(sorted(ids), 0.25), parts_of(sorted(ids | more), 0.25)
+    assert before == first_draw(sorted(ids), 0.25)
     assert set(before.values()) == {"train", "test"}
     # Only a side that the hash alone leaves empty borrows an item, and gives it back.
     assert sum(before[i] != after[i] for i in ids) <= 2
@@ -237,9 +253,9 @@ def test_a_draw_is_stable(ids: set[str], more: set[str]) -> None:
 
 def test_a_draw_keeps_its_share_and_its_items() -> None:
     ids = [f"video/{i}" for i in range(4000)]
-    parts = draw(ids, 0.25)
+    parts = parts_of(ids, 0.25)
     assert sum(p == "test" for p in parts.values()) == pytest.approx(1000, abs=80)
-    fewer = draw(ids[::2], 0.25)
+    fewer = parts_of(ids[::2], 0.25)
     assert all(parts[i] == fewer[i] for i in fewer)
 
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.unit.data.trees import column, counts, paths, touch
+from tests.unit.data.trees import column, counts, first_draw, paths, touch
 from xdcbench.config.data import Dataset
 from xdcbench.data.datasets.folders import scan as scan_folders
 from xdcbench.data.scan import scan
@@ -90,6 +90,11 @@ def test_no_draw_parts_a_group(tmp_path_factory: pytest.TempPathFactory, of: Any
     assert (parts.nunique() == 1).all()
     assert set(parts.groups) == {f"{name}/{g}" for name, groups in of.items() for g in groups}
     assert (found.items.groupby("label")["split:own"].nunique() == 2).all()
+    for name, groups in of.items():
+        drawn = first_draw([f"{seed}/{name}/{g}" for g in groups], 0.5)
+        assert {
+            group: parts.get_group(group).iloc[0] for group in parts.groups if group.startswith(name)
+        } == {group.removeprefix(f"{seed}/"): part for group, part in drawn.items()}
 
 
 @pytest.mark.parametrize(("media", "ending"), [("video", "mp4"), ("image", "JPEG"), ("audio", "wav")])

@@ -199,6 +199,10 @@ def test_flat_without_lists(tmp_path: Path) -> None:
         ((HEAD, "air drumming,aaaaaaaaaaa,17"), r"train.csv, line 2: .* has 3 fields, not 5"),
         ((HEAD.replace("label", "class"), *TRAIN), r"train.csv: no column `label` among class, youtube_id"),
         ((HEAD, *TRAIN, "zumba,aaaaaaaaaaa,17,27,train"), f"`{A}` has class `air drumming` and `zumba`"),
+        (
+            (HEAD, *TRAIN, "air drumming,aaaaaaaaaaa,17,22,train"),
+            f"`aaaaaaaaaaa_000017` has id `{A}` and `aaaaaaaaaaa_000017_000022`",
+        ),
         ((HEAD, "zumba,aaaaaaaaaaa,x,27,train"), "time_start `x` is no number"),
         ((HEAD, "zumba,aaaaaaaaaaa,17,27,test"), "unknown split `test`, which is not in train"),
         ((HEAD, "abseiling,ddddddddddd,5,15,train"), f"`{D}` has split:official `train` and `test`"),

@@ -1,6 +1,7 @@
 """A view of a dataset by names of classes, whatever its layout."""
 
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -12,7 +13,7 @@ from xdcbench.config.keys import science
 from xdcbench.config.stages import IndexStage
 from xdcbench.data.scan import scan
 from xdcbench.data.scanning.classes import keep_classes
-from xdcbench.data.scanning.items import Scan
+from xdcbench.data.scanning.items import LABELS, Scan
 from xdcbench.errors import UserError
 
 KINETICS = config("kinetics400")
@@ -75,6 +76,24 @@ def test_a_view_has_the_items_of_its_classes_and_no_others(data: st.DataObject) 
     assert found.classes == chosen
     before = {str(i): names[label] for i, label in enumerate(labels) if label >= 0 and names[label] in chosen}
     assert {i: chosen[label] for i, label in column(found, "label").items()} == before
+
+
+SETS = st.sets(st.integers(0, 4)).map(lambda labels: tuple(sorted(labels)))
+
+
+@given(labels=st.lists(SETS, max_size=12), chosen=st.lists(st.sampled_from("abcde"), unique=True))
+def test_items_of_several_classes_keep_the_chosen_ones(labels: list[Any], chosen: list[str]) -> None:
+    items = pd.DataFrame({"id": [str(i) for i in range(len(labels))], "label": -1})
+    items[LABELS] = pd.Series(labels, dtype=object)
+    found = keep_classes(Scan(items, tuple("abcde")), KINETICS.model_copy(update={"classes": tuple(chosen)}))
+    if not chosen or not labels:
+        assert found.items.empty
+        return
+    kept = {
+        str(i): tuple(sorted(chosen.index("abcde"[label]) for label in several if "abcde"[label] in chosen))
+        for i, several in enumerate(labels)
+    }
+    assert column(found, LABELS) == {name: several for name, several in kept.items() if several}
 
 
 def test_classes_change_a_key_only_where_they_are_given() -> None:

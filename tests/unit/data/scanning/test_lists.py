@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pandas.testing import assert_frame_equal
+from pandas.testing import assert_frame_equal, assert_series_equal
 
 from tests.unit.data.trees import config, text, touch
 from xdcbench.data.scanning import csv_rows, lists
@@ -80,6 +80,52 @@ def test_the_fast_reader_reads_as_the_slow_one(rows: list[list[str]], end: str) 
     if fast is not None:
         slow = csv_rows.any_rows(Path("a.csv"), body, COLUMNS, 1)
         pd.testing.assert_frame_equal(fast, slow, check_index_type=False)
+
+
+@given(rows=st.lists(st.lists(st.text('a", ', max_size=5), min_size=2, max_size=2), min_size=1, max_size=4))
+@settings(max_examples=100, deadline=None)
+def test_quoted_values_are_read_fast(rows: list[list[str]]) -> None:
+    body = "".join(",".join('"' + cell.replace('"', '""') + '"' for cell in row) + "\n" for row in rows)
+    fast = csv_rows.plain_rows(body, COLUMNS, 1)
+    assert fast is not None
+    stripped = [tuple(cell.strip() for cell in row) for row in rows]
+    assert list(fast.itertuples(index=False, name=None)) == [row for row in stripped if any(row)]
+
+
+@pytest.mark.parametrize("chunk", [1, 2, 3, 5, 6])
+def test_rows_are_read_some_at_a_time(monkeypatch: pytest.MonkeyPatch, chunk: int) -> None:
+    monkeypatch.setattr(csv_rows, "CHUNK", chunk)
+    body = "".join(f'{i}.wav, "c,{i}"\n\n' for i in range(5))
+    read = csv_rows.any_rows(Path("a.csv"), body, COLUMNS, 1)
+    assert read.to_dict("list") == {
+        "file": [f"{i}.wav" for i in range(5)],
+        "command": [f"c,{i}" for i in range(5)],
+    }
+    assert read.index.tolist() == [2, 4, 6, 8, 10]
+    with pytest.raises(UserError, match=r"a.csv, line 12: `x` has 1 fields, not 2"):
+        csv_rows.any_rows(Path("a.csv"), body + "x\n", COLUMNS, 1)
+
+
+values = st.lists(st.none() | st.sampled_from(["30", "1.5", "abc", "", "1e3", "٣", " 7 "]), max_size=8)
+
+
+@given(values=values, begin=st.integers(0, 3))
+@settings(max_examples=80, deadline=None)
+def test_each_value_is_asked_for_once(values: list[str | None], begin: int) -> None:
+    column = pd.Series(values, dtype="str", index=range(begin, begin + len(values)))
+    asked: list[str] = []
+
+    def number(distinct: pd.Series) -> pd.Series:
+        asked.extend(distinct)
+        return pd.to_numeric(distinct, errors="coerce")
+
+    assert_series_equal(
+        lists.per_value(column, number).astype("float64"),
+        pd.to_numeric(column, errors="coerce").astype("float64"),
+    )
+    assert sorted(asked) == sorted({value for value in values if value is not None})
+    parts = lists.per_value(column, lambda distinct: distinct.str.extract(r"^(.)(.)?"))
+    assert_frame_equal(parts, column.str.extract(r"^(.)(.)?"))
 
 
 @pytest.mark.parametrize("odd", ["", '"'])

@@ -2,13 +2,16 @@
 
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pandas.testing import assert_frame_equal
 
+from xdcbench.data.scanning.lists import place_at
 from xdcbench.data.scanning.names import CLIP
-from xdcbench.data.scanning.youtube import place_clips
+from xdcbench.data.scanning.youtube import named_parts, place_clips
 from xdcbench.errors import UserError
 
 ID = "Y_-aB3xyz09"
@@ -145,3 +148,80 @@ def test_a_bare_name_is_the_id(ytid: str, prefix: str) -> None:
 @pytest.mark.parametrize("stem", ["239.800", "239.8_249.8", "239", "000239", "239800", "239800_249800"])
 def test_a_start_between_seconds(stem: str) -> None:
     assert held(rows((ID, 239.8)), f"{ID}_{stem}") == {f"{ID}@239.8": f"{ID}_{stem}"}
+
+
+def first_placed(rows: pd.DataFrame, files: pd.DataFrame) -> tuple[pd.DataFrame, tuple[str, ...]]:
+    """``place_clips`` as it was first written, by pandas' indexes; an assertion where a name fits two clips."""
+
+    def clip(ytid: pd.Series, start: pd.Series) -> pd.Series:
+        return ytid + "_" + start.fillna(-1).astype("int64").astype("str")
+
+    def clip_at(start: pd.Series, accuracy: pd.Series | float) -> np.ndarray:
+        at = pd.Index(clip(rows["ytid"], rows["start"])).get_indexer(clip(ytid, start))
+        listed = rows["start"].to_numpy(dtype=float)[at]
+        near = (start % 1 == 0) | (listed % 1 == 0) | (np.abs(listed - start) < accuracy * 0.999)
+        return np.where(near, at, -1)
+
+    found = files["stem"].str.extract(f"^{CLIP.pattern}\\Z")
+    ytid, start, end = (column for _, column in found.items())
+    begin, until = pd.to_numeric(start), pd.to_numeric(end)
+    long = until - begin >= 1000
+    may_be_ms = (begin >= 1000) & ~start.str.match(r"0|.*\.").fillna(False) & (long | until.isna())
+    decimals = start.str.extract(r"\.(.*)$")[0].str.len().fillna(0)
+    in_seconds = clip_at(begin, 10.0**-decimals)
+    in_ms = np.where(may_be_ms, clip_at(begin / 1000, 1e-3), -1)
+    assert not ((in_seconds != -1) & (in_ms != -1) & (in_seconds != in_ms) & ~long).any()
+    row = np.where((in_ms != -1) & (long | (in_seconds == -1)), in_ms, in_seconds)
+    single = rows["ytid"].where(~rows["ytid"].duplicated(keep=False), rows["id"].index.astype("str"))
+    row = np.where(start.isna(), pd.Index(single).get_indexer(ytid), row)
+    return place_at(rows.assign(listed=rows["id"]), files, row)
+
+
+few_ids = st.sampled_from([ID, ID[::-1], "-" * 11])
+starts = st.sampled_from([0, 1, 1.5, 2, 30, 30.25, 1000, 1500, 1000.5, 2000])
+clips_listed = st.lists(
+    st.tuples(few_ids, starts), min_size=1, max_size=6, unique_by=lambda clip: (clip[0], int(clip[1]))
+)
+stems_there = st.lists(
+    st.builds(
+        lambda prefix, ytid, start, sign, end: prefix + ytid + start + (sign + end if start and end else ""),
+        st.sampled_from(["", "Y"]),
+        few_ids,
+        starts.map(lambda start: f"_{start:g}")
+        | st.sampled_from(["", "_000001", "_1.50", "-1500", "_x", "_30\n"]),
+        st.sampled_from("_-"),
+        st.sampled_from(["", "11", "1010", "2500", "11500", "40.25"]),
+    ),
+    min_size=1,
+    max_size=8,
+)
+
+
+@given(clips=clips_listed, stems=stems_there)
+@settings(max_examples=150, deadline=None)
+def test_files_are_placed_as_pandas_places_them(clips: list[tuple[str, float]], stems: list[str]) -> None:
+    listed, there = rows(*clips).astype({"ytid": "str", "id": "str"}), files(*stems).astype({"path": "str"})
+    try:
+        expected, extra = first_placed(listed, there)
+    except AssertionError:
+        with pytest.raises(UserError, match="in seconds and"):
+            place_clips(listed, there)
+        return
+    placed, unlisted = place_clips(listed, there)
+    assert_frame_equal(placed, expected)
+    assert unlisted == extra
+
+
+@given(
+    st.lists(
+        st.text("Y_-.09aB\n٣ü", max_size=30) | st.from_regex(CLIP, fullmatch=True), min_size=1, max_size=6
+    )
+)
+@settings(max_examples=200, deadline=None)
+def test_arrow_reads_a_name_as_python_does(stems: list[str]) -> None:
+    found = list(
+        zip(*named_parts(pd.Series(stems, dtype="str", index=range(5, 5 + len(stems)))), strict=True)
+    )
+    matches = (CLIP.fullmatch(stem) for stem in stems)
+    expected = [match.group("ytid", "start", "end") if match else (None,) * 3 for match in matches]
+    assert [tuple(None if pd.isna(part) else part for part in parts) for parts in found] == expected
