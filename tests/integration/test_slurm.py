@@ -56,7 +56,7 @@ def test_a_job_that_is_asked_to_end_is_queued_again_and_a_failed_stage_is_named(
     python = tmp_path / "python"
     python.write_text(
         f'#!/bin/bash\n[ "$1" = -c ] && exit 0\ncase "$*" in\n'
-        f'*init-*) work={out}/runs/.building/${{@: -1}}\n'
+        f"*init-*) work={out}/runs/.building/${{@: -1}}\n"
         "[ -e $work/saved ] || { mkdir -p $work; touch $work/saved; exit 75; } ;;\n"
         f'*features-*) echo "xdcbench: broken" >&2; exit 2 ;;\nesac\nexec {sys.executable} "$@"\n'
     )
