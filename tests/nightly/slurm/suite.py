@@ -75,3 +75,7 @@ class Suite:
         return subprocess.run(
             words, env=self.environment, check=True, stdout=subprocess.PIPE, text=True
         ).stdout.strip()
+
+
+def tables(out: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in out.glob("tables/*/*")}

@@ -1,12 +1,13 @@
 """Real Slurm on this machine: jobs that it ends for their time, their memory or others, and a user's limit of jobs."""
 
+import shutil
 from pathlib import Path
 
 import pytest
 
 from tests.integration.helpers import records, xdcbench
 from tests.nightly.slurm.loopback import ACCOUNTING, MAX_SUBMIT, cluster, lacking
-from tests.nightly.slurm.suite import ROUND, Suite
+from tests.nightly.slurm.suite import ROUND, Suite, tables
 
 pytestmark = pytest.mark.nightly
 
@@ -78,7 +79,7 @@ def test_a_job_that_exceeds_its_memory(environment: dict[str, str], tmp_path: Pa
 def test_a_user_may_have_few_jobs_at_a_time(
     pico: Path, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    """The same command submits the rest, of an array a part; the accounting knows what has ended."""
+    """The same command submits the rest, of an array a part. Accounting knows a job that the queue has forgotten."""
     if reason := lacking(*ACCOUNTING):
         pytest.skip(reason)
     with cluster(tmp_path_factory.mktemp("accounted"), accounting=True) as known:
@@ -95,5 +96,14 @@ def test_a_user_may_have_few_jobs_at_a_time(
             assert f"{MAX_SUBMIT} stages are queued and stay. Try: the same command later" in said
         assert done.stdout.startswith("submitted 1 stages as 1 jobs")
         assert suite.wait().endswith("pico: 7 done\n")
+        by_the_last_job = tables(suite.out)
+        assert suite.run().endswith("pico: 7 kept\n")
+        assert tables(suite.out) == by_the_last_job != {}, "a local run with the same filter writes the same"
         mine, local = records(suite.out), records(pico)
         assert len(mine) == 3 and all(mine[key] == local[key] for key in mine)
+        (world,) = suite.out.glob("runs/world-*")
+        number = suite.number(world.name)
+        listed = ("squeue", "--states=all", "--noheader", "--format=%A")
+        suite.until(lambda: number not in suite.slurm(*listed).split())
+        shutil.rmtree(world)
+        assert f"job {number} has completed, and its result is not here" in suite.status()

@@ -8,13 +8,9 @@ import pytest
 
 from tests.integration.helpers import PICO, records, xdcbench
 from tests.nightly.slurm.loopback import MAX_ARRAY_SIZE
-from tests.nightly.slurm.suite import ROUND, Suite
+from tests.nightly.slurm.suite import ROUND, Suite, tables
 
 pytestmark = pytest.mark.nightly
-
-
-def tables(out: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in out.glob("tables/*/*")}
 
 
 def test_records_are_a_local_runs_though_a_job_reaches_its_time_limit(
