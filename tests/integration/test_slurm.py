@@ -51,12 +51,13 @@ def test_records_are_those_of_a_local_run(slurm: FakeSlurm, pico: Path, tmp_path
 def test_a_job_that_is_asked_to_end_is_queued_again_and_a_failed_stage_is_named(
     slurm: FakeSlurm, tmp_path: Path
 ) -> None:
-    """The interpreter of the nodes ends once with 75, and fails each time at a stage."""
+    """The interpreter of the nodes saves and ends with 75 once, and fails each time at a stage."""
     out = tmp_path / "out"
     python = tmp_path / "python"
     python.write_text(
         f'#!/bin/bash\n[ "$1" = -c ] && exit 0\ncase "$*" in\n'
-        f"*init-*) [ -e {tmp_path}/asked ] || {{ touch {tmp_path}/asked; exit 75; }} ;;\n"
+        f"*init-*) work={out}/runs/.building/${{@: -1}}\n"
+        "[ -e $work/saved ] || { mkdir -p $work; touch $work/saved; exit 75; } ;;\n"
         f'*features-*) echo "xdcbench: broken" >&2; exit 2 ;;\nesac\nexec {sys.executable} "$@"\n'
     )
     python.chmod(0o755)

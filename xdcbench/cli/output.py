@@ -25,6 +25,7 @@ from xdcbench.results.tables.present import Named, all_grids, grids, load_tables
 from xdcbench.results.tables.render import Format, render
 from xdcbench.results.tables.texts import Look
 from xdcbench.results.tables.titles import titles_in
+from xdcbench.utils.distributed import is_main_process
 from xdcbench.utils.locks import READ_ONLY
 from xdcbench.utils.processes import process_group
 
@@ -103,17 +104,19 @@ def report(
         launch: what was executed.
         outcomes: what became of it.
         quiet: of all that, only where tables were written.
-        alone: of tables too, and these only where nothing is missing of the suite. Of commands for one stage each that
-            end at the same time, the last to publish sees all results, and none writes fewer.
+        alone: of tables too, and these only where nothing is missing of what the command's ``--filter`` selects. Of
+            commands for one stage each that end at the same time, the last to publish sees all results of it.
 
     Returns:
-        Lines, and the exit code: 0 if nothing failed.
+        Lines, none but in the main process, which alone writes; and the exit code: 0 if nothing failed.
     """
     suite, store = launch.plan.suite, launch.store
-    waits = alone and missing_stages(launch.whole, store)
-    lines = [] if waits else _table_lines(launch, shown=not (quiet or alone))
     counts = Counter(outcome.status for outcome in outcomes)
     code = 1 if counts["failed"] or counts["blocked"] else 0
+    if not is_main_process():
+        return [], code
+    waits = alone and missing_stages(launch.selected, store)
+    lines = [] if waits else _table_lines(launch, shown=not (quiet or alone))
     if quiet:
         return lines, code
     done = sum(store.complete(key) for key in launch.keys)

@@ -151,7 +151,7 @@ class RunOptions(SuiteOptions):
         typer.Option(
             metavar="KEY",
             help="Run only the stage with this key. Its inputs must exist. Tables are written if nothing is missing "
-            "then.",
+            "then, of the suite or of what --filter selects.",
         ),
     ] = ""
     policy: Annotated[
@@ -243,7 +243,8 @@ class RunOptions(SuiteOptions):
     def run_request(self) -> "Request":
         """The request of these options."""
         return self.request(
-            filter=self.stage or self.filter,
+            filter=self.filter,
+            stage=self.stage,
             checkpoint_seconds=self.checkpoint_seconds,
             keep_checkpoints=self.keep_checkpoints,
             micro_batch_size=self.micro_batch_size,

@@ -43,7 +43,11 @@ class Resources(Config):
     processes: int | None = Field(None, ge=1, description="per node; none: one per GPU, or one")
     cores: int | None = Field(None, ge=1, description="per node")
     memory: float | None = Field(None, gt=0, description="GiB per node")
-    hours: float | None = Field(None, ge=0.1, description="time limit; a job that reaches it is queued again")
+    hours: float | None = Field(
+        None,
+        ge=0.1,
+        description="time limit; a job that reaches it is queued again if it has saved anything new",
+    )
     sbatch: tuple[str, ...] = Field((), description="further options, e.g. `--constraint=a100`")
 
     @field_validator("sbatch")

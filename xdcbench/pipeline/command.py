@@ -9,6 +9,7 @@ from xdcbench.utils.precision import Precision
 
 VALUES = (
     ("suite", "--suite"),
+    ("filter", "--filter"),
     ("synthetic", "--synthetic"),
     ("data_root", "--data-root"),
     ("scratch", "--scratch"),
@@ -34,7 +35,7 @@ SWITCHES = (
 
 
 def run_words(request: Request, auto_precision: Precision | None) -> list[str]:
-    """``run`` and the options of a request that are off their default, but for what it runs of the suite.
+    """``run`` and the options of a request that are off their default, but for ``--stage``.
 
     ``auto_precision`` is what ``auto`` means wherever the command runs.
     """

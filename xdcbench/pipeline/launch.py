@@ -40,6 +40,7 @@ class Request:
     methods: Sequence[str] = ()
     seeds: Sequence[int] = ()
     filter: str = ""
+    stage: str = ""
     data_root: Path | None = None
     shards: Sequence[str] = ()
     scratch: str | None = None
@@ -69,14 +70,16 @@ class Request:
 class Launch:
     """A plan with the folder and the context to execute it in.
 
-    ``whole`` is the plan of the whole suite, of which ``plan`` is what ``--filter`` leaves. ``auto_precision`` is what
-    ``auto`` was resolved to, None where no stage says ``auto``.
+    ``whole`` is the plan of the whole suite, ``selected`` what ``--filter`` leaves of it. ``plan`` is what is executed:
+    the same, or the stage of ``--stage``. ``auto_precision`` is what ``auto`` was resolved to, None where no stage says
+    ``auto``.
     """
 
     plan: Plan
     store: RunStore
     context: Context
     whole: Plan
+    selected: Plan
     jobs: int = 1
     auto_precision: Precision | None = None
 
@@ -122,7 +125,8 @@ def plan_launch(request: Request, *, write: bool = True) -> Launch:
         from xdcbench.pipeline.shards_fit import check_fit
 
         check_fit(whole.stages, shards, origins)
-    plan = whole.only(request.filter) if request.filter else whole
+    selected = whole.only(request.filter) if request.filter else whole
+    plan = whole.only(request.stage) if request.stage else selected
     jobs = jobs_of(suite, device, request.jobs)
     context = Context(
         suite=suite.name,
@@ -151,7 +155,7 @@ def plan_launch(request: Request, *, write: bool = True) -> Launch:
         log.warning("--scratch: %s reads no prepared shards, and none are copied", suite.name)
     if write and is_main_process():
         forget_stale(whole, sources, store)
-    return Launch(plan, store, context, whole, jobs, resolved.get("auto"))
+    return Launch(plan, store, context, whole, selected, jobs, resolved.get("auto"))
 
 
 def resolve_precisions(suite: Suite, request: Request) -> tuple[str, dict[Precision, Precision]]:

@@ -2,88 +2,15 @@
 
 import json
 import socket
-import subprocess
-import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.integration.helpers import PICO, records, xdcbench
-from tests.nightly.slurm.loopback import MAX_ARRAY_SIZE, cluster, lacking
+from tests.nightly.slurm.loopback import MAX_ARRAY_SIZE
+from tests.nightly.slurm.suite import ROUND, Suite, tables
 
 pytestmark = pytest.mark.nightly
-LONG = 900.0
-ROUND = "xdc/kinetics400/seed0/round1"
-
-
-@pytest.fixture(scope="module")
-def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
-    if reason := lacking():
-        pytest.skip(reason)
-    with cluster(tmp_path_factory.mktemp("slurm")) as known:
-        yield known | {"OMP_NUM_THREADS": "1"}
-
-
-class Suite:
-    """The smallest suite in a results folder, on nodes of a class."""
-
-    def __init__(self, out: Path, environment: dict[str, str], *words: object, nodes: str = "cpu") -> None:
-        self.out, self.environment = out, environment
-        file = out.with_name(f"{nodes}.yaml")
-        file.write_text(f"device_class: {nodes}\ndefault: {{cores: 1, memory: 1, hours: 0.5}}\n")
-        self.words = ["run", "--suite", PICO, "--results", out, "--executor", file, *words]
-
-    def run(self, *words: object) -> str:
-        done = xdcbench(*self.words, *words, env=self.environment)
-        assert done.returncode == 0, done.stderr
-        return done.stdout
-
-    def status(self) -> str:
-        return xdcbench("status", "--results", self.out, env=self.environment).stdout
-
-    def until(self, reached: Callable[[], bool]) -> None:
-        deadline = time.monotonic() + LONG
-        while not reached():
-            assert time.monotonic() < deadline, self.status()
-            time.sleep(0.2)
-
-    def wait(self) -> str:
-        """Wait until no job is left; what `status` says then."""
-
-        def ended() -> bool:
-            time.sleep(2)
-            return not self.slurm("squeue", "--noheader")
-
-        self.until(ended)
-        return self.status()
-
-    def number(self, key: str) -> str:
-        """The job of a stage."""
-        found: str = json.loads((self.out / "jobs" / f"{key}.job.json").read_text())["number"]
-        return found
-
-    def at_work(self, kind: str) -> str:
-        """Wait until a stage of a kind has saved a checkpoint; its key."""
-        self.until(lambda: any(self.out.glob(f"runs/.building/{kind}-*/checkpoint-*.pt")))
-        (building,) = self.out.glob(f"runs/.building/{kind}-*/")
-        return building.name
-
-    def warn(self, key: str) -> None:
-        """Signal the shell of a stage's job as Slurm does before its time limit."""
-        self.slurm("scancel", "--signal=USR2", "--batch", self.number(key))
-
-    def log(self, key: str) -> str:
-        return (self.out / "jobs" / "logs" / f"{self.number(key)}.txt").read_text()
-
-    def slurm(self, *words: str) -> str:
-        return subprocess.run(
-            words, env=self.environment, check=True, stdout=subprocess.PIPE, text=True
-        ).stdout.strip()
-
-
-def tables(out: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in out.glob("tables/*/*")}
 
 
 def test_records_are_a_local_runs_though_a_job_reaches_its_time_limit(
@@ -113,16 +40,14 @@ def test_a_node_that_dies(environment: dict[str, str], pico: Path, tmp_path: Pat
     """
     suite = Suite(tmp_path / "out", environment, "--filter", ROUND, "--checkpoint-seconds", 0)
     node = f"nodename={socket.gethostname().partition('.')[0]}"
-    file = tmp_path / "cpu.yaml"
-    usual = file.read_text()
-    file.write_text(usual.replace("hours: 0.5", "hours: 0.5, sbatch: [--no-requeue]"))
+    suite.ask(sbatch=["--no-requeue"])
     suite.run()
     key = suite.at_work("round")
     suite.slurm("scontrol", "update", node, "state=down", "reason=test")
     said = suite.wait()
     (failed,) = [line for line in said.splitlines() if line.startswith("failed")]
     assert "NODE_FAIL. Try: the command that submitted it" in failed and key in failed
-    file.write_text(usual)
+    suite.ask()
     assert suite.run().startswith("submitted 1 stages as 1 jobs")
     suite.until(lambda: suite.slurm("squeue", "--noheader", "--format=%T") == "RUNNING")
     suite.slurm("scontrol", "update", node, "state=down", "reason=test")
@@ -137,12 +62,12 @@ def test_a_part_of_smoke_has_the_records_of_a_local_run(environment: dict[str, s
     part = ("--suite", "smoke", "--methods", "scratch,sdc,xdc", "--filter", "*/audio_*")
     local = xdcbench("run", *part, "--results", tmp_path / "local", "--device", "cpu", env=environment)
     assert local.returncode == 0, local.stderr
-    file = tmp_path / "cpu.yaml"
     suite = Suite(tmp_path / "out", environment)
-    suite.words = ["run", *part, "--results", suite.out, "--executor", file]
+    suite.words = ["run", *part, "--results", suite.out, "--executor", suite.file]
     assert suite.run().startswith("submitted 51 stages as 30 jobs")
     assert suite.wait().endswith("smoke: 51 done\n"), suite.status()
     assert records(suite.out) == records(tmp_path / "local") != {}
+    assert tables(suite.out) == tables(tmp_path / "local") != {}, "the last job has written them"
 
 
 def test_a_failed_stage_is_named_and_what_needs_it_is_cancelled(
@@ -168,8 +93,7 @@ def test_processes_meet_and_the_class_of_the_nodes_decides_precision(
     """A round in bf16 by two processes under srun, which is warned and resumes; its key is that of a local plan."""
     words = ("--filter", ROUND, "--set", "pretrain.precision=auto", "--checkpoint-seconds", "0")
     suite = Suite(tmp_path / "out", environment, *words, nodes="cpu_bf16")
-    with (tmp_path / "cpu_bf16.yaml").open("a") as file:
-        file.write("stages: {round: {processes: 2, cores: 2}}\n")
+    suite.ask(stages={"round": {"processes": 2, "cores": 2}})
     suite.run()
     key = suite.at_work("round")
     suite.warn(key)

@@ -115,13 +115,13 @@ def test_run_alone_takes_ready_inputs(asked: Request) -> None:
     launch = plan_launch(replace(asked, methods=("scratch",)))
     run_plan(launch, policy="missing")
     name = "scratch/seed0/linear_probe/kinetics400/official"
-    one = plan_launch(replace(asked, filter=the(launch, name).key))
+    one = plan_launch(replace(asked, stage=the(launch, name).key))
     assert statuses(run_plan(one, policy="always", alone=True)) == {name: "done"}
     assert statuses(run_plan(one, policy="missing", alone=True)) == {name: "kept"}
 
 
 def test_run_alone_without_its_inputs_is_told(asked: Request) -> None:
-    launch = plan_launch(replace(asked, filter="xdc/*/round2"))
+    launch = plan_launch(replace(asked, stage="xdc/*/round2"))
     key = the(launch, "xdc/kinetics400/seed0/round2").key
     with pytest.raises(
         UserError, match=f"{key} needs xdc/kinetics400/seed0/round1, index/kinetics400, which"
@@ -258,7 +258,7 @@ def test_of_commands_for_one_stage_each_the_last_writes_the_tables(
 
     def told_after(stage: Stage) -> list[str]:
         (launch.store.root / stage.key).rename(runs[stage.key])
-        one = plan_launch(replace(asked, filter=stage.key))
+        one = plan_launch(replace(asked, stage=stage.key))
         lines, code = report(one, run_plan(one, policy="missing", alone=True), alone=True)
         assert code == 0
         return lines
@@ -272,6 +272,55 @@ def test_of_commands_for_one_stage_each_the_last_writes_the_tables(
     first, *others = told_after(ends[last])
     assert first.startswith("table   ") and others[-1] == "mini: 1 kept"
     assert written(launch) == local
+
+
+def test_of_what_a_filter_selects_the_last_stage_writes_the_tables_of_a_local_run(
+    asked: Request, make_record: Maker
+) -> None:
+    """Byte for byte, whichever of the stages ends last; the other method is missing in both."""
+    part = replace(asked, filter="xdc/*")
+    local = plan_launch(part)
+    outcomes = run_plan(local, policy="missing")
+    last = the(local, f"{METHODS[1]}/linear_probe/kinetics400/official")
+    run = local.store.path(last.key)
+    write_records(run, [make_record(run=last.key, method="xdc")])
+    write_manifest(run)
+    report(local, outcomes)
+    expected = written(local)
+    assert expected
+    shutil.rmtree(local.store.root / "tables")
+
+    def told_after(stage: Stage, filter_: str) -> dict[str, bytes]:
+        one = plan_launch(replace(asked, filter=filter_, stage=stage.key))
+        report(one, run_plan(one, policy="missing", alone=True), alone=True)
+        return written(one)
+
+    assert told_after(last, "") == {}, "of the whole suite, something is missing"
+    run.rename(local.store.root / "aside")
+    first = local.plan.stages[0]
+    assert told_after(first, part.filter) == {}
+    (local.store.root / "aside").rename(run)
+    assert told_after(last, part.filter) == expected
+    shutil.rmtree(local.store.root / "tables")
+    assert told_after(first, part.filter) == expected
+
+
+def test_of_several_processes_one_reads_records_and_writes_the_tables(
+    asked: Request, make_record: Maker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    launch = plan_launch(asked)
+    outcomes = run_plan(launch, policy="missing")
+    stage = the(launch, f"{METHODS[1]}/linear_probe/kinetics400/official")
+    write_records(launch.store.path(stage.key), [make_record(run=stage.key, method="xdc")])
+    write_manifest(launch.store.path(stage.key))
+    failed = [*outcomes, StageResult(stage, "failed", "no disk")]
+    monkeypatch.setenv("RANK", "1")
+    assert report(launch, outcomes) == report(launch, outcomes, alone=True) == ([], 0)
+    assert report(launch, failed) == ([], 1), "all processes end with the same code"
+    assert written(launch) == {}
+    monkeypatch.setenv("RANK", "0")
+    report(launch, outcomes)
+    assert written(launch) != {}
 
 
 def test_a_stage_that_cannot_run_here_keeps_no_tables_back(

@@ -55,6 +55,8 @@ def job_script(batch: Batch, words: list[str], settings: Slurm, place: Place) ->
         per_node=per_node,
         processes=nodes * per_node,
         words=shlex.join(words),
+        # torchrun hands on SIGTERM alone.
+        ask='scancel --signal=TERM "$SLURM_JOB_ID"' if nodes * per_node > 1 else 'kill -USR2 "$pid"',
     )
 
 

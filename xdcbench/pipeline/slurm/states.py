@@ -1,5 +1,6 @@
 """What became of each stage that was submitted: the results folder is the truth, Slurm says what is on its way."""
 
+import re
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -18,6 +19,11 @@ TRY = {
     **dict.fromkeys(("NODE_FAIL", "BOOT_FAIL", "PREEMPTED"), ". Try: the command that submitted it"),
 }
 """What mends a job that ended in a state of Slurm's."""
+
+OUT_OF_MEMORY = re.compile(
+    r"^(slurmstepd|srun)\b.*(exceeded (job )?memory limit|oom.kill|out of memory)", re.I | re.M
+)
+"""What Slurm writes to the log of a job that needs more memory; the job's state may be FAILED all the same."""
 
 
 class StageState(NamedTuple):
@@ -94,11 +100,19 @@ def _ended(
         return "pending", known.reason + (f". Try: scontrol release {job.number}" if held else "")
     if said := _last_error(store.runs / ".failed" / stage.key, job.submitted):
         return "failed", said
-    if known:
-        return _ended_job(job.number, known.state, log)
+    if state := _end_of(known, log):
+        return _ended_job(job.number, state, log)
     if said := _own_line(log):
         return "failed", f"{said} (log: {log})"
     return ("lost" if here else "unknown"), f"Slurm says nothing of job {job.number} (log: {log})"
+
+
+def _end_of(known: Job | None, log: Path) -> str:
+    """State in which a job ended; empty if Slurm has forgotten it and its log does not tell."""
+    state = known.state if known else ""
+    if state in ("", "FAILED") and OUT_OF_MEMORY.search(_text(log)):
+        return "OUT_OF_MEMORY"
+    return state
 
 
 def _ended_job(number: str, state: str, log: Path) -> tuple[State, str]:
@@ -126,7 +140,10 @@ def _last_error(attempts: Path, since: float) -> str:
 
 def _own_line(log: Path) -> str:
     """The last line in a log that this project wrote for its user; empty without one."""
-    if not log.exists():
-        return ""
-    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+    lines = _text(log).splitlines()
     return next((line for line in reversed(lines) if line.startswith("xdcbench: ")), "")
+
+
+def _text(log: Path) -> str:
+    """What a log holds; empty without one."""
+    return log.read_text(encoding="utf-8", errors="replace") if log.exists() else ""

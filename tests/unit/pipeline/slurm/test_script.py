@@ -16,18 +16,21 @@ from xdcbench.pipeline.graph import Stage
 from xdcbench.pipeline.launch import Request, plan_launch
 from xdcbench.pipeline.slurm.batches import Batch
 from xdcbench.pipeline.slurm.script import Place, job_script
+from xdcbench.results.run_store import RunStore
 
 ASKED = Resources(nodes=1, gpus=0, processes=1, cores=4, memory=1.5, hours=2.5)
 CPU = Slurm(device_class="cpu")
 PYTHON = """#!/bin/bash
 [ "$1" = -c ] && exit {imports}
 printf '%s\\n' "$@" > "$(dirname "$0")/words"
+{saves}
 exit {code}
 """
 WAITS = """#!/bin/bash
 [ "$1" = -c ] && exit 0
-trap 'exit 75' USR2
-trap 'exit {on_term}' TERM
+save() {{ {saves}; }}
+trap 'save; exit 75' USR2
+trap 'save; exit {on_term}' TERM
 echo $$ > {pid}.part && mv {pid}.part {pid}
 while :; do sleep 0.02; done
 """
@@ -58,10 +61,16 @@ def run(script: str, **environment: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def on_python(tmp_path: Path, *, imports: int = 0, code: int = 0) -> Slurm:
+def saving(place: Place, stage: Stage, *, name: str = "checkpoint-000000001.pt") -> str:
+    """A shell line that leaves a file in the stage's work."""
+    path = RunStore(place.results).work(stage.key) / name
+    return f"mkdir -p {shlex.quote(str(path.parent))}; echo {name} > {shlex.quote(str(path))}"
+
+
+def on_python(tmp_path: Path, *, imports: int = 0, code: int = 0, saves: str = "") -> Slurm:
     """Settings with an interpreter that notes its words and ends with a code."""
     python = tmp_path / "python"
-    python.write_text(PYTHON.format(imports=imports, code=code))
+    python.write_text(PYTHON.format(imports=imports, code=code, saves=saves))
     python.chmod(0o755)
     return Slurm(device_class="cpu", python=str(python), set_up=("export SET_UP=1",))
 
@@ -75,9 +84,9 @@ def fake(tmp_path: Path, name: str) -> dict[str, str]:
     return {"PATH": f"{program.parent}:{os.environ['PATH']}"}
 
 
-def waiting(program: Path, tmp_path: Path, *, on_term: int) -> Path:
+def waiting(program: Path, tmp_path: Path, *, on_term: int, saves: str) -> Path:
     """Make a program that waits; where it notes its process."""
-    program.write_text(WAITS.format(on_term=on_term, pid=tmp_path / "pid"))
+    program.write_text(WAITS.format(on_term=on_term, saves=saves, pid=tmp_path / "pid"))
     program.chmod(0o755)
     return tmp_path / "pid"
 
@@ -152,11 +161,40 @@ def test_several_processes_meet_through_srun(stages: tuple[Stage, ...], place: P
 def test_exit_code_75_queues_the_job_again(
     stages: tuple[Stage, ...], place: Place, tmp_path: Path, code: int, requeued: bool
 ) -> None:
-    script = job_script(Batch(stages[:1], ASKED), ["run"], on_python(tmp_path, code=code), place)
+    settings = on_python(tmp_path, code=code, saves=saving(place, stages[0]))
+    script = job_script(Batch(stages[:1], ASKED), ["run"], settings, place)
     done = run(script, **fake(tmp_path, "scontrol"))
     assert done.returncode == code
     asked = tmp_path / "scontrol"
     assert (asked.read_text() if asked.exists() else "") == ("requeue 7\n" if requeued else "")
+
+
+@pytest.mark.parametrize("name", ["", "log.txt", "metrics.jsonl", ".part", "events.out.tfevents.1", "same"])
+def test_a_job_that_has_saved_nothing_new_is_not_queued_again(
+    stages: tuple[Stage, ...], place: Place, tmp_path: Path, name: str
+) -> None:
+    """It would be asked to end at the same place each time; the first attempt saves and the next one does not."""
+    saves = saving(place, stages[0], name=name) if name else ""
+    script = job_script(Batch(stages[:1], ASKED), ["run"], on_python(tmp_path, code=75, saves=saves), place)
+    done = run(script, **fake(tmp_path, "scontrol"))
+    if name == "same":
+        assert (tmp_path / "scontrol").read_text() == "requeue 7\n"
+        (tmp_path / "scontrol").unlink()
+        done = run(script, **fake(tmp_path, "scontrol"))
+    assert done.returncode == 75
+    assert not (tmp_path / "scontrol").exists()
+    assert done.stderr.endswith("had saved anything new. Try: more `hours` in the executor's file\n")
+
+
+def test_a_warning_before_the_stage_begins_is_passed_over(
+    stages: tuple[Stage, ...], place: Place, tmp_path: Path
+) -> None:
+    """As Slurm sends it at once where the time limit is shorter: the stage has what time there is."""
+    settings = on_python(tmp_path)
+    settings = settings.model_copy(update={"set_up": ("kill -USR2 $$",)})
+    done = run(job_script(Batch(stages[:1], ASKED), ["run"], settings, place))
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (tmp_path / "words").exists()
 
 
 def test_before_its_time_limit_a_job_asks_its_stage_to_save_and_is_queued_again(
@@ -164,7 +202,9 @@ def test_before_its_time_limit_a_job_asks_its_stage_to_save_and_is_queued_again(
 ) -> None:
     """Slurm signals the batch shell alone."""
     script = job_script(Batch(stages[:1], ASKED), ["run"], on_python(tmp_path), place)
-    job = begun(script, waiting(tmp_path / "python", tmp_path, on_term=1), **fake(tmp_path, "scontrol"))
+    saves = saving(place, stages[0])
+    pid = waiting(tmp_path / "python", tmp_path, on_term=1, saves=saves)
+    job = begun(script, pid, **fake(tmp_path, "scontrol"))
     job.send_signal(signal.SIGUSR2)
     _, said = job.communicate(timeout=60)
     assert job.returncode in (75, 255), "bash loses the code of what ends as it is asked to"
@@ -179,7 +219,7 @@ def test_before_its_time_limit_a_job_of_several_processes_has_slurm_ask_them(
     asked = ASKED.model_copy(update={"processes": 2})
     script = job_script(Batch(stages[:1], asked), ["run"], on_python(tmp_path), place)
     path = fake(tmp_path, "scontrol") | fake(tmp_path, "scancel")
-    pid = waiting(tmp_path / "bin" / "srun", tmp_path, on_term=1)
+    pid = waiting(tmp_path / "bin" / "srun", tmp_path, on_term=1, saves=saving(place, stages[0]))
     with (tmp_path / "bin" / "scancel").open("a") as scancel:
         scancel.write(f"kill -TERM $(cat {pid})\n")
     job = begun(script, pid, **path, SLURM_JOB_NODELIST="n1")
@@ -195,7 +235,8 @@ def test_a_job_that_is_cancelled_is_not_queued_again(
 ) -> None:
     """Slurm asks every process of it to end; the stage saves, and ends as if it were to run again."""
     script = job_script(Batch(stages[:1], ASKED), ["run"], on_python(tmp_path), place)
-    job = begun(script, waiting(tmp_path / "python", tmp_path, on_term=75), **fake(tmp_path, "scontrol"))
+    pid = waiting(tmp_path / "python", tmp_path, on_term=75, saves=saving(place, stages[0]))
+    job = begun(script, pid, **fake(tmp_path, "scontrol"))
     os.killpg(job.pid, signal.SIGTERM)
     job.communicate(timeout=60)
     assert job.returncode in (75, 255), "bash loses the code of what ends as it is asked to"

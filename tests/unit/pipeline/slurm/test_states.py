@@ -89,10 +89,36 @@ def test_how_a_job_ended_and_what_mends_it(
     assert said(states(submitted), WORLD) == ("failed", f"job {job}: {words} (log: {log})")
 
 
+@pytest.mark.parametrize("accounted", [True, False])
+@pytest.mark.parametrize(
+    "line",
+    [
+        "slurmstepd-vm: error: StepId=1.batch exceeded memory limit (646082560 > 209715200), being killed",
+        "slurmstepd: error: Detected 1 oom-kill event(s) in StepId=1.0. Some of your processes may have been killed",
+        "slurmstepd: error: Detected 1 oom_kill event in StepId=1.batch. Some of the step tasks have been OOM Killed.",
+        "srun: error: vm: task 0: Out Of Memory",
+    ],
+)
+def test_a_job_whose_log_says_that_memory_ran_out(
+    slurm: FakeSlurm, submitted: Target, line: str, accounted: bool
+) -> None:
+    """Slurm may call it FAILED, or has forgotten it."""
+    job = number(submitted, WORLD)
+    log = JobsFolder(submitted.launch.store.root).log(job)
+    log.write_text(f"begun\n{line}\nxdcbench: asked to end; run the same command to resume\n")
+    slurm.mark(job, "FAILED")
+    if not accounted:
+        slurm.forget()
+    words = f"job {job}: OUT_OF_MEMORY. Try: more `memory` in the executor's file (log: {log})"
+    assert said(states(submitted), WORLD) == ("failed", words)
+
+
 def test_what_the_job_itself_said_comes_first(slurm: FakeSlurm, submitted: Target) -> None:
     job = number(submitted, WORLD)
     log = JobsFolder(submitted.launch.store.root).log(job)
-    log.write_text("xdcbench: first\nxdcbench: world on node1: no python\nslurmstepd: noise\n")
+    log.write_text(
+        "xdcbench: first\nxdcbench: world on node1: no python\nslurmstepd: error: memory limit set\n"
+    )
     slurm.mark(job, "FAILED")
     line = f"xdcbench: world on node1: no python (log: {log})"
     assert said(states(submitted), WORLD) == ("failed", line)
