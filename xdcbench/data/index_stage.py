@@ -1,7 +1,7 @@
 """The stage that makes an index: what a folder or its shards hold, without what the subset leaves out."""
 
 import hashlib
-from concurrent.futures import ThreadPoolExecutor
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -14,18 +14,16 @@ from xdcbench.data.context import PREPARED, Context
 from xdcbench.data.fingerprints import Fingerprints, fingerprints, require_planned
 from xdcbench.data.index import FACTS, Index
 from xdcbench.data.known_lengths import lengths_hash, verified_lengths, with_lengths
-from xdcbench.data.media import Indexed, probe
-from xdcbench.data.media.local_file import FileState, state_of
-from xdcbench.data.media.probe import LENGTHS
+from xdcbench.data.probing import probe_all
 from xdcbench.data.scan import scan
-from xdcbench.data.scanning.items import CHUNK, LABELS, MISSING, SPLIT
+from xdcbench.data.scanning.items import LABELS, MISSING, SPLIT
 from xdcbench.data.shards.reader import CHANGED, ShardReader, open_shards
 from xdcbench.data.synthetic.read import read_world
-from xdcbench.errors import MediaError, UserError
-from xdcbench.utils.progress import log, track
+from xdcbench.errors import UserError
+from xdcbench.utils.progress import log
 
-PROBES = 4
-"""Threads that open files; opening waits on the disk more than it computes."""
+OPENED = "opened"
+"""Folder of a building index: what has been found of files so far."""
 
 
 def run(config: IndexStage, inputs: dict[str, Path], work: Path, context: Context) -> None:
@@ -37,7 +35,7 @@ def run(config: IndexStage, inputs: dict[str, Path], work: Path, context: Contex
         items, classes = prepared(config, root), root.manifest.classes
         mark = Fingerprints(root.manifest.fingerprint, "")
     else:
-        items, classes, mark = scanned(config, root, context)
+        items, classes, mark = scanned(config, root, work / OPENED, context)
     if "world" in inputs:  # its run has hashes of its files, which are written again where they are damaged
         items["mtime"] = MISSING
     _check_failed(config.name, dataset, items)
@@ -57,12 +55,13 @@ def run(config: IndexStage, inputs: dict[str, Path], work: Path, context: Contex
         strengths=read_world(inputs["world"]).factors.groups if "world" in inputs else {},
     )
     index.save(work)
+    shutil.rmtree(work / OPENED, ignore_errors=True)
 
 
 def scanned(
-    config: IndexStage, root: Path, context: Context
+    config: IndexStage, root: Path, opened: Path, context: Context
 ) -> tuple[pd.DataFrame, tuple[str, ...], Fingerprints]:
-    """Items, classes and marks of a folder; every file is opened.
+    """Items, classes and marks of a folder; every file is opened, what is found of them is kept in ``opened``.
 
     Lengths of files that `data verify` decoded as they are now are those that it found, where the packets
     give others; planning notes which these are.
@@ -74,7 +73,7 @@ def scanned(
     mark = fingerprints(found, root, context.fingerprint, context.cache)
     require_planned(config.fingerprint, mark.fingerprint, root, context.cache)
     items = take(found.items, config.dataset.subset, config.dataset.splits)
-    items = pd.concat([items.reset_index(drop=True), probe_all(items, root)], axis=1)
+    items = pd.concat([items.reset_index(drop=True), probe_all(items, root, opened)], axis=1)
     if config.lengths is not None:
         lengths = verified_lengths(context.cache.parent / "data", mark.fingerprint, root)
         if lengths_hash(lengths) != config.lengths:
@@ -136,41 +135,6 @@ def _drawn_order(ids: pd.Series, seed: int) -> NDArray[np.int64]:
     """Positions of items in the order by hash of a draw."""
     draw = (hashlib.sha256(f"{seed}/{name}".encode()).digest() for name in ids)
     return np.argsort(np.fromiter(draw, dtype="S32", count=len(ids)))
-
-
-def probe_all(items: pd.DataFrame, root: Path) -> pd.DataFrame:
-    """Open every file: columns mtime and those of `FACTS`.
-
-    Raises:
-        MediaUnreachableError: a file is there, and cannot be read.
-        MediaChangedError: a file is not of the size that the scan saw.
-    """
-
-    def look(path: str, size: int) -> dict[str, object]:
-        unknown = dict.fromkeys(LENGTHS, float("nan"))
-        blank = {"mtime": MISSING, "ok": False, "reason": "", **unknown, "video": False, "audio": False}
-        if size == MISSING:
-            return blank | {"reason": "missing"}
-        state = state_of(root / path)
-        blank["mtime"] = state.mtime
-        try:
-            info = probe(Indexed(root / path, FileState(size, state.mtime)))
-        except MediaError as error:
-            return blank | {"reason": error.reason}
-        lengths = {name: getattr(info, name) for name in unknown}
-        return blank | {"ok": True, **lengths, "video": info.has_video, "audio": info.has_audio}
-
-    tables = []
-    with track("opening files", len(items)) as tick, ThreadPoolExecutor(PROBES) as pool:
-        for begin in range(0, max(1, len(items)), CHUNK):
-            part, rows = items.iloc[begin : begin + CHUNK], []
-            for path, row in zip(part["path"], pool.map(look, part["path"], part["bytes"]), strict=True):
-                if not row["ok"]:
-                    log.warning("not used: %s (%s)", path, row["reason"])
-                rows.append(row)
-                tick()
-            tables.append(pd.DataFrame(rows, columns=["mtime", *FACTS]))
-    return pd.concat(tables, ignore_index=True)
 
 
 def _check_failed(name: str, dataset: Dataset, items: pd.DataFrame) -> None:

@@ -41,13 +41,14 @@ def load_array(path: Path, *, mmap_mode: Literal["r"] | None = None, fix: str = 
 
 
 def read_table(path: Path, columns: Sequence[str] | None = None, *, fix: str = RESTORE) -> pd.DataFrame:
-    """The table of a Parquet file.
+    """The table of a Parquet file; checksums of its pages are compared where it has any.
 
     Raises:
         UserError: the file is missing or damaged, or has no such column.
     """
     with _readable(path, fix):
-        return pd.read_parquet(path, columns=None if columns is None else list(columns))
+        wanted = None if columns is None else list(columns)
+        return pd.read_parquet(path, columns=wanted, page_checksum_verification=True)
 
 
 def table_parts(path: Path, columns: Sequence[str], *, fix: str = RESTORE) -> Iterator[pa.RecordBatch]:

@@ -1,7 +1,6 @@
 """The stage of an index: subsets, unreadable and missing files, lengths of tracks."""
 
 import hashlib
-import time
 from pathlib import Path
 
 import numpy as np
@@ -11,13 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pandas.testing import assert_frame_equal
 
-from tests.unit.data.media.referee import H264, ffmpeg
 from tests.unit.tiny import CLASSES, DATASETS, linked, make_index, spoil
 from xdcbench.config.data import Subset
 from xdcbench.config.stages import IndexStage
 from xdcbench.data import index_stage as stage
 from xdcbench.data.context import Context
-from xdcbench.data.index import FACTS, Index
+from xdcbench.data.index import Index
 from xdcbench.data.index_stage import take
 from xdcbench.errors import UserError
 
@@ -185,52 +183,7 @@ def test_missing_files_do_not_count_as_unreadable(world: Path, tmp_path: Path) -
         victim.unlink()
     index = Index.load(make_index(tmp_path / "run", tmp_path / "root", "esc50", max_failed=0.0))
     assert (index.items["bytes"] == -1).sum() == 2
-
-
-MADE: dict[str, tuple[tuple[float, float], tuple[str, ...]]] = {
-    "audio_longer.mkv": ((1.2, 3.0), (*H264, "-c:a", "aac")),
-    "audio_longer.flv": ((1.2, 3.0), (*H264, "-c:a", "aac")),
-    "live.webm": ((3.0, 3.0), ("-c:v", "libvpx", "-c:a", "libvorbis", "-live", "1")),
-    "piped.wav": ((0.0, 3.0), ("-f", "wav", "-c:a", "pcm_s16le")),
-    "guessed.aac": ((0.0, 3.0), ("-c:a", "aac")),
-    "guessed.mp3": ((0.0, 3.0), ("-c:a", "libmp3lame", "-q:a", "5", "-write_xing", "0")),
-}
-
-
-@pytest.fixture(scope="module")
-def guessed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Files without the length of their tracks, quiet at first, so that a guess from the bit rate is far off."""
-    root = tmp_path_factory.mktemp("guessed")
-    for name, ((seen, heard), options) in MADE.items():
-        video = ("-f", "lavfi", "-i", f"testsrc2=s=64x48:r=25:d={seen}") if seen else ()
-        audio = f"aevalsrc='(gt(t,0.5)*0.9+0.0001)*(2*random(0)-1)':s=44100:d={heard}"
-        made, _ = ffmpeg(
-            *video, "-f", "lavfi", "-i", audio, *options, "-" if name == "piped.wav" else root / name
-        )
-        if made:
-            (root / name).write_bytes(made)
-    pd.DataFrame({"path": list(MADE)}).to_csv(root / "list.csv", index=False)
-    return root
-
-
-def test_each_track_has_the_length_of_its_media(guessed: Path) -> None:
-    sizes = [(guessed / name).stat().st_size for name in MADE]
-    found = stage.probe_all(pd.DataFrame({"path": list(MADE), "bytes": sizes}), guessed)
-    assert list(found) == ["mtime", *FACTS]
-    assert found["ok"].all()
-    for row, ((seen, heard), _) in zip(found.to_dict("records"), MADE.values(), strict=True):
-        assert row["video_seconds"] == pytest.approx(seen, abs=0.05)
-        assert row["audio_seconds"] == pytest.approx(heard, abs=0.06)
-        assert row["audio_start"] == pytest.approx(0, abs=0.05)
-        assert row["duration"] == (row["video_seconds"] if seen else row["audio_seconds"])
-
-
-def test_a_thousand_files_are_opened_in_little_time(guessed: Path) -> None:
-    """Packets are read and not decoded: 3 to 10 ms a file of ten seconds on an idle core."""
-    items = pd.DataFrame({"path": list(MADE), "bytes": [(guessed / name).stat().st_size for name in MADE]})
-    begun = time.process_time()
-    stage.probe_all(pd.concat([items] * 10), guessed)
-    assert (time.process_time() - begun) / 60 < 0.05
+    assert not (tmp_path / "run" / stage.OPENED).exists(), "what was kept for the next attempt"
 
 
 def test_a_changed_folder_is_refused(world: Path, tmp_path: Path) -> None:

@@ -8,7 +8,8 @@ import pytest
 from tests.unit.data.trees import column, config, counts, paths, text, touch
 from xdcbench.config.data import Subset
 from xdcbench.data.index import Index
-from xdcbench.data.index_stage import probe_all, take
+from xdcbench.data.index_stage import take
+from xdcbench.data.probing import probe_all
 from xdcbench.data.scan import scan
 from xdcbench.data.scanning.items import MISSING, Scan, fingerprint
 from xdcbench.errors import UserError
@@ -112,7 +113,7 @@ def test_labels_survive_the_index_and_a_draw(tmp_path: Path) -> None:
     assert counts(replace(found, items=items), "official") == (2, 1), "a part with fewer items stays whole"
     facts = {"name": "audioset", "media": "video", "splits": ("official",), "official": ("official",)}
     items = pd.concat(
-        [items.reset_index(drop=True), probe_all(items.assign(bytes=MISSING), tmp_path)], axis=1
+        [items.reset_index(drop=True), probe_all(items.assign(bytes=MISSING), tmp_path, tmp_path)], axis=1
     )
     index = Index(
         **facts, classes=found.classes, fingerprint="", world=False, subset="", max_failed=0.1, items=items

@@ -13,8 +13,8 @@ import pandas as pd
 from xdcbench.config.data import Dataset, ShardSettings
 from xdcbench.config.keys import science
 from xdcbench.config.stages import IndexStage
-from xdcbench.data.index_stage import probe_all
 from xdcbench.data.media import read_audio
+from xdcbench.data.probing import probe_all
 from xdcbench.data.scan import scan
 from xdcbench.data.scanning.items import fingerprint
 from xdcbench.data.shards.layout import (
@@ -46,7 +46,7 @@ def write_dataset(
     """Prepared shards of every item of a dataset; videos and images keep their size and rate."""
     settings = settings or ShardSettings()
     found = scan(root, dataset)
-    known = probe_all(found.items, root).drop(columns="mtime")  # the members' rows have it
+    known = probe_all(found.items, root, folder / "opened").drop(columns="mtime")  # the members' rows have it
     items = pd.concat([found.items.reset_index(drop=True), known], axis=1)
     (folder / SHARDS).mkdir(parents=True)
     rows, shards = [], []

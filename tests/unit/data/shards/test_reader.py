@@ -69,7 +69,7 @@ def test_the_index_of_shards_is_that_of_the_files(
 ) -> None:
     original = Index.load(make_index(tmp_path / "files", world, name))
     monkeypatch.setattr(index_stage, "scan", None)
-    monkeypatch.setattr(index_stage, "probe", None)
+    monkeypatch.setattr(index_stage, "probe_all", None)
     shards = open_shards(str(prepared / name))
     index = indexed(shards, tmp_path / "shards")
     assert (index.items.pop("mtime") == -1).all() and (original.items.pop("mtime") > 0).all()
