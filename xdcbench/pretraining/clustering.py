@@ -154,8 +154,9 @@ def within_cluster_variance(x: Tensor, squares: Tensor) -> float:
     count = all_reduce(torch.tensor(float(len(x)), dtype=torch.float64))
     mean = all_reduce(sum_of_rows(x)) / count
     # A list of small results between large temporaries would keep the allocator from using those again.
-    around = torch.empty(-(-len(x) // CHUNK), dtype=torch.float64)
-    for part, into in zip(x.split(CHUNK), around, strict=True):
+    parts = x.split(CHUNK)
+    around = torch.empty(len(parts), dtype=torch.float64)
+    for part, into in zip(parts, around, strict=True):
         torch.sum((part.double() - mean).square(), dim=(0, 1), out=into)
     within, total = all_reduce(torch.stack([squares.sum(), around.sum()])).tolist()
     return within / total if total > 0 else 0.0

@@ -69,7 +69,9 @@ class Suite:
         self.slurm("scancel", "--signal=USR2", "--batch", self.number(key))
 
     def log(self, key: str) -> str:
-        return (self.out / "jobs" / "logs" / f"{self.number(key)}.txt").read_text()
+        """What a stage's job has written; nothing before it begins."""
+        path = self.out / "jobs" / "logs" / f"{self.number(key)}.txt"
+        return path.read_text() if path.exists() else ""
 
     def slurm(self, *words: str) -> str:
         return subprocess.run(

@@ -311,8 +311,8 @@ def test_show_of_a_run_without_its_manifest_is_told(xdcbench: Command) -> None:
     said = xdcbench("show", "abc")
     assert (said.code, said.out) == (
         0,
-        "damaged    manifest.json is missing. Try: `xdcbench run --suite SUITE --stage round-abc`, with the suite that "
-        "it is of\n",
+        "damaged    manifest.json is missing. Try: `xdcbench run --suite SUITE --stage round-abc`, where SUITE is the "
+        "suite that it belongs to\n",
     )
 
 

@@ -62,3 +62,10 @@ def test_variance_within_clusters_is_a_share_of_the_total() -> None:
     total = np.square(x - x.mean(axis=0, dtype=np.float64)).sum()
     squares = squared_distances(torch.from_numpy(x), torch.from_numpy(centers).float(), torch.from_numpy(of))
     assert within_cluster_variance(torch.from_numpy(x), squares) == pytest.approx(within / total, rel=1e-3)
+
+
+def test_a_process_without_points_has_none_of_the_variance() -> None:
+    nothing = torch.empty(0, 4)
+    squares = squared_distances(nothing, torch.ones(2, 4), torch.empty(0, dtype=torch.int64))
+    assert squares.shape == (0,)
+    assert within_cluster_variance(nothing, squares) == 0.0
