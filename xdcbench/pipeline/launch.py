@@ -95,20 +95,7 @@ def plan_launch(request: Request, *, write: bool = True) -> Launch:
     Raises:
         UserError: anything in the request that does not fit.
     """
-    suite = load_suite(
-        request.suite,
-        world=request.synthetic,
-        overrides=request.overrides,
-        methods=request.methods,
-        seeds=request.seeds,
-        consent=request.consent,
-    )
-    for part in suite.leaves:
-        check(part)
-    if suite.world and request.data_root:
-        log.warning("%s writes a synthetic world: nothing is read from %s", suite.name, request.data_root)
-    elif request.data_root and not request.data_root.is_dir():
-        raise UserError(f"--data-root {request.data_root} is no folder; give the one that holds the datasets")
+    suite = asked_suite(request)
     store = RunStore(request.results, write=write)
     device, resolved = resolve_precisions(suite, request)
     shards = open_shards_of(suite, request)
@@ -128,8 +115,44 @@ def plan_launch(request: Request, *, write: bool = True) -> Launch:
     selected = whole.only(request.filter) if request.filter else whole
     plan = whole.only(request.stage) if request.stage else selected
     jobs = jobs_of(suite, device, request.jobs)
-    context = Context(
-        suite=suite.name,
+    context = make_context(request, plan, store, device, shards, jobs)
+    if request.scratch is not None and not (shards or context.prepared):
+        log.warning("--scratch: %s reads no prepared shards, and none are copied", suite.name)
+    if write and is_main_process():
+        forget_stale(whole, sources, store)
+    return Launch(plan, store, context, whole, selected, jobs, resolved.get("auto"))
+
+
+def asked_suite(request: Request) -> Suite:
+    """The suite of a request, with its settings laid over it.
+
+    Raises:
+        UserError: a setting does not fit, or ``--data-root`` is no folder.
+    """
+    suite = load_suite(
+        request.suite,
+        world=request.synthetic,
+        overrides=request.overrides,
+        methods=request.methods,
+        seeds=request.seeds,
+        consent=request.consent,
+    )
+    for part in suite.leaves:
+        check(part)
+    if suite.world and request.data_root:
+        log.warning("%s writes a synthetic world: nothing is read from %s", suite.name, request.data_root)
+    elif request.data_root and not request.data_root.is_dir():
+        raise UserError(f"--data-root {request.data_root} is no folder; give the one that holds the datasets")
+    return suite
+
+
+def make_context(
+    request: Request, plan: Plan, store: RunStore, device: str, shards: Mapping[str, "ShardReader"], jobs: int
+) -> Context:
+    """What the stages of a plan run with; ``jobs`` of them side by side share readers and decoded bytes."""
+    decoded = default_decoded_bytes() if request.decoded_bytes is None else request.decoded_bytes
+    return Context(
+        suite=plan.suite.name,
         device=device,
         num_workers=default_num_workers(jobs) if request.num_workers is None else request.num_workers,
         roots={**roots(plan, request, store), **shards},
@@ -138,9 +161,7 @@ def plan_launch(request: Request, *, write: bool = True) -> Launch:
             for stage in plan.stages
             if isinstance(stage.config, ShardsStage)
         },
-        decoded=DecodedItems(
-            (default_decoded_bytes() if request.decoded_bytes is None else request.decoded_bytes) // jobs
-        ),
+        decoded=DecodedItems(decoded // jobs),
         scratch=request.scratch,
         cache=store.root / "cache",
         checkpoint_seconds=request.checkpoint_seconds,
@@ -151,11 +172,6 @@ def plan_launch(request: Request, *, write: bool = True) -> Launch:
         consent=request.consent,
         accept_license=request.accept_license,
     )
-    if request.scratch is not None and not (shards or context.prepared):
-        log.warning("--scratch: %s reads no prepared shards, and none are copied", suite.name)
-    if write and is_main_process():
-        forget_stale(whole, sources, store)
-    return Launch(plan, store, context, whole, selected, jobs, resolved.get("auto"))
 
 
 def resolve_precisions(suite: Suite, request: Request) -> tuple[str, dict[Precision, Precision]]:

@@ -1,6 +1,6 @@
 """What learns in a round: encoders, heads and labels, and the loss between them."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -33,7 +33,7 @@ class Learner:
         self,
         config: RoundStage,
         labels: PseudoLabels,
-        encoders: dict[Modality, Encoder],
+        encoders: Mapping[Modality, Encoder],
         clips: ClipDataset,
         device: torch.device,
         workers: int,

@@ -38,24 +38,61 @@ from xdcbench.utils.runtime import Stream, numpy_generator, pick_device
 
 def run(config: RoundStage, inputs: dict[str, Path], work: Path, context: Context) -> None:
     """Stage: one round of a method, from the encoders of the round before (paper, section 3)."""
-    index, metadata = Index.load(inputs["data"]), load_encoder_metadata(inputs["encoders"])
-    device = pick_device(context.device)
-    encoders = load_encoders(inputs["encoders"], config.encoders, device=device, consent=context.consent)
-    rows = index.rows(index.splits[0], config.part, tracks=LEARNED_TRACKS[index.media])
-    clips = clips_for(index, media_of(index, context), encoders, context.decoded)
-    previous, workers = inputs["encoders"], context.num_workers
-    earlier = {name: inputs[f"labels/{name}"] for name in config.assignments}
-    this_round = RoundContext(config, index, rows, encoders, clips, previous, work, device, workers, earlier)
+    this_round = _begin(config, inputs, work, context)
     labels = shared(make_pseudo_labels(this_round), work / LABELS_MAPPED)
-    check_failed(index, rows, labels.failed, limit=config.pretrain.max_failed)
-    learner = Learner(config, labels, encoders, clips, device, context.num_workers)
+    check_failed(this_round.index, this_round.rows, labels.failed, limit=config.pretrain.max_failed)
+    learner = Learner(
+        config, labels, this_round.encoders, this_round.clips, this_round.device, context.num_workers
+    )
     if not config.pretrain.reset_heads:
         learner.take_heads(inputs["encoders"])
-    learned, held_out = split_rows(rows, labels, config)
+    history, failed = _train(this_round, learner, context)
+    failed |= labels.failed
+    check_failed(this_round.index, this_round.rows, failed, limit=config.pretrain.max_failed)
+    metadata = _metadata(this_round, epochs=len(history), failed=len(failed))
+    if not is_main_process():
+        return
+    save_encoders(work, this_round.encoders, metadata)
+    for modality, heads in learner.heads.items():
+        sources = {"sources": " ".join(heads.sizes)}
+        save_weights(heads, work / f"{modality}_heads.safetensors", metadata=sources)
+    shutil.rmtree(work / LABELS_MAPPED, ignore_errors=True)
+    write_failed(work, this_round.index, failed)
+    write_records(work, list(records(this_round, metadata, labels, history, failed, context)))
+
+
+def _begin(config: RoundStage, inputs: dict[str, Path], work: Path, context: Context) -> RoundContext:
+    """The items that a round learns from, and the encoders that it begins with."""
+    index, device = Index.load(inputs["data"]), pick_device(context.device)
+    encoders = load_encoders(inputs["encoders"], config.encoders, device=device, consent=context.consent)
+    return RoundContext(
+        config,
+        index,
+        index.rows(index.splits[0], config.part, tracks=LEARNED_TRACKS[index.media]),
+        encoders,
+        clips_for(index, media_of(index, context), encoders, context.decoded),
+        inputs["encoders"],
+        work,
+        device,
+        context.num_workers,
+        {name: inputs[f"labels/{name}"] for name in config.assignments},
+    )
+
+
+def _train(
+    this_round: RoundContext, learner: Learner, context: Context
+) -> tuple[list[dict[str, float]], dict[int, str]]:
+    """Train the encoders on the labels; measures of each epoch, and why items could not be read.
+
+    Raises:
+        UserError: there is nothing to learn from, or early stopping has no item to watch.
+    """
+    config = this_round.config
+    learned, held_out = split_rows(this_round.rows, learner.labels, config)
     rule = config.pretrain.early_stopping
     if rule and not len(held_out):
         raise UserError(f"{config.method}: no item is held out to see the loss saturate; raise val_fraction")
-    trainer = learner.trainer(work, context, items=index.items["id"].array)
+    trainer = learner.trainer(this_round.work, context, items=this_round.index.items["id"].array)
     with learner.reader(learned, held_out) as reader:
         history, failed = trainer.fit(
             lambda epoch, done: reader.section(2 * epoch, done),
@@ -65,37 +102,29 @@ def run(config: RoundStage, inputs: dict[str, Path], work: Path, context: Contex
         )
     if config.pretrain.update_bn:
         failed |= learner.update_bn(learned)
-    failed |= labels.failed
-    check_failed(index, rows, failed, limit=config.pretrain.max_failed)
-    new = EncoderMetadata(
+    return history, failed
+
+
+def _metadata(this_round: RoundContext, *, epochs: int, failed: int) -> EncoderMetadata:
+    """What the encoders of a round say of themselves; ``failed`` items could not be read."""
+    config, index = this_round.config, this_round.index
+    before = load_encoder_metadata(this_round.previous)
+    taught = (load_encoder_metadata(run).config_hash for run in this_round.earlier.values())
+    return EncoderMetadata(
         method=config.method,
-        config_hash=config_hash(
-            config,
-            metadata.config_hash,
-            index.fingerprint,
-            *(load_encoder_metadata(run).config_hash for run in earlier.values()),
-        ),
+        config_hash=config_hash(config, before.config_hash, index.fingerprint, *taught),
         pretrain_data=index.name,
         pretrain_subset=index.subset,
-        pretrain_items=len(rows) - len(failed),
+        pretrain_items=len(this_round.rows) - failed,
         seed=config.seed,
         round=config.round,
-        epochs=metadata.epochs + len(history),
-        processes=max(metadata.processes, world_size()),
+        epochs=before.epochs + epochs,
+        processes=max(before.processes, world_size()),
         encoders=config.encoders,
-        models=metadata.models,
+        models=before.models,
         hyperparameters={"round": config.round, "pretrain_lr": config.pretrain.schedule.lr}
         | {f"k_{name}": c.k for name, c in config.clusterings.items()},
     )
-    if not is_main_process():
-        return
-    save_encoders(work, encoders, new)
-    for modality, heads in learner.heads.items():
-        sources = {"sources": " ".join(heads.sizes)}
-        save_weights(heads, work / f"{modality}_heads.safetensors", metadata=sources)
-    shutil.rmtree(work / LABELS_MAPPED, ignore_errors=True)
-    write_failed(work, index, failed)
-    write_records(work, list(records(this_round, new, labels, history, failed, context)))
 
 
 def split_rows(rows: np.ndarray, labels: PseudoLabels, config: RoundStage) -> tuple[np.ndarray, np.ndarray]:

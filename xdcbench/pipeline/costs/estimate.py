@@ -51,64 +51,86 @@ class Machine:
     clips_per_second: float | None = None
 
 
+class Estimator:
+    """Work and hours of the stages of a plan, by this machine's rates.
+
+    Attributes:
+        published: published sizes that estimates rest on, by dataset.
+        rates: those that were looked up, by precision; None where this machine's are not measured.
+        usual: precision of most stages, by which preparing is told.
+    """
+
+    def __init__(self, launch: "Launch") -> None:
+        self.launch, self.models = launch, launch.plan.suite.models
+        self.published: dict[str, int] = {}
+        self.rates: dict[Precision, Rates | None] = {}
+        self.works = Works(self._sizes)
+        computed = (precision_of(stage) for stage in launch.plan.stages if stage.kind in COUNTED[1:])
+        self.usual: Precision = next(computed, "fp32")
+
+    def __call__(self, stage: Stage) -> Estimate:
+        """The estimate of one stage."""
+        work, context = self.works.of(stage), self.launch.context
+        if not work.clips:
+            return Estimate(work, 0.0)
+        precision = precision_of(stage) if stage.kind != "shards" else self.usual
+        if precision not in self.rates:
+            self.rates[precision] = load_rates(context.cache, context.device, precision, self.models)
+        rates = self.rates[precision]
+        return Estimate(work, seconds(work, rates, context.num_workers) / 3600 if rates else None)
+
+    def _sizes(self, index: Stage) -> Sizes | None:
+        found = sizes_of(index, self.launch.store)
+        if found and found.source == "published":
+            assert isinstance(index.config, IndexStage | ShardsStage)
+            self.published[index.config.name] = index.config.dataset.published_items or 0
+        return found
+
+
 def cost_lines(launch: "Launch", machine: Machine | None = None) -> Iterator[str]:
     """What a plan has yet to do, summed by kind, and apart from it what it would do had this machine the data.
 
     The last line says how long all of it takes. Works on configurations, counts and finished indices alone: no media
     is opened and torch is not imported.
     """
-    store, context, models = launch.store, launch.context, launch.plan.suite.models
-    published: dict[str, int] = {}
-
-    def sizes(index: Stage) -> Sizes | None:
-        found = sizes_of(index, store)
-        if found and found.source == "published":
-            assert isinstance(index.config, IndexStage | ShardsStage)
-            published[index.config.name] = index.config.dataset.published_items or 0
-        return found
-
-    works = Works(sizes)
-    computed = (precision_of(stage) for stage in launch.plan.stages if stage.kind in COUNTED[1:])
-    usual: Precision = next(computed, "fp32")
-    known: dict[Precision, Rates | None] = {}
-
-    def estimated(stage: Stage) -> Estimate:
-        work = works.of(stage)
-        if not work.clips:
-            return Estimate(work, 0.0)
-        precision = precision_of(stage) if stage.kind != "shards" else usual
-        if precision not in known:
-            known[precision] = load_rates(context.cache, context.device, precision, models)
-        rates = known[precision]
-        return Estimate(work, seconds(work, rates, context.num_workers) / 3600 if rates else None)
-
-    stages = [(stage, estimated(stage)) for stage in to_do(launch.plan, store)]
+    estimator, context = Estimator(launch), launch.context
+    stages = [(stage, estimator(stage)) for stage in to_do(launch.plan, launch.store)]
     if not stages:
         yield "nothing to do"
         return
+    rows = _rows(stages)
+    cells = [_cells(name, row) for name, row in rows.items() if row.stages or name == "total"]
+    yield from tabulate(cells, HEADERS, tablefmt="plain", disable_numparse=True).split("\n")
+    here = (stage for stage, _ in stages if not stage.reason)
+    needs = (scratch(stage, estimator.works, checkpoints=context.keep_checkpoints) for stage in here)
+    yield peak_line(rows["total"].work.written, max(needs, default=0), launch.store)
+    yield "clips / windows of audio; other: worlds, indices, initializations, fits on features, none of them timed"
+    whole = _sum(estimate for _, estimate in stages)
+    yield from (f"not counted: {what}" for what in sorted(whole.work.unknown))
+    if sizes := [f"{name} {short(n)}" for name, n in sorted(estimator.published.items())]:
+        yield f"by published sizes: {', '.join(sizes)}"
+    yield from _prepared(stages, estimator.rates.get(estimator.usual))
+    yield from _rate_notes(estimator)
+    yield how_long(whole, estimator.models, machine or Machine())
+
+
+def _rows(stages: Sequence[tuple[Stage, Estimate]]) -> dict[str, Estimate]:
+    """Sums by kind of what this machine can do, their total, and the sum of what it lacks the data of."""
     here = [(stage.kind, estimate) for stage, estimate in stages if not stage.reason]
     rows = {kind: _sum(estimate for of, estimate in here if of == kind) for kind in COUNTED}
     rows["other"] = _sum(estimate for kind, estimate in here if kind not in COUNTED)
     rows["total"] = _sum(estimate for _, estimate in here)
     rows["unavailable here"] = _sum(estimate for stage, estimate in stages if stage.reason)
-    cells = [_cells(name, row) for name, row in rows.items() if row.stages or name == "total"]
-    yield from tabulate(cells, HEADERS, tablefmt="plain", disable_numparse=True).split("\n")
-    needs = (scratch(s, works, checkpoints=context.keep_checkpoints) for s, _ in stages if not s.reason)
-    yield peak_line(rows["total"].work.written, max(needs, default=0), store)
-    yield "clips / windows of audio; other: worlds, indices, initializations, fits on features, none of them timed"
-    yield from (f"not counted: {what}" for what in sorted(_sum(e for _, e in stages).work.unknown))
-    if published:
-        yield "by published sizes: " + ", ".join(
-            f"{name} {short(n)}" for name, n in sorted(published.items())
-        )
-    yield from _prepared(stages, known.get(usual))
-    lacking = sorted(precision for precision, rates in known.items() if rates is None)
-    if lacking:
+    return rows
+
+
+def _rate_notes(estimator: Estimator) -> Iterator[str]:
+    """At which precisions there are no rates, or those of other encoders."""
+    known, models = estimator.rates.items(), estimator.models
+    if lacking := sorted(precision for precision, rates in known if rates is None):
         yield f"no hours: `xdcbench doctor --speed` measures this machine at {', '.join(lacking)}, in a minute"
-    others = sorted(precision for precision, rates in known.items() if rates and rates.models != models)
-    if others:
+    if others := sorted(precision for precision, rates in known if rates and rates.models != models):
         yield f"hours at {', '.join(others)} by rates of the paper's encoders: smaller ones reach fewer FLOP/s"
-    yield how_long(_sum(estimate for _, estimate in stages), models, machine or Machine())
 
 
 def _prepared(stages: Sequence[tuple[Stage, Estimate]], rates: Rates | None) -> Iterator[str]:
