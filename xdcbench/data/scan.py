@@ -5,6 +5,8 @@ import pkgutil
 from collections.abc import Callable
 from pathlib import Path
 
+import pandas as pd
+
 from xdcbench.config.data import Dataset
 from xdcbench.data import datasets
 from xdcbench.data.scanning.classes import keep_classes
@@ -64,16 +66,8 @@ def _adapter(dataset: Dataset, consent: Consent) -> Callable[[Path, Dataset], Sc
 
 def _check(scan: Scan, root: Path, dataset: Dataset) -> None:
     items, title = scan.items, dataset.title
-    here = items["bytes"] != MISSING
-    if not here.any():
-        lists = f" that {', '.join(p.name for p in scan.sources)} names" if scan.sources else ""
-        why = explanation(scan.missing, scan.extra, guess=True, kind=SUFFIXES[dataset.media])
-        if not why and scan.extra:
-            expected = f"expected `{scan.missing[0]}`, " if scan.missing else ""
-            found = f"found only {len(scan.extra)} others, such as `{scan.extra[0]}`"
-            why = f"{expected}{found}. Try: set its `root` or `media`"
-        mend = f": {why}" if why else "; set its `root` or fill it"
-        raise UserError(f"{title}: no {dataset.media} file{lists} below {root}{mend}")
+    if not (items["bytes"] != MISSING).any():
+        raise UserError(f"{title}: {_nothing_here(scan, root, dataset)}")
     if (LABELS in items) != dataset.multi_label:
         found = "several classes" if LABELS in items else "one class"
         raise UserError(
@@ -85,18 +79,34 @@ def _check(scan: Scan, root: Path, dataset: Dataset) -> None:
         both = ", ".join(twice["path"].head(2))
         raise UserError(f"{title}: id `{twice['id'].iloc[0]}` occurs twice ({both}); remove one of the files")
     for name in dataset.splits:
-        if SPLIT + name not in items:
-            declared = ", ".join(c.removeprefix(SPLIT) for c in map(str, items) if c.startswith(SPLIT))
-            raise UserError(f"{title}: split `{name}` is not in the dataset, which has {declared}")
-        parts = items.loc[items[SPLIT + name] != "", ["group", SPLIT + name]]
-        if not (here & (items[SPLIT + name] != "")).any():
-            raise UserError(f"{title}: split `{name}` has no file below {root}; mend `splits` or add files")
-        train, test = (parts.loc[parts[SPLIT + name] == part, "group"] for part in ("train", "test"))
-        leaking = test[places(test, train) != ABSENT]
-        if len(leaking):
-            raise UserError(
-                f"{title}: group `{leaking.min()}` is in train and test of split `{name}`; mend its lists"
-            )
+        _check_split(items, name, root, title)
+
+
+def _nothing_here(scan: Scan, root: Path, dataset: Dataset) -> str:
+    """That there is no file, and what is there in place of one."""
+    lists = f" that {', '.join(p.name for p in scan.sources)} names" if scan.sources else ""
+    why = explanation(scan.missing, scan.extra, guess=True, kind=SUFFIXES[dataset.media])
+    if not why and scan.extra:
+        expected = f"expected `{scan.missing[0]}`, " if scan.missing else ""
+        found = f"found only {len(scan.extra)} others, such as `{scan.extra[0]}`"
+        why = f"{expected}{found}. Try: set its `root` or `media`"
+    mend = f": {why}" if why else "; set its `root` or fill it"
+    return f"no {dataset.media} file{lists} below {root}{mend}"
+
+
+def _check_split(items: pd.DataFrame, name: str, root: Path, title: str) -> None:
+    if SPLIT + name not in items:
+        declared = ", ".join(c.removeprefix(SPLIT) for c in map(str, items) if c.startswith(SPLIT))
+        raise UserError(f"{title}: split `{name}` is not in the dataset, which has {declared}")
+    part = items[SPLIT + name]
+    if not ((items["bytes"] != MISSING) & (part != "")).any():
+        raise UserError(f"{title}: split `{name}` has no file below {root}; mend `splits` or add files")
+    train, test = (items.loc[part == side, "group"] for side in ("train", "test"))
+    leaking = test[places(test, train) != ABSENT]
+    if len(leaking):
+        raise UserError(
+            f"{title}: group `{leaking.min()}` is in train and test of split `{name}`; mend its lists"
+        )
 
 
 def _explain(scan: Scan, dataset: Dataset) -> None:

@@ -1,5 +1,6 @@
 """Any files: named by a csv or Parquet with a column of paths, or all that lie below the root."""
 
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from xdcbench.config.data import Dataset
 from xdcbench.data.scanning.classes import one_spelling
@@ -53,28 +55,41 @@ def scan(root: Path, dataset: Dataset) -> Scan:
         _refuse_backslashes(rows, files, root, sources[0])
     ids = rows["listed"].str.replace(r"([^/])\.[^./]*$", r"\1", regex=True)
     rows = rows.assign(id=ids, label=rows.get("label", ""), group=rows.get("group", ids))
-    if sources:
-        rows["label"] = one_spelling(rows["label"], sources[0], known=chosen["classes"] or ())
-    classes = tuple(chosen["classes"] or sorted(set(rows["label"].unique()) - {""}))
+    rows, classes = _labeled(rows, sources, chosen["classes"] or ())
     if "split" not in rows:
         together = "group" if chosen["group"] else "label"
         rows = rows.assign(split=_draw(rows, together, chosen["test_share"] or 0))
-    indices = {name: i for i, name in enumerate(classes)} | {"": -1}
-    if sources:
-        check_known(rows["label"], indices, sources[0], "options.classes")
-    rows = rows.assign(label=per_value(rows["label"], lambda values: values.map(indices))).sort_values(
-        "listed"
-    )
-    items, extra = place(rows, files, "listed")
-    sizes = items["bytes"].to_numpy(copy=True)
-    elsewhere = np.flatnonzero(sizes == MISSING)
-    for at, path in zip(elsewhere, items["path"].iloc[elsewhere], strict=True):
-        sizes[at] = _bytes(root / path)
-    items["bytes"] = sizes
+    items, extra = place(rows.sort_values("listed"), files, "listed")
+    items = items.assign(bytes=_sizes(items, root))
     (split,) = dataset.splits
     items = table(items.rename(columns={"split": SPLIT + split}), [split])
     strays = set(others) - set(items.loc[items["path"].isin(others), "path"])
     return Scan(items, classes, (*extra, *sorted(strays)), sources)
+
+
+def _labeled(
+    rows: pd.DataFrame, sources: tuple[Path, ...], known: Sequence[str]
+) -> tuple[pd.DataFrame, tuple[str, ...]]:
+    """Rows with the position of their class in place of its name, -1 without one; and all classes.
+
+    Without ``known`` classes they are those of the list, sorted.
+    """
+    if sources:
+        rows = rows.assign(label=one_spelling(rows["label"], sources[0], known=known))
+    classes = tuple(known or sorted(set(rows["label"].unique()) - {""}))
+    indices = {name: i for i, name in enumerate(classes)} | {"": -1}
+    if sources:
+        check_known(rows["label"], indices, sources[0], "options.classes")
+    return rows.assign(label=per_value(rows["label"], lambda values: values.map(indices))), classes
+
+
+def _sizes(items: pd.DataFrame, root: Path) -> NDArray[np.int64]:
+    """Bytes of each item, also of those that lie elsewhere."""
+    sizes = items["bytes"].to_numpy(copy=True)
+    elsewhere = np.flatnonzero(sizes == MISSING)
+    for at, path in zip(elsewhere, items["path"].iloc[elsewhere], strict=True):
+        sizes[at] = _bytes(root / path)
+    return sizes
 
 
 def _check_options(chosen: dict[str, Any], dataset: Dataset) -> None:

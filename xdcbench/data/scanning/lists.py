@@ -44,16 +44,7 @@ def find_lists(root: Path, dataset: Dataset, patterns: Iterable[str]) -> dict[st
     closed: dict[str, str] = {}
     level = [Folder.top(top)]
     while level and len(found) < len(wanted):
-        names, deeper = list[Path](), list[Folder]()
-        for folder in level:
-            try:
-                for child in children(folder, lambda name, reason: None):  # the scan names it
-                    if isinstance(child, Folder):
-                        deeper.append(child)
-                    elif child.name.endswith(suffixes):
-                        names.append(Path(child.path))
-            except OSError as error:
-                closed[folder.path] = error.strerror or str(error)
+        names, level = _files_of(level, suffixes, closed)
         for pattern in wanted:
             fitting = sorted(path for path in names if fnmatchcase(path.name, pattern))
             if len(fitting) > 1 and pattern not in found:
@@ -63,11 +54,27 @@ def find_lists(root: Path, dataset: Dataset, patterns: Iterable[str]) -> dict[st
                 )
             if fitting:
                 found.setdefault(pattern, fitting[0])
-        level = deeper
     if len(found) < len(wanted):
         for path, reason in closed.items():
             log.warning("no list was looked for in %s (%s)", path, reason)
     return found
+
+
+def _files_of(
+    level: Iterable[Folder], suffixes: tuple[str, ...], closed: dict[str, str]
+) -> tuple[list[Path], list[Folder]]:
+    """Files of some suffixes in folders, and the folders below; ``closed`` gets those that cannot be read, and why."""
+    names, deeper = list[Path](), list[Folder]()
+    for folder in level:
+        try:
+            for child in children(folder, lambda name, reason: None):  # the scan names it
+                if isinstance(child, Folder):
+                    deeper.append(child)
+                elif child.name.endswith(suffixes):
+                    names.append(Path(child.path))
+        except OSError as error:
+            closed[folder.path] = error.strerror or str(error)
+    return names, deeper
 
 
 def need_lists(root: Path, dataset: Dataset, names: Iterable[str]) -> dict[str, Path]:
