@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from xdcbench.config.evaluation import Evaluation, Fusion, Temporal, check_labels
+from xdcbench.config.evaluation import Evaluation, Finetune, Fusion, MultilabelProbe, Temporal
 from xdcbench.config.load import merge, validate
 from xdcbench.config.pretraining import Method, Pretrain
 from xdcbench.config.suite import EvaluationTask, PretrainingGroup, Suite
@@ -25,41 +25,83 @@ def check(suite: Suite) -> None:
             or the reverse, or a waveform for this project's audio encoder.
     """
     for name, method in suite.methods.items():
-        for modality, labels in method.heads.items():
-            if modality not in method.encoders:
-                raise UserError(f"method {name!r} has heads for {modality} but does not list that encoder")
-            for label in labels:
-                sources = [*method.clusterings, *method.assignments, "labels"]
-                if label not in sources:
-                    raise UserError(f"method {name!r}: " + unknown_name("label source", label, sources))
+        _check_heads(name, method)
     for name in suite.encoders:
         if name in suite.methods:
             raise UserError(f"{name!r} is a method and one of `encoders`; give the encoders another name")
     for group in suite.pretraining:
-        _check_known("method", group.methods, suite.methods)
-        _check_known("dataset", [group.data] if group.data else [], suite.datasets)
-        _check_known("evaluation", group.evaluations, [measure.evaluation for measure in suite.evaluate])
-        pretrain_of(suite, group)
-        for name in group.methods:
-            _check_data(name, suite.methods[name], group.data, suite)
-            _check_assignments(name, group, suite)
+        _check_group(group, suite)
     for measure in suite.evaluate:
-        _check_known("evaluation", [measure.evaluation], suite.evaluations)
-        _check_known("dataset", [measure.dataset], suite.datasets)
-        settings, dataset = settings_of(suite, measure), suite.datasets[measure.dataset]
-        media = dataset.media
-        check_labels(measure.evaluation, settings, measure.dataset, multi_label=dataset.multi_label)
-        does, fitting = ON_VIDEOS.get(type(settings), ("", ""))
-        if does and media != "video":
-            raise UserError(
-                f"{measure.evaluation} {does}, but {measure.dataset!r} holds {media} files. "
-                f"Try: {fitting} in `evaluate`"
-            )
-        for split in measure.splits:
-            if split not in dataset.splits:
-                raise UserError(unknown_name(f"split of {measure.dataset}", split, dataset.splits))
+        _check_measure(measure, suite)
     suite.models.audio.log_mel  # noqa: B018 - raises for a waveform
     _check_leaks(suite)
+
+
+def _check_heads(name: str, method: Method) -> None:
+    for modality, labels in method.heads.items():
+        if modality not in method.encoders:
+            raise UserError(f"method {name!r} has heads for {modality} but does not list that encoder")
+        for label in labels:
+            sources = [*method.clusterings, *method.assignments, "labels"]
+            if label not in sources:
+                raise UserError(f"method {name!r}: " + unknown_name("label source", label, sources))
+
+
+def _check_group(group: PretrainingGroup, suite: Suite) -> None:
+    _check_known("method", group.methods, suite.methods)
+    _check_known("dataset", [group.data] if group.data else [], suite.datasets)
+    _check_known("evaluation", group.evaluations, [measure.evaluation for measure in suite.evaluate])
+    pretrain_of(suite, group)
+    for name in group.methods:
+        _check_data(name, suite.methods[name], group.data, suite)
+        _check_assignments(name, group, suite)
+
+
+def _check_measure(measure: EvaluationTask, suite: Suite) -> None:
+    _check_known("evaluation", [measure.evaluation], suite.evaluations)
+    _check_known("dataset", [measure.dataset], suite.datasets)
+    settings, dataset = settings_of(suite, measure), suite.datasets[measure.dataset]
+    check_labels(measure.evaluation, settings, measure.dataset, multi_label=dataset.multi_label)
+    does, fitting = ON_VIDEOS.get(type(settings), ("", ""))
+    if does and dataset.media != "video":
+        raise UserError(
+            f"{measure.evaluation} {does}, but {measure.dataset!r} holds {dataset.media} files. "
+            f"Try: {fitting} in `evaluate`"
+        )
+    for split in measure.splits:
+        if split not in dataset.splits:
+            raise UserError(unknown_name(f"split of {measure.dataset}", split, dataset.splits))
+
+
+def check_labels(name: str, settings: Evaluation, dataset: str, *, multi_label: bool) -> None:
+    """Refuse items with several classes each where one class is predicted, and the reverse.
+
+    Args:
+        name: of the evaluation.
+        multi_label: whether items of the dataset have a set of classes each.
+
+    Raises:
+        UserError: names the evaluation, the dataset and evaluations that fit.
+    """
+    if multi_label and not isinstance(settings, MultilabelProbe | Finetune):
+        raise UserError(
+            f"{name} predicts one class of each item, but items of {dataset!r} have several. "
+            f"Try: an evaluation of the kind multilabel_probe or finetune"
+        )
+    if (
+        multi_label
+        and isinstance(settings, Finetune)
+        and (settings.selection == "val-best" or settings.sweep)
+    ):
+        raise UserError(
+            f"{name} chooses by top-1 what it keeps, but items of {dataset!r} have several classes. "
+            f"Try: selection: last, and no sweep"
+        )
+    if not multi_label and isinstance(settings, MultilabelProbe):
+        raise UserError(
+            f"{name} predicts a set of classes of each item, but items of {dataset!r} have one class. "
+            f"Try: an evaluation of the kind linear_probe"
+        )
 
 
 def _check_assignments(name: str, group: PretrainingGroup, suite: Suite) -> None:

@@ -10,7 +10,6 @@ from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
 from xdcbench.config.base import Config, EncoderPrecision, Modality
 from xdcbench.config.pretraining import Augment, Schedule
-from xdcbench.errors import UserError
 
 LAST_START = "start of the last clip, seconds, clamped to the item; none: the last that fits"
 FRAMES = "frames per clip, in place of the encoder's own; video alone"
@@ -288,34 +287,3 @@ Evaluation = Annotated[Finetune | CrossRetrieval | Fusion | OnFeatures, Field(di
 def modalities_of(settings: Evaluation) -> tuple[Modality, ...]:
     """The modalities whose encoders an evaluation measures."""
     return ("video", "audio") if isinstance(settings, Fusion) else (settings.modality,)
-
-
-def check_labels(name: str, settings: Evaluation, dataset: str, *, multi_label: bool) -> None:
-    """Refuse items with several classes each where one class is predicted, and the reverse.
-
-    Args:
-        name: of the evaluation.
-        multi_label: whether items of the dataset have a set of classes each.
-
-    Raises:
-        UserError: names the evaluation, the dataset and evaluations that fit.
-    """
-    if multi_label and not isinstance(settings, MultilabelProbe | Finetune):
-        raise UserError(
-            f"{name} predicts one class of each item, but items of {dataset!r} have several. "
-            f"Try: an evaluation of the kind multilabel_probe or finetune"
-        )
-    if (
-        multi_label
-        and isinstance(settings, Finetune)
-        and (settings.selection == "val-best" or settings.sweep)
-    ):
-        raise UserError(
-            f"{name} chooses by top-1 what it keeps, but items of {dataset!r} have several classes. "
-            f"Try: selection: last, and no sweep"
-        )
-    if not multi_label and isinstance(settings, MultilabelProbe):
-        raise UserError(
-            f"{name} predicts a set of classes of each item, but items of {dataset!r} have one class. "
-            f"Try: an evaluation of the kind linear_probe"
-        )

@@ -129,7 +129,7 @@ class Finetuning:
         net = Classifier(encoder, head)
         classifier = ExternalEncoder(net, encoder.input, features=classes, prepare=encoder.prepare)
         classifier.to(self.device)
-        judge, schedule = judge_of(self.index), settings.schedule
+        judge, epochs = judge_of(self.index), settings.schedule.epochs
 
         def specs(epoch: int) -> Sequence[ClipSpec]:
             return training_clips(rows, augment=settings.augment, seed=self.seed, epoch=epoch)
@@ -141,7 +141,19 @@ class Finetuning:
         def validate() -> dict[str, float]:
             return {"val_top1": self._accuracy(classifier, held, settings)}
 
-        trainer = Trainer(
+        size, workers = settings.batch_size, self.context.num_workers
+        with Reader(self.clips, specs, sections=epochs, size=size, workers=workers) as reader:
+            history, failed = self._trainer(encoder, head, settings, work).fit(
+                reader.section,
+                loss,
+                validate=validate if len(held) else None,
+                best_by="val_top1" if len(held) else "",
+            )
+        return Trained(classifier, history, failed)
+
+    def _trainer(self, encoder: Encoder, head: nn.Module, settings: Finetune, work: Path) -> Trainer:
+        schedule = settings.schedule
+        return Trainer(
             modules=nn.ModuleDict({"encoder": encoder, "head": head}),
             optimizer=sgd([(encoder, schedule.lr), (head, settings.head_lr)], schedule),
             schedule=schedule,
@@ -153,17 +165,6 @@ class Finetuning:
             label=self.title,
             items=self.index.items["id"].array,
         )
-        workers = self.context.num_workers
-        with Reader(
-            self.clips, specs, sections=schedule.epochs, size=settings.batch_size, workers=workers
-        ) as reader:
-            history, failed = trainer.fit(
-                reader.section,
-                loss,
-                validate=validate if len(held) else None,
-                best_by="val_top1" if len(held) else "",
-            )
-        return Trained(classifier, history, failed)
 
     def top1(self, settings: Finetune, rows: np.ndarray, held: np.ndarray, work: Path) -> float:
         """Top-1 on ``held``, in per cent, of the last epoch of a training on ``rows``.

@@ -8,7 +8,8 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import pandas as pd
 
-from xdcbench.config.evaluation import check_labels, modalities_of
+from xdcbench.config.consistency import check_labels
+from xdcbench.config.evaluation import modalities_of
 from xdcbench.config.keys import VERSIONS, config_hash
 from xdcbench.config.stages import EvaluationStage
 from xdcbench.data.context import Context
