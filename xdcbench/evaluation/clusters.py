@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from statistics import fmean
 
 import numpy as np
 import pandas as pd
@@ -19,6 +20,10 @@ from xdcbench.evaluation.features import load_features
 from xdcbench.evaluation.writer import Evaluation, Metric, part_rows, write_results
 from xdcbench.models.encoders import load_encoder_metadata
 from xdcbench.utils.distributed import single_process
+from xdcbench.utils.runtime import Stream, numpy_generator
+
+DRAWS = 100
+"""Random clusterings by which chance is estimated."""
 
 UNMATCHED = -1
 """Prediction for the items of a cluster that stands for no class."""
@@ -83,7 +88,8 @@ def measures(assignments: np.ndarray, labels: np.ndarray, *, k: int) -> Iterator
     """
     weighted, plain = metrics.purity(assignments, labels)
     share, _ = metrics.cluster_accuracy(assignments, labels)
-    yield Metric("cluster_accuracy", 100.0 * share)
+    chance = accuracy_by_chance(labels, k)
+    yield Metric("cluster_accuracy", 100.0 * share, outcomes={"chance": 100.0 * chance})
     agreement = {
         "nmi": metrics.nmi(assignments, labels),
         "ami": metrics.ami(assignments, labels),
@@ -100,3 +106,13 @@ def measures(assignments: np.ndarray, labels: np.ndarray, *, k: int) -> Iterator
     yield Metric("empty", sizes.pop("empty"), unit="clusters", higher_is_better=False)
     for name, value in sizes.items():
         yield Metric(name, value, unit="items", higher_is_better=name != "size_max")
+
+
+def accuracy_by_chance(labels: np.ndarray, k: int) -> float:
+    """Cluster accuracy of items that are put at random into ``k`` clusters of equal size, a share.
+
+    The mean of `DRAWS` draws, which are the same for all encoders and seeds.
+    """
+    generator = numpy_generator(0, Stream.CLUSTER_CHANCE)
+    draws = (generator.permutation(len(labels)) % k for _ in range(DRAWS))
+    return fmean(metrics.cluster_accuracy(drawn, labels)[0] for drawn in draws)

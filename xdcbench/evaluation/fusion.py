@@ -16,7 +16,7 @@ from xdcbench.data.index import Index
 from xdcbench.evaluation.features import Features, load_features
 from xdcbench.evaluation.fusion_answers import ANSWERS, Answer, Inputs, Task
 from xdcbench.evaluation.paired import top1_difference
-from xdcbench.evaluation.retrieval import unit_vectors
+from xdcbench.evaluation.retrieval import recall_by_chance, unit_vectors
 from xdcbench.evaluation.writer import Evaluation, Metric, guesses, split_rows, top1_of, write_results
 from xdcbench.models.encoders import load_encoder_metadata
 from xdcbench.results.statistics.predictions import GAIN
@@ -52,28 +52,27 @@ def run(config: EvaluationStage, inputs: dict[str, Path], work: Path, context: C
         metric
         for name, of in answers.items()
         for one in of
-        for metric in scored(evaluation, name, one, known)
+        for metric in scored(evaluation, name, one, known, train)
     ]
     metrics += gains(evaluation, answers)
     tables = [one.table(modalities=name) for name, of in answers.items() for one in of]
     write_results(evaluation, metrics, pd.concat(tables, ignore_index=True), train_items_used=len(train))
 
 
-def scored(evaluation: Evaluation, name: str, answer: Answer, known: Mapping[str, float]) -> Iterator[Metric]:
-    """Top-1 of what modalities ``name`` answered, or recall at each depth of a ranking."""
+def scored(
+    evaluation: Evaluation, name: str, answer: Answer, known: Mapping[str, float], train: np.ndarray
+) -> Iterator[Metric]:
+    """Top-1 of what modalities ``name`` answered, or recall at each depth of a ranking of ``train``."""
     settings, named = evaluation.config.settings, {"modalities": name, **answer.named}
+    asked, there = (evaluation.index.labels[rows] for rows in (evaluation.rows, train))
     assert isinstance(settings, Fusion)
     if answer.ranks is None:
         yield top1_of(evaluation, answer.predicted, named, {**known, **answer.outcomes})
         return
     for k in settings.ks:
         recall = 100.0 * float((answer.ranks <= k).mean())
-        yield Metric(
-            f"recall_at_{k}",
-            recall,
-            hyperparameters=named,
-            outcomes={"lacking_a_track": known["lacking_a_track"]},
-        )
+        outcomes = {"lacking_a_track": known["lacking_a_track"], "chance": recall_by_chance(asked, there, k)}
+        yield Metric(f"recall_at_{k}", recall, hyperparameters=named, outcomes=outcomes)
 
 
 def left_out(config: EvaluationStage, index: Index, tracks: tuple[Modality, ...]) -> int:

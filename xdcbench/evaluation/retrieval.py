@@ -71,6 +71,7 @@ def write_ranking(
         gallery: int64 positions of its items, in the order that was ranked.
     """
     index, nearest = evaluation.index, gallery[found.nearest]
+    asked, there = index.labels[evaluation.rows], index.labels[gallery]
     predictions = pd.DataFrame(
         {
             "prediction": index.labels[nearest],
@@ -78,8 +79,25 @@ def write_ranking(
             "nearest": index.items["id"].iloc[nearest].to_numpy(),
         }
     )
-    metrics = [Metric(f"recall_at_{k}", found.recall(k)) for k in ks]
+    metrics = [
+        Metric(f"recall_at_{k}", found.recall(k), outcomes={"chance": recall_by_chance(asked, there, k)})
+        for k in ks
+    ]
     write_results(evaluation, metrics, predictions, **fields)
+
+
+def recall_by_chance(queries: np.ndarray, gallery: np.ndarray, k: int) -> float:
+    """Recall at ``k``, in per cent, that a gallery in random order has on average (hypergeometric).
+
+    Args:
+        queries: classes, int64 (queries,).
+        gallery: classes, int64 (items,), more than ``k``.
+    """
+    n, drawn = len(gallery), np.arange(k)
+    classes, count = np.unique(queries, return_counts=True)
+    wrong = n - np.array([(gallery == of).sum() for of in classes])
+    missed = (np.maximum(wrong[:, None] - drawn, 0) / (n - drawn)).prod(axis=1)
+    return 100.0 * float(np.average(1 - missed, weights=count))
 
 
 def check_depths(ks: Iterable[int], gallery: int) -> None:

@@ -98,6 +98,7 @@ class Stream(IntEnum):
     PROBE_EPOCH = 8
     FRAME_ORDER = 9
     PAGE_CHANCE = 10
+    CLUSTER_CHANCE = 11
 
 
 class UniformRows:

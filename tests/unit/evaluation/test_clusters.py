@@ -16,7 +16,7 @@ from xdcbench.config.stages import EvaluationStage
 from xdcbench.data.context import Context
 from xdcbench.errors import UserError
 from xdcbench.evaluation import clusters
-from xdcbench.evaluation.clusters import measures
+from xdcbench.evaluation.clusters import accuracy_by_chance, measures
 
 SETTINGS = Clusters(num_clips=2, precision="fp32")
 LABELS = np.array([0, 1] + [0, 1, 2] * 8)
@@ -129,3 +129,12 @@ def test_nan_features_name_the_item(feature_runs: FeatureRuns, tmp_path: Path) -
     features[9, 1] = np.nan
     with pytest.raises(UserError, match="toy: the video features of item 'item09' are not finite"):
         do(feature_runs(small_index(LABELS.tolist(), PARTS), features), tmp_path / "work")
+
+
+def test_accuracy_by_chance_of_hand_worked_cases() -> None:
+    """Of two pairs in two clusters of two, a third of the draws are right and the rest half right."""
+    assert accuracy_by_chance(np.array([0, 0, 1, 1]), 2) == pytest.approx(2 / 3, abs=0.1)
+    assert accuracy_by_chance(np.array([0, 1, 2]), 3) == 1.0, "each cluster stands for its one item"
+    assert accuracy_by_chance(np.array([5, 5, 5, 9]), 1) == 0.75
+    many = np.repeat(np.arange(4), 1000)
+    assert accuracy_by_chance(many, 4) == pytest.approx(0.25, abs=0.03)

@@ -11,6 +11,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import hypergeom
 from sklearn.neighbors import NearestNeighbors
 from torch.nn.functional import normalize
 
@@ -21,7 +22,7 @@ from xdcbench.config.stages import EvaluationStage
 from xdcbench.data.context import Context
 from xdcbench.errors import UserError
 from xdcbench.evaluation import retrieval
-from xdcbench.evaluation.retrieval import cosines, rank_gallery
+from xdcbench.evaluation.retrieval import cosines, rank_gallery, recall_by_chance
 
 CONFIG = EvaluationStage(
     name="retrieval", split="official", seed=0, settings=Retrieval(num_clips=2, ks=(1, 3), precision="fp32")
@@ -117,6 +118,7 @@ def test_equal_features_find_what_chance_finds(feature_runs: FeatureRuns, tmp_pa
     config = CONFIG.model_copy(update={"settings": Retrieval(num_clips=1, ks=(1, 5, 20), precision="fp32")})
     records = do(feature_runs(index, np.ones((300, 1, 4))), tmp_path / "work", config)
     assert records["recall_at_1"]["value"] == pytest.approx(10)
+    assert records["recall_at_1"]["outcomes"]["chance"] == pytest.approx(10)
     for k in (5, 20):
         assert records[f"recall_at_{k}"]["value"] == pytest.approx(100 * (1 - 0.9**k), abs=15)
 
@@ -152,3 +154,18 @@ def test_a_depth_that_says_nothing_is_refused(feature_runs: FeatureRuns, tmp_pat
         UserError, match="recall at 3 of 3 training items says nothing; give `ks` from 1 to 2"
     ):
         do(feature_runs(index, np.ones((8, 2, 3))), tmp_path / "work")
+
+
+@given(
+    gallery=st.lists(st.integers(0, 3), min_size=2, max_size=30),
+    queries=st.lists(st.integers(0, 4), min_size=1, max_size=9),
+    data=st.data(),
+)
+def test_recall_by_chance_is_hypergeometric(
+    gallery: list[int], queries: list[int], data: st.DataObject
+) -> None:
+    """SciPy: at least one item of the query's class among ``k`` drawn without replacement."""
+    k = data.draw(st.integers(1, len(gallery) - 1))
+    each = [hypergeom.sf(0, len(gallery), gallery.count(of), k) for of in queries]
+    found = recall_by_chance(np.array(queries), np.array(gallery), k)
+    assert found == pytest.approx(100 * np.mean(each), abs=1e-9)

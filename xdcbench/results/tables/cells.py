@@ -113,12 +113,13 @@ def measured_cell(records: Sequence[Record], intervals: Intervals | None = None)
     )
 
 
-def _guesses(records: Sequence[Record]) -> tuple[float, float] | None:
-    """Means over records of what a uniform guess gets, and of what the most frequent class gets, per cent."""
-    found = [record.outcomes for record in records if record.metric == "top1" and "chance" in record.outcomes]
-    if len(found) < len(records):
+def _guesses(records: Sequence[Record]) -> tuple[float, float | None] | None:
+    """Means over records of what chance gets and, of top-1, what the most frequent class gets, per cent."""
+    found = [record.outcomes for record in records]
+    if not all("chance" in of for of in found):
         return None
-    return fmean(of["chance"] for of in found), fmean(of["most_frequent_class"] for of in found)
+    most = [of["most_frequent_class"] for of in found if "most_frequent_class" in of]
+    return fmean(of["chance"] for of in found), fmean(most) if len(most) == len(found) else None
 
 
 def published_cell(rows: Sequence[Published]) -> Cell:

@@ -8,30 +8,37 @@ CHANCE, FREQUENT = "chance", "most frequent class"
 
 
 def chance_rows(rows: Sequence[Row], labels: int, columns: int) -> tuple[Row, ...]:
-    """What a uniform guess gets in each column, and what the most frequent class gets where that is more.
+    """What chance gets in each column, and what the most frequent class gets where that is more.
 
     A column has no guess where it is not known, or where its numbers disagree about it.
     """
     names = ("",) * (labels - 1)
-    known = [_guesses([row.cells[i] for row in rows]) for i in range(columns)]
+    cells = [[row.cells[i] for row in rows] for i in range(columns)]
+    known = [_guesses(column) for column in cells]
     made = [
-        Row((name, *names), "", tuple(_cell(guesses and guesses[which]) for guesses in known))
+        Row(
+            (name, *names),
+            "",
+            tuple(_cell(of and of[which], column) for of, column in zip(known, cells, strict=True)),
+        )
         for which, name in enumerate((CHANCE, FREQUENT))
     ]
-    differ = any(f"{one:.1f}" != f"{other:.1f}" for one, other in filter(None, known))
+    differ = any(most is not None and f"{one:.1f}" != f"{most:.1f}" for one, most in filter(None, known))
     return tuple(made[: 1 + differ] if any(known) else ())
 
 
-def _guesses(column: Sequence[Cell]) -> tuple[float, float] | None:
+def _guesses(column: Sequence[Cell]) -> tuple[float, float | None] | None:
     found = set(_rounded(column))
     return found.pop() if len(found) == 1 else None
 
 
-def _rounded(column: Sequence[Cell]) -> Iterator[tuple[float, float]]:
+def _rounded(column: Sequence[Cell]) -> Iterator[tuple[float, float | None]]:
     for cell in column:
         if cell.guesses is not None:
-            yield round(cell.guesses[0], 4), round(cell.guesses[1], 4)
+            chance, most = cell.guesses
+            yield round(chance, 4), None if most is None else round(most, 4)
 
 
-def _cell(value: float | None) -> Cell:
-    return Cell(value=value, unit="%", status="chance", metric="top1" if value is not None else "")
+def _cell(value: float | None, column: Sequence[Cell]) -> Cell:
+    metric = next((cell.metric for cell in column if cell.guesses is not None), "")
+    return Cell(value=value, unit="%", status="chance", metric=metric if value is not None else "")
