@@ -113,7 +113,7 @@ class SuiteOptions:
     accept_license: Annotated[
         bool,
         typer.Option(
-            "--accept-licence",
+            "--accept-license",
             help="Download released weights whose license forbids commercial use, also without a terminal.",
         ),
     ] = False

@@ -33,7 +33,7 @@ def write_report(folders: Sequence[Path], beside: Path | None, out: Path) -> Ite
     place, it is linked from the folder's pages of clusters.
 
     Raises:
-        UserError: a folder is no results folder or cannot be read, or the page cannot be written.
+        UserError: a folder is not a results folder or cannot be read, or the page cannot be written.
     """
     path = out if out.suffix in (".html", ".htm") else out / "index.html"
     here = gather(folders)
