@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from xdcbench.cli.completion import complete_runs, complete_tables
+from xdcbench.cli.completion import complete_measured, complete_runs, complete_tables
 from xdcbench.cli.examples import examples
 from xdcbench.cli.options import (
     RESULTS,
@@ -93,7 +93,11 @@ def table(
 def compare(
     names: Annotated[
         list[str],
-        typer.Argument(metavar="A B ...", help="Methods, METHOD@PRETRAINING_DATA, or run keys."),
+        typer.Argument(
+            metavar="A B ...",
+            help="Methods, METHOD@PRETRAINING_DATA, or run keys.",
+            autocompletion=complete_measured,
+        ),
     ],
     results: ResultsFoldersOption = None,
     metric: Annotated[
