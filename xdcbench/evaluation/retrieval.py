@@ -1,7 +1,9 @@
 """Retrieval: the nearest training items of each test item, and how soon one of its class is among them."""
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from hashlib import sha256
+from math import comb
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -78,8 +80,22 @@ def write_ranking(
             "nearest": index.items["id"].iloc[nearest].to_numpy(),
         }
     )
-    metrics = [Metric(f"recall_at_{k}", found.recall(k)) for k in ks]
+    right = np.bincount(index.labels[gallery], minlength=len(index.classes))[index.labels[evaluation.rows]]
+    metrics = [
+        Metric(
+            f"recall_at_{k}", found.recall(k), outcomes={"chance": recall_by_chance(right, len(gallery), k)}
+        )
+        for k in ks
+    ]
     write_results(evaluation, metrics, predictions, **fields)
+
+
+def recall_by_chance(right: np.ndarray, gallery: int, k: int) -> float:
+    """Recall at ``k``, in %, that is expected of a random order, for queries with so many right items, int64 (n,)."""
+    found = (
+        times * (1 - comb(gallery - n, k) / comb(gallery, k)) for n, times in Counter(right.tolist()).items()
+    )
+    return 100.0 * sum(found) / len(right)
 
 
 def check_depths(ks: Iterable[int], gallery: int) -> None:

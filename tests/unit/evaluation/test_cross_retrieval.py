@@ -73,7 +73,7 @@ def test_recordings_of_the_predicted_cluster_come_first_the_most_typical_ahead(
     found = {r["metric"]: r for r in json.loads((work / "records.json").read_text())}
     assert found["recall_at_1"]["value"] == pytest.approx(100 / 3)
     assert found["recall_at_2"]["value"] == 100
-    assert found["recall_at_1"]["outcomes"] == {"gallery": 4, "clustering": "a"}
+    assert found["recall_at_1"]["outcomes"] == {"gallery": 4, "clustering": "a", "chance": 50.0}
     assert found["recall_at_1"]["protocol"] == "cross_retrieval"
 
 

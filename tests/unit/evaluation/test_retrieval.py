@@ -11,6 +11,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import hypergeom
 from sklearn.neighbors import NearestNeighbors
 from torch.nn.functional import normalize
 
@@ -106,6 +107,8 @@ def test_the_stage_by_hand(feature_runs: FeatureRuns, tmp_path: Path) -> None:
     assert records.keys() == {"recall_at_1", "recall_at_3"}
     assert records["recall_at_1"]["value"] == pytest.approx(200 / 3)
     assert records["recall_at_3"]["value"] == 100.0
+    # Two of the four are of each query's class: three of them cannot all be of the other.
+    assert [records[f"recall_at_{k}"]["outcomes"] for k in (1, 3)] == [{"chance": 50.0}, {"chance": 100.0}]
     assert [records["recall_at_1"][f"items_{n}"] for n in ("expected", "used", "failed")] == [4, 3, 1]
     assert records["recall_at_1"]["unit"] == "%" and records["recall_at_1"]["higher_is_better"]
 
@@ -117,6 +120,10 @@ def test_equal_features_find_what_chance_finds(feature_runs: FeatureRuns, tmp_pa
     config = CONFIG.model_copy(update={"settings": Retrieval(num_clips=1, ks=(1, 5, 20), precision="fp32")})
     records = do(feature_runs(index, np.ones((300, 1, 4))), tmp_path / "work", config)
     assert records["recall_at_1"]["value"] == pytest.approx(10)
+    for k in (1, 5, 20):
+        # 20 of the 200 training items are of each class.
+        chance = records[f"recall_at_{k}"]["outcomes"]["chance"]
+        assert chance == pytest.approx(100 * hypergeom.sf(0, 200, 20, k))
     for k in (5, 20):
         assert records[f"recall_at_{k}"]["value"] == pytest.approx(100 * (1 - 0.9**k), abs=15)
 

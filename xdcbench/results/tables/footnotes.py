@@ -103,7 +103,10 @@ def _items_in_words(cell: Cell, titles: Mapping[str, str], *, synthetic: bool) -
 def _guesses_in_words(cell: Cell) -> str:
     if cell.guesses is None:
         return ""
-    return "; chance {:.1f} %, the most frequent class {:.1f} %".format(*cell.guesses)
+    chance, frequent = cell.guesses
+    return f"; chance {chance:.1f} %" + (
+        "" if frequent is None else f", the most frequent class {frequent:.1f} %"
+    )
 
 
 def _missing_in_words(cell: Cell, column: Column, group: str) -> str:

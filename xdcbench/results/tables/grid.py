@@ -28,7 +28,7 @@ class Cell:
     sums over splits, each with its worst seed. ``splits_missing`` are the dataset's splits that some
     seed lacks. ``interval`` holds the ends of the 95 % interval from the test items, where it was asked for
     and there is one. ``source`` is the id of a published row, ``status`` "" where there is no number.
-    ``guesses`` holds the per cent that a uniform guess and the most frequent class get, None where that is not known.
+    ``guesses`` holds the per cent that a guess gets, and for top-1 the most frequent class; None where that is unknown.
     ``rank`` is "best" where a test tells the number from others of its column, ``p`` is Holm's adjusted p of its
     difference from the best, None without a test. ``counted`` says what the items are: those that were tested, or
     those that were learned from. ``status`` is "chance" in a row of guesses.
@@ -58,7 +58,7 @@ class Cell:
     dataset: str = ""
     fingerprint: str = ""
     subset: str = ""
-    guesses: tuple[float, float] | None = None
+    guesses: tuple[float, float | None] | None = None
     absent: str = ""
     reference: Reference | None = None
     rank: Literal["best", ""] = ""
