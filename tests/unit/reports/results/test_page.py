@@ -187,7 +187,7 @@ def test_a_folder_without_runs_has_a_page(tmp_path: Path) -> None:
     RunStore(tmp_path / "empty")
     text = Seen(page(tmp_path / "empty")).text
     assert "There is no complete run here yet." in text
-    assert "No record fits any table." in text
+    assert "There is no number for a table." in text
 
 
 def test_runs_without_metrics_or_records_are_listed(tmp_path: Path) -> None:
