@@ -99,7 +99,7 @@ def read_records(results: Place | Iterable[Place] = RESULTS) -> list[Record]:
     """Read the records of one results folder, or of several as one; a run that is in several counts once.
 
     Raises:
-        UserError: a folder is no results folder, or its records have another schema.
+        UserError: a folder is not a results folder, or its records have another schema.
     """
     return record_files.read_records(_stores(results))
 
@@ -120,7 +120,7 @@ def table(
         intervals: whether every cell gets its 95 % confidence interval over test items.
 
     Raises:
-        UserError: the table is unknown, a folder is no results folder, or predictions do not fit their record.
+        UserError: the table is unknown, a folder is not a results folder, or predictions do not fit their record.
     """
     from xdcbench.results.statistics.column_test import column_test
     from xdcbench.results.statistics.predictions import cell_ends

@@ -19,7 +19,9 @@ ARCHAIC = (
     "naught|nigh|oft|perchance|shall|shalt|thee|thence|thereby|therefrom|therein|thereof|thereupon|thither|thou|thy|unto|"
     "verily|whereas|whereby|wherefore|wherein|whereof|whereupon|whilst|withal|yonder"
 )
-BRITISH = "behaviour|catalogue|centre|colour|favour|grey|initialise|labelled|modelling|normalise|optimise"
+BRITISH = (
+    "behaviour|catalogue|centre|colour|favour|grey|initialise|labelled|licence|modelling|normalise|optimise"
+)
 PHRASES = (
     "in an environment of its own with as much again",
     "are all that must be there",

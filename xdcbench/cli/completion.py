@@ -75,6 +75,16 @@ def _runs(ctx: typer.Context) -> list[str]:
     return names_of_runs(RunStore.existing(Path(ctx.params.get("results") or "results")))
 
 
+def _measured(ctx: typer.Context) -> list[str]:
+    """Methods of the results folders, of which there may be several."""
+    from xdcbench.results.listing import listed_runs
+    from xdcbench.results.run_store import RunStore
+
+    folders = ctx.params.get("results") or ["results"]
+    runs = [run for folder in folders for run in listed_runs(RunStore.existing(Path(folder)))]
+    return sorted({run.method for run in runs} - {""})
+
+
 complete_suites = _completer(_suites)
 complete_datasets = _completer(_datasets)
 complete_tables = _completer(_tables)
@@ -83,3 +93,4 @@ complete_executors = _completer(_executors)
 complete_methods = _completer(_methods, separator=",")
 complete_settings = _completer(_settings)
 complete_runs = _completer(_runs)
+complete_measured = _completer(_measured)

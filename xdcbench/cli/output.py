@@ -236,7 +236,7 @@ def table_lines(request: TableRequest, folders: Sequence[Path]) -> Iterator[str]
     """Tables over several results folders.
 
     Raises:
-        UserError: a folder is no results folder, or a table is unknown.
+        UserError: a folder is not a results folder, or a table is unknown.
     """
     stores = [RunStore.existing(root) for root in folders]
     records, statistics = read_records(stores), cell_statistics(stores, every=request.intervals)

@@ -71,7 +71,7 @@ def clusters(
     num_workers: NumWorkersOption = 0,
     trust_code: TrustOption = False,
 ) -> None:
-    """Write an HTML page of a round's clusters, or of two. Videos and audio play; two rounds stand side by side."""
+    """Write an HTML page of the clusters of one or two rounds. Videos and audio play; two rounds stand side by side."""
     wanted: list[int] | list[None] = numbers or [None]
     asked = [(run, number) for run in runs for number in wanted]
     if len(asked) > 2:

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from xdcbench.cli.completion import complete_runs, complete_tables
+from xdcbench.cli.completion import complete_measured, complete_runs, complete_tables
 from xdcbench.cli.examples import examples
 from xdcbench.cli.options import (
     RESULTS,
@@ -48,7 +48,7 @@ def table(
         bool | None,
         typer.Option(
             "--published/--no-published",
-            help="Also print tables of published numbers alone, or leave published numbers out.",
+            help="Also print tables without a measured number; or leave all published numbers out.",
             show_default="beside measured ones",
         ),
     ] = None,
@@ -93,16 +93,22 @@ def table(
 def compare(
     names: Annotated[
         list[str],
-        typer.Argument(metavar="A B ...", help="Methods, METHOD@PRETRAINING_DATA, or run keys."),
+        typer.Argument(
+            metavar="A B ...",
+            help="Methods, METHOD@PRETRAINING_DATA, or run keys.",
+            autocompletion=complete_measured,
+        ),
     ],
     results: ResultsFoldersOption = None,
-    metric: Annotated[str, typer.Option(help="Metric: a share of test items.")] = "top1",
+    metric: Annotated[
+        str, typer.Option(help="Metric. It must be a share of test items, such as top1 or recall_at_1.")
+    ] = "top1",
     dataset: Annotated[str, typer.Option(help="Compare only on this dataset.")] = "",
     evaluation: Annotated[str, typer.Option(help="Compare only by this evaluation.")] = "",
     all_pairs: Annotated[
         bool,
         typer.Option(
-            "--all-pairs", help="Compare every two methods, not only the first with each other one."
+            "--all-pairs", help="Compare every pair of methods, not only the first with each of the others."
         ),
     ] = False,
     format_: Annotated[MatrixFormat, typer.Option("--format", help="Format to print.")] = "txt",

@@ -113,7 +113,7 @@ class SuiteOptions:
     accept_license: Annotated[
         bool,
         typer.Option(
-            "--accept-licence",
+            "--accept-license",
             help="Download released weights whose license forbids commercial use, also without a terminal.",
         ),
     ] = False
@@ -201,14 +201,15 @@ class RunOptions(SuiteOptions):
     auto_precision: Annotated[
         PrecisionName | None,
         typer.Option(
-            help="What `precision: auto` means, instead of what suits the device here. It is part of the keys."
+            help="Precision that `precision: auto` stands for. Default: the one that suits this device. "
+            "It is part of the keys."
         ),
     ] = None
     executor: Annotated[
         str,
         typer.Option(
             metavar="NAME|FILE",
-            help="Where stages run: `local`, or as jobs of `slurm` or of a YAML file that says what differs from it.",
+            help="Where stages run: `local`, as jobs of `slurm`, or as a YAML file with changes to `slurm` says.",
             autocompletion=complete_executors,
         ),
     ] = "local"

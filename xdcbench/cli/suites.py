@@ -81,7 +81,8 @@ def check(
         int,
         typer.Option(
             metavar="N",
-            help="With --update: seeds over which trained numbers spread, with one and with all threads; 8 or more.",
+            help="With --update: number of seeds, 8 or more, that measure the spread of trained numbers. "
+            "Each runs with one thread and with all.",
         ),
     ] = 0,
     tiers: Annotated[

@@ -217,7 +217,7 @@ def select(suite: Suite, methods: Sequence[str]) -> Suite:
     """
     for name in methods:
         if name not in suite.methods:
-            raise UserError(unknown_name(f"method of suite {suite.name!r}", name, suite.methods))
+            raise UserError(f"suite {suite.name!r}: " + unknown_name("method", name, suite.methods))
     taught = (earlier.run for name in methods for earlier in suite.methods[name].assignments.values())
     methods = [*methods, *(run for run in taught if run in suite.methods)]
     groups = tuple(

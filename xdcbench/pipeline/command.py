@@ -29,7 +29,7 @@ LISTS = (("methods", "--methods"), ("seeds", "--seeds"))
 REPEATED = (("overrides", "--set"), ("shards", "--shards"))
 SWITCHES = (
     ("trust_code", "--trust-code"),
-    ("accept_license", "--accept-licence"),
+    ("accept_license", "--accept-license"),
     ("compile", "--compile"),
 )
 

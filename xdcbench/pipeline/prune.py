@@ -55,7 +55,7 @@ def prune_lines(
         encoders: whether encoders of rounds that a later round continued from go as well.
 
     Raises:
-        UserError: ``out`` is no results folder or read-only, or a run is at work in it.
+        UserError: ``out`` is not a results folder or read-only, or a run is at work in it.
     """
     store = RunStore.existing(out)
     counts: dict[str, int] = defaultdict(int)

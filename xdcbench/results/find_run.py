@@ -27,6 +27,10 @@ def find_runs(name: str, store: RunStore) -> list[str]:
         return pretrained
     if keys_named(name, there):
         return [store.resolve(name).name]
+    if own := sorted(of["name"] for of in facts.values() if of["name"].startswith(f"{name}/")):
+        raise UserError(
+            f"{name!r} has no pretraining in {store.root}. Try: the name of a stage, such as {own[0]!r}"
+        )
     known = _names_of(facts)
     near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     hint = f"did you mean {near[0]!r}?" if near else "`xdcbench runs` lists its runs"

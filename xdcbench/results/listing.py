@@ -36,6 +36,8 @@ def listed_runs(store: RunStore, pattern: str = "*", *, order: Order = "time") -
         if _matches(facts := read_facts(store.path(key)), pattern)
     ]
     if not found:
+        if pattern == "*":
+            raise UserError(f"{store.root} has no complete run. Try: `xdcbench run --results {store.root}`")
         raise UserError(
             f"{store.root} has no run that matches {pattern!r}. Try: '*', or a part with stars, '*xdc*'"
         )

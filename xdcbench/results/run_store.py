@@ -55,7 +55,7 @@ class RunStore:
         """A results folder to read; nothing is made, and any other folder is refused."""
         if not (root / MARKER).exists() and not holds_runs(root):
             raise UserError(
-                f"{root} is no results folder; run a suite with --results {root}, or name another with --results"
+                f"{root} is not a results folder. Try: run a suite with --results {root}, or name another folder"
             )
         return cls(root, write=False)
 

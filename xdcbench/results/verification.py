@@ -20,7 +20,7 @@ def verify_results(folders: Sequence[Path], *, repair: bool) -> tuple[list[str],
         Lines for the user, and the exit code: 1 where anything was found damaged, also if it is repaired now.
 
     Raises:
-        UserError: a folder is no results folder; or, to repair, a run is at work in it or it is read-only.
+        UserError: a folder is not a results folder; or, to repair, a run is at work in it or it is read-only.
     """
     lines: list[str] = []
     faults = 0

@@ -16,6 +16,11 @@ def short(number: float, unit: str = "") -> str:
     return f"{number / size:.{digits}g} {prefix}{unit}".rstrip()
 
 
+def counted(number: int, noun: str) -> str:
+    """A count with its noun: ``1 run``, ``2 runs``."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
 def duration(seconds: float) -> str:
     """A time in the two largest units that matter: ``4.4 s``, ``3 min 20 s``, ``2 h 05 min``, ``3 d 04 h``."""
     if seconds < 59.5:

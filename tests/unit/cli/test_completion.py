@@ -50,6 +50,15 @@ def test_runs_are_completed_by_all_their_names(tmp_path: Path) -> None:
     assert completed(f"xdcbench show --results {tmp_path / 'nosuch'} x") == [""]
 
 
+def test_methods_of_several_folders_are_completed(tmp_path: Path) -> None:
+    one, other = tmp_path / "one", tmp_path / "other"
+    add(RunStore(one), "index-eeeeeeeeeeee", "index/kinetics400", 1)
+    add(RunStore(one), "probe-eeeeeeeeeeee", "scratch/seed0/probe/esc50/1", 1)
+    add(RunStore(other), LAST, "xdc/kinetics400/seed0/round1", 1, **a_round(1, "init-0"))
+    assert completed(f"xdcbench compare --results {one} --results {other} ") == ["scratch", "xdc"]
+    assert completed(f"xdcbench compare --results {one} --results {other} x") == ["xdc"]
+
+
 def test_bash_completes_by_its_own_script(tmp_path: Path) -> None:
     """Bash itself, with the script that `--install-completion` installs."""
     bash = shutil.which("bash")

@@ -436,6 +436,6 @@ def test_a_narrow_terminal_gets_lists(tmp_path: Path, make_record: Maker) -> Non
 
 def test_folder_that_holds_no_results_is_told(tmp_path: Path) -> None:
     with pytest.raises(
-        UserError, match=f"{tmp_path} is no results folder; run a suite with --results {tmp_path}"
+        UserError, match=f"{tmp_path} is not a results folder. Try: run a suite with --results {tmp_path}"
     ):
         list(table_lines(TableRequest(), [tmp_path]))

@@ -133,7 +133,7 @@ def test_an_override_that_fits_no_part_is_told(both: str, overrides: list[str], 
 
 
 def test_a_method_of_no_part_is_told(both: str) -> None:
-    assert "unknown method of suite 'both' 'cdc'" in message(lambda: load_suite(both, methods=["cdc"]))
+    assert "suite 'both': unknown method 'cdc'" in message(lambda: load_suite(both, methods=["cdc"]))
 
 
 @pytest.mark.parametrize(

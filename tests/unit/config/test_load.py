@@ -303,7 +303,7 @@ def test_a_name_like_none_is_told_with_all_that_are_known() -> None:
 def test_unknown_method_of_the_command_line(write_suite: Writer) -> None:
     path = write_suite(SUITE)
     text = message(lambda: load_suite(path, methods=["cdc"]))
-    assert "method of suite 'mine' 'cdc'" in text
+    assert "suite 'mine': unknown method 'cdc'" in text
 
 
 def test_file_that_is_not_there() -> None:

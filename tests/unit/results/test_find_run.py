@@ -76,9 +76,11 @@ def test_a_method_is_every_pretraining_of_it(store: RunStore) -> None:
         ("zzzzzz", "`xdcbench runs` lists its runs"),
         ("xdc@audioset", "matches no run"),
         ("round", "'round' matches 4 runs"),
+        ("scratch", "'scratch' has no pretraining in .*Try: .*such as 'scratch/none/seed0/probe/esc50/1'"),
     ],
 )
 def test_a_name_of_no_run_is_told_with_what_is_near(store: RunStore, name: str, said: str) -> None:
+    add(store, "linear_probe-999999999999", "scratch/none/seed0/probe/esc50/1", 40)
     with pytest.raises(UserError, match=said):
         find_runs(name, store)
 
@@ -105,3 +107,8 @@ def test_runs_are_listed_newest_last_or_sorted(store: RunStore) -> None:
     )
     with pytest.raises(UserError, match=r"no run that matches 'sdc\*'"):
         listed_runs(store, "sdc*")
+
+
+def test_a_folder_without_runs_is_told(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=f"{tmp_path} has no complete run. Try: `xdcbench run --results"):
+        listed_runs(RunStore(tmp_path))

@@ -412,7 +412,7 @@ def test_a_lost_marker_is_made_again_from_what_is_there(
 
 
 def test_what_is_no_results_folder_is_named(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=f"{tmp_path} is no results folder; .*another with --results"):
+    with pytest.raises(UserError, match=rf"{tmp_path} is not a results folder\. Try: .*another folder"):
         RunStore.existing(tmp_path)
 
 

@@ -1,6 +1,6 @@
 import pytest
 
-from xdcbench.utils.format import change, duration, natural, number, short
+from xdcbench.utils.format import change, counted, duration, natural, number, short
 
 
 @pytest.mark.parametrize(
@@ -44,6 +44,10 @@ def test_short_numbers(value: float, unit: str, words: str) -> None:
 )
 def test_durations_in_the_two_largest_units(seconds: float, words: str) -> None:
     assert duration(seconds) == words
+
+
+def test_counts() -> None:
+    assert [counted(number, "run") for number in (0, 1, 2)] == ["0 runs", "1 run", "2 runs"]
 
 
 def test_measured_values_and_their_changes() -> None:

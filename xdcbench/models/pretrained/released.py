@@ -76,7 +76,7 @@ def require_license(release: Release, *, accepted: bool) -> None:
         UserError: nobody sits at a terminal to read the license.
     """
     if (told := license_note(release)) and not accepted and not sys.stdin.isatty():
-        raise UserError(f"{told}. Try: read {release.page}, then give --accept-licence")
+        raise UserError(f"{told}. Try: read {release.page}, then give --accept-license")
 
 
 def fetch(release: Release, *, accepted: bool = False, progress: bool = True) -> Path:

@@ -15,7 +15,7 @@ from xdcbench.reports.clusters.report_link import report_of
 from xdcbench.reports.clusters.shown import Link, ShownSide, page_data
 from xdcbench.reports.clusters.side import Side, side_of
 from xdcbench.reports.html import relative_link, render
-from xdcbench.utils.format import short
+from xdcbench.utils.format import counted, short
 from xdcbench.utils.io import atomic_write, writing
 from xdcbench.utils.runtime import pick_device
 
@@ -55,7 +55,7 @@ def write_gallery(
     everything = [preview for of in made for preview in of.values()]
     gone = sum(bool(preview.gone) for preview in everything)
     count = sum(len(clusters) for side in sides for clusters in side.clusters.values())
-    yield f"clusters {to / 'index.html'} ({count} clusters, {len(everything)} items)"
+    yield f"clusters {to / 'index.html'} ({counted(count, 'cluster')}, {counted(len(everything), 'item')})"
     if gone:
         yield f"{gone} of {len(everything)} items could not be read any more; their places say why"
 

@@ -29,7 +29,7 @@ def write_leaderboard(folders: Sequence[Path], out: Path) -> Iterator[str]:
     ``out`` is the file, or the folder in which it is to be ``leaderboard.html``; made where it is not there.
 
     Raises:
-        UserError: a folder is no results folder or cannot be read, or the page cannot be written.
+        UserError: a folder is not a results folder or cannot be read, or the page cannot be written.
     """
     path = out if out.suffix in (".html", ".htm") else out / "leaderboard.html"
     results = gather(folders)

@@ -19,7 +19,7 @@ from xdcbench.reports.results.tables import tables
 from xdcbench.results.statistics.significance import p_text
 from xdcbench.results.tables.present import method_titles
 from xdcbench.results.tables.titles import dataset_titles
-from xdcbench.utils.format import change, duration, number
+from xdcbench.utils.format import change, counted, duration, number
 from xdcbench.utils.io import atomic_write, writing
 
 NAMED = 12
@@ -33,7 +33,7 @@ def write_report(folders: Sequence[Path], beside: Path | None, out: Path) -> Ite
     place, it is linked from the folder's pages of clusters.
 
     Raises:
-        UserError: a folder is no results folder or cannot be read, or the page cannot be written.
+        UserError: a folder is not a results folder or cannot be read, or the page cannot be written.
     """
     path = out if out.suffix in (".html", ".htm") else out / "index.html"
     here = gather(folders)
@@ -46,7 +46,7 @@ def write_report(folders: Sequence[Path], beside: Path | None, out: Path) -> Ite
             if path.resolve() == report_of(store.root).resolve():
                 open_report_links(store.root)
     left = f"; {len(here.damaged)} damaged and left out" if here.damaged else ""
-    yield f"report  {path} ({len(here.runs)} runs, {len(here.records)} numbers{left})"
+    yield f"report  {path} ({counted(len(here.runs), 'run')}, {counted(len(here.records), 'number')}{left})"
 
 
 def page_data(here: Results, there: Results | None = None, *, page: Path | None = None) -> dict[str, Any]:

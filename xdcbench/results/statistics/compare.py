@@ -22,7 +22,7 @@ from xdcbench.results.statistics.counterparts import (
     told_apart,
 )
 from xdcbench.results.statistics.paired import Overall, PairedResult, overall, paired_result
-from xdcbench.results.statistics.predictions import run_folder
+from xdcbench.results.statistics.predictions import is_share, run_folder
 from xdcbench.results.statistics.significance import holm
 from xdcbench.results.tables.cells import REPETITION, split_settings
 from xdcbench.results.tables.titles import titles_in
@@ -113,9 +113,11 @@ def compare(
     stores = [RunStore.existing(folder) for folder in folders]
     records = read_records(stores)
     for field, value in {"metric": metric, "dataset": dataset, "evaluation": evaluation}.items():
-        known = sorted({str(getattr(record, field)) for record in records})
+        known = sorted({str(getattr(record, field)) for record in records if is_share(record.metric)})
         if value and value not in known:
-            raise UserError(f"no number has {field} {value!r}; there is {', '.join(known) or 'none at all'}")
+            raise UserError(
+                f"no number to compare has {field} {value!r}. Try: {', '.join(known) or 'run a suite first'}"
+            )
         records = [record for record in records if value in ("", getattr(record, field))]
     sides = {name: _by_block(_named(name, records)) for name in names}
     keys = sorted({key for side in sides.values() for key in side}, key=str)
@@ -139,8 +141,8 @@ def _named(name: str, records: Sequence[Record]) -> list[Record]:
     runs = keys_named(name, (record.run for record in records)) if name else []
     if len(runs) != 1:
         known = ", ".join(sorted({f"{record.method}@{record.pretrain_data}" for record in records}))
-        many = f"matches {len(runs)} runs" if runs else "names no method and no run among what is compared"
-        raise UserError(f"{name!r} {many}; give one of {known}, or more of a run's key")
+        many = f"matches {len(runs)} runs" if runs else "is not a method or run that can be compared here"
+        raise UserError(f"{name!r} {many}. Try: one of {known}, or more of a run's key")
     return [record for record in records if record.run in runs]
 
 

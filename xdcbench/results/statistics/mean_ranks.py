@@ -51,8 +51,8 @@ def mean_ranks(blocks: Sequence[Block], names: Sequence[str]) -> MeanRanks:
     if len(names) < FEWEST_METHODS or len(shared) < FEWEST_BLOCKS:
         raise UserError(
             f"--figure ranks {FEWEST_METHODS} methods or more over {FEWEST_BLOCKS} evaluations or more that all of "
-            f"them have; there are {len(names)} and {len(shared)}. Try: name more methods, or leave out --dataset "
-            f"and --evaluation"
+            f"them have; {len(names)} methods have {len(shared)} in common. Try: name more methods, or leave out "
+            f"--dataset and --evaluation"
         )
     values = np.array([[block.values[name] for name in names] for block in shared])
     ranks = rankdata(-values, axis=1)

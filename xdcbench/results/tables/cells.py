@@ -1,6 +1,7 @@
 """One number from several records, and which records may share a cell."""
 
 import json
+import re
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -21,6 +22,8 @@ _RECORD_SETTINGS = (
     *("architecture", "pretrain_items", "protocol", "evaluation_version", "dataset", "fingerprint"),
     *("subset", "pretrain_subset", "selection", "epochs", "precision", "unit", "config_hash"),
 )
+GUESSED = re.compile(r"top1|mAP|recall_at_\d+|cluster_accuracy")
+"""Metrics whose outcome ``chance`` is their own: that of a gain is of what it is a difference of."""
 REPETITION = "draw"
 """The factor that is no setting: which training items a low-shot probe happened to learn from."""
 # What a fit finds out differs between seeds and folds; it is no setting.
@@ -115,8 +118,8 @@ def measured_cell(records: Sequence[Record], intervals: Intervals | None = None)
 
 def _guesses(records: Sequence[Record]) -> tuple[float, float | None] | None:
     """Means over records of what chance gets and, of top-1, what the most frequent class gets, per cent."""
-    found = [record.outcomes for record in records]
-    if not all("chance" in of for of in found):
+    found = [record.outcomes for record in records if GUESSED.fullmatch(record.metric)]
+    if len(found) < len(records) or not all("chance" in of for of in found):
         return None
     most = [of["most_frequent_class"] for of in found if "most_frequent_class" in of]
     return fmean(of["chance"] for of in found), fmean(most) if len(most) == len(found) else None

@@ -76,13 +76,16 @@ def _block(texts: Texts, some: range, labels: Sequence[int], widths: Sequence[in
     for group in texts.groups:
         yield f"[{group.title}]"
         for row in group.rows:
-            yield line(row.labels, [_cell(row.cells[i]) for i in some])
+            cells = [_cell(row.cells[i]) for i in some]
+            # Chance is known in some columns only: no row of it in a block of others.
+            if any(cells):
+                yield line(row.labels, cells)
 
 
 def _lists(texts: Texts, width: int) -> Iterator[list[str]]:
     """Each row as its labels and a line per number."""
     for group in texts.groups:
-        yield [f"[{group.title}]"]
+        yield wrapped(f"[{group.title}]", width)
         for row in group.rows:
             lines = wrapped(", ".join(filter(None, row.labels)), width)
             for name, cell in zip(texts.columns, row.cells, strict=True):

@@ -362,7 +362,7 @@ def test_a_batch_job_must_accept_the_license(
     state = serve(name, file_of(name, registry()[name].file, one_value))
     given = entry(audio={"weights": name})
     with pytest.raises(
-        UserError, match=r"no commercial use\. Try: read https://\S+, then give --accept-licence"
+        UserError, match=r"no commercial use\. Try: read https://\S+, then give --accept-license"
     ):
         made(given, tmp_path / "one", accepted=False)
     assert state.asked == []

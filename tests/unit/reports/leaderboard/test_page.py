@@ -82,5 +82,5 @@ def test_a_folder_without_runs(tmp_path: Path) -> None:
 
 
 def test_no_results_folder(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="is no results folder"):
+    with pytest.raises(UserError, match="is not a results folder"):
         list(write_leaderboard([tmp_path], tmp_path))

@@ -187,7 +187,7 @@ def test_a_folder_without_runs_has_a_page(tmp_path: Path) -> None:
     RunStore(tmp_path / "empty")
     text = Seen(page(tmp_path / "empty")).text
     assert "There is no complete run here yet." in text
-    assert "No record fits any table." in text
+    assert "There is no number for a table." in text
 
 
 def test_runs_without_metrics_or_records_are_listed(tmp_path: Path) -> None:
@@ -282,9 +282,9 @@ def test_newer_folders_and_records_are_refused(tmp_path: Path) -> None:
 
 
 def test_mistakes_name_the_place_and_the_mend(tmp_path: Path, folder: Path) -> None:
-    with pytest.raises(UserError, match=r"nowhere is no results folder; run a suite"):
+    with pytest.raises(UserError, match=r"nowhere is not a results folder\. Try: run a suite"):
         list(write_report([tmp_path / "nowhere"], None, tmp_path))
-    with pytest.raises(UserError, match=r"nowhere is no results folder"):
+    with pytest.raises(UserError, match=r"nowhere is not a results folder"):
         list(write_report([folder], tmp_path / "nowhere", tmp_path))
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match=r"cannot write .*file/index.html: .*give another with --output"):

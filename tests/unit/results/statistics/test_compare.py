@@ -266,7 +266,9 @@ def test_folders_are_read_as_one(out: Path, measure: Measure, tmp_path: Path) ->
     measure("xdc", rights(0.9, 1))
     measure("sdc", rights(0.5, 2), root=tmp_path / "other")
     assert len(compare(["xdc", "sdc"], [out, tmp_path / "other"])) == 1
-    with pytest.raises(UserError, match="'sdc' names no method and no run"):
+    with pytest.raises(
+        UserError, match=r"'sdc' is not a method or run that can be compared here\. Try: one of xdc@"
+    ):
         compare(["xdc", "sdc"], [out])
 
 

@@ -92,12 +92,16 @@ def test_a_file_that_cannot_be_read_is_named(
     [
         (["xdc"], {}, "compare needs two or more different methods or runs, not xdc"),
         (["xdc", "xdc"], {}, "compare needs two or more different"),
-        (["xdc", "scd"], {}, "'scd' names no method .* give one of sdc@kinetics400, xdc@kinetics400"),
-        (["xdc", ""], {}, "'' names no method"),
-        (["xdc", "sdc"], {"dataset": "ucf"}, "no number has dataset 'ucf'; there is ucf101"),
-        (["xdc", "sdc"], {"evaluation": "probe"}, "no number has evaluation 'probe'; there is finetune"),
-        (["xdc", "sdc"], {"metric": "top5"}, "no number has metric 'top5'; there is nmi, top1"),
-        (["xdc", "sdc"], {"metric": "nmi"}, "nmi is no share of test items"),
+        (["xdc", "scd"], {}, "'scd' is not a method .* Try: one of sdc@kinetics400, xdc@kinetics400"),
+        (["xdc", ""], {}, "'' is not a method"),
+        (["xdc", "sdc"], {"dataset": "ucf"}, r"no number to compare has dataset 'ucf'\. Try: ucf101$"),
+        (
+            ["xdc", "sdc"],
+            {"evaluation": "probe"},
+            r"no number to compare has evaluation 'probe'\. Try: finetune$",
+        ),
+        (["xdc", "sdc"], {"metric": "top5"}, r"no number to compare has metric 'top5'\. Try: top1$"),
+        (["xdc", "sdc"], {"metric": "nmi"}, r"no number to compare has metric 'nmi'\. Try: top1$"),
     ],
 )
 def test_mistakes_are_told(
@@ -114,4 +118,10 @@ def test_methods_without_a_common_evaluation(out: Path, measure: Measure) -> Non
     measure("xdc", rights(0.9, 1))
     measure("sdc", rights(0.9, 1), dataset="hmdb51")
     with pytest.raises(UserError, match="xdc shares no evaluation on one dataset with sdc"):
+        compare(["xdc", "sdc"], [out])
+
+
+def test_a_folder_without_numbers(out: Path) -> None:
+    RunStore(out)
+    with pytest.raises(UserError, match=r"metric 'top1'\. Try: run a suite first"):
         compare(["xdc", "sdc"], [out])

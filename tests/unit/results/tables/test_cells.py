@@ -128,3 +128,20 @@ def test_an_interval_is_shown_beside_the_spread(record: Callable[..., Record]) -
     assert cell.text == "72.0 ± 2.8 [68.2, 75.0]"
     assert asked == [["r0", "r1"]]
     assert measured_cell(runs, lambda _: None).text == "72.0 ± 2.8"
+
+
+@pytest.mark.parametrize(
+    ("metric", "outcomes", "guesses"),
+    [
+        ("top1", {"chance": 25.0, "most_frequent_class": 34.1}, (25.0, 34.1)),
+        ("recall_at_5", {"chance": 76.3}, (76.3, None)),
+        ("mAP", {"chance": 2.5}, (2.5, None)),
+        ("cluster_accuracy", {"chance": 41.0}, (41.0, None)),
+        ("top1_gain", {"chance": 25.0}, None),
+        ("top1", {}, None),
+    ],
+)
+def test_a_cell_knows_what_a_guess_gets(
+    record: Callable[..., Record], metric: str, outcomes: dict[str, float], guesses: tuple[float, ...] | None
+) -> None:
+    assert measured_cell([record(metric=metric, outcomes=outcomes)]).guesses == guesses

@@ -47,7 +47,10 @@ def test_thirty_columns_become_blocks_that_fit() -> None:
 
 @pytest.mark.parametrize("width", [20, 40])
 def test_where_labels_leave_no_room_rows_are_lists(width: int) -> None:
-    text = plain(texts(2, "a method with a long name", "XDC", long=", of a long title"), width)
+    made = texts(2, "a method with a long name", "XDC", long=", of a long title")
+    text = plain(
+        made._replace(groups=[made.groups[0]._replace(title="measured, and a title of many words")]), width
+    )
     assert max(map(len, text.splitlines())) <= width
     assert "XDC, Kinetics-400\n  column 0, of" in text
     assert " ".join(text.split()).count("title: 2") == 2
@@ -58,3 +61,12 @@ def test_a_mark_stands_before_its_number() -> None:
     row = TextRow(["XDC", ""], [CellText("72.0", "(+0.1)", best=True)])
     text = plain(made._replace(groups=[TextGroup("measured", [row])]))
     assert "*72.0 (+0.1)" in text
+
+
+def test_a_row_without_any_cell_in_a_block_is_left_out_of_it() -> None:
+    made = texts(2, "XDC")
+    chance = TextRow(["chance", ""], [CellText(""), CellText("25.0")])
+    group = made.groups[0]._replace(rows=[*made.groups[0].rows, chance])
+    _, first, second, _ = plain(made._replace(groups=[group]), 35).split("\n\n")
+    assert "column 0" in first and "chance" not in first
+    assert "column 1" in second and second.splitlines()[-1].split() == ["chance", "25.0"]
