@@ -85,10 +85,20 @@ def test_a_stale_job_is_submitted_again(slurm: FakeSlurm, target: Target) -> Non
     assert submit_missing(target).stages == 13
 
 
-def test_a_damaged_note_of_a_job_counts_as_none(slurm: FakeSlurm, target: Target) -> None:
+@pytest.mark.parametrize(
+    "note",
+    [
+        "{",
+        *(
+            f'{{"number": "{number}", "name": "a", "submitted": 1}}'
+            for number in ("abc", "-1", "../1", "1_a")
+        ),
+    ],
+)
+def test_a_damaged_note_of_a_job_counts_as_none(slurm: FakeSlurm, target: Target, note: str) -> None:
     submit_missing(target)
     last = target.launch.plan.stages[-1].key
-    (target.launch.store.root / "jobs" / f"{last}.job.json").write_text("{")
+    (target.launch.store.root / "jobs" / f"{last}.job.json").write_text(note)
     done = submit_missing(target)
     assert (done.stages, done.queued) == (1, 12)
 
