@@ -1,6 +1,5 @@
 """Submitting what is missing of a plan and not queued yet, each stage once."""
 
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +18,7 @@ from xdcbench.pipeline.slurm.batches import Batch, batches_of, inputs_of
 from xdcbench.pipeline.slurm.script import Place, job_script
 from xdcbench.pipeline.slurm.states import queued_jobs
 from xdcbench.pipeline.slurm.submitted import JobsFolder, SubmittedJob
+from xdcbench.utils.io import file_system_time
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,7 @@ def _script(batch: Batch, target: Target, place: Place) -> str:
 def _submit(batch: Batch, done: Submission, folder: JobsFolder, target: Target, place: Place) -> None:
     """Submit a batch; of an array that is too large for what the queue still takes, as much of it as fits."""
     after = dict.fromkeys(done.numbers[key] for key in batch.inputs if key in done.numbers)
-    now = time.time()
+    now = file_system_time(folder.root)  # the nodes' errors are told from earlier ones by it
     try:
         job = client.submit(_script(batch, target, place), after)
     except client.RefusedError as error:
