@@ -102,8 +102,10 @@ def _quoted(text: str) -> str:
     Raises:
         UserError: it does not fit on a line.
     """
-    if not text.isprintable():
+    if (
+        not text.isprintable() or "\\" in text
+    ):  # with a backslash, slurmd reads the name of a log in another way
         raise UserError(f"{text!r} holds signs that no option of sbatch can hold. Try: another name")
     if all(sign.isalnum() or sign in "/._-%+=:,@" for sign in text):
         return text
-    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    return '"' + text.replace('"', '\\"') + '"'

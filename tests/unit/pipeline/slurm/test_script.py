@@ -133,7 +133,7 @@ def test_a_percent_sign_in_a_path_is_no_pattern(stages: tuple[Stage, ...], place
     assert '--output="/50%% done/jobs/logs/%j.txt"' in options(script)
 
 
-@pytest.mark.parametrize("name", ["a\nb", "a\tb", "a\udcffb"])
+@pytest.mark.parametrize("name", ["a\nb", "a\tb", "a\udcffb", "a\\b"])
 def test_a_folder_that_fits_in_no_option_is_told(stages: tuple[Stage, ...], place: Place, name: str) -> None:
     with pytest.raises(UserError, match=r"holds signs that no option of sbatch can hold\. Try: another name"):
         job_script(Batch(stages[:1], ASKED), ["run"], CPU, replace(place, results=place.results / name))
