@@ -94,7 +94,7 @@ def submit(script: str, after: Iterable[str]) -> str:
         RefusedError: Slurm does not take it.
     """
     done = _run("sbatch", *submit_options(after), stdin=script)
-    number = done.stdout.strip().partition(";")[0]
+    number = (done.stdout.split() or [""])[-1].partition(";")[0]  # a site's wrapper may greet before it
     if done.returncode or not number.isdecimal():
         raise RefusedError(done.stderr or done.stdout)
     return number

@@ -130,6 +130,12 @@ def test_lines_that_are_not_slurms_are_passed_over(slurm: FakeSlurm) -> None:
     }
 
 
+@pytest.mark.parametrize("said", ["Welcome\\n7", "Welcome\\n7;cluster", "7"])
+def test_the_number_of_a_job_is_the_last_that_sbatch_says(slurm: FakeSlurm, said: str) -> None:
+    (slurm.programs / "sbatch").write_text(f"#!/bin/sh\nprintf '{said}\\n'\n")
+    assert client.submit(SCRIPT, []) == "7"
+
+
 def test_a_program_that_cannot_be_run_is_told(slurm: FakeSlurm, monkeypatch: pytest.MonkeyPatch) -> None:
     (slurm.programs / "squeue").write_text("no program\n")
     monkeypatch.setenv("PATH", str(slurm.programs))

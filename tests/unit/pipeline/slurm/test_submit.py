@@ -147,6 +147,17 @@ def test_of_an_array_that_the_queue_does_not_take_whole_parts_are_submitted(
     assert sorted(numbers(target).values()) == sorted(live(slurm))
 
 
+def test_a_job_that_is_taken_is_noted_before_the_command_ends(slurm: FakeSlurm, target: Target) -> None:
+    """Else the same command would submit another of it."""
+    sbatch = slurm.programs / "sbatch"
+    sbatch.write_text(sbatch.read_text().replace("exec ", "") + "kill -INT $PPID\n")
+    with pytest.raises(KeyboardInterrupt):
+        submit_missing(target)
+    assert len(slurm.jobs()) == 1
+    sbatch.write_text(sbatch.read_text().replace("kill -INT $PPID\n", ""))
+    assert submit_missing(target).queued == 1
+
+
 def test_arrays_are_as_large_as_the_cluster_takes(slurm: FakeSlurm, target: Target) -> None:
     slurm.set(array=4)
     assert submit_missing(target).stages == 13
