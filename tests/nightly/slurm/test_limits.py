@@ -69,7 +69,9 @@ def test_a_job_that_exceeds_its_memory(environment: dict[str, str], tmp_path: Pa
     suite.run()
     assert "OUT_OF_MEMORY. Try: more `memory` in the executor's file" in failed(suite.wait())
     (key,) = [path.name.partition(".")[0] for path in suite.out.glob("jobs/init-*.job.json")]
-    ended = suite.slurm("squeue", "--states=all", "--noheader", "--format=%T|%r", f"--name={key}")
+    ended = suite.slurm(
+        "squeue", "--states=all", "--noheader", "--format=%T|%r", f"--jobs={suite.number(key)}"
+    )
     assert ended == "FAILED|JobLaunchFailure"
     suite.ask()
     suite.run()
