@@ -30,7 +30,16 @@ REFUSED = (
 
 
 def print_plan(options: RunOptions) -> None:
-    """Print a plan as JSON, for this machine or for the nodes of an executor."""
+    """Print a plan as JSON, for this machine or for the nodes of an executor.
+
+    Raises:
+        UserError: it is to be of one stage, or of what a policy runs.
+    """
+    for name, usual in (("stage", ""), ("policy", "missing")):
+        if getattr(options, name) != usual:
+            raise UserError(
+                f"--{name} does not go with --plan-json, which prints what is missing. Try: leave --{name} out"
+            )
     if options.executor == LOCAL:
         settings, _ = load_executor("slurm")
         request = options.run_request()

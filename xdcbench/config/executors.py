@@ -1,5 +1,6 @@
 """Settings of Slurm jobs: what each kind of stage asks of a node, and what the nodes are."""
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal, Self
@@ -31,6 +32,22 @@ RESOLVED: Mapping[DeviceClass, Precision] = {
 }
 """What ``auto`` precision means on each class of device, as `resolve_precision` finds it there."""
 
+OWN = {
+    *(
+        "--job-name",
+        "--array",
+        "--output",
+        "--error",
+        "--dependency",
+        "--chdir",
+        "--signal",
+        "--open-mode",
+        "--wait",
+    ),
+    *("-J", "-a", "-o", "-e", "-d", "-D", "-W"),
+}
+"""Options of sbatch by which jobs are known again, wait for each other and are warned."""
+
 
 class Resources(Config):
     """What a stage asks of Slurm; what is None is taken from ``default``, then from the cost model."""
@@ -56,6 +73,8 @@ class Resources(Config):
         for line in lines:
             if not line.startswith("-") or "\n" in line:
                 raise ValueError(f"{line!r} is no option of sbatch; write for example --constraint=a100")
+            if not OWN.isdisjoint((re.split(r"[=\s]", line)[0], line[:2])):
+                raise ValueError(f"{line!r} would change what each job's script states itself; leave it out")
         return lines
 
     def over(self, below: Self) -> Self:

@@ -1,6 +1,6 @@
 """The index of a dataset: its items, labels and splits, and what each file holds."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,10 +14,13 @@ from xdcbench.data.scanning.items import MISSING, SPLIT
 from xdcbench.data.shards.reader import ShardReader, open_shards
 from xdcbench.data.shards.scratch import on_scratch
 from xdcbench.errors import UserError
-from xdcbench.utils.documents import RUN_AGAIN, read_as, write_json
+from xdcbench.utils.documents import RUN_AGAIN, read_as, write_json, write_mapping
 
 NAMED = 20
 """Unreadable items that a record names itself."""
+
+TOLD = 65_536
+"""Unreadable items that are looked up together."""
 
 TOGETHER = 0.1
 """Seconds by which tracks of one file may begin or end apart and count as of one length."""
@@ -117,9 +120,15 @@ class Index(_Facts):
         unreadable: np.ndarray = rows[~ok & (size != MISSING)]
         return unreadable
 
-    def names(self, rows: Iterable[int]) -> tuple[str, ...]:
-        """Ids of the first few of ``rows``, for a record."""
-        return tuple(self.items["id"].iloc[sorted(rows)[:NAMED]])
+    def names(self, rows: np.ndarray) -> tuple[str, ...]:
+        """Ids of the first few of ``rows``, positions (int64), for a record."""
+        return tuple(self.items["id"].iloc[np.sort(rows)[:NAMED]])
+
+    def lost(self, rows: np.ndarray, failed: Mapping[int, str]) -> np.ndarray:
+        """Those of ``rows`` that could not be opened, or are in ``failed``, sorted."""
+        read = rows[np.isin(rows, np.fromiter(failed, np.int64))]
+        lost: np.ndarray = np.union1d(self.unreadable(rows), read)
+        return lost
 
     def stretches(self, *, video: bool) -> tuple[np.ndarray, np.ndarray]:
         """Where clips of each item may lie: begin and length, float64 (n,), seconds on the shared clock.
@@ -164,11 +173,19 @@ def media_of(index: Index, context: Context) -> Path | ShardReader:
 
 def write_failed(work: Path, index: Index, failed: Mapping[int, str]) -> None:
     """Write ``failed.json``: id and reason of every listed item that a stage could not read."""
-    items = index.items[["id", "reason"]]
-    known = items[~index.items["ok"]]
-    named = dict(zip(known["id"], known["reason"], strict=True))
-    named |= {items["id"].iloc[row]: reason for row, reason in sorted(failed.items())}
-    write_json(work / "failed.json", named)
+    write_mapping(work / "failed.json", _reasons(index, failed))
+
+
+def _reasons(index: Index, failed: Mapping[int, str]) -> Iterator[tuple[str, str]]:
+    """Id and reason of every item that was not read; of a list, millions may be missing."""
+    ids, known = index.items["id"], index.items["reason"]
+    unopened = np.flatnonzero(~index.items["ok"].to_numpy())
+    for begin in range(0, len(unopened), TOLD):
+        part = unopened[begin : begin + TOLD]
+        for row, name, reason in zip(part.tolist(), ids.iloc[part], known.iloc[part], strict=True):
+            if row not in failed:
+                yield name, reason
+    yield from ((ids.iloc[row], reason) for row, reason in sorted(failed.items()))
 
 
 def check_failed(index: Index, rows: np.ndarray, failed: dict[int, str], *, limit: float) -> None:

@@ -58,7 +58,10 @@ class Features:
 
     def means(self, rows: np.ndarray) -> np.ndarray:
         """Mean features over the clips of ``rows``, float32 (len(rows), features)."""
-        return np.stack([self.of[row].mean(axis=0) for row in rows])
+        means = np.empty((len(rows), self.of.shape[2]), np.float32)
+        for row, mean in zip(rows, means, strict=True):
+            self.of[row].mean(axis=0, out=mean)
+        return means
 
 
 def run(config: FeaturesStage, inputs: dict[str, Path], work: Path, context: Context) -> None:

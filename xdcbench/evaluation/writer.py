@@ -251,15 +251,15 @@ def _fields(evaluation: Evaluation) -> dict[str, Any]:
 
 def failed_items(
     config: EvaluationStage, index: Index, part: str, failed: dict[int, str]
-) -> tuple[np.ndarray, list[int]]:
-    """Positions of the items of a part that are there, and of those of them that could not be read.
+) -> tuple[np.ndarray, np.ndarray]:
+    """Positions (int64) of the items of a part that are there, and of those of them that could not be read.
 
     Raises:
         UserError: there are more of the latter than the dataset's limit.
     """
     listed = index.listed(config.split, part)
     here = listed[index.items["bytes"].to_numpy()[listed] != MISSING]
-    lost = sorted({*index.unreadable(listed), *(set(failed) & set(listed))})
+    lost = index.lost(listed, failed)
     if len(lost) > index.max_failed * len(here):
         raise UserError(
             f"{index.name} split {config.split}: {len(lost)} of {len(here)} {part} items are unreadable, first "

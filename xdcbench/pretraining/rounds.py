@@ -179,7 +179,7 @@ def records(
         "items_expected": len(listed),
         "items_used": len(this_round.rows) - len(failed),
         "items_failed": len(failed) + len(unreadable),
-        "failed_items": index.names({*failed, *unreadable}),
+        "failed_items": index.names(index.lost(listed, failed)),
         "train_items_used": 0,
         "train_items_failed": 0,
         "split": index.splits[0],

@@ -279,3 +279,13 @@ def write_json(path: Path, content: Any) -> None:
     text = json.dumps(content, indent=1, allow_nan=False) + "\n"
     with atomic_write(path) as part:
         part.write_text(text, encoding="utf-8")
+
+
+def write_mapping(path: Path, pairs: Iterable[tuple[str, str]]) -> None:
+    """As `write_json` of a mapping, without holding it; each name is there once."""
+    with atomic_write(path) as part, part.open("w", encoding="utf-8") as file:
+        before = "{"
+        for name, value in pairs:
+            file.write(f"{before}\n {json.dumps(name)}: {json.dumps(value)}")
+            before = ","
+        file.write("{}\n" if before == "{" else "\n}\n")

@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 
 from tests.integration.helpers import PICO
 from tests.unit.pipeline.slurm.fake import FakeSlurm
-from xdcbench.cli.cluster import cancel_jobs, status_lines, submit_plan
+from xdcbench.cli.cluster import cancel_jobs, print_plan, status_lines, submit_plan
 from xdcbench.cli.main import app
 from xdcbench.cli.suite_options import RunOptions
 from xdcbench.errors import UserError
@@ -227,3 +227,10 @@ def test_a_dry_run_needs_no_slurm(
     assert submit_plan(RunOptions(**vars(options) | {"dry_run": True})) == 0
     assert capsys.readouterr().out.count("#!/bin/bash") == 4
     assert not options.results.exists()
+
+
+@pytest.mark.parametrize("change", [{"stage": "world-0"}, {"policy": "always"}, {"policy": "never"}])
+def test_a_plan_is_of_all_that_is_missing(options: RunOptions, change: dict[str, str]) -> None:
+    (name,) = change
+    with pytest.raises(UserError, match=f"--{name} does not go with --plan-json.* Try: leave --{name} out"):
+        print_plan(RunOptions(**vars(options) | {"executor": "local"} | change))

@@ -36,6 +36,9 @@ def test_resources_are_laid_over_others() -> None:
         ("default: {memry: 3}", "'memry'; did you mean 'memory'"),
         ("default: {hours: 0}", "'default.hours' = 0"),
         ("default: {sbatch: [constraint=a100]}", "'constraint=a100' is no option of sbatch"),
+        ("default: {sbatch: [--job-name=mine]}", "'--job-name=mine' would change what each job's script"),
+        ("default: {sbatch: [--array 0-3]}", "'--array 0-3' would change"),
+        ("default: {sbatch: [-omine.txt]}", "'-omine.txt' would change"),
     ],
 )
 def test_a_value_that_does_not_fit_is_told_with_its_place(tmp_path: Path, text: str, said: str) -> None:
@@ -44,6 +47,11 @@ def test_a_value_that_does_not_fit_is_told_with_its_place(tmp_path: Path, text: 
     with pytest.raises(UserError, match=said) as error:
         load_executor(str(path))
     assert str(path) in str(error.value)
+
+
+@pytest.mark.parametrize("option", ["--wait-all-nodes=1", "--no-requeue", "-C a100"])
+def test_other_options_are_taken(option: str) -> None:
+    assert Resources(sbatch=(option,)).sbatch == (option,)
 
 
 def test_an_unknown_executor_is_told() -> None:

@@ -93,6 +93,13 @@ def test_an_item_counts_as_readable_only_if_all_its_clips_are() -> None:
     assert Features(of, {1: "torn"}).readable(np.array([2, 1, 0])).tolist() == [2, 0]
 
 
+def test_means_are_those_of_the_clips_of_each_item() -> None:
+    of = np.random.default_rng(0).normal(size=(5, 3, 4)).astype(np.float32)
+    means = Features(of, {}).means(np.array([4, 0, 4]))
+    assert means.dtype == np.float32
+    np.testing.assert_array_equal(means, of.mean(axis=1)[[4, 0, 4]])
+
+
 def test_an_encoder_that_has_diverged_is_told(tiny_runs: Path, tiny_context: Context, tmp_path: Path) -> None:
     encoder = build_encoder(MODELS.audio, seed=0)
     with torch.no_grad():

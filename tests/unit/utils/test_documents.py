@@ -25,6 +25,8 @@ from xdcbench.utils.documents import (
     read_json,
     read_setting,
     read_yaml,
+    write_json,
+    write_mapping,
 )
 
 BAD_JSON: dict[str, bytes] = {
@@ -198,3 +200,10 @@ def test_values_of_other_types_are_named(tmp_path: Path, content: str, said: str
     assert text.startswith(f"{path}: {said}")
     assert text.endswith("Try: mend it")
     assert check(Facts, {"name": "a", "sizes": {"k": 1}}, "x")["sizes"] == {"k": 1}
+
+
+@pytest.mark.parametrize("content", [{}, {"a": "b"}, {'"\n': "ä", "c": "\\"}])
+def test_a_mapping_is_written_pair_by_pair_as_at_once(tmp_path: Path, content: dict[str, str]) -> None:
+    write_mapping(tmp_path / "pairs.json", iter(content.items()))
+    write_json(tmp_path / "whole.json", content)
+    assert (tmp_path / "pairs.json").read_bytes() == (tmp_path / "whole.json").read_bytes()

@@ -1,5 +1,6 @@
 """Slurm's programs: what is asked of them, and what they answer."""
 
+import os
 import re
 import shutil
 import subprocess
@@ -32,6 +33,11 @@ PENDING = {
     "SPECIAL_EXIT",
 }
 RUNNING = {"RUNNING", "COMPLETING", "RESIZING", "SIGNALING", "STAGE_OUT", "STOPPED", "SUSPENDED"}
+
+FIXED = tuple(
+    f"SBATCH_{name}" for name in ("JOB_NAME", "ARRAY_INX", "OUTPUT", "ERROR", "OPEN_MODE", "SIGNAL", "WAIT")
+)
+"""Variables that would change what the script of a job states and a later command relies on."""
 
 NEVER = "DependencyNeverSatisfied"
 """Reason of a pending job that Slurm is about to cancel."""
@@ -88,7 +94,7 @@ def submit(script: str, after: Iterable[str]) -> str:
         RefusedError: Slurm does not take it.
     """
     done = _run("sbatch", *submit_options(after), stdin=script)
-    number = done.stdout.strip().partition(";")[0]
+    number = (done.stdout.split() or [""])[-1].partition(";")[0]  # a site's wrapper may greet before it
     if done.returncode or not number.isdecimal():
         raise RefusedError(done.stderr or done.stdout)
     return number
@@ -122,8 +128,7 @@ def _queued(numbers: str) -> Iterator[tuple[str, Job]]:
     )
     if done.returncode and "Invalid job id" not in done.stderr:
         raise UserError(f"squeue: {_last_line(done.stderr)}. Try: the same command once Slurm answers")
-    for line in done.stdout.splitlines():
-        number, state, reason, name = line.strip().split("|", 3)
+    for number, state, reason, name in _rows(done.stdout, 4):
         yield number, Job(state, reason, name)
 
 
@@ -131,9 +136,14 @@ def _accounted(numbers: str) -> Iterator[tuple[str, Job]]:
     """Jobs of the cluster's accounting; nothing where it has none."""
     fields = "--format=JobID,State,JobName"
     done = _run("sacct", "--noheader", "--parsable2", "--allocations", fields, f"--jobs={numbers}")
-    for line in done.stdout.splitlines() if not done.returncode else ():
-        number, state, name = line.strip().split("|", 2)
+    for number, state, name in _rows("" if done.returncode else done.stdout, 3):
         yield number, Job(state.partition(" ")[0], "", name)
+
+
+def _rows(said: str, fields: int) -> Iterator[list[str]]:
+    """Lines of so many fields; others are none of Slurm's, as a greeting of the site's own wrapper."""
+    lines = (line.strip().split("|", fields - 1) for line in said.splitlines())
+    return (line for line in lines if len(line) == fields)
 
 
 def cancel(numbers: Iterable[str]) -> None:
@@ -156,12 +166,24 @@ def max_array_size() -> int:
 
 
 def _run(program: str, *words: str, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
+    known = {name: value for name, value in os.environ.items() if name not in FIXED}
     try:
         return subprocess.run(
-            [program, *words], input=stdin, capture_output=True, text=True, check=False, timeout=PATIENCE
+            [program, *words],
+            input=stdin,
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",
+            check=False,
+            timeout=PATIENCE,
+            env=known,
         )
     except FileNotFoundError as error:
         raise UserError(f"{program} is not on the PATH. Try: a login node of the cluster") from error
+    except OSError as error:
+        raise UserError(
+            f"{program} cannot be run: {error.strerror}. Try: a login node of the cluster"
+        ) from error
     except subprocess.TimeoutExpired as error:
         raise UserError(
             f"{program} gave no answer for {PATIENCE:.0f} s. Try: the same command once Slurm answers"

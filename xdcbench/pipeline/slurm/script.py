@@ -1,5 +1,6 @@
 """The script of a job: a template, which a person can read and submit by hand."""
 
+import math
 import shlex
 import sys
 from collections.abc import Iterator
@@ -9,6 +10,7 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from xdcbench.config.executors import Resources, Slurm
+from xdcbench.errors import UserError
 from xdcbench.pipeline.slurm.batches import Batch
 from xdcbench.utils.shown import printable
 
@@ -89,13 +91,21 @@ def _resources(resources: Resources) -> Iterator[str]:
     yield f"--cpus-per-task={resources.cores}"
     if resources.gpus:
         yield f"--gpus-per-node={resources.gpus}"
-    yield f"--mem={round(1024 * (resources.memory or 0))}M"
+    yield f"--mem={math.ceil(1024 * (resources.memory or 0))}M"
     yield f"--time={round(60 * (resources.hours or 0))}"
     yield from resources.sbatch
 
 
 def _quoted(text: str) -> str:
-    """Text as sbatch reads it in its lines of a script."""
+    """Text as sbatch reads it in its lines of a script.
+
+    Raises:
+        UserError: it does not fit on a line.
+    """
+    if (
+        not text.isprintable() or "\\" in text
+    ):  # with a backslash, slurmd reads the name of a log in another way
+        raise UserError(f"{text!r} holds signs that no option of sbatch can hold. Try: another name")
     if all(sign.isalnum() or sign in "/._-%+=:,@" for sign in text):
         return text
-    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    return '"' + text.replace('"', '\\"') + '"'

@@ -1,6 +1,5 @@
 """Submitting what is missing of a plan and not queued yet, each stage once."""
 
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +18,8 @@ from xdcbench.pipeline.slurm.batches import Batch, batches_of, inputs_of
 from xdcbench.pipeline.slurm.script import Place, job_script
 from xdcbench.pipeline.slurm.states import queued_jobs
 from xdcbench.pipeline.slurm.submitted import JobsFolder, SubmittedJob
+from xdcbench.utils.io import file_system_time
+from xdcbench.utils.signals import block_signals
 
 
 @dataclass(frozen=True)
@@ -109,10 +110,8 @@ def _script(batch: Batch, target: Target, place: Place) -> str:
 
 def _submit(batch: Batch, done: Submission, folder: JobsFolder, target: Target, place: Place) -> None:
     """Submit a batch; of an array that is too large for what the queue still takes, as much of it as fits."""
-    after = dict.fromkeys(done.numbers[key] for key in batch.inputs if key in done.numbers)
-    now = time.time()
     try:
-        job = client.submit(_script(batch, target, place), after)
+        numbers = _submit_and_note(batch, done, folder, _script(batch, target, place))
     except client.RefusedError as error:
         if error.full and len(batch.stages) > 1:
             for half in batch.halves():
@@ -123,8 +122,21 @@ def _submit(batch: Batch, done: Submission, folder: JobsFolder, target: Target, 
             f"sbatch refused {batch.stages[0].name}: {error}. "
             f"{done.stages + done.queued} stages are queued and stay. Try: {fix}"
         ) from error
-    for key, number in batch.numbers(job).items():
-        folder.write_job(key, SubmittedJob(number=number, name=batch.name, submitted=now))
-        done.numbers[key] = number
+    done.numbers |= numbers
     done.jobs += 1
     done.stages += len(batch.stages)
+
+
+def _submit_and_note(batch: Batch, done: Submission, folder: JobsFolder, script: str) -> dict[str, str]:
+    """Numbers of the jobs of a batch by key, once they are noted. A request to end is heard after that.
+
+    Raises:
+        RefusedError: Slurm does not take it.
+    """
+    after = dict.fromkeys(done.numbers[key] for key in batch.inputs if key in done.numbers)
+    now = file_system_time(folder.root)  # the nodes' errors are told from earlier ones by it
+    with block_signals():  # of a job without a note, the next command would submit another
+        numbers = batch.numbers(client.submit(script, after))
+        for key, number in numbers.items():
+            folder.write_job(key, SubmittedJob(number=number, name=batch.name, submitted=now))
+    return numbers

@@ -5,6 +5,8 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from pydantic import Field
+
 from xdcbench.config.base import Config
 from xdcbench.errors import UserError
 from xdcbench.pipeline.graph import Stage
@@ -33,7 +35,7 @@ class SubmittedSuite(Config):
 class SubmittedJob(Config):
     """The last job of a stage: its number (``12_3`` in an array), its name, and when it was submitted."""
 
-    number: str
+    number: str = Field(pattern=r"^[0-9]+(_[0-9]+)?$")
     name: str
     submitted: float
 

@@ -115,3 +115,41 @@ def test_a_program_that_hangs_is_told(
     monkeypatch.setattr(subprocess, "run", hang)
     with pytest.raises(UserError, match="squeue gave no answer for 300 s"):
         client.jobs({"1"})
+
+
+def test_lines_that_are_not_slurms_are_passed_over(slurm: FakeSlurm) -> None:
+    """A site's own wrapper may greet, and names of jobs may be in any encoding."""
+    number = client.submit(SCRIPT, [])
+    squeue = slurm.programs / "squeue"
+    squeue.write_text(
+        f"#!/bin/sh\necho Welcome\nprintf '{number}|RUNNING|None|a-0\\n9|PENDING|None|\\377\\n'\n"
+    )
+    assert client.jobs({number, "9"}) == {
+        number: Job("RUNNING", "None", "a-0"),
+        "9": Job("PENDING", "None", "\ufffd"),
+    }
+
+
+@pytest.mark.parametrize("said", ["Welcome\\n7", "Welcome\\n7;cluster", "7"])
+def test_the_number_of_a_job_is_the_last_that_sbatch_says(slurm: FakeSlurm, said: str) -> None:
+    (slurm.programs / "sbatch").write_text(f"#!/bin/sh\nprintf '{said}\\n'\n")
+    assert client.submit(SCRIPT, []) == "7"
+
+
+def test_a_program_that_cannot_be_run_is_told(slurm: FakeSlurm, monkeypatch: pytest.MonkeyPatch) -> None:
+    (slurm.programs / "squeue").write_text("no program\n")
+    monkeypatch.setenv("PATH", str(slurm.programs))
+    with pytest.raises(UserError, match="squeue cannot be run: Exec format error"):
+        client.jobs({"1"})
+
+
+def test_variables_that_would_rename_or_delay_jobs_do_not_reach_sbatch(
+    slurm: FakeSlurm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Slurm takes them before what a script states, and a job of another name would not be known again."""
+    sbatch = slurm.programs / "sbatch"
+    sbatch.write_text('#!/bin/sh\n[ -z "$SBATCH_JOB_NAME$SBATCH_WAIT" ] && echo "7$SBATCH_PARTITION"\n')
+    for name in ("SBATCH_JOB_NAME", "SBATCH_WAIT"):
+        monkeypatch.setenv(name, "x")
+    monkeypatch.setenv("SBATCH_PARTITION", "5")
+    assert client.submit(SCRIPT, []) == "75"

@@ -6,12 +6,14 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from tests.integration.helpers import PICO
 from xdcbench.config.executors import Resources, Slurm
+from xdcbench.errors import UserError
 from xdcbench.pipeline.graph import Stage
 from xdcbench.pipeline.launch import Request, plan_launch
 from xdcbench.pipeline.slurm.batches import Batch
@@ -129,6 +131,34 @@ def test_a_percent_sign_in_a_path_is_no_pattern(stages: tuple[Stage, ...], place
     other = Place(Path("/50% done"), place.folder, "abc")
     script = job_script(Batch(stages[:1], ASKED), ["run"], CPU, other)
     assert '--output="/50%% done/jobs/logs/%j.txt"' in options(script)
+
+
+@pytest.mark.parametrize("name", ["a\nb", "a\tb", "a\udcffb", "a\\b"])
+def test_a_folder_that_fits_in_no_option_is_told(stages: tuple[Stage, ...], place: Place, name: str) -> None:
+    with pytest.raises(UserError, match=r"holds signs that no option of sbatch can hold\. Try: another name"):
+        job_script(Batch(stages[:1], ASKED), ["run"], CPU, replace(place, results=place.results / name))
+    with pytest.raises(UserError, match=r"holds signs that no option"):
+        job_script(Batch(stages[:1], ASKED.model_copy(update={"partition": name})), ["run"], CPU, place)
+
+
+def test_little_memory_is_not_all_of_the_node(stages: tuple[Stage, ...], place: Place) -> None:
+    """Which ``--mem=0`` means."""
+    little = ASKED.model_copy(update={"memory": 0.0001})
+    assert "--mem=1M" in options(job_script(Batch(stages[:1], little), ["run"], CPU, place))
+
+
+def test_a_folder_with_any_sign_reaches_the_stage(
+    stages: tuple[Stage, ...], place: Place, tmp_path: Path
+) -> None:
+    """Quotes, variables and commands of a shell in names and settings are text."""
+    odd = replace(place, results=tmp_path / "a 'b' \"c\" $HOME `id` ü")
+    (odd.results / "jobs").mkdir(parents=True)
+    (odd.results / "jobs" / "token").write_text("abc\n")
+    words = ["run", "--results", str(odd.results), "--set", "a.b='$X' \"`id`\""]
+    done = run(job_script(Batch(stages[:1], ASKED), words, on_python(tmp_path), odd))
+    assert done.returncode == 0, done.stderr
+    told = (tmp_path / "words").read_text().splitlines()
+    assert told == ["-m", "xdcbench", *words, "--stage", stages[0].key]
 
 
 def test_a_task_of_an_array_runs_its_own_stage(

@@ -1,6 +1,7 @@
 """What became of stages: the results folder first, then Slurm, then what logs say."""
 
 import os
+import time
 
 import pytest
 
@@ -154,6 +155,24 @@ def test_an_error_of_an_earlier_job_is_not_this_ones(slurm: FakeSlurm, target: T
     assert states(target)[WORLD].state == "pending"
     slurm.mark(number(target, WORLD), "CANCELLED")
     assert states(target)[WORLD].state == "cancelled"
+
+
+@pytest.mark.parametrize("hours", [-5, 5])
+def test_the_clock_of_the_login_node_decides_nothing(
+    slurm: FakeSlurm, target: Target, monkeypatch: pytest.MonkeyPatch, hours: int
+) -> None:
+    """Errors bear the time of the disk."""
+    store, world = target.launch.store, key(target, WORLD)
+    store.fail(world, "of an earlier job")
+    now = time.time()
+    monkeypatch.setattr(time, "time", lambda: now + 3600 * hours)
+    time.sleep(0.05)  # clocks of disks are coarse
+    submit_missing(target)
+    slurm.mark(number(target, WORLD), "CANCELLED")
+    assert states(target)[WORLD].state == "cancelled"
+    store.fail(world, "of this job")
+    state, detail = said(states(target), WORLD)
+    assert state == "failed" and detail.startswith("of this job (log: ")
 
 
 def test_without_slurm_the_folder_is_asked_alone(

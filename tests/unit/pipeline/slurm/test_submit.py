@@ -85,10 +85,20 @@ def test_a_stale_job_is_submitted_again(slurm: FakeSlurm, target: Target) -> Non
     assert submit_missing(target).stages == 13
 
 
-def test_a_damaged_note_of_a_job_counts_as_none(slurm: FakeSlurm, target: Target) -> None:
+@pytest.mark.parametrize(
+    "note",
+    [
+        "{",
+        *(
+            f'{{"number": "{number}", "name": "a", "submitted": 1}}'
+            for number in ("abc", "-1", "../1", "1_a")
+        ),
+    ],
+)
+def test_a_damaged_note_of_a_job_counts_as_none(slurm: FakeSlurm, target: Target, note: str) -> None:
     submit_missing(target)
     last = target.launch.plan.stages[-1].key
-    (target.launch.store.root / "jobs" / f"{last}.job.json").write_text("{")
+    (target.launch.store.root / "jobs" / f"{last}.job.json").write_text(note)
     done = submit_missing(target)
     assert (done.stages, done.queued) == (1, 12)
 
@@ -135,6 +145,17 @@ def test_of_an_array_that_the_queue_does_not_take_whole_parts_are_submitted(
     slurm.set(max_submit=13)
     assert submit_missing(target).stages == 2
     assert sorted(numbers(target).values()) == sorted(live(slurm))
+
+
+def test_a_job_that_is_taken_is_noted_before_the_command_ends(slurm: FakeSlurm, target: Target) -> None:
+    """Else the same command would submit another of it."""
+    sbatch = slurm.programs / "sbatch"
+    sbatch.write_text(sbatch.read_text().replace("exec ", "") + "kill -INT $PPID\n")
+    with pytest.raises(KeyboardInterrupt):
+        submit_missing(target)
+    assert len(slurm.jobs()) == 1
+    sbatch.write_text(sbatch.read_text().replace("kill -INT $PPID\n", ""))
+    assert submit_missing(target).queued == 1
 
 
 def test_arrays_are_as_large_as_the_cluster_takes(slurm: FakeSlurm, target: Target) -> None:
