@@ -105,8 +105,8 @@ class SuiteOptions:
         typer.Option(
             min=1,
             metavar="N",
-            help="Stages to run side by side on a CPU, each with its share of the cores. Default: for a suite with a "
-            "synthetic world one per core, at most 4; otherwise 1.",
+            help="Stages to run side by side: on a CPU each with its share of the cores, else each on its own GPU. "
+            "Default: on a CPU, for a suite with a synthetic world, one per core, at most 4; otherwise 1.",
         ),
     ] = None
     trust_code: TrustOption = False

@@ -1,5 +1,7 @@
 """The commands that run a suite. Each imports its code only when it runs, which keeps ``--help`` fast."""
 
+import sys
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated
@@ -24,9 +26,6 @@ app = typer.Typer(rich_markup_mode=None)
 @takes(RunOptions)
 def run(options: RunOptions) -> None:
     """Run a suite: pretrain, evaluate and write tables. Run the same command to resume."""
-    from xdcbench.cli.output import check_available, plan_lines, report, run_plan
-    from xdcbench.pipeline.launch import plan_launch
-
     options.tell()
     if not options.dry_run and (options.devices or options.clips_per_second):
         raise UserError("--devices and --clips-per-second say how long a plan takes. Try: add --dry-run")
@@ -34,25 +33,48 @@ def run(options: RunOptions) -> None:
         from xdcbench.cli.cluster import print_plan
 
         print_plan(options)
-        return
-    if options.executor != "local":
+    elif options.executor != "local":
         from xdcbench.cli.cluster import submit_plan
 
         raise typer.Exit(submit_plan(options))
-    launch = plan_launch(options.run_request(), write=not options.dry_run)
-    if options.dry_run:
-        from xdcbench.pipeline.costs.estimate import Machine, cost_lines
+    elif options.dry_run:
+        _tell_plan(options)
+    else:
+        raise typer.Exit(_run_here(options))
 
-        say(plan_lines(launch), wrap=True)
-        say(cost_lines(launch, Machine(options.devices or 1, options.clips_per_second)), wrap=True)
-        if options.require_all:
-            check_available(launch)
-        return
-    alone = bool(options.stage)
-    outcomes = run_plan(launch, policy=options.policy, alone=alone, require_all=options.require_all)
+
+def _tell_plan(options: RunOptions) -> None:
+    """Print every stage and the cost of those that are left."""
+    from xdcbench.cli.output import check_available, plan_lines
+    from xdcbench.pipeline.costs.estimate import Machine, cost_lines
+    from xdcbench.pipeline.launch import plan_launch
+
+    launch = plan_launch(options.run_request(), write=False)
+    say(plan_lines(launch), wrap=True)
+    say(cost_lines(launch, Machine(options.devices or 1, options.clips_per_second)), wrap=True)
+    if options.require_all:
+        check_available(launch)
+
+
+def _run_here(options: RunOptions) -> int:
+    """Run the stages on this machine and print the tables; the exit code."""
+    from xdcbench.cli.output import report, run_plan
+    from xdcbench.pipeline.gpu_commands import gpus_of, run_on_each
+    from xdcbench.pipeline.launch import plan_launch
+
+    alone, policy, request = bool(options.stage), options.policy, options.run_request()
+    gpus = () if alone else gpus_of(options.device, options.jobs)
+    if gpus and policy != "missing":
+        raise UserError(f"--policy {policy} takes one GPU. Try: leave --jobs out")
+    launch = plan_launch(replace(request, jobs=1) if gpus else request)
+    ended = run_on_each(gpus, sys.argv[1:]) if gpus else 0
+    # A stage that failed on one GPU is not tried again.
+    outcomes = run_plan(
+        launch, policy="never" if ended else policy, alone=alone, require_all=options.require_all
+    )
     lines, code = report(launch, outcomes, quiet=options.quiet, alone=alone)
     say(lines, wrap=True)
-    raise typer.Exit(code)
+    return ended or code
 
 
 @app.command(

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import pytest
 
 from xdcbench.cli import main
-from xdcbench.pipeline import catalog
+from xdcbench.pipeline import catalog, gpu_commands
 from xdcbench.results.records import Record, write_records
 from xdcbench.results.run_store import RunStore
 from xdcbench.utils.documents import write_json
@@ -377,3 +377,18 @@ for words in {mistakes!r}:
     assert done.returncode == 0, done.stderr
     assert done.stdout == ""
     assert [line[:10] for line in done.stderr.splitlines()] == ["xdcbench: "] * len(mistakes)
+
+
+@pytest.mark.parametrize(("ended", "code", "made"), [(0, 0, 1), (1, 1, 0), (75, 75, 0)])
+def test_run_with_jobs_on_gpus_leaves_stages_to_commands_of_its_own(
+    xdcbench: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ended: int, code: int, made: int
+) -> None:
+    """What these have not built is built here, unless one of them failed or was asked to end."""
+    asked: list[tuple[object, ...]] = []
+    monkeypatch.setattr(gpu_commands, "gpus_of", lambda device, jobs: ("0", "1"))
+    monkeypatch.setattr(gpu_commands, "run_on_each", lambda *words: asked.append(words) or ended)
+    words = ("run", "--suite", "smoke", "--filter", "init/*", "--device", "cpu", "--jobs", "2")
+    assert xdcbench(*words).code == code
+    assert asked == [(("0", "1"), list(words))]
+    assert len(list(tmp_path.glob("results/runs/init-*"))) == made
+    assert "--policy always takes one GPU" in refused(xdcbench(*words, "--policy", "always"))
