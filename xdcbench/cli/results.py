@@ -17,6 +17,7 @@ from xdcbench.cli.options import (
     say,
     terminal_width,
 )
+from xdcbench.errors import UserError
 
 app = typer.Typer(rich_markup_mode=None)
 
@@ -76,8 +77,14 @@ def table(
 ) -> None:
     """Print tables of measured and published numbers."""
     from xdcbench.cli.output import TableRequest, table_lines
+    from xdcbench.results.tables.latex import open_latex
     from xdcbench.results.tables.texts import Look
 
+    if open_latex(caption):
+        raise UserError(
+            f"--caption {caption!r}: LaTeX takes a bare % for a comment, and braces must pair. Try: write \\% for a "
+            "per cent sign"
+        )
     look = Look(details, width=terminal_width(), notes=notes, caption=caption, label=label)
     request = TableRequest(names or (), format_, output, intervals, published, look)
     say(table_lines(request, results or [RESULTS]))
@@ -168,7 +175,8 @@ def list_(what: Annotated[Listed, typer.Argument(help="What to list.")]) -> None
 @app.command(epilog=examples("xdcbench runs", "xdcbench runs '*finetune*' --sort method"))
 def runs(
     pattern: Annotated[
-        str, typer.Argument(metavar="GLOB", help="Keys, names or suites of the runs to list. Default: all.")
+        str,
+        typer.Argument(metavar="GLOB", help="Keys, names or suites of the runs to list.", show_default="all"),
     ] = "*",
     sort: Annotated[Order, typer.Option(help="Newest last, or by method or kind.")] = "time",
     results: ResultsOption = RESULTS,

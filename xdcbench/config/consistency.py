@@ -70,7 +70,7 @@ def _check_measure(measure: EvaluationTask, suite: Suite) -> None:
         )
     for split in measure.splits:
         if split not in dataset.splits:
-            raise UserError(unknown_name(f"split of {measure.dataset}", split, dataset.splits))
+            raise UserError(f"dataset {measure.dataset!r}: " + unknown_name("split", split, dataset.splits))
 
 
 def check_labels(name: str, settings: Evaluation, dataset: str, *, multi_label: bool) -> None:
@@ -116,7 +116,9 @@ def _check_assignments(name: str, group: PretrainingGroup, suite: Suite) -> None
             )
         if earlier.clustering not in other.clusterings:
             known = list(other.clusterings)
-            raise UserError(where + unknown_name(f"clustering of {earlier.run!r}", earlier.clustering, known))
+            raise UserError(
+                f"{where}{earlier.run!r}: " + unknown_name("clustering", earlier.clustering, known)
+            )
         if (count := len(groups_with(suite, earlier.run, group))) != 1:
             raise UserError(
                 f"{where}{count} groups of `pretraining` have {earlier.run!r} on {group.data}, where one is needed. "

@@ -433,7 +433,11 @@ def test_only_that_matches_nothing_is_told(smoke: Plan) -> None:
         ),
         ("mini", ["pretraining=[{methods: [cdx], data: kinetics400}]"], "unknown method of this suite 'cdx'"),
         ("mini", ["pretraining=[{methods: [xdc], data: kinetics}]"], "did you mean 'kinetics400'"),
-        ("mini", [XDC, "datasets.kinetics400.splits=[other]"], "unknown split of kinetics400 'official'"),
+        (
+            "mini",
+            [XDC, "datasets.kinetics400.splits=[other]"],
+            "dataset 'kinetics400': unknown split 'official'",
+        ),
         (
             "mini",
             ["evaluate=[{evaluation: audio_probe, dataset: dcase, splits: [official]}]"],

@@ -113,3 +113,13 @@ def _cell(cell: CellText) -> str:
         f"{{{behind}}}" if behind else "",
     ]
     return " ".join(filter(None, parts))
+
+
+def open_latex(text: str) -> bool:
+    """Whether the braces that follow LaTeX text would not close it: it has a comment, or braces that do not pair."""
+    plain, depth = re.sub(r"\\.", "", text), 0
+    for character in plain:
+        depth += {"{": 1, "}": -1}.get(character, 0)
+        if character == "%" or depth < 0:
+            return True
+    return depth != 0 or plain.endswith("\\")
