@@ -98,4 +98,4 @@ def test_what_is_in_work_stays_and_what_was_given_up_goes(out: Path) -> None:
 
 def test_a_folder_without_results_is_refused(tmp_path: Path) -> None:
     done = xdcbench("prune", "--results", tmp_path)
-    assert done.returncode == 2 and "no results folder" in done.stderr and done.stderr.count("\n") == 1
+    assert done.returncode == 2 and "is not a results folder" in done.stderr and done.stderr.count("\n") == 1

@@ -101,7 +101,7 @@ def of(path: Path, *overrides: str) -> Suite:
 @pytest.mark.parametrize(
     ("override", "said"),
     [
-        ("methods.same.assignments.own.clustering=w", "clustering of 'sdc' 'w'"),
+        ("methods.same.assignments.own.clustering=w", "'sdc': unknown clustering 'w'"),
         ("methods.same.heads.video=[owns]", "label source 'owns'"),
         ("methods.same.assignments.own.run=same", "itself learns from earlier clusters"),
         ("pretraining=[{methods: [same], data: kinetics400}]", "0 groups of `pretraining` have 'sdc'"),
