@@ -71,6 +71,28 @@ def block_signals() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
+@contextmanager
+def signals_later() -> Iterator[None]:
+    """Within, Ctrl-C and requests to end wait; at the end of the block each is answered as before it.
+
+    Unlike a blocked signal, none reaches this process through another of its threads.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    came: list[int] = []
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, *_heard())}
+    for number in before:
+        signal.signal(number, lambda number, frame: came.append(number))
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler or signal.SIG_DFL)
+        for one in came:
+            signal.raise_signal(one)
+
+
 def _heard() -> list[signal.Signals]:
     """The signals of ``ASKED`` that are not ignored."""
     return [number for number in ASKED if signal.getsignal(number) is not signal.SIG_IGN]

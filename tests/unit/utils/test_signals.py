@@ -57,3 +57,32 @@ def test_what_was_ignored_from_the_start_stays_so(number: signal.Signals) -> Non
     """As ``nohup`` starts its command."""
     assert end(AT_ONCE, number, ignored=True) == (0, "went on")
     assert end(DEFERRED, number, ignored=True) == (0, "went on")
+
+
+LATER = """
+import os, sys, threading
+from xdcbench.utils.signals import exit_on_signal, signals_later
+exit_on_signal()
+threading.Thread(target=threading.Event().wait, daemon=True).start()
+try:
+    with signals_later():
+        os.kill(os.getpid(), int(sys.argv[1]))
+        print("noted", flush=True)
+    print("went on")
+except KeyboardInterrupt:
+    print("interrupted")
+"""
+
+
+@pytest.mark.parametrize("number", ASKED)
+def test_a_request_to_end_waits_for_the_end_of_a_block(number: signal.Signals) -> None:
+    assert end(LATER, number) == (75, "noted")
+
+
+def test_an_interruption_waits_for_the_end_of_a_block() -> None:
+    before = signal.signal(signal.SIGINT, signal.SIG_DFL)
+    try:
+        assert end(LATER, signal.SIGINT) == (0, "noted\ninterrupted")
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert end(LATER, signal.SIGINT, ignored=True) == (0, "noted\nwent on")

@@ -19,7 +19,7 @@ from xdcbench.pipeline.slurm.script import Place, job_script
 from xdcbench.pipeline.slurm.states import queued_jobs
 from xdcbench.pipeline.slurm.submitted import JobsFolder, SubmittedJob
 from xdcbench.utils.io import file_system_time
-from xdcbench.utils.signals import block_signals
+from xdcbench.utils.signals import block_signals, signals_later
 
 
 @dataclass(frozen=True)
@@ -135,7 +135,8 @@ def _submit_and_note(batch: Batch, done: Submission, folder: JobsFolder, script:
     """
     after = dict.fromkeys(done.numbers[key] for key in batch.inputs if key in done.numbers)
     now = file_system_time(folder.root)  # the nodes' errors are told from earlier ones by it
-    with block_signals():  # of a job without a note, the next command would submit another
+    # Of a job without a note, the next command would submit another. Blocked, sbatch does not hear Ctrl-C either.
+    with signals_later(), block_signals():
         numbers = batch.numbers(client.submit(script, after))
         for key, number in numbers.items():
             folder.write_job(key, SubmittedJob(number=number, name=batch.name, submitted=now))
