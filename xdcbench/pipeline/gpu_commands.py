@@ -53,7 +53,9 @@ def run_on_each(gpus: Sequence[str], words: Sequence[str], command: Sequence[str
     Returns:
         0 if all ended so, `REQUEUE` if one was asked to end, else the largest exit code.
     """
-    more = ("--jobs", "1", "--device", "cuda", "--num-workers", str(default_num_workers(len(gpus))))
+    more = ["--jobs", "1", "--device", "cuda"]
+    if not any(word.startswith("--num-workers") for word in words):
+        more += ["--num-workers", str(default_num_workers(len(gpus)))]
     with _started([[*command, *words, *more]] * len(gpus), gpus) as commands:
         codes = [started.wait() for started in commands]
     return REQUEUE if REQUEUE in codes else max(code if code >= 0 else 1 for code in codes)

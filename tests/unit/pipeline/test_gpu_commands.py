@@ -66,6 +66,12 @@ def test_every_command_has_its_gpu_and_what_they_end_with(
     assert capfd.readouterr().out == ""
 
 
+def test_readers_that_are_asked_for_stay(tmp_path: Path) -> None:
+    command = (sys.executable, "-c", TELLS, str(tmp_path))
+    assert run_on_each(("0",), ("0", "--num-workers=3"), command) == 0
+    assert (tmp_path / "0").read_text() == "0 --num-workers=3 --jobs 1 --device cuda"
+
+
 WAITS = "import os, time, pathlib; pathlib.Path({!r}, str(os.getpid())).touch(); time.sleep(600)"
 PARENT = """
 import signal, sys
