@@ -3,7 +3,7 @@
 import json
 import shlex
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -28,6 +28,9 @@ REFUSED = (
 )
 """Options of runs on this machine, their default, and why they do not go with an executor."""
 
+UNPRINTED = (("stage", "", "it prints what is missing"), ("policy", "missing", "it prints what is missing"))
+"""The same for a plan as JSON."""
+
 
 def print_plan(options: RunOptions) -> None:
     """Print a plan as JSON, for this machine or for the nodes of an executor.
@@ -35,11 +38,7 @@ def print_plan(options: RunOptions) -> None:
     Raises:
         UserError: it is to be of one stage, or of what a policy runs.
     """
-    for name, usual in (("stage", ""), ("policy", "missing")):
-        if getattr(options, name) != usual:
-            raise UserError(
-                f"--{name} does not go with --plan-json, which prints what is missing. Try: leave --{name} out"
-            )
+    _refuse(options, UNPRINTED, "--plan-json")
     if options.executor == LOCAL:
         settings, _ = load_executor("slurm")
         request = options.run_request()
@@ -79,9 +78,7 @@ def submit_plan(options: RunOptions) -> int:
 
 
 def _target(options: RunOptions, *, write: bool) -> Target:
-    for name, usual, why in REFUSED:
-        if getattr(options, name) != usual:
-            raise UserError(f"--{name} does not go with --executor: {why}. Try: leave --{name} out")
+    _refuse(options, REFUSED, "--executor")
     if options.policy == "always":
         raise UserError("--policy always does not go with --executor. Try: another folder with --results")
     settings, file = load_executor(options.executor)
@@ -89,6 +86,12 @@ def _target(options: RunOptions, *, write: bool) -> Target:
     precision = asked.auto_precision or settings.precision
     request = replace(asked, device="cpu", auto_precision=precision, results=asked.results.absolute())
     return Target(plan_launch(request, write=write), request, settings, file)
+
+
+def _refuse(options: RunOptions, refused: Sequence[tuple[str, object, str]], beside: str) -> None:
+    for name, usual, why in refused:
+        if getattr(options, name) != usual:
+            raise UserError(f"--{name} does not go with {beside}: {why}. Try: leave --{name} out")
 
 
 def status_lines(results: Path, name: str) -> tuple[list[str], int]:

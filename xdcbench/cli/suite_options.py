@@ -260,14 +260,4 @@ def require_suite(options: SuiteOptions) -> None:
     Raises:
         UserError: as `load_suite`.
     """
-    from xdcbench.config.load import load_suite
-
-    request = options.request()
-    load_suite(
-        request.suite,
-        world=request.synthetic,
-        overrides=request.overrides,
-        methods=request.methods,
-        seeds=request.seeds,
-        consent=request.consent,
-    )
+    options.request().load()

@@ -64,11 +64,11 @@ def scored(
 ) -> Iterator[Metric]:
     """Top-1 of what modalities ``name`` answered, or recall at each depth of a ranking of ``train``."""
     settings, named = evaluation.config.settings, {"modalities": name, **answer.named}
-    asked, there = (evaluation.index.labels[rows] for rows in (evaluation.rows, train))
     assert isinstance(settings, Fusion)
     if answer.ranks is None:
         yield top1_of(evaluation, answer.predicted, named, {**known, **answer.outcomes})
         return
+    asked, there = (evaluation.index.labels[rows] for rows in (evaluation.rows, train))
     for k in settings.ks:
         recall = 100.0 * float((answer.ranks <= k).mean())
         outcomes = {"lacking_a_track": known["lacking_a_track"], "chance": recall_by_chance(asked, there, k)}

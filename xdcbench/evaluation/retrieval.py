@@ -95,7 +95,7 @@ def recall_by_chance(queries: np.ndarray, gallery: np.ndarray, k: int) -> float:
     """
     n, drawn = len(gallery), np.arange(k)
     classes, count = np.unique(queries, return_counts=True)
-    wrong = n - np.array([(gallery == of).sum() for of in classes])
+    wrong = n - np.bincount(gallery, minlength=classes.max() + 1)[classes]
     missed = (np.maximum(wrong[:, None] - drawn, 0) / (n - drawn)).prod(axis=1)
     return 100.0 * float(np.average(1 - missed, weights=count))
 

@@ -65,6 +65,21 @@ class Request:
         """The code of others that the user lets run."""
         return Consent.given(trust=self.trust_code, settings=self.overrides)
 
+    def load(self) -> Suite:
+        """The suite as it is asked for.
+
+        Raises:
+            UserError: as `load_suite`.
+        """
+        return load_suite(
+            self.suite,
+            world=self.synthetic,
+            overrides=self.overrides,
+            methods=self.methods,
+            seeds=self.seeds,
+            consent=self.consent,
+        )
+
 
 @dataclass(frozen=True)
 class Launch:
@@ -129,14 +144,7 @@ def asked_suite(request: Request) -> Suite:
     Raises:
         UserError: a setting does not fit, or ``--data-root`` is no folder.
     """
-    suite = load_suite(
-        request.suite,
-        world=request.synthetic,
-        overrides=request.overrides,
-        methods=request.methods,
-        seeds=request.seeds,
-        consent=request.consent,
-    )
+    suite = request.load()
     for part in suite.leaves:
         check(part)
     if suite.world and request.data_root:

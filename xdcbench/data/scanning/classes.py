@@ -136,9 +136,8 @@ def keep_classes(scan: Scan, dataset: Dataset) -> Scan:
     items = scan.items
     if LABELS in items:
         kept = cache(lambda found: tuple(sorted(chosen[of] for of in found if of in chosen)))
-        several = items[LABELS].map(
-            lambda found: kept(tuple(found))
-        )  # items of the same classes share one tuple
+        # Items of the same classes share one tuple.
+        several = items[LABELS].map(lambda found: kept(tuple(found)))
         items = items.assign(**{LABELS: several})[several.map(bool).astype(bool)]
     else:
         items = items[items["label"].isin(list(chosen))]

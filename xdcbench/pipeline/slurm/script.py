@@ -102,9 +102,8 @@ def _quoted(text: str) -> str:
     Raises:
         UserError: it does not fit on a line.
     """
-    if (
-        not text.isprintable() or "\\" in text
-    ):  # with a backslash, slurmd reads the name of a log in another way
+    # With a backslash, slurmd reads the name of a log in another way.
+    if not text.isprintable() or "\\" in text:
         raise UserError(f"{text!r} holds signs that no option of sbatch can hold. Try: another name")
     if all(sign.isalnum() or sign in "/._-%+=:,@" for sign in text):
         return text
